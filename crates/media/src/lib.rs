@@ -1,0 +1,4 @@
+//! Bytes in, segments out.
+
+pub mod bits;
+pub mod rtmp;
