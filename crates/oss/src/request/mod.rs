@@ -1,0 +1,78 @@
+//! A request, free of any HTTP library: where it is addressed, which operation it asks for, and what its parameters say.
+
+mod addressing;
+mod operation;
+mod percent;
+mod query;
+mod route;
+
+pub use addressing::{Addressing, HostFallback, Style, bare_host};
+pub use operation::{OperationKind, Permission};
+pub use percent::{percent_decode, percent_encode};
+pub use query::{Query, QueryPair};
+pub use route::{Route, route, route_as_path_style};
+
+use crate::name::{BucketName, ObjectKey};
+
+/// A request as it arrived, before anything was understood.
+#[derive(Debug, Clone, Default)]
+pub struct RawRequest {
+    /// Upper-case method.
+    pub method: String,
+    /// The path exactly as sent, percent-escapes included, beginning with `/`.
+    pub path: String,
+    /// The query exactly as sent, without `?`; empty when there is none.
+    pub query: String,
+    /// Header names in lower case, values as bytes, in order of arrival.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// `Host` header or `:authority`, with port, as sent.
+    pub host: String,
+    /// Whether it came over TLS.
+    pub secure: bool,
+}
+
+impl RawRequest {
+    /// The first value of a header, as sent.
+    pub fn header(&self, lower_name: &str) -> Option<&[u8]> {
+        self.headers.iter().find(|(name, _)| name == lower_name).map(|(_, value)| value.as_slice())
+    }
+
+    /// The first value of a header without surrounding white space; `None` also when it is not UTF-8.
+    pub fn header_text(&self, lower_name: &str) -> Option<&str> {
+        self.header(lower_name).and_then(|value| std::str::from_utf8(value).ok()).map(str::trim)
+    }
+
+    /// All values of a header, in order of arrival.
+    pub fn headers_named<'a>(&'a self, lower_name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.headers.iter().filter(move |(name, _)| name == lower_name).map(|(_, value)| value.as_slice())
+    }
+}
+
+/// What a request is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resource {
+    /// The service itself.
+    Service,
+    /// A bucket.
+    Bucket(BucketName),
+    /// An object, or a channel: the key is the decoded path below the bucket.
+    Object(BucketName, ObjectKey),
+}
+
+impl Resource {
+    /// The bucket, if there is one.
+    pub fn bucket(&self) -> Option<&BucketName> {
+        match self {
+            Self::Service => None,
+            Self::Bucket(bucket) | Self::Object(bucket, _) => Some(bucket),
+        }
+    }
+
+    /// The key, if there is one.
+    pub fn key(&self) -> Option<&ObjectKey> {
+        match self {
+            Self::Object(_, key) => Some(key),
+            Self::Service | Self::Bucket(_) => None,
+        }
+    }
+}
