@@ -148,13 +148,7 @@ impl Error {
             ErrorCode::CallbackFailed => Some("0007-00000203"),
             _ => None,
         };
-        Self {
-            code,
-            message: Cow::Borrowed(code.default_message()),
-            ec,
-            elements: Vec::new(),
-            headers: Vec::new(),
-        }
+        Self { code, message: Cow::Borrowed(code.default_message()), ec, elements: Vec::new(), headers: Vec::new() }
     }
 
     /// `InvalidArgument` for a named parameter, with its value as sent.

@@ -7,6 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::PlaylistName;
 
+mod lifecycle;
+
+pub use lifecycle::{
+    LifecycleAction, LifecycleFilter, LifecycleNot, LifecycleRule, LifecycleTransition, LifecycleTrigger,
+};
+
 /// Declares an enum whose variants have one fixed spelling on the wire, in both directions.
 macro_rules! spelled {
     ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $text:literal,)* }) => {
@@ -169,7 +175,7 @@ impl fmt::Display for OwnerId {
 }
 
 /// The configuration of a LiveChannel (LiveChannel 1.1.1), defaults filled in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveChannelConfig {
     /// At most 128 bytes.
     pub description: String,
@@ -260,6 +266,71 @@ impl Default for RefererConfiguration {
             blacklist: None,
         }
     }
+}
+
+/// A label of a bucket or an object (HTTP API 8.17, 9.11).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Tag {
+    /// Unique among the tags of one thing.
+    pub key: String,
+    /// May be empty.
+    pub value: String,
+}
+
+/// The HTTP headers that are kept with an object and sent back with it (HTTP API 9.1), as bytes because clients send
+/// more than ASCII.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ContentHeaders {
+    /// `Content-Type`; `application/octet-stream` is answered when absent.
+    pub content_type: Option<Vec<u8>>,
+    /// `Cache-Control`.
+    pub cache_control: Option<Vec<u8>>,
+    /// `Content-Disposition`.
+    pub content_disposition: Option<Vec<u8>>,
+    /// `Content-Encoding`.
+    pub content_encoding: Option<Vec<u8>>,
+    /// `Content-Language`.
+    pub content_language: Option<Vec<u8>>,
+    /// `Expires`, not interpreted.
+    pub expires: Option<Vec<u8>>,
+}
+
+/// Where the access log of a bucket would go (HTTP API 8.15).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoggingConfiguration {
+    /// The bucket that receives the log.
+    pub target_bucket: String,
+    /// What the names of log objects begin with; may be empty.
+    pub target_prefix: String,
+}
+
+/// A bucket that answers like a web site (HTTP API 8.16). At least one member is set.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct WebsiteConfiguration {
+    /// What a directory shows.
+    pub index_document: Option<IndexDocument>,
+    /// What a missing object shows.
+    pub error_document: Option<ErrorDocument>,
+}
+
+/// What a directory of a web site shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexDocument {
+    /// The object name below the directory, without `/`.
+    pub suffix: String,
+    /// Whether directories below the root have index pages too.
+    pub support_sub_dir: bool,
+    /// What a missing object does with sub-directories: 0 redirect, 1 no such key, 2 index page.
+    pub sub_dir_type: u8,
+}
+
+/// What a missing object of a web site shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorDocument {
+    /// The key of the page.
+    pub key: String,
+    /// The status it is sent with, 200 or 404.
+    pub http_status: u16,
 }
 
 /// What is fixed about the machine a request came from, for policies and records.

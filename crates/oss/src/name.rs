@@ -2,11 +2,28 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, ErrorCode};
 
-/// Implements what all checked names share: access to the text and printing.
+/// Implements what all checked names share: access to the text, printing, and reading back what was written down.
 macro_rules! text_name {
-    ($name:ident) => {
+    ($name:ident, $parse:expr) => {
+        impl TryFrom<String> for $name {
+            type Error = Error;
+
+            fn try_from(text: String) -> Result<Self, Error> {
+                let parse: fn(&str) -> Result<Self, Error> = $parse;
+                parse(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> String {
+                name.0
+            }
+        }
+
         impl $name {
             /// The name as text.
             pub fn as_str(&self) -> &str {
@@ -29,10 +46,11 @@ macro_rules! text_name {
 }
 
 /// A bucket name: 3 to 63 bytes of `a-z 0-9 -`, alphanumeric at both ends (HTTP API 1.1).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct BucketName(String);
 
-text_name!(BucketName);
+text_name!(BucketName, BucketName::parse);
 
 impl BucketName {
     /// Accepts a legal bucket name.
@@ -60,10 +78,11 @@ impl BucketName {
 
 /// An object key: 1 to 1023 bytes of UTF-8 that do not begin with `/` or `\` (HTTP API 1.1). Opaque otherwise: `a//b`,
 /// `..` and control characters are legal and distinct.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct ObjectKey(String);
 
-text_name!(ObjectKey);
+text_name!(ObjectKey, |text| ObjectKey::parse(text.as_bytes()));
 
 impl ObjectKey {
     /// The longest key, in bytes.
@@ -93,10 +112,11 @@ impl ObjectKey {
 
 /// A LiveChannel name: 1 to 63 bytes of UTF-8 without `/` and control characters, not beginning with `\`
 /// (LiveChannel 0.4).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct ChannelName(String);
 
-text_name!(ChannelName);
+text_name!(ChannelName, |text| ChannelName::parse(text.as_bytes()));
 
 impl ChannelName {
     /// The longest channel name, in bytes (LiveChannel 0.4 rule 2).
@@ -137,10 +157,11 @@ impl ChannelName {
 }
 
 /// The name of a live playlist: 6 to 128 bytes, no `/`, ending in `.m3u8` (LiveChannel 1.1.1).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct PlaylistName(String);
 
-text_name!(PlaylistName);
+text_name!(PlaylistName, PlaylistName::parse);
 
 impl PlaylistName {
     /// The name a channel gets when none is configured.
@@ -182,10 +203,11 @@ impl Default for PlaylistName {
 }
 
 /// The id of an access key: 1 to 128 characters `0-9 a-z A-Z . _ = -` (OSS auth 1).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct AccessKeyId(String);
 
-text_name!(AccessKeyId);
+text_name!(AccessKeyId, AccessKeyId::parse);
 
 impl AccessKeyId {
     /// Accepts a legal access key id.
@@ -261,6 +283,13 @@ mod tests {
         ] {
             assert_eq!(ChannelName::parse(bytes).err().and_then(|e| e.ec), ec, "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn what_is_written_down_is_checked_when_read() {
+        let key = ObjectKey::parse("a//b".as_bytes()).unwrap();
+        assert_eq!(serde_json::from_str::<ObjectKey>(&serde_json::to_string(&key).unwrap()).unwrap(), key);
+        assert!(serde_json::from_str::<BucketName>("\"A\"").is_err());
     }
 
     #[test]

@@ -1,0 +1,198 @@
+//! Dates as documents and headers write them (HTTP API 5.1), against unix time. Years 1 to 9999.
+
+const DAY_MS: i64 = 86_400_000;
+const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+
+/// A date of the proleptic Gregorian calendar and a time of day in UTC.
+struct Civil {
+    year: i64,
+    month: i64,
+    day: i64,
+    hour: i64,
+    minute: i64,
+    second: i64,
+}
+
+impl Civil {
+    fn from_unix_ms(unix_ms: i64) -> Self {
+        let days = unix_ms.div_euclid(DAY_MS);
+        let second_of_day = unix_ms.rem_euclid(DAY_MS) / 1000;
+        // Years begin in March here, so that the day that comes and goes is the last one of a year. 719468 days lie
+        // between 0000-03-01 and 1970-01-01, and 400 years have 146097 days.
+        let shifted = days + 719_468;
+        let era = shifted.div_euclid(146_097);
+        let day_of_era = shifted.rem_euclid(146_097);
+        let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let shifted_month = (5 * day_of_year + 2) / 153;
+        let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+        Self {
+            year: year_of_era + era * 400 + i64::from(month <= 2),
+            month,
+            day: day_of_year - (153 * shifted_month + 2) / 5 + 1,
+            hour: second_of_day / 3600,
+            minute: second_of_day / 60 % 60,
+            second: second_of_day % 60,
+        }
+    }
+
+    /// `None` when a field is out of its range; 60 is a legal second.
+    fn unix_ms(&self) -> Option<i64> {
+        let in_range = (1..=9999).contains(&self.year)
+            && (1..=12).contains(&self.month)
+            && (1..=days_of_month(self.year, self.month)).contains(&self.day)
+            && (0..24).contains(&self.hour)
+            && (0..60).contains(&self.minute)
+            && (0..=60).contains(&self.second);
+        if !in_range {
+            return None;
+        }
+        let year = if self.month <= 2 { self.year - 1 } else { self.year };
+        let era = year.div_euclid(400);
+        let year_of_era = year.rem_euclid(400);
+        let day_of_year = (153 * ((self.month + 9) % 12) + 2) / 5 + self.day - 1;
+        let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+        let days = era * 146_097 + day_of_era - 719_468;
+        Some(days * DAY_MS + (self.hour * 3600 + self.minute * 60 + self.second) * 1000)
+    }
+}
+
+fn days_of_month(year: i64, month: i64) -> i64 {
+    match month {
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// `YYYY-MM-DDTHH:MM:SS.000Z`, the milliseconds always written as zeros: oss2 reads nothing else (LiveChannel 0.6).
+/// Instants outside the years 1 to 9999 are written as the nearest one inside.
+pub fn format_iso8601(unix_ms: i64) -> String {
+    let Civil { year, month, day, hour, minute, second } = Civil::from_unix_ms(clamp(unix_ms));
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.000Z")
+}
+
+/// `Tue, 02 Jan 2024 03:04:05 GMT`, for headers.
+pub fn format_http(unix_ms: i64) -> String {
+    let unix_ms = clamp(unix_ms);
+    let Civil { year, month, day, hour, minute, second } = Civil::from_unix_ms(unix_ms);
+    let name = |names: &[&'static str], index: i64| usize::try_from(index).ok().and_then(|i| names.get(i).copied());
+    let weekday = name(&WEEKDAYS, unix_ms.div_euclid(DAY_MS).rem_euclid(7)).unwrap_or_default();
+    let month = name(&MONTHS, month - 1).unwrap_or_default();
+    format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
+}
+
+fn clamp(unix_ms: i64) -> i64 {
+    unix_ms.clamp(-62_135_596_800_000, 253_402_300_799_999)
+}
+
+/// Reads `YYYY-MM-DDTHH:MM:SS[.fraction]Z`, the fraction cut to milliseconds.
+pub fn parse_iso8601(text: &str) -> Option<i64> {
+    let (date, time) = text.trim().strip_suffix('Z')?.split_once('T')?;
+    let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
+    let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
+    let [hour, minute, second] = numbers(time, ':', [2, 2, 2])?;
+    if fraction.is_empty() || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let millis = fraction.bytes().chain(*b"00").take(3).fold(0, |sum, byte| sum * 10 + i64::from(byte - b'0'));
+    Some(Civil { year, month, day, hour, minute, second }.unix_ms()? + millis)
+}
+
+/// Reads the three forms of HTTP dates (RFC 9110 5.6.7): RFC 1123, RFC 850 and asctime. The name of the day is not
+/// compared with the date.
+pub fn parse_http(text: &str) -> Option<i64> {
+    let words: Vec<&str> = text.split([' ', ',']).filter(|word| !word.is_empty()).take(7).collect();
+    let (day, month, year, time) = match words.as_slice() {
+        [_, day, month, year, time, "GMT" | "UTC" | "+0000"] => (*day, *month, *year, *time),
+        [_, date, time, "GMT"] => {
+            let (day, rest) = date.split_once('-')?;
+            let (month, year) = rest.split_once('-')?;
+            (day, month, year, *time)
+        }
+        [_, month, day, time, year] => (*day, *month, *year, *time),
+        _ => return None,
+    };
+    let [hour, minute, second] = numbers(time, ':', [2, 2, 2])?;
+    let month = MONTHS.iter().position(|name| name.eq_ignore_ascii_case(month))?;
+    let year = match (year.len(), number(year)?) {
+        (4, year) => year,
+        // RFC 9110 5.6.7 wants two digits read relative to now; without a clock, as POSIX reads them.
+        (2, year @ 69..) => 1900 + year,
+        (2, year) => 2000 + year,
+        _ => return None,
+    };
+    let day = if (1..=2).contains(&day.len()) { number(day)? } else { return None };
+    Civil { year, month: i64::try_from(month).ok()? + 1, day, hour, minute, second }.unix_ms()
+}
+
+fn number(text: &str) -> Option<i64> {
+    let is_plain = (1..=9).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_plain { text.parse().ok() } else { None }
+}
+
+fn numbers(text: &str, separator: char, lengths: [usize; 3]) -> Option<[i64; 3]> {
+    let mut parts = text.split(separator);
+    let mut out = [0; 3];
+    for (slot, length) in out.iter_mut().zip(lengths) {
+        *slot = parts.next().filter(|part| part.len() == length).and_then(number)?;
+    }
+    parts.next().is_none().then_some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const EXAMPLE_MS: i64 = 1_704_164_645_000;
+
+    #[test]
+    fn the_example_date_is_written_both_ways() {
+        assert_eq!(format_iso8601(EXAMPLE_MS + 999), "2024-01-02T03:04:05.000Z");
+        assert_eq!(format_http(EXAMPLE_MS), "Tue, 02 Jan 2024 03:04:05 GMT");
+        assert_eq!(format_http(0), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(format_http(-1000), "Wed, 31 Dec 1969 23:59:59 GMT");
+        assert_eq!(format_iso8601(951_782_400_000), "2000-02-29T00:00:00.000Z");
+        assert_eq!(format_iso8601(i64::MAX), "9999-12-31T23:59:59.000Z");
+        assert_eq!(format_iso8601(i64::MIN), "0001-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn all_forms_are_read() {
+        for text in [
+            "Tue, 02 Jan 2024 03:04:05 GMT",
+            "Tuesday, 02-Jan-24 03:04:05 GMT",
+            "Tue Jan  2 03:04:05 2024",
+            "tue, 2 jan 2024 03:04:05 GMT",
+        ] {
+            assert_eq!(parse_http(text), Some(EXAMPLE_MS), "{text}");
+        }
+        for (text, offset) in
+            [("2024-01-02T03:04:05Z", 0), ("2024-01-02T03:04:05.5Z", 500), ("2024-01-02T03:04:05.123456Z", 123)]
+        {
+            assert_eq!(parse_iso8601(text), Some(EXAMPLE_MS + offset), "{text}");
+        }
+        for text in
+            ["", "Tue, 30 Feb 2024 03:04:05 GMT", "Tue, 02 Jan 2024 24:00:00 GMT", "now", "2024-01-02T03:04:05+08:00"]
+        {
+            assert_eq!((parse_http(text), parse_iso8601(text)), (None, None), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(seconds in -62_135_596_800_i64..253_402_300_800) {
+            let ms = seconds * 1000;
+            prop_assert_eq!(parse_iso8601(&format_iso8601(ms)), Some(ms));
+            prop_assert_eq!(parse_http(&format_http(ms)), Some(ms));
+        }
+
+        #[test]
+        fn any_text_is_a_date_or_not(text in "\\PC{0,40}|[0-9T:.Z, GMTJan-]{0,40}", ms: i64) {
+            let _ = (parse_http(&text), parse_iso8601(&text), format_http(ms));
+        }
+    }
+}
