@@ -1,0 +1,158 @@
+//! Making signatures, the client's side: for the command line, the demo and tests (OSS auth 3-6).
+
+use super::secret::{SigningKey, sign_sha1};
+use super::signable::{Parameter, Signable, resource};
+use super::v4::{self, AdditionalHeaders, Credential};
+use super::{SecretKey, date, v1};
+use crate::name::{AccessKeyId, BucketName};
+use crate::request::percent_encode;
+
+/// Whoever signs.
+#[derive(Debug, Clone)]
+pub struct Signer {
+    /// The id of the key.
+    pub access_key: AccessKeyId,
+    /// Its secret.
+    pub secret: SecretKey,
+    /// The token, when the key is a temporary one.
+    pub token: Option<String>,
+}
+
+/// A request to be signed. It is not tied to a host: the signature holds in every addressing style.
+#[derive(Debug, Clone, Default)]
+pub struct UnsignedRequest<'a> {
+    /// Upper-case method.
+    pub method: &'a str,
+    /// The bucket; none for the service.
+    pub bucket: Option<&'a BucketName>,
+    /// The key, not encoded; empty for the bucket itself.
+    pub key: &'a str,
+    /// Parameters of the query, not encoded; `None` for a bare name.
+    pub query: &'a [(&'a str, Option<&'a str>)],
+    /// Headers, names in lower case. Those that the signature covers must be sent as they are here.
+    pub headers: &'a [(String, Vec<u8>)],
+}
+
+impl UnsignedRequest<'_> {
+    fn signable<'a>(&'a self, headers: &'a [(String, Vec<u8>)], added: &'a [(&'a str, String)]) -> Signable<'a> {
+        let own = self.query.iter().map(|(name, value)| Parameter::new(name, value.unwrap_or_default()));
+        Signable {
+            method: self.method,
+            resource: resource(self.bucket.map(BucketName::as_str), self.key.as_bytes()),
+            is_bare_bucket: false,
+            headers,
+            host: "",
+            parameters: own.chain(added.iter().map(|(name, value)| Parameter::new(name, value))).collect(),
+        }
+    }
+
+    fn url_query(&self, added: &[(&str, String)]) -> String {
+        let own = self.query.iter().map(|(name, value)| (*name, *value));
+        let added = added.iter().map(|(name, value)| (*name, Some(value.as_str())));
+        let mut text = String::new();
+        for (name, value) in own.chain(added) {
+            push_parameter(&mut text, name, value);
+        }
+        text
+    }
+
+    /// The path below the bucket, encoded, with its first `/`; path style puts `/bucket` before it.
+    pub fn encoded_path(&self) -> String {
+        format!("/{}", percent_encode(self.key.as_bytes(), true))
+    }
+}
+
+/// Appends `name=value` to a query, encoded, after `&` unless it is the first.
+pub(crate) fn push_parameter(query: &mut String, name: &str, value: Option<&str>) {
+    if !query.is_empty() {
+        query.push('&');
+    }
+    query.push_str(&percent_encode(name.as_bytes(), false));
+    if let Some(value) = value {
+        query.push('=');
+        query.push_str(&percent_encode(value.as_bytes(), false));
+    }
+}
+
+impl Signer {
+    /// The query of a URL with a V1 signature that is valid until `expires_s`, Unix time (OSS auth 4).
+    pub fn v1_url_query(&self, request: &UnsignedRequest<'_>, expires_s: i64) -> String {
+        let expires = expires_s.to_string();
+        let mut added: Vec<(&str, String)> = Vec::new();
+        added.extend(self.token.clone().map(|token| ("security-token", token)));
+        let signable = request.signable(request.headers, &added);
+        let signature =
+            sign_sha1(&self.secret, &v1::string_to_sign(&signable, expires.as_bytes(), v1::Spelling::default()));
+        drop(signable);
+        added.push(("OSSAccessKeyId", self.access_key.to_string()));
+        added.push(("Expires", expires));
+        added.push(("Signature", signature));
+        request.url_query(&added)
+    }
+
+    /// The headers to add for a V1 signature: `date`, the token, `authorization` (OSS auth 3).
+    pub fn v1_headers(&self, request: &UnsignedRequest<'_>, now_s: i64) -> Vec<(String, Vec<u8>)> {
+        let mut added = vec![header("date", date::format_http(now_s))];
+        added.extend(self.token.clone().map(|token| header("x-oss-security-token", token)));
+        let headers: Vec<_> = request.headers.iter().chain(&added).cloned().collect();
+        let signable = request.signable(&headers, &[]);
+        let line = signable.header("date");
+        let signature = sign_sha1(&self.secret, &v1::string_to_sign(&signable, line, v1::Spelling::default()));
+        added.push(header("authorization", format!("OSS {}:{signature}", self.access_key)));
+        added
+    }
+
+    /// The query of a URL with a V4 signature that is valid for `expires_in_s` seconds, 1 to 604800 (OSS auth 6).
+    pub fn v4_url_query(&self, request: &UnsignedRequest<'_>, region: &str, now_s: i64, expires_in_s: u32) -> String {
+        let timestamp = date::format_basic(now_s);
+        let credential = self.credential(&timestamp, region);
+        let mut added = vec![
+            ("x-oss-credential", credential.text()),
+            ("x-oss-date", timestamp.clone()),
+            ("x-oss-expires", expires_in_s.to_string()),
+            ("x-oss-signature-version", v4::ALGORITHM.to_owned()),
+        ];
+        added.extend(self.token.clone().map(|token| ("x-oss-security-token", token)));
+        let signable = request.signable(request.headers, &added);
+        let signature = self.sign_v4(&credential, &timestamp, &signable);
+        drop(signable);
+        added.push(("x-oss-signature", signature));
+        request.url_query(&added)
+    }
+
+    /// The headers to add for a V4 signature: date, payload, token, `authorization` (OSS auth 5).
+    pub fn v4_headers(&self, request: &UnsignedRequest<'_>, region: &str, now_s: i64) -> Vec<(String, Vec<u8>)> {
+        let timestamp = date::format_basic(now_s);
+        let credential = self.credential(&timestamp, region);
+        let mut added = vec![
+            header("x-oss-date", timestamp.clone()),
+            header("x-oss-content-sha256", "UNSIGNED-PAYLOAD".to_owned()),
+        ];
+        added.extend(self.token.clone().map(|token| header("x-oss-security-token", token)));
+        let headers: Vec<_> = request.headers.iter().chain(&added).cloned().collect();
+        let signature = self.sign_v4(&credential, &timestamp, &request.signable(&headers, &[]));
+        let value = format!("{} Credential={}, Signature={signature}", v4::ALGORITHM, credential.text());
+        added.push(header("authorization", value));
+        added
+    }
+
+    fn credential(&self, timestamp: &str, region: &str) -> Credential {
+        Credential::new(self.access_key.clone(), timestamp.get(..8).unwrap_or_default(), region)
+    }
+
+    fn sign_v4(&self, credential: &Credential, timestamp: &str, signable: &Signable<'_>) -> String {
+        let key = SigningKey::derive(&self.secret, &credential.date, &credential.region);
+        sign_v4(&key, credential, timestamp, signable)
+    }
+}
+
+/// Signs without additional headers and without a body.
+pub(super) fn sign_v4(key: &SigningKey, credential: &Credential, timestamp: &str, signable: &Signable<'_>) -> String {
+    let none = AdditionalHeaders::default();
+    let canonical = v4::canonical_request(signable, &none, b"UNSIGNED-PAYLOAD", v4::Spelling::default());
+    key.sign(v4::string_to_sign(timestamp, credential, &canonical).as_bytes())
+}
+
+fn header(name: &str, value: String) -> (String, Vec<u8>) {
+    (name.to_owned(), value.into_bytes())
+}

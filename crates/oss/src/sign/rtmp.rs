@@ -1,0 +1,532 @@
+//! The signature of an RTMP publish URL (LiveChannel 3.2-3.6 and checks 3 to 9 of 3.9).
+
+use super::secret::{is_same, sign_sha1};
+use super::{KnownKey, SecretKey, known_key, v1};
+use crate::error::{Error, ErrorCode};
+use crate::name::AccessKeyId;
+use crate::request::percent_encode;
+
+/// Never part of the string to sign (LiveChannel 3.3 rule 2).
+const NEVER_SIGNED: [&str; 4] = ["OSSAccessKeyId", "Expires", "Signature", "SecurityToken"];
+/// Parameters with which encoders name the bucket; whether they are signed depends on who added them.
+const HELPERS: [&str; 3] = ["vhost", "bucket", "domain"];
+const TOKEN: &str = "security-token";
+
+/// Why a publish is not admitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishRefusal {
+    /// The code that the description of the status begins with.
+    pub code: ErrorCode,
+    /// The official number of the cause, where there is one.
+    pub ec: Option<&'static str>,
+    /// The sentence for people.
+    pub message: &'static str,
+}
+
+impl PublishRefusal {
+    fn denied(ec: Option<&'static str>, message: &'static str) -> Self {
+        Self { code: ErrorCode::AccessDenied, ec, message }
+    }
+
+    /// Check 4: nothing is signed, and the bucket is not `public-read-write`.
+    pub fn unsigned() -> Self {
+        Self::denied(None, "Anonymous publishing needs a bucket that is public-read-write.")
+    }
+
+    /// Check 8: the access key is not in our records.
+    pub fn unknown_key() -> Self {
+        Self {
+            code: ErrorCode::InvalidAccessKeyId,
+            ec: Some("0002-00000902"),
+            message: ErrorCode::InvalidAccessKeyId.default_message(),
+        }
+    }
+
+    /// Check 9: no candidate string has this signature.
+    pub fn mismatch() -> Self {
+        Self {
+            code: ErrorCode::SignatureDoesNotMatch,
+            ec: Some("0002-00000807"),
+            message: ErrorCode::SignatureDoesNotMatch.default_message(),
+        }
+    }
+}
+
+impl From<PublishRefusal> for Error {
+    fn from(refusal: PublishRefusal) -> Self {
+        let error = Error::new(refusal.code).message(refusal.message);
+        match refusal.ec {
+            Some(ec) => error.ec(ec),
+            None => error,
+        }
+    }
+}
+
+/// What the parameters of a publish claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PublishCredentials {
+    /// Nothing; enough for a `public-read-write` bucket.
+    Unsigned,
+    /// A signature, whose expiry was checked.
+    Signed(PublishClaim),
+}
+
+/// A publish that claims to be signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishClaim {
+    access_key: AccessKeyId,
+    /// As written, because that text is signed.
+    expires: String,
+    signature: String,
+    token: Option<String>,
+    /// All that may be signed, one of each name.
+    parameters: Vec<(String, String)>,
+}
+
+impl PublishCredentials {
+    /// Reads the decoded parameters of a publish (LiveChannel 3.8) and makes the checks 3 and 5 to 7 of LiveChannel
+    /// 3.9. `now_s` is Unix time in seconds. Of several parameters with one name the first counts.
+    ///
+    /// # Errors
+    /// `AccessDenied` with the EC of the first check that fails.
+    pub fn extract(parameters: &[(String, String)], now_s: i64) -> Result<Self, PublishRefusal> {
+        let first = |name: &str| parameters.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
+        let sent = |name: &str| first(name).filter(|value| !value.is_empty());
+        let deny = |ec, message| Err(PublishRefusal::denied(Some(ec), message));
+        if first("SignatureVersion").is_some() {
+            return deny("0002-00000808", "This signature version is not supported for publishing.");
+        }
+        if ["OSSAccessKeyId", "Signature", "Credential"].into_iter().all(|name| first(name).is_none()) {
+            return Ok(Self::Unsigned);
+        }
+        let Some(id) = sent("OSSAccessKeyId") else {
+            return deny("0002-00000801", "The parameter OSSAccessKeyId is missing.");
+        };
+        let Ok(access_key) = AccessKeyId::parse(id) else {
+            return deny("0002-00000802", "The parameter OSSAccessKeyId contains non-acceptable characters.");
+        };
+        let Some(expires) = sent("Expires") else {
+            return deny("0002-00000803", "The parameter Expires is missing.");
+        };
+        let expires_s = match expires.strip_prefix('-') {
+            Some(digits) => v1::decimal(digits).map(|value| -value),
+            None => v1::decimal(expires),
+        };
+        let Some(expires_s) = expires_s else {
+            return deny("0002-00000804", "Invalid date (should be seconds since epoch).");
+        };
+        if now_s > expires_s {
+            return deny("0002-00000805", "Request has expired.");
+        }
+        let Some(signature) = sent("Signature") else {
+            return deny("0002-00000806", "The parameter Signature is missing.");
+        };
+        let mut signed: Vec<(String, String)> = Vec::new();
+        for (name, value) in parameters {
+            if !NEVER_SIGNED.contains(&name.as_str()) && !signed.iter().any(|(known, _)| known == name) {
+                signed.push((name.clone(), value.clone()));
+            }
+        }
+        Ok(Self::Signed(PublishClaim {
+            access_key,
+            expires: expires.to_owned(),
+            signature: signature.to_owned(),
+            token: super::non_empty(first(TOKEN).or_else(|| first("SecurityToken"))),
+            parameters: signed,
+        }))
+    }
+
+    /// The access key that is claimed.
+    pub fn access_key_id(&self) -> Option<&AccessKeyId> {
+        match self {
+            Self::Unsigned => None,
+            Self::Signed(claim) => Some(&claim.access_key),
+        }
+    }
+
+    /// The token of a temporary key.
+    pub fn security_token(&self) -> Option<&str> {
+        match self {
+            Self::Unsigned => None,
+            Self::Signed(claim) => claim.token.as_deref(),
+        }
+    }
+
+    /// Checks 8 and 9: the key is known and enabled, the token is its own, the signature matches. `key` is `None` when
+    /// there is no such key.
+    ///
+    /// # Errors
+    /// `InvalidAccessKeyId` (0002-00000902, or 904 for a disabled key), the refusals of tokens, and
+    /// `SignatureDoesNotMatch` (0002-00000807).
+    pub fn admit(
+        &self,
+        key: Option<&KnownKey<'_>>,
+        bucket: &str,
+        channel: &str,
+        now_ms: i64,
+    ) -> Result<(), PublishRefusal> {
+        let Self::Signed(claim) = self else { return Err(PublishRefusal::unsigned()) };
+        if key.is_some_and(|key| !key.is_enabled) {
+            return Err(PublishRefusal {
+                code: ErrorCode::InvalidAccessKeyId,
+                ec: Some("0002-00000904"),
+                message: "The OSS Access Key Id you provided is disabled.",
+            });
+        }
+        let secret = known_key::check(&claim.access_key, claim.token.as_deref(), key, now_ms).map_err(|error| {
+            PublishRefusal { code: error.code, ec: error.ec, message: error.code.default_message() }
+        })?;
+        if self.verify(secret, bucket, channel) { Ok(()) } else { Err(PublishRefusal::mismatch()) }
+    }
+
+    /// Whether any candidate string (LiveChannel 3.3) for this bucket and channel has the signature; compared in
+    /// constant time. An unsigned publish never verifies.
+    pub fn verify(&self, secret: &SecretKey, bucket: &str, channel: &str) -> bool {
+        let Self::Signed(claim) = self else { return false };
+        let has = |names: &[&str]| claim.parameters.iter().any(|(name, _)| names.contains(&name.as_str()));
+        let (has_token, has_helpers) = (has(&[TOKEN]), has(&HELPERS));
+        for omits_helpers in [false, true] {
+            for omits_token in [false, true] {
+                if (omits_helpers && !has_helpers) || (omits_token && !has_token) {
+                    continue;
+                }
+                let mut signed: Vec<(&str, &str)> = claim
+                    .parameters
+                    .iter()
+                    .map(|(name, value)| (name.as_str(), value.as_str()))
+                    .filter(|(name, _)| !(omits_token && *name == TOKEN || omits_helpers && HELPERS.contains(name)))
+                    .collect();
+                signed.sort_by_key(|(name, _)| *name);
+                let in_byte_order = string_to_sign(&claim.expires, &signed, bucket, channel);
+                // PHP and C# do not tell upper from lower case when they sort.
+                signed.sort_by_key(|(name, _)| name.to_lowercase());
+                let in_folded_order = string_to_sign(&claim.expires, &signed, bucket, channel);
+                let matches = |text: &str| is_same(&sign_sha1(secret, text.as_bytes()), &claim.signature);
+                if matches(&in_byte_order) || (in_folded_order != in_byte_order && matches(&in_folded_order)) {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+}
+
+/// `Expires \n name:value \n … /bucket/channel`, everything decoded (LiveChannel 3.3).
+fn string_to_sign(expires: &str, sorted: &[(&str, &str)], bucket: &str, channel: &str) -> String {
+    let mut text = String::with_capacity(128);
+    text.push_str(expires);
+    text.push('\n');
+    for (name, value) in sorted {
+        text.push_str(name);
+        text.push(':');
+        text.push_str(value);
+        text.push('\n');
+    }
+    text.push('/');
+    text.push_str(bucket);
+    text.push('/');
+    text.push_str(channel);
+    text
+}
+
+/// How a publish URL names its bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RtmpStyle {
+    /// `rtmp://bucket.host/live/channel`.
+    VirtualHosted,
+    /// `rtmp://host/bucket/live/channel`.
+    Path,
+}
+
+/// A publish URL to be made.
+#[derive(Debug, Clone, Copy)]
+pub struct RtmpUrl<'a> {
+    /// Host with optional port, without bucket.
+    pub host: &'a str,
+    /// How the bucket is named.
+    pub style: RtmpStyle,
+    /// The bucket.
+    pub bucket: &'a str,
+    /// The channel, not encoded.
+    pub channel: &'a str,
+    /// Parameters in the order of the URL, for example `playlistName`; not encoded.
+    pub parameters: &'a [(&'a str, &'a str)],
+}
+
+impl RtmpUrl<'_> {
+    /// The URL for a publish that needs no signature.
+    pub fn unsigned(&self) -> String {
+        let mut url = match self.style {
+            RtmpStyle::VirtualHosted => format!("rtmp://{}.{}/live/", self.bucket, self.host),
+            RtmpStyle::Path => format!("rtmp://{}/{}/live/", self.host, self.bucket),
+        };
+        url.push_str(&percent_encode(self.channel.as_bytes(), false));
+        for (index, (name, value)) in self.parameters.iter().enumerate() {
+            push_parameter(&mut url, if index == 0 { '?' } else { '&' }, name, value);
+        }
+        url
+    }
+}
+
+/// Signs a publish URL (LiveChannel 3.3). `expires_s` is the last second, Unix time, at which a publish may begin. The
+/// token of a temporary key is signed as oss2 and Java do.
+pub fn sign_rtmp_url(
+    url: &RtmpUrl<'_>,
+    access_key: &AccessKeyId,
+    secret: &SecretKey,
+    token: Option<&str>,
+    expires_s: i64,
+) -> String {
+    let mut parameters = url.parameters.to_vec();
+    parameters.extend(token.map(|token| (TOKEN, token)));
+    let mut sorted: Vec<(&str, &str)> =
+        parameters.iter().copied().filter(|(name, _)| !NEVER_SIGNED.contains(name)).collect();
+    sorted.sort_by_key(|(name, _)| *name);
+    let expires = expires_s.to_string();
+    let signature = sign_sha1(secret, string_to_sign(&expires, &sorted, url.bucket, url.channel).as_bytes());
+    let mut text = RtmpUrl { parameters: &parameters, ..*url }.unsigned();
+    let credentials = [("OSSAccessKeyId", access_key.as_str()), ("Expires", &expires), ("Signature", &signature)];
+    for (index, (name, value)) in credentials.into_iter().enumerate() {
+        push_parameter(&mut text, if index == 0 && parameters.is_empty() { '?' } else { '&' }, name, value);
+    }
+    text
+}
+
+fn push_parameter(url: &mut String, separator: char, name: &str, value: &str) {
+    url.push(separator);
+    url.push_str(&percent_encode(name.as_bytes(), false));
+    if !value.is_empty() {
+        url.push('=');
+        url.push_str(&percent_encode(value.as_bytes(), false));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::request::Query;
+
+    const ID: &str = "LTAI5tFakeKeyForSpec0001";
+    const SECRET: &str = "FakeSecretForSpecOnly0000000001";
+    const EXPIRES: i64 = 1_893_456_000;
+    const TOKEN_VALUE: &str = "CAISfakeTOKEN/for+spec==";
+
+    fn parameters(query: &str) -> Vec<(String, String)> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Query::parse(query).pairs().iter().map(|pair| (text(&pair.name), text(&pair.value))).collect()
+    }
+
+    /// The whole way of a worked example: string, signature, URL, and back.
+    fn check_example(
+        channel: &str,
+        sent: &[(&str, &str)],
+        token: Option<&str>,
+        string: &str,
+        signature: &str,
+        url: &str,
+    ) {
+        let (id, secret) = (AccessKeyId::parse(ID).unwrap(), SecretKey::new(SECRET.to_owned()));
+        let mut sorted = sent.to_vec();
+        sorted.extend(token.map(|token| (TOKEN, token)));
+        sorted.sort();
+        assert_eq!(string_to_sign("1893456000", &sorted, "examplebucket", channel), string);
+        assert_eq!(sign_sha1(&secret, string.as_bytes()), signature);
+        let to_sign = RtmpUrl {
+            host: "oss.example.com",
+            style: RtmpStyle::VirtualHosted,
+            bucket: "examplebucket",
+            channel,
+            parameters: sent,
+        };
+        let signed = sign_rtmp_url(&to_sign, &id, &secret, token, EXPIRES);
+        assert_eq!(signed, url);
+        let query = url.split_once('?').unwrap().1;
+        assert!(verifies(query, channel), "{url}");
+        assert!(!verifies(query, "other"), "{url}");
+    }
+
+    fn verifies(query: &str, channel: &str) -> bool {
+        PublishCredentials::extract(&parameters(query), EXPIRES).unwrap().verify(
+            &SecretKey::new(SECRET.to_owned()),
+            "examplebucket",
+            channel,
+        )
+    }
+
+    const START: &str = "rtmp://examplebucket.oss.example.com/live/";
+
+    #[test]
+    fn worked_examples() {
+        let end = |signature: &str| format!("OSSAccessKeyId={ID}&Expires=1893456000&Signature={signature}");
+        let playlist = [("playlistName", "playlist.m3u8")];
+        check_example(
+            "test-channel",
+            &[],
+            None,
+            "1893456000\n/examplebucket/test-channel",
+            "2ShlRV+EbAQ+5PjhbV74GDwSIVk=",
+            &format!("{START}test-channel?{}", end("2ShlRV%2BEbAQ%2B5PjhbV74GDwSIVk%3D")),
+        );
+        check_example(
+            "test-channel",
+            &playlist,
+            None,
+            "1893456000\nplaylistName:playlist.m3u8\n/examplebucket/test-channel",
+            "Qkj/4G3IP1/JfPpNuZ5zUAfQrtI=",
+            &format!("{START}test-channel?playlistName=playlist.m3u8&{}", end("Qkj%2F4G3IP1%2FJfPpNuZ5zUAfQrtI%3D")),
+        );
+        check_example(
+            "live channel 2",
+            &[("playlistName", "播放 列表.m3u8")],
+            None,
+            "1893456000\nplaylistName:播放 列表.m3u8\n/examplebucket/live channel 2",
+            "v/Zlj0yjUJPu/nS/TErbx6jh+0o=",
+            &format!(
+                "{START}live%20channel%202?playlistName=%E6%92%AD%E6%94%BE%20%E5%88%97%E8%A1%A8.m3u8&{}",
+                end("v%2FZlj0yjUJPu%2FnS%2FTErbx6jh%2B0o%3D")
+            ),
+        );
+        check_example(
+            "test-channel",
+            &[("Zone", "eu"), ("app-ver", "1.0+b2"), ("empty", ""), ("playlistName", "playlist.m3u8")],
+            None,
+            "1893456000\nZone:eu\napp-ver:1.0+b2\nempty:\nplaylistName:playlist.m3u8\n/examplebucket/test-channel",
+            "ZdoZPOz2227r62TFUlbVN/jR/E4=",
+            &format!(
+                "{START}test-channel?Zone=eu&app-ver=1.0%2Bb2&empty&playlistName=playlist.m3u8&{}",
+                end("ZdoZPOz2227r62TFUlbVN%2FjR%2FE4%3D")
+            ),
+        );
+        check_example(
+            "test-channel",
+            &playlist,
+            Some(TOKEN_VALUE),
+            "1893456000\nplaylistName:playlist.m3u8\nsecurity-token:CAISfakeTOKEN/for+spec==\n/examplebucket/test-channel",
+            "ud8IUQeU7cPg6lC69MzM2/RZtz8=",
+            &format!(
+                "{START}test-channel?playlistName=playlist.m3u8&security-token=CAISfakeTOKEN%2Ffor%2Bspec%3D%3D&{}",
+                end("ud8IUQeU7cPg6lC69MzM2%2FRZtz8%3D")
+            ),
+        );
+        check_example(
+            "测试通过",
+            &playlist,
+            None,
+            "1893456000\nplaylistName:playlist.m3u8\n/examplebucket/测试通过",
+            "CqGeIhwXj0bNVGX0RtUAJZa0mcE=",
+            &format!(
+                "{START}%E6%B5%8B%E8%AF%95%E9%80%9A%E8%BF%87?playlistName=playlist.m3u8&{}",
+                end("CqGeIhwXj0bNVGX0RtUAJZa0mcE%3D")
+            ),
+        );
+    }
+
+    #[test]
+    fn the_published_answer_of_the_cpp_client() {
+        let sent = parameters(
+            "Expires=1706289617&OSSAccessKeyId=ak&Signature=Y1LCM2PzyECssQhTdi%2BGKra7iXE%3D&playlistName=test.m3u8",
+        );
+        let credentials = PublishCredentials::extract(&sent, 1_706_289_617).unwrap();
+        let secret = SecretKey::new("sk".to_owned());
+        assert!(credentials.verify(&secret, "cpp-sdk-live-channel-bucket", "channel"));
+        assert!(PublishCredentials::extract(&sent, 1_706_289_618).is_err());
+    }
+
+    #[test]
+    fn every_candidate_string_is_tried_and_nothing_else() {
+        let signed = |string: &str, rest: &str| {
+            let signature = sign_sha1(&SecretKey::new(SECRET.to_owned()), string.as_bytes());
+            let signature = percent_encode(signature.as_bytes(), false);
+            format!("OSSAccessKeyId={ID}&Expires=1893456000&Signature={signature}&{rest}")
+        };
+        let c = "/examplebucket/c";
+        for (string, rest, expected) in [
+            (format!("1893456000\n{c}"), "", true),
+            (format!("1893456000\n{c}"), "security-token=t", true),
+            (format!("1893456000\nsecurity-token:t\n{c}"), "security-token=t", true),
+            (format!("1893456000\n{c}"), "SecurityToken=t", true),
+            (format!("1893456000\nSecurityToken:t\n{c}"), "SecurityToken=t", false),
+            (format!("1893456000\n{c}"), "vhost=examplebucket&domain=d&bucket=b", true),
+            (format!("1893456000\nvhost:examplebucket\n{c}"), "vhost=examplebucket", true),
+            (format!("1893456000\na:1\nB:2\n{c}"), "B=2&a=1", true),
+            (format!("1893456000\nB:2\na:1\n{c}"), "a=1&B=2", true),
+            (format!("1893456000\nb:2\na:1\n{c}"), "a=1&b=2", false),
+            (format!("1893456000\na:1\n{c}"), "a=1&a=2", true),
+            (format!("1893456000\n{c}"), "a=1", false),
+            (format!("1893456000\na:\n{c}"), "a", true),
+            (format!("1893456001\n{c}"), "", false),
+        ] {
+            assert_eq!(verifies(&signed(&string, rest), "c"), expected, "{string:?} {rest}");
+        }
+    }
+
+    #[test]
+    fn claims_are_checked_in_order() {
+        for (query, ec) in [
+            ("SignatureVersion=", "0002-00000808"),
+            ("SignatureVersion=OSS4-HMAC-SHA256&OSSAccessKeyId=a", "0002-00000808"),
+            ("Signature=", "0002-00000801"),
+            ("Credential=x", "0002-00000801"),
+            ("OSSAccessKeyId=", "0002-00000801"),
+            ("OSSAccessKeyId=a%20b", "0002-00000802"),
+            ("OSSAccessKeyId=a", "0002-00000803"),
+            ("OSSAccessKeyId=a&Expires=", "0002-00000803"),
+            ("OSSAccessKeyId=a&Expires=1.5", "0002-00000804"),
+            ("OSSAccessKeyId=a&Expires=1893455999", "0002-00000805"),
+            ("OSSAccessKeyId=a&Expires=-1", "0002-00000805"),
+            ("OSSAccessKeyId=a&Expires=1893456000", "0002-00000806"),
+        ] {
+            let refusal = PublishCredentials::extract(&parameters(query), EXPIRES).unwrap_err();
+            assert_eq!((refusal.code, refusal.ec), (ErrorCode::AccessDenied, Some(ec)), "{query}");
+        }
+        for query in ["", "playlistName=p.m3u8", "Expires=1"] {
+            let credentials = PublishCredentials::extract(&parameters(query), EXPIRES).unwrap();
+            assert_eq!(credentials, PublishCredentials::Unsigned, "{query}");
+            assert!(!credentials.verify(&SecretKey::new(SECRET.to_owned()), "examplebucket", "c"));
+        }
+    }
+
+    #[test]
+    fn keys_are_checked_before_the_signature() {
+        let credentials =
+            PublishCredentials::extract(&parameters("OSSAccessKeyId=a&Expires=1893456000&Signature=x"), 0).unwrap();
+        let secret = SecretKey::new(SECRET.to_owned());
+        let key = KnownKey { secret: &secret, is_enabled: true, user_is_enabled: true, session: None };
+        let refuse =
+            |key: Option<KnownKey<'_>>| credentials.admit(key.as_ref(), "examplebucket", "c", 0).unwrap_err().ec;
+        assert_eq!(refuse(None), Some("0002-00000902"));
+        assert_eq!(refuse(Some(KnownKey { is_enabled: false, ..key })), Some("0002-00000904"));
+        assert_eq!(refuse(Some(key)), Some("0002-00000807"));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_signed_verifies_and_any_other_does_not(
+            channel in "[a-z0-9 字%+&=?]{1,20}",
+            sent in proptest::collection::btree_map("[A-Za-z-]{1,6}", "\\PC{0,8}", 0..4),
+            flip in 0..64_usize,
+        ) {
+            let (id, secret) = (AccessKeyId::parse(ID).unwrap(), SecretKey::new(SECRET.to_owned()));
+            let sent: Vec<_> = sent.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+            let url = RtmpUrl { host: "h:1935", style: RtmpStyle::Path, bucket: "examplebucket", channel: &channel, parameters: &sent };
+            let url = sign_rtmp_url(&url, &id, &secret, None, EXPIRES);
+            let mut received = parameters(url.split_once('?').unwrap().1);
+            let verify = |received: &[(String, String)]| PublishCredentials::extract(received, 0)
+                .is_ok_and(|credentials| credentials.verify(&secret, "examplebucket", &channel));
+            prop_assert!(verify(&received), "{}", url);
+            let index = flip % received.len();
+            received[index].1.push('x');
+            let is_unsigned_helper = HELPERS.contains(&received[index].0.as_str());
+            prop_assert!(is_unsigned_helper || !verify(&received), "{}", url);
+        }
+
+        #[test]
+        fn no_parameters_panic(sent: Vec<(String, String)>, now: i64) {
+            if let Ok(credentials) = PublishCredentials::extract(&sent, now) {
+                credentials.verify(&SecretKey::new(String::new()), "b", "c");
+            }
+        }
+    }
+}
