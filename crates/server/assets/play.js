@@ -51,6 +51,12 @@
     show(state, badge, notice);
   }
 
+  /** Keeps the latest of what was repaired. A page may stay open for weeks. */
+  function warn(what) {
+    page.warnings.push(what);
+    if (page.warnings.length > 100) page.warnings.shift();
+  }
+
   const isLoopback = (host) => /^(.+\.)?localhost$|^127(\.\d+){3}$|^\[::1\]$/.test(host);
   const portOf = (url) => url.port || (url.protocol === "https:" ? "443" : "80");
 
@@ -80,6 +86,7 @@
 
   /** Code and message of an OSS error document; empty where the body is something else. */
   function ossError(body) {
+    if (!/^\s*</.test(body)) return "";
     const document = new DOMParser().parseFromString(body, "application/xml");
     const inner = (name) => (document.querySelector("Error > " + name)?.textContent || "").slice(0, 300);
     return [inner("Code"), inner("Message")].filter(Boolean).join(": ");
@@ -100,7 +107,7 @@
       status = 0;
     }
     if (mine !== attempt) return;
-    const detail = ossError(body);
+    const detail = status === 200 ? "" : ossError(body);
     const again = () => (timer = setTimeout(check, RETRY_MS, unchangedText));
     if (status === 200 && body.startsWith("#EXTM3U")) {
       if (unchangedText !== undefined && body === unchangedText) {
@@ -182,8 +189,8 @@
     });
     page.hls = hls;
     hls.on(Hls.Events.LEVEL_LOADED, (_, { details, networkDetails }) => noteLevel(details, networkDetails));
-    hls.on(Hls.Events.FRAG_LOADED, (_, { frag, payload }) => {
-      if (frag.duration > 0 && payload) bitrate = (payload.byteLength * 8) / frag.duration;
+    hls.on(Hls.Events.FRAG_BUFFERED, (_, { frag, stats }) => {
+      if (frag.duration > 0 && stats.total > 0) bitrate = (stats.total * 8) / frag.duration;
     });
     hls.on(Hls.Events.BUFFER_CODECS, (_, tracks) => {
       const kinds = [tracks.video && "H.264", tracks.audio && "AAC"].filter(Boolean);
@@ -219,34 +226,28 @@
   function noteError(hls, data) {
     const code = data.response ? data.response.code : 0;
     const what = data.details + (code ? " (HTTP " + code + ")" : "") + (data.error ? ": " + data.error.message : "");
-    if (!data.fatal) {
-      page.warnings.push(what);
-      return;
-    }
-    if (data.type === Hls.ErrorTypes.MEDIA_ERROR && repairs < MEDIA_REPAIRS) {
+    if (/another server/.test(what)) {
+      fail("refused", "Refused", { title: "The playlist leads to another server", text: "This page plays what its own server keeps, nothing else.", detail: what });
+    } else if ((code === 403 || code === 401) && /^frag/.test(data.details)) {
+      fail("forbidden", "Refused", {
+        title: "The playlist may be read, its segments may not",
+        text: "Sign the address with x-oss-process=hls/sign, so that each segment in it is signed too, or make the bucket public-read.",
+        detail: what,
+        retry: true,
+      });
+    } else if (!data.fatal) {
+      warn(what);
+    } else if (data.type === Hls.ErrorTypes.MEDIA_ERROR && repairs < MEDIA_REPAIRS) {
       repairs += 1;
-      page.warnings.push(what);
+      warn(what);
       hls.recoverMediaError();
-      return;
+    } else if (data.type === Hls.ErrorTypes.NETWORK_ERROR) {
+      // Gone, restarted or not reachable: what the playlist itself answers tells which.
+      warn(what);
+      recheck();
+    } else {
+      fail("failed", "Error", { title: "The stream cannot be played", text: "The browser or the player gave up on its contents.", detail: what, retry: true });
     }
-    if (data.type === Hls.ErrorTypes.NETWORK_ERROR) {
-      if (/another server/.test(what)) {
-        fail("refused", "Refused", { title: "The playlist leads to another server", text: "This page plays what its own server keeps, nothing else.", detail: what });
-      } else if ((code === 403 || code === 401) && /^frag/.test(data.details)) {
-        fail("forbidden", "Refused", {
-          title: "The playlist may be read, its segments may not",
-          text: "Sign the address with x-oss-process=hls/sign, so that each segment in it is signed too, or make the bucket public-read.",
-          detail: what,
-          retry: true,
-        });
-      } else {
-        // Gone, restarted or not reachable: what the playlist itself answers tells which.
-        page.warnings.push(what);
-        recheck();
-      }
-      return;
-    }
-    fail("failed", "Error", { title: "The stream cannot be played", text: "The browser or the player gave up on its contents.", detail: what, retry: true });
   }
 
   /** Once a second: the badge, the line of facts, and whether the publisher is still there. */
@@ -259,7 +260,7 @@
         show("stopped", "Off air", {
           busy: true,
           title: "The publisher has stopped",
-          text: "No new segment for " + Math.round((performance.now() - playlist.changed) / 1000) + " seconds. The picture goes on when it comes back.",
+          text: "No new segment arrives any more. The picture goes on by itself when the publisher comes back.",
         });
         recheck(playlist.text || undefined);
       } else if (video.ended) {
@@ -277,6 +278,10 @@
   function facts() {
     const line = [];
     const hls = page.hls;
+    if (!["starting", "playing", "paused", "ended"].includes(page.state)) {
+      byId("facts").textContent = "\u00a0";
+      return;
+    }
     if (hls && playlist.live && page.state === "playing") {
       // The date of the picture, where the playlist has it, counts encoder and network too; the list alone does not.
       const dated = hls.playingDate ? (Date.now() - hls.playingDate.getTime()) / 1000 : NaN;
@@ -311,7 +316,7 @@
   video.addEventListener("volumechange", () => (byId("sound").hidden = !video.muted || !byId("notice").hidden));
   video.addEventListener("error", () => {
     if (page.hls || !video.error) return;
-    page.warnings.push("video error " + video.error.code);
+    warn("video error " + video.error.code);
     recheck();
   });
   byId("sound").addEventListener("click", () => {
