@@ -10,6 +10,7 @@ pub use addressing::{Addressing, HostFallback, Style, bare_host};
 pub use operation::{OperationKind, Permission};
 pub use percent::{percent_decode, percent_encode};
 pub use query::{Query, QueryPair};
+pub(crate) use query::{parse_decimal, shown};
 pub use route::{Route, route, route_as_path_style};
 
 use crate::name::{BucketName, ObjectKey};
