@@ -1,0 +1,1 @@
+//! A client session against a server session, in memory.

@@ -1,0 +1,1 @@
+//! What a server session does with the bytes of clients.
