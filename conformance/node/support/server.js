@@ -1,0 +1,96 @@
+// The real binary as a process, and the clients that point at it.
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import http from "node:http";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import OSS from "ali-oss";
+
+const root = fileURLToPath(new URL("../../..", import.meta.url));
+const binary = path.resolve(process.env.MILLPOND_BIN ?? path.join(root, "target/release/millpond"));
+
+// The fake credentials of LiveChannel 3.5.
+export const accessKeyId = "LTAI5tFakeKeyForSpec0001";
+export const accessKeySecret = "FakeSecretForSpecOnly0000000001";
+
+export class Server {
+  static async start(...extra) {
+    if (!existsSync(binary)) throw new Error(`${binary} is missing: run \`cargo build --release\` or set MILLPOND_BIN`);
+    const server = new Server();
+    server.folder = mkdtempSync(path.join(tmpdir(), "millpond-node-"));
+    server.logPath = path.join(server.folder, "server.log");
+    server.process = spawn(
+      binary,
+      [
+        "serve", "--data-dir", path.join(server.folder, "data"), "--listen", "127.0.0.1:0", "--rtmp-listen", "127.0.0.1:0",
+        "--admin-listen", "127.0.0.1:0", "--log-format", "json", ...extra,
+      ],
+      {
+        cwd: server.folder,
+        env: { ...process.env, OSS_ACCESS_KEY_ID: accessKeyId, OSS_ACCESS_KEY_SECRET: accessKeySecret },
+        stdio: ["ignore", "pipe", openSync(server.logPath, "a")],
+      },
+    );
+    server.ended = new Promise((resolve) => server.process.once("exit", resolve));
+    const ready = await server.#listening();
+    server.address = ready.http[0];
+    server.port = Number(server.address.split(":").at(-1));
+    return server;
+  }
+
+  async #listening() {
+    const timeout = setTimeout(() => this.process.kill("SIGKILL"), 20_000);
+    for await (const line of createInterface({ input: this.process.stdout })) {
+      let message;
+      try {
+        message = JSON.parse(line);
+      } catch {
+        continue;
+      }
+      if (message.message === "listening") {
+        clearTimeout(timeout);
+        this.process.stdout.resume();
+        return message;
+      }
+    }
+    throw new Error(`the server did not start:\n${readFileSync(this.logPath, "utf8").slice(-3000)}`);
+  }
+
+  async stop() {
+    this.process.kill("SIGTERM");
+    const status = await this.ended;
+    rmSync(this.folder, { recursive: true, force: true });
+    return status;
+  }
+
+  /** An ali-oss client; `bucket.localhost` is loopback here without asking a resolver. */
+  client(options = {}) {
+    return new OSS({
+      accessKeyId,
+      accessKeySecret,
+      region: "oss-cn-hangzhou",
+      endpoint: `http://localhost:${this.port}`,
+      agent: new http.Agent({ lookup: loopback }),
+      timeout: 10_000,
+      ...options,
+    });
+  }
+}
+
+/** Resolves every name to 127.0.0.1, where the server listens. */
+function loopback(_host, options, callback) {
+  if (options.all) callback(null, [{ address: "127.0.0.1", family: 4 }]);
+  else callback(null, "127.0.0.1", 4);
+}
+
+export async function waitFor(condition, what, timeoutMs = 15_000) {
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    const value = await condition();
+    if (value) return value;
+    if (Date.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}

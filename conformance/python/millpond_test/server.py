@@ -1,0 +1,196 @@
+"""The real binary as a process: start, ports, kill, restart, and clients that point at it."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import threading
+import time
+import uuid
+from pathlib import Path
+from typing import Dict, List, Optional
+
+import oss2
+import requests
+
+ROOT = Path(__file__).resolve().parents[3]
+BINARY = Path(os.environ.get("MILLPOND_BIN", ROOT / "target" / "release" / "millpond")).resolve()
+
+# The fake credentials of LiveChannel 3.5: the captures of real encoders are signed with them.
+ACCESS_KEY_ID = "LTAI5tFakeKeyForSpec0001"
+ACCESS_KEY_SECRET = "FakeSecretForSpecOnly0000000001"
+REGION = "cn-hangzhou"
+START_TIMEOUT_S = 20
+
+
+class Server:
+    """One `millpond serve` over one data directory; it may be killed and started again on the same data."""
+
+    def __init__(self, folder: Path, arguments: Optional[List[str]] = None, environment: Optional[Dict[str, str]] = None):
+        self.folder = folder
+        self.data = folder / "data"
+        self.arguments = arguments or []
+        self.environment = environment or {}
+        self.process: Optional[subprocess.Popen] = None
+        self.log_path = folder / "server.log"
+        self.http_address = ""
+        self.rtmp_address = ""
+        self.admin_address = ""
+
+    def start(self) -> "Server":
+        if not BINARY.exists():
+            raise FileNotFoundError(f"{BINARY} is missing: run `cargo build --release` or set MILLPOND_BIN")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        environment = {
+            **os.environ,
+            "OSS_ACCESS_KEY_ID": ACCESS_KEY_ID,
+            "OSS_ACCESS_KEY_SECRET": ACCESS_KEY_SECRET,
+            **self.environment,
+        }
+        command = [
+            str(BINARY), "serve", "--data-dir", str(self.data), "--listen", "127.0.0.1:0", "--rtmp-listen", "127.0.0.1:0",
+            "--admin-listen", "127.0.0.1:0", "--log-format", "json", *self.arguments,
+        ]  # fmt: skip
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment, cwd=self.folder)
+        ready = self._wait_until_listening()
+        self.http_address = ready["http"][0]
+        self.rtmp_address = ready["rtmp"][0]
+        self.admin_address = ready["admin"]
+        return self
+
+    def _wait_until_listening(self) -> dict:
+        lines: "queue.Queue[Optional[bytes]]" = queue.Queue()
+        stdout = self.process.stdout
+
+        def read() -> None:
+            for line in stdout:
+                lines.put(line)
+            lines.put(None)
+
+        threading.Thread(target=read, daemon=True).start()
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            try:
+                line = lines.get(timeout=0.2)
+            except queue.Empty:
+                continue
+            if line is None:
+                break
+            try:
+                message = json.loads(line)
+            except ValueError:
+                continue
+            if message.get("message") == "listening":
+                return message
+        self.kill()
+        raise AssertionError(f"the server did not start; its log ends:\n{self.log()[-3000:]}")
+
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def kill(self) -> None:
+        """SIGKILL: nothing is flushed by the process."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM and the exit status; a server that does not stop within 20 s is a failure."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError("the server did not stop within 20 s of SIGTERM") from None
+
+    def findings(self) -> "subprocess.CompletedProcess[str]":
+        """`millpond check` over the data directory of a stopped server."""
+        return subprocess.run(
+            [str(BINARY), "check", "--data-dir", str(self.data)], capture_output=True, text=True, timeout=60
+        )
+
+    @property
+    def endpoint(self) -> str:
+        """Path style: every SDK addresses an IP that way or is told to."""
+        return f"http://{self.http_address}"
+
+    @property
+    def port(self) -> int:
+        return int(self.http_address.rsplit(":", 1)[1])
+
+    @property
+    def virtual_endpoint(self) -> str:
+        """Buckets under this endpoint are hosts: `bucket.localhost` is loopback for every resolver that follows RFC 6761."""
+        return f"http://localhost:{self.port}"
+
+    def url(self, path: str) -> str:
+        return f"{self.endpoint}/{path.lstrip('/')}"
+
+    def get(self, path: str, **options) -> requests.Response:
+        return requests.get(self.url(path), timeout=10, **options)
+
+    def admin(self, path: str) -> requests.Response:
+        return requests.get(f"http://{self.admin_address}{path}", timeout=10)
+
+    def resident_bytes(self) -> int:
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError("no VmRSS")
+
+    def bucket(self, name: str, version: str = "v1", secret: str = ACCESS_KEY_SECRET, key: str = ACCESS_KEY_ID) -> oss2.Bucket:
+        """An oss2 client for `name`, which need not exist; `version` is the signature version."""
+        return oss2.Bucket(auth(version, key, secret), self.endpoint, name, region=REGION, connect_timeout=10)
+
+    def service(self, version: str = "v1") -> oss2.Service:
+        return oss2.Service(auth(version), self.endpoint, region=REGION, connect_timeout=10)
+
+    def anonymous(self, name: str) -> oss2.Bucket:
+        return oss2.Bucket(oss2.AnonymousAuth(), self.endpoint, name, connect_timeout=10)
+
+    def new_bucket(self, acl: str = oss2.BUCKET_ACL_PRIVATE, version: str = "v1", name: str = "") -> oss2.Bucket:
+        bucket = self.bucket(name or f"test-{uuid.uuid4().hex[:12]}", version)
+        bucket.create_bucket(acl)
+        return bucket
+
+    def on_rtmp_port(self, url: str) -> str:
+        """The same push URL on port 1935's stand-in; the signature covers bucket and channel only."""
+        return url.replace(self.http_address, self.rtmp_address)
+
+
+def auth(version: str, key: str = ACCESS_KEY_ID, secret: str = ACCESS_KEY_SECRET):
+    return oss2.AuthV4(key, secret) if version == "v4" else oss2.Auth(key, secret)
+
+
+def create_channel(
+    bucket: oss2.Bucket,
+    name: str = "test-channel",
+    frag_duration: int = 2,
+    frag_count: int = 100,
+    playlist_name: str = "playlist.m3u8",
+    status: str = "enabled",
+    description: str = "",
+):
+    target = oss2.models.LiveChannelInfoTarget(
+        frag_duration=frag_duration, frag_count=frag_count, playlist_name=playlist_name
+    )
+    return bucket.create_live_channel(name, oss2.models.LiveChannelInfo(status=status, description=description, target=target))
+
+
+def wait_for(condition, what: str, timeout_s: float = 15.0, every_s: float = 0.05):
+    """Polls until `condition()` is true and returns its value; fails with `what` after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout_s} s: {what}")
+        time.sleep(every_s)

@@ -1,0 +1,108 @@
+"""The sub-commands a newcomer types: sign, channel create, demo, check."""
+
+import json
+import os
+import re
+import subprocess
+
+import pytest
+import requests
+
+from millpond_test import media
+from millpond_test.playback import fetch_playlist, read_stream
+from millpond_test.server import ACCESS_KEY_ID, ACCESS_KEY_SECRET, BINARY, create_channel, wait_for
+
+KEYS = {"OSS_ACCESS_KEY_ID": ACCESS_KEY_ID, "OSS_ACCESS_KEY_SECRET": ACCESS_KEY_SECRET}
+
+
+def millpond(*arguments: str, timeout_s: float = 20) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([str(BINARY), *arguments], capture_output=True, text=True, timeout=timeout_s, env={**os.environ, **KEYS})
+
+
+def urls(text: str, scheme: str):
+    return re.findall(rf"{scheme}://[^\s\"']+", text)
+
+
+def test_help_names_the_commands():
+    shown = millpond("--help")
+    assert shown.returncode == 0
+    for command in ("serve", "demo", "sign", "channel", "check"):
+        assert command in shown.stdout
+
+
+def test_an_unknown_option_is_refused():
+    assert millpond("serve", "--no-such-option").returncode != 0
+
+
+def test_an_unknown_configuration_key_is_refused(tmp_path):
+    (tmp_path / "millpond.toml").write_text('unknown_key = "value"\n')
+    refused = millpond("serve", "--config", str(tmp_path / "millpond.toml"), "--data-dir", str(tmp_path / "data"), timeout_s=10)
+    assert refused.returncode != 0
+    assert "unknown_key" in refused.stderr + refused.stdout
+
+
+def test_a_channel_created_by_the_command_takes_its_push(server, short_source):
+    created = millpond("channel", "create", "cli-bucket/cli-channel", "--endpoint", server.endpoint)
+    assert created.returncode == 0, created.stderr
+    (push,) = [url for url in urls(created.stdout, "rtmp") if "Signature=" in url][:1]
+    media.push_file(short_source.path, push)
+    bucket = server.bucket("cli-bucket")
+    wait_for(lambda: bucket.get_live_channel_stat("cli-channel").status == "Idle", "idle")
+    (play,) = [url for url in urls(created.stdout, "http") if ".m3u8" in url and "/-/play" not in url][:1]
+    assert fetch_playlist(play).segments
+
+
+def test_a_push_url_signed_by_the_command_is_accepted(server, bucket, short_source):
+    create_channel(bucket)
+    signed = millpond("sign", "rtmp", f"{bucket.bucket_name}/test-channel", "--host", server.http_address)
+    assert signed.returncode == 0, signed.stderr
+    media.push_file(short_source.path, urls(signed.stdout, "rtmp")[0])
+
+
+@pytest.mark.parametrize("options", [[], ["--version", "v4"]], ids=["v1", "v4"])
+def test_a_url_signed_by_the_command_reads_a_private_object(server, bucket, options):
+    bucket.put_object("dir/key", b"body")
+    signed = millpond("sign", "url", f"{bucket.bucket_name}/dir/key", "--host", server.http_address, *options)
+    assert signed.returncode == 0, signed.stderr
+    assert requests.get(urls(signed.stdout, "http")[0], timeout=10).content == b"body"
+
+
+@pytest.fixture
+def demo(tmp_path):
+    process = subprocess.Popen(
+        [
+            str(BINARY), "demo", "--data-dir", str(tmp_path / "data"), "--listen", "127.0.0.1:0", "--rtmp-listen", "127.0.0.1:0",
+            "--admin-listen", "127.0.0.1:0",
+        ],
+        stdout=(tmp_path / "out").open("wb"), stderr=subprocess.STDOUT, cwd=tmp_path,
+    )  # fmt: skip
+    yield lambda: (tmp_path / "out").read_text()
+    process.terminate()
+    assert process.wait(20) == 0
+
+
+def test_the_demo_shows_a_moving_picture(demo):
+    printed = wait_for(lambda: ".m3u8" in demo() and demo(), "the play URL", 20)
+    page = next(url for url in urls(printed, "http") if "/-/play" in url)
+    assert requests.get(page, timeout=10).status_code == 200
+    assert "ffmpeg" in printed and "rtmp://" in printed
+    play = next(url for url in urls(printed, "http") if ".m3u8" in url and "/-/play" not in url)
+    wait_for(lambda: requests.get(play, timeout=10).status_code == 200, "the first segment", 20)
+    first = fetch_playlist(play.strip())
+    wait_for(lambda: fetch_playlist(play).next_sequence > first.next_sequence, "the playlist grows", 20)
+    _, report = read_stream(play)
+    assert report.video_frames > 0 and report.audio_frames > 0
+
+
+def test_check_finds_nothing_in_a_new_directory(fresh_server):
+    server = fresh_server()
+    server.stop()
+    found = server.findings()
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+def test_the_listening_line_is_json_for_machines(fresh_server):
+    # The fixture itself parses the line on standard output; standard error holds only JSON.
+    server = fresh_server()
+    for line in server.log().splitlines():
+        json.loads(line)
