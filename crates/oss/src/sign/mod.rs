@@ -81,7 +81,7 @@ impl Credentials {
         let credentials = match query.first("x-oss-signature-version") {
             Some(v4::ALGORITHM) => Self::V4Url(V4Url::extract(raw, query, options, now_s)?),
             Some(version) => {
-                let message = "The signature version is not supported.";
+                let message = "Authorization header is invalid.";
                 return Err(refusal::parameter("x-oss-signature-version", Some(version), message));
             }
             None if query.has("OSSAccessKeyId") || query.has("Signature") => {
@@ -236,4 +236,4 @@ fn url_token(raw: &RawRequest, query: &Query, name: &'static str) -> Result<Opti
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;
