@@ -1,16 +1,42 @@
 //! A request, free of any HTTP library: where it is addressed, which operation it asks for, and what its parameters say.
 
 mod addressing;
+mod conditions;
+mod copy_source;
+mod listing;
+mod live;
+mod multipart;
+mod object_headers;
 mod operation;
 mod percent;
 mod query;
+mod range;
+mod read_options;
 mod route;
 
 pub use addressing::{Addressing, HostFallback, Style, bare_host};
+pub use conditions::{ConditionOutcome, Conditions};
+pub use copy_source::{CopyDirective, CopySource, MAX_COPY_BYTES, check_copy_length, copy_range};
+pub use listing::{
+    ContinuationToken, ListBucketsParameters, ListLiveChannelParameters, ListObjectsParameters,
+    ListObjectsV2Parameters, ListPartsParameters, ListUploadsParameters, ListVersionsParameters, parse_regions,
+};
+pub use live::{PlaylistTarget, VodParameters, check_comp, no_segments_found, parse_channel, parse_channel_status};
+pub use multipart::{
+    MAX_MULTIPART_BYTES, MAX_PART_NUMBER, MIN_PART_BYTES, check_part_headers, no_such_upload, parse_complete_all,
+    parse_part_number, upload_id,
+};
+pub use object_headers::{
+    BodyDigests, MAX_BODY_BYTES, ObjectHeaders, check_body_length, check_no_conditions, check_object_tags,
+    check_put_bucket_headers, parse_append_position, parse_bucket_acl, parse_object_acl, parse_symlink_target,
+    parse_tag_keys, parse_tagging_header, required_object_acl,
+};
 pub use operation::{OperationKind, Permission};
 pub use percent::{percent_decode, percent_encode};
 pub use query::{Query, QueryPair};
 pub(crate) use query::{parse_decimal, shown};
+pub use range::{RangeBehaviour, RangeOutcome, apply_range, invalid_range};
+pub use read_options::{ResponseOverrides, not_implemented, restore_not_supported, unknown_process};
 pub use route::{Route, route, route_as_path_style};
 
 use crate::name::{BucketName, ObjectKey};

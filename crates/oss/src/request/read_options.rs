@@ -1,0 +1,96 @@
+//! What a reader may ask beside the object itself (HTTP API 9.2, 14, 15).
+
+use super::query::shown;
+use super::{Query, Route};
+use crate::error::{Error, ErrorCode, Result};
+
+/// Stored headers that this answer replaces: `response-content-type` and its kin.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ResponseOverrides {
+    /// Lower-case header names and their values for this answer.
+    pub headers: Vec<(&'static str, Vec<u8>)>,
+}
+
+impl ResponseOverrides {
+    /// Reads the query.
+    ///
+    /// # Errors
+    /// `InvalidRequest` when an anonymous caller asks for any, `InvalidArgument` for values that would break a header.
+    pub fn parse(query: &Query, is_anonymous: bool) -> Result<Self> {
+        let mut headers = Vec::new();
+        for (parameter, header) in [
+            ("response-content-type", "content-type"),
+            ("response-content-language", "content-language"),
+            ("response-expires", "expires"),
+            ("response-cache-control", "cache-control"),
+            ("response-content-disposition", "content-disposition"),
+            ("response-content-encoding", "content-encoding"),
+        ] {
+            let Some(pair) = query.pair(parameter) else { continue };
+            if pair.value.iter().any(|&byte| (byte < b' ' && byte != b'\t') || byte == 0x7f) {
+                let message = "The value has characters that are not allowed.";
+                return Err(Error::argument(parameter, shown(pair.text()), message));
+            }
+            headers.push((header, pair.value.clone()));
+        }
+        if is_anonymous && !headers.is_empty() {
+            let message = "Request specific response headers cannot be used for anonymous GET requests.";
+            return Err(Error::new(ErrorCode::InvalidRequest).message(message));
+        }
+        Ok(Self { headers })
+    }
+}
+
+/// The refusal of an `x-oss-process` that is not `hls/sign` (HTTP API 14).
+pub fn unknown_process(query: &Query) -> Error {
+    let text = query.first("x-oss-process").unwrap_or_default();
+    let known = ["image/", "video/", "doc/", "style/", "audio/", "imm/"];
+    let message = if known.iter().any(|family| text.starts_with(family)) {
+        "This kind of processing is not implemented."
+    } else {
+        "The x-oss-process is not known."
+    };
+    Error::argument("x-oss-process", shown(text), message)
+}
+
+/// The refusal of a sub-resource that is not built (HTTP API 15, D19).
+pub fn not_implemented(route: &Route) -> Error {
+    Error::new(ErrorCode::NotImplemented).with("Subresource", route.sub_resource.unwrap_or_default())
+}
+
+/// The refusal of RestoreObject: every class is readable at once (HTTP API 15).
+pub fn restore_not_supported() -> Error {
+    Error::new(ErrorCode::OperationNotSupported).with("ResourceType", "Object")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn check(raw: &str, is_anonymous: bool, expected: Result<&[(&'static str, &[u8])], ErrorCode>) {
+        let found = ResponseOverrides::parse(&Query::parse(raw), is_anonymous);
+        let found = found.map(|o| o.headers).map_err(|error| error.code);
+        let expected =
+            expected.map(|list| list.iter().map(|(name, value)| (*name, value.to_vec())).collect::<Vec<_>>());
+        assert_eq!(found, expected, "{raw}");
+    }
+
+    #[test]
+    fn signed_callers_may_override() {
+        check("response-content-type=video%2Fmp2t", false, Ok(&[("content-type", b"video/mp2t")]));
+        check("response-content-type=a", true, Err(ErrorCode::InvalidRequest));
+        check("prefix=a", true, Ok(&[]));
+        check("response-expires=a%0D%0Ab", false, Err(ErrorCode::InvalidArgument));
+    }
+
+    proptest! {
+        #[test]
+        fn no_override_breaks_a_header(raw in "response-(expires|cache-control)=(%[0-9A-F]{2}|[a-z]){0,9}") {
+            if let Ok(overrides) = ResponseOverrides::parse(&Query::parse(&raw), false) {
+                prop_assert!(overrides.headers.iter().all(|(_, value)| !value.contains(&b'\n')));
+            }
+            let _ = unknown_process(&Query::parse(&raw));
+        }
+    }
+}
