@@ -117,13 +117,13 @@ impl ClientSession {
 
     /// Sends the body of an FLV video tag. Media before [`ClientEvent::Publishing`] is the caller's mistake; a server drops
     /// it.
-    pub fn send_video(&mut self, timestamp_ms: u32, payload: &Bytes) -> Result<(), MessageTooLong> {
-        self.send(VIDEO_CHUNKS, MessageKind::Video, timestamp_ms, payload)
+    pub fn send_video(&mut self, timestamp_ms: u32, payload: impl AsRef<[u8]>) -> Result<(), MessageTooLong> {
+        self.send(VIDEO_CHUNKS, MessageKind::Video, timestamp_ms, payload.as_ref())
     }
 
     /// Sends the body of an FLV audio tag.
-    pub fn send_audio(&mut self, timestamp_ms: u32, payload: &Bytes) -> Result<(), MessageTooLong> {
-        self.send(AUDIO_CHUNKS, MessageKind::Audio, timestamp_ms, payload)
+    pub fn send_audio(&mut self, timestamp_ms: u32, payload: impl AsRef<[u8]>) -> Result<(), MessageTooLong> {
+        self.send(AUDIO_CHUNKS, MessageKind::Audio, timestamp_ms, payload.as_ref())
     }
 
     /// Sends `onMetaData` with the given members.

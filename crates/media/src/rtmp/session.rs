@@ -2,6 +2,26 @@
 //!
 //! The driver feeds bytes, asks for events until there are none, and then sends the output. What the session cannot decide
 //! comes out as [`Event::Publish`] and goes back as [`ServerSession::accept`] or [`ServerSession::reject`].
+//!
+//! ```
+//! use media::rtmp::{Event, HandshakeRandom, Limits, ServerSession, SessionError};
+//!
+//! fn drive(session: &mut ServerSession, received: &[u8]) -> Result<Vec<u8>, SessionError> {
+//!     session.feed(received);
+//!     while let Some(event) = session.next_event()? {
+//!         match event {
+//!             Event::Publish(request) if request.target().is_ok() => session.accept(),
+//!             Event::Media(tag) => println!("{} bytes at {} ms", tag.payload.len(), tag.timestamp_ms),
+//!             _ => {}
+//!         }
+//!     }
+//!     Ok(session.take_output().to_vec())
+//! }
+//!
+//! let random = [4; 3072]; // From a source of randomness.
+//! let mut session = ServerSession::new(Limits::default(), HandshakeRandom::new(random));
+//! assert_eq!(drive(&mut session, &[3]).unwrap(), []);
+//! ```
 
 use bytes::{Bytes, BytesMut};
 use thiserror::Error;
@@ -460,7 +480,10 @@ impl ServerSession {
     /// exists, the publish goes on; when it does not exist, the encoder means its only one.
     fn unpublish(&mut self, stream: Option<u32>, is_confirmed: bool) -> Option<Event> {
         let Publish::Live { stream_id, name } = &self.publish else {
-            self.connection.stats.quirks.add(Quirk::RepeatedUnpublish);
+            // FCUnpublish and deleteStream in a row are the rule; an end without any beginning is not.
+            if self.connection.stats.publishes == 0 {
+                self.connection.stats.quirks.add(Quirk::UnpublishWithoutPublish);
+            }
             return None;
         };
         let stream_id = *stream_id;

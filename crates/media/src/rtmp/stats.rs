@@ -73,8 +73,8 @@ quirks! {
     Aggregate = "q26_aggregate",
     /// An aggregate that ends inside a tag.
     DamagedAggregate = "q26_damaged_aggregate",
-    /// An end of publish that came when nothing was published.
-    RepeatedUnpublish = "q47_repeated_unpublish",
+    /// An end of publish that came when nothing had ever been published.
+    UnpublishWithoutPublish = "q47_unpublish_without_publish",
     /// A message skipped because it exceeds its bound.
     OversizeSkipped = "oversize_skipped",
     /// Audio or video outside a publish.

@@ -55,3 +55,6 @@ pub enum ChunkError {
     #[error("chunk size {0:#x}")]
     ChunkSize(u32),
 }
+
+#[cfg(test)]
+mod tests;

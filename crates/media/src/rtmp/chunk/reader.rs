@@ -337,8 +337,7 @@ impl ChunkReader {
         let mut extended = None;
         if time == EXTENDED {
             let value = reader.clone().u32().ok()?;
-            // A peer without extended timestamps meets this value once in 4.66 hours (quirk Q19).
-            let is_plain = format == 0 && !self.clocks.is_near(kind, value) && self.clocks.is_near(kind, EXTENDED);
+            let is_plain = format == 0 && self.clocks.is_unextended(kind, value);
             if !is_plain {
                 reader.skip(4).ok()?;
                 extended = Some(value);

@@ -6,6 +6,9 @@ use crate::rtmp::stats::Quirk;
 /// Two times closer than this belong together: no encoder pauses longer without starting anew.
 const NEAR_MS: u32 = 60_000;
 
+/// No pause of an encoder is longer than this, but codec data read as a time mostly lies further away.
+const FAR_MS: u32 = 86_400_000;
+
 /// How far times without extension fall when they wrap.
 const WRAP_24: u32 = 1 << 24;
 
@@ -80,6 +83,14 @@ impl Clocks {
     /// Whether a time is near the running time of its track.
     pub(super) fn is_near(&self, kind: MessageKind, timestamp: u32) -> bool {
         self.expected(kind).is_some_and(|expected| distance(timestamp, expected) < NEAR_MS)
+    }
+
+    /// Whether a full 24-bit time field is the time itself, from a peer that does not know extended ones, and `value`, the
+    /// four bytes after it, is payload (quirk Q19). Such a peer meets this once in 4.66 hours. A wrong guess would lose the
+    /// stream, so the evidence has to be strong: the field fits to the second, and the four bytes do not to the day.
+    pub(super) fn is_unextended(&self, kind: MessageKind, value: u32) -> bool {
+        let expected = self.expected(kind).filter(|_| !self.knows_extension);
+        expected.is_some_and(|expected| distance(WRAP_24 - 1, expected) < 1000 && distance(value, expected) > FAR_MS)
     }
 
     /// The time of a type 0 header. `extended` tells whether `value` came from the four extra bytes.
