@@ -1,9 +1,15 @@
 //! Bytes in, segments out: RTMP, FLV, H.264, AAC, MPEG-TS and HLS without IO, clocks, randomness or tasks.
 
 pub mod aac;
+pub mod access_unit;
 pub mod bitreader;
 pub mod bits;
 pub mod flv;
 pub mod h264;
+pub mod hls;
+pub mod mpegts;
+pub mod recover;
+pub mod remux;
 pub mod rtmp;
+pub mod segmenter;
 pub mod time;

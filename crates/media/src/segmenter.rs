@@ -1,0 +1,248 @@
+//! Where a segment ends (LiveChannel 4.2, decision D9).
+
+use crate::time::{MediaDuration, Timestamp};
+
+/// Whether a segment may grow until the next key frame, or never beyond its target (decision D9).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Segmenting {
+    /// As OSS does: wait for a key frame up to max(2 x FragDuration, 60 s).
+    #[default]
+    Oss,
+    /// Cut before the segment would round to more than FragDuration, at a frame that is no key frame if need be.
+    Strict,
+}
+
+/// Why a segment ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CutReason {
+    /// A key frame came, and FragDuration had passed (LiveChannel 4.2 rule 1).
+    KeyFrame,
+    /// No key frame came in time (LiveChannel 4.2 rule 2).
+    Forced,
+    /// Parameters, tracks or the time line changed; the next segment is discontinuous.
+    Discontinuity,
+    /// The segment would have become longer than its target ([`Segmenting::Strict`]).
+    Strict,
+    /// The take ended.
+    End,
+}
+
+/// Lets a GOP of 1.999 s satisfy a FragDuration of 2 s (LiveChannel 4.2).
+const TOLERANCE: MediaDuration = MediaDuration::from_ms(20);
+
+/// No forced cut comes earlier than this (LiveChannel 4.2 rule 2).
+const LEAST_FORCED_CUT: MediaDuration = MediaDuration::from_ms(60_000);
+
+/// A frame that may open the next segment.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate {
+    /// When it is decoded.
+    pub at: Timestamp,
+    /// Whether it is a key frame.
+    pub key_frame: bool,
+    /// When the frame behind it is decoded, or an estimate.
+    pub next: Timestamp,
+}
+
+/// Decides, frame by frame, whether a segment ends. Pure arithmetic on media time.
+#[derive(Clone, Debug)]
+pub struct Segmenter {
+    segmenting: Segmenting,
+    fragment: MediaDuration,
+    forced: MediaDuration,
+    longest: MediaDuration,
+    start: Option<Timestamp>,
+    discontinuity: bool,
+    last_key: Option<Timestamp>,
+    key_distance: Option<MediaDuration>,
+}
+
+impl Segmenter {
+    /// A segmenter for a FragDuration in milliseconds; at least 1 ms and at most a day are used.
+    pub fn new(frag_duration_ms: u64, segmenting: Segmenting) -> Self {
+        let ms = i64::try_from(frag_duration_ms.clamp(1, 86_400_000)).unwrap_or(86_400_000);
+        let fragment = MediaDuration::from_ms(ms);
+        Self {
+            segmenting,
+            fragment,
+            forced: MediaDuration::from_ms(2 * ms).max(LEAST_FORCED_CUT),
+            // The longest duration that rounds to FragDuration's whole seconds, rounded up.
+            longest: MediaDuration::from_ms((ms + 999) / 1000 * 1000 + 499),
+            start: None,
+            discontinuity: false,
+            last_key: None,
+            key_distance: None,
+        }
+    }
+
+    /// Start of the open segment.
+    pub fn start(&self) -> Option<Timestamp> {
+        self.start
+    }
+
+    /// Asks for a discontinuity at the next key frame.
+    pub fn request_discontinuity(&mut self) {
+        self.discontinuity = true;
+    }
+
+    /// Whether a frame of the video track ends the open segment, and why. The segment's first frame never does.
+    pub fn cut_at(&mut self, frame: Candidate) -> Option<CutReason> {
+        if frame.key_frame {
+            self.key_distance = self.last_key.map(|last| frame.at - last);
+            self.last_key = Some(frame.at);
+        }
+        let start = self.start?;
+        // A duration of 0 ms would help nobody.
+        if frame.at.to_ms() <= start.to_ms() {
+            return None;
+        }
+        let passed = frame.at - start;
+        if frame.key_frame && self.discontinuity {
+            return Some(CutReason::Discontinuity);
+        }
+        if frame.key_frame && passed.0 + TOLERANCE.0 >= self.fragment.0 {
+            return Some(CutReason::KeyFrame);
+        }
+        match self.segmenting {
+            Segmenting::Oss => (passed >= self.forced).then_some(CutReason::Forced),
+            Segmenting::Strict if frame.key_frame && self.next_key_is_too_late(frame.at, start) => {
+                Some(CutReason::KeyFrame)
+            }
+            Segmenting::Strict => (frame.next - start > self.longest).then_some(CutReason::Strict),
+        }
+    }
+
+    /// Whether audio alone, up to `end`, ends the open segment (quirk Q33): no key frame can come while there is no video.
+    pub fn cut_in_audio(&self, at: Timestamp, end: Timestamp) -> Option<CutReason> {
+        let start = self.start?;
+        if at.to_ms() <= start.to_ms() {
+            return None;
+        }
+        match self.segmenting {
+            Segmenting::Oss => (at - start >= self.forced).then_some(CutReason::Forced),
+            Segmenting::Strict => (end - start > self.longest).then_some(CutReason::Strict),
+        }
+    }
+
+    /// Opens a segment at `at`. A key frame brings the discontinuity that was asked for; says whether it did.
+    pub fn open(&mut self, at: Timestamp, key_frame: bool) -> bool {
+        let first = self.start.replace(at).is_none();
+        let discontinuity = key_frame && std::mem::take(&mut self.discontinuity);
+        discontinuity && !first
+    }
+
+    /// Closes the open segment for good and returns its start.
+    pub fn close(&mut self) -> Option<Timestamp> {
+        self.start.take()
+    }
+
+    /// In strict mode a key frame before the limit is better than a cut between key frames, unless the segment would
+    /// be less than half as long as wanted.
+    fn next_key_is_too_late(&self, at: Timestamp, start: Timestamp) -> bool {
+        let passed = at - start;
+        self.key_distance.is_some_and(|distance| passed.0.saturating_add(distance.0) > self.longest.0)
+            && passed.0 >= self.fragment.0 / 2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Feeds frames `(ms, key)` and lists the cuts as `(ms, reason)`.
+    fn cuts(frag_ms: u64, segmenting: Segmenting, frames: &[(i64, bool)]) -> Vec<(i64, CutReason)> {
+        let mut segmenter = Segmenter::new(frag_ms, segmenting);
+        let mut cuts = Vec::new();
+        for (index, &(ms, key_frame)) in frames.iter().enumerate() {
+            let next = frames.get(index + 1).map_or(ms + 40, |next| next.0);
+            let frame = Candidate { at: Timestamp::from_ms(ms), key_frame, next: Timestamp::from_ms(next) };
+            let cut = segmenter.cut_at(frame);
+            if cut.is_some() || segmenter.start().is_none() {
+                segmenter.open(frame.at, key_frame);
+            }
+            cuts.extend(cut.map(|reason| (ms, reason)));
+        }
+        cuts
+    }
+
+    fn gop(seconds: i64, gop_ms: i64) -> Vec<(i64, bool)> {
+        (0..seconds * 25).map(|index| (index * 40, index * 40 % gop_ms == 0)).collect()
+    }
+
+    fn check(name: &str, frag_ms: u64, segmenting: Segmenting, frames: &[(i64, bool)], expected: &[(i64, CutReason)]) {
+        assert_eq!(cuts(frag_ms, segmenting, frames), expected, "{name}");
+    }
+
+    #[test]
+    fn livechannel_4_2() {
+        use CutReason::*;
+        use Segmenting::Oss;
+        check("key frame at FragDuration", 2000, Oss, &gop(5, 1000), &[(2000, KeyFrame), (4000, KeyFrame)]);
+        check("FragDuration is a minimum", 2000, Oss, &gop(11, 5000), &[(5000, KeyFrame), (10_000, KeyFrame)]);
+        check(
+            "1.999 s is 2 s",
+            2000,
+            Oss,
+            &[(0, true), (1999, true), (3979, true), (5958, true)],
+            &[(1999, KeyFrame), (3979, KeyFrame)],
+        );
+        check("forced after 60 s", 5000, Oss, &gop(130, 1_000_000), &[(60_000, Forced), (120_000, Forced)]);
+        check("forced after twice 100 s", 100_000, Oss, &gop(250, 1_000_000), &[(200_000, Forced)]);
+    }
+
+    #[test]
+    fn d9_strict_never_exceeds_its_target() {
+        use CutReason::*;
+        use Segmenting::Strict as S;
+        check("GOP fits", 2000, S, &gop(5, 2000), &[(2000, KeyFrame), (4000, KeyFrame)]);
+        check(
+            "a key frame early beats no key frame",
+            5000,
+            S,
+            &gop(13, 4000),
+            &[(4000, KeyFrame), (8000, KeyFrame), (12_000, KeyFrame)],
+        );
+        check("long GOP", 2000, S, &gop(6, 100_000), &[(2480, Strict), (4960, Strict)]);
+    }
+
+    #[test]
+    fn a_discontinuity_waits_for_the_key_frame() {
+        let mut segmenter = Segmenter::new(2000, Segmenting::Oss);
+        let frame =
+            |ms, key_frame| Candidate { at: Timestamp::from_ms(ms), key_frame, next: Timestamp::from_ms(ms + 40) };
+        assert!(!segmenter.open(Timestamp(0), true));
+        segmenter.request_discontinuity();
+        assert_eq!(segmenter.cut_at(frame(40, false)), None);
+        assert_eq!(segmenter.cut_at(frame(80, true)), Some(CutReason::Discontinuity));
+        assert!(segmenter.open(Timestamp::from_ms(80), true));
+        assert_eq!(segmenter.cut_at(frame(120, true)), None);
+    }
+
+    #[test]
+    fn q33_audio_alone_cuts_too() {
+        let mut segmenter = Segmenter::new(2000, Segmenting::Oss);
+        segmenter.open(Timestamp(0), true);
+        let audio =
+            |segmenter: &Segmenter, ms| segmenter.cut_in_audio(Timestamp::from_ms(ms), Timestamp::from_ms(ms + 23));
+        assert_eq!(audio(&segmenter, 59_999), None);
+        assert_eq!(audio(&segmenter, 60_000), Some(CutReason::Forced));
+        let mut segmenter = Segmenter::new(2000, Segmenting::Strict);
+        segmenter.open(Timestamp(0), true);
+        assert_eq!(audio(&segmenter, 2476), None);
+        assert_eq!(audio(&segmenter, 2477), Some(CutReason::Strict));
+    }
+
+    proptest! {
+        #[test]
+        fn strict_segments_round_to_at_most_frag_duration(frag in 1_u64..20, gop in 1_usize..400, steps in prop::collection::vec(1_i64..500, 1..500)) {
+            let mut at = 0;
+            let frames: Vec<_> = steps.iter().enumerate().map(|(index, step)| { at += step; (at, index % gop == 0) }).collect();
+            let mut start = frames[0].0;
+            for (cut, _) in cuts(frag * 1000, Segmenting::Strict, &frames) {
+                prop_assert!(cut - start <= i64::try_from(frag * 1000 + 499).unwrap(), "{start} to {cut}");
+                start = cut;
+            }
+        }
+    }
+}
