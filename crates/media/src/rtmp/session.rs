@@ -526,4 +526,6 @@ fn stream_number(number: f64) -> u32 {
 }
 
 #[cfg(test)]
+mod replays;
+#[cfg(test)]
 mod tests;
