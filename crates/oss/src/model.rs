@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
 
 use crate::name::PlaylistName;
@@ -129,6 +130,18 @@ impl ETag {
     /// A tag for content that is not identified by its MD5, from 128 bits that change with the content.
     pub fn from_bits(bits: u128) -> Self {
         Self(hex_upper(&bits.to_be_bytes()))
+    }
+
+    /// The tag of an object made of parts: the MD5 of their tags written one after the other, and their number (HTTP API
+    /// 5.2). Java's tests assert this formula.
+    pub fn of_parts<'a>(parts: impl IntoIterator<Item = &'a ETag>) -> Self {
+        let mut md5 = Md5::new();
+        let mut count = 0usize;
+        for part in parts {
+            md5.update(part.0.as_bytes());
+            count += 1;
+        }
+        Self(format!("{}-{count}", hex_upper(&md5.finalize())))
     }
 
     /// A tag as written by this server.
@@ -340,4 +353,32 @@ pub struct Peer {
     pub ip: IpAddr,
     /// Its port.
     pub port: u16,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tag_of_parts_is_that_of_the_example() {
+        let parts = ["302D3A0C8E319EAA95B059B346DE1D1D", "82136B4240D6CE4EA7D03E51469A393B"].map(ETag::from_text);
+        assert_eq!(ETag::of_parts(&parts).as_str(), "16F2D8490DA86AC7AA4B726C3553BAC8-2");
+    }
+
+    #[test]
+    fn tags_match_however_they_are_sent() {
+        let tag = ETag::from_md5([0xAB; 16]);
+        for (sent, same) in [("*", true), (" \"abABabABabABabABabABabABabABabAB\" ", true), ("ab", false), ("", false)]
+        {
+            assert_eq!(tag.matches(sent), same, "{sent}");
+        }
+        assert_eq!(tag.quoted().len(), 34);
+    }
+
+    #[test]
+    fn spellings_are_exact() {
+        assert_eq!(StorageClass::parse("IA"), Some(StorageClass::InfrequentAccess));
+        assert_eq!(BucketAcl::parse("Private"), None);
+        assert_eq!(ObjectAcl::PublicRead.to_string(), "public-read");
+    }
 }

@@ -1,15 +1,62 @@
-//! The documents of the API, read and written (HTTP API 5.5, 5.6, LiveChannel 0.6): one file per family.
+//! The documents of the API, read and written (HTTP API 5.5, 5.6, LiveChannel 0.6): one file per family. What is
+//! written always has the same layout; what is read may look any way that XML allows, short of DTDs and entities.
 
+pub mod bucket;
+pub mod cors;
+pub mod delete;
 mod error;
+pub mod lifecycle;
+pub mod listing;
 pub mod live_channel;
+pub mod multipart;
+pub mod object;
+pub mod referer;
+pub mod service;
+pub mod tagging;
 mod tree;
+pub mod website;
 mod writer;
 
 pub use error::render_error;
+
+use crate::request::OperationKind;
+
+/// The longest document that is read where nothing else is said, in bytes (HTTP API 2).
+pub const MAX_DOCUMENT_BYTES: usize = 512 * 1024;
+
+/// The longest bucket policy that is read, in bytes (HTTP API 8.14).
+pub const MAX_POLICY_BYTES: usize = 16 * 1024;
+
+/// How much of the body of this operation is to be read into memory before it is understood. `None` for operations
+/// that have no document: their body is content, a form, or to be ignored.
+pub fn body_limit(kind: OperationKind) -> Option<usize> {
+    use OperationKind as Kind;
+    match kind {
+        Kind::PutLiveChannel => Some(live_channel::MAX_CONFIGURATION_BYTES),
+        Kind::PutBucketCors => Some(cors::MAX_CORS_BYTES),
+        Kind::PutBucketReferer => Some(referer::MAX_REFERER_BYTES),
+        Kind::PutBucketPolicy => Some(MAX_POLICY_BYTES),
+        Kind::DeleteMultipleObjects => Some(delete::MAX_DELETE_BYTES),
+        Kind::CompleteMultipartUpload => Some(multipart::MAX_COMPLETE_BYTES),
+        Kind::PutBucket
+        | Kind::PutBucketLifecycle
+        | Kind::PutBucketLogging
+        | Kind::PutBucketWebsite
+        | Kind::PutBucketTags
+        | Kind::PutBucketVersioning
+        | Kind::PutObjectTagging => Some(MAX_DOCUMENT_BYTES),
+        _ => None,
+    }
+}
 
 #[cfg(test)]
 fn check_golden(text: &str, bytes: usize, md5: &str) {
     use md5::Digest;
     let digest = crate::model::hex_upper(&md5::Md5::digest(text.as_bytes()));
     assert_eq!((text.len(), digest.as_str()), (bytes, md5), "{text}");
+}
+
+#[cfg(test)]
+fn check_text(text: &str, without_declaration: &str) {
+    assert_eq!(text.strip_prefix("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"), Some(without_declaration));
 }

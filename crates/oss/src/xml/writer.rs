@@ -34,10 +34,16 @@ impl Document {
         self
     }
 
-    /// Ends the innermost open element.
+    /// Ends the innermost open element. One without children is closed on its line, so that no parser takes the line
+    /// break for its text; only the root keeps its two lines (LiveChannel 10).
     pub(crate) fn close(&mut self) -> &mut Self {
         if let Some(name) = self.open.pop() {
-            self.indent();
+            let has_children = !self.out.ends_with(&format!("<{name}>\n"));
+            if has_children || self.open.is_empty() {
+                self.indent();
+            } else {
+                self.out.pop();
+            }
             self.out.push_str("</");
             self.out.push_str(name);
             self.out.push_str(">\n");
@@ -115,9 +121,9 @@ mod tests {
     fn the_layout_is_fixed() {
         let mut document = Document::new("A");
         document.text("B", "").within("C", |c| {
-            c.value("D", 7).optional("E", None::<u8>);
+            c.value("D", 7).optional("E", None::<u8>).within("F", |_| {});
         });
-        let text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<A>\n  <B></B>\n  <C>\n    <D>7</D>\n  </C>\n</A>\n";
+        let text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<A>\n  <B></B>\n  <C>\n    <D>7</D>\n    <F></F>\n  </C>\n</A>\n";
         assert_eq!(document.finish(), text);
     }
 
