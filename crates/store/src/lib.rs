@@ -1,1 +1,17 @@
-//! Where things are kept.
+//! Where things are kept: an ordered transactional map ([`kv`]), bytes under opaque ids ([`blob`]), and buckets,
+//! objects, uploads, channels and keys written once above both ([`meta`]).
+//!
+//! The order that every writer keeps: a blob is durable before the commit that names it, and a name is gone before its
+//! blob is deleted. A crash may leave a blob without a name, never a name that leads nowhere; [`check`] proves it.
+
+pub mod blob;
+pub mod check;
+pub mod clock;
+pub mod conformance;
+pub mod error;
+pub mod kv;
+pub mod lease;
+pub mod meta;
+pub mod record;
+
+pub use error::{Error, ErrorKind, Result, Subject};

@@ -1,0 +1,515 @@
+//! Blobs as files: `<one hex digit>/<two hex digits>/<id>`, with `.part` behind the id until the blob is finished.
+//!
+//! The directories are named by the last, random digits of the id, so they fill evenly. A file is renamed within its
+//! directory, after its data was flushed; then the directory is flushed, once for all renames that wait for it.
+
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::UNIX_EPOCH;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::{
+    Blob, BlobId, BlobIds, BlobInfo, BlobReader, BlobState, BlobStore, BlobWriter, OnDrop, ScanCursor, ScanPage,
+    available,
+};
+use crate::error::{Error, Result, Subject};
+
+/// Directories that hold files: the last three hex digits of an id.
+const SHARDS: usize = 1 << 12;
+
+/// The most bytes that are looked for in the page cache on the calling thread.
+const MAX_CACHED_READ: usize = 256 << 10;
+
+/// What the name of an unfinished blob ends in.
+const PART: &str = ".part";
+
+/// Blobs below one directory. Clones share it.
+#[derive(Debug, Clone)]
+pub struct FileBlobs(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    root: PathBuf,
+    ids: BlobIds,
+    shards: Vec<Shard>,
+    growing: Mutex<HashSet<BlobId>>,
+    /// Cleared once a read without waiting was refused by the filesystem.
+    may_peek: AtomicBool,
+}
+
+/// One directory, and how much of it is known to be on disk.
+#[derive(Debug, Default)]
+struct Shard {
+    is_made: AtomicBool,
+    renames: AtomicU64,
+    synced: Mutex<u64>,
+}
+
+impl FileBlobs {
+    /// Opens the store below `root`, making the directory if there is none. Blocks while it touches the disk.
+    ///
+    /// # Errors
+    /// `Unavailable` if the directory cannot be made.
+    pub fn open(root: &Path, ids: BlobIds) -> Result<Self> {
+        fs::create_dir_all(root).map_err(|e| failed(root, &e))?;
+        let mut shards = Vec::new();
+        shards.resize_with(SHARDS, Shard::default);
+        Ok(Self(Arc::new(Shared {
+            root: root.to_owned(),
+            ids,
+            shards,
+            growing: Mutex::default(),
+            may_peek: AtomicBool::new(cfg!(target_os = "linux")),
+        })))
+    }
+}
+
+impl Shared {
+    fn growing(&self) -> MutexGuard<'_, HashSet<BlobId>> {
+        self.growing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn directory(&self, shard: usize) -> PathBuf {
+        self.root.join(format!("{:x}", (shard >> 8) & 0xf)).join(format!("{:02x}", shard & 0xff))
+    }
+
+    fn finished(&self, id: BlobId) -> PathBuf {
+        self.directory(shard_of(id)).join(id.to_string())
+    }
+
+    fn part(&self, id: BlobId) -> PathBuf {
+        self.directory(shard_of(id)).join(format!("{id}{PART}"))
+    }
+
+    fn shard(&self, id: BlobId) -> Option<&Shard> {
+        self.shards.get(shard_of(id))
+    }
+
+    /// Makes the directory of an id, durably: its own directory must not vanish with the files in it.
+    fn make_directory(&self, id: BlobId) -> io::Result<()> {
+        let Some(shard) = self.shard(id) else { return Ok(()) };
+        if shard.is_made.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let directory = self.directory(shard_of(id));
+        if !directory.is_dir() {
+            fs::create_dir_all(&directory)?;
+            if let Some(parent) = directory.parent() {
+                sync_directory(parent)?;
+            }
+            sync_directory(&self.root)?;
+        }
+        shard.is_made.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Makes every rename so far in the directory of an id durable. Callers that wait here while another flushes
+    /// find their own rename flushed by the next of them.
+    fn sync_renames(&self, id: BlobId) -> io::Result<()> {
+        let Some(shard) = self.shard(id) else { return Ok(()) };
+        let mine = shard.renames.fetch_add(1, Ordering::AcqRel) + 1;
+        let mut synced = shard.synced.lock().unwrap_or_else(PoisonError::into_inner);
+        if *synced >= mine {
+            return Ok(());
+        }
+        let until = shard.renames.load(Ordering::Acquire);
+        sync_directory(&self.directory(shard_of(id)))?;
+        *synced = until;
+        Ok(())
+    }
+
+    fn create(&self, id: BlobId) -> io::Result<File> {
+        self.make_directory(id)?;
+        OpenOptions::new().read(true).write(true).create_new(true).open(self.part(id))
+    }
+
+    fn open(&self, id: BlobId) -> io::Result<File> {
+        // A blob may be finished between the two attempts, so the first name is tried again.
+        for path in [self.finished(id), self.part(id)] {
+            match File::open(path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                opened => return opened,
+            }
+        }
+        File::open(self.finished(id))
+    }
+
+    fn recover(&self, id: BlobId) -> io::Result<(File, u64)> {
+        let part = self.part(id);
+        match fs::rename(self.finished(id), &part) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = OpenOptions::new().read(true).write(true).open(part)?;
+        let len = file.metadata()?.len();
+        Ok((file, len))
+    }
+
+    fn delete(&self, id: BlobId) -> io::Result<()> {
+        for path in [self.part(id), self.finished(id)] {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn scan(&self, shard: usize) -> io::Result<Vec<BlobInfo>> {
+        let entries = match fs::read_dir(self.directory(shard)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut blobs = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            let (text, is_part) = name.strip_suffix(PART).map_or((name, false), |text| (text, true));
+            // Files of others are none of our business, and never deleted.
+            let Ok(id) = text.parse::<BlobId>() else { continue };
+            let metadata = match entry.metadata() {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                metadata => metadata?,
+            };
+            let modified = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+            blobs.push(BlobInfo {
+                id,
+                len: metadata.len(),
+                modified_ms: i64::try_from(modified.as_millis()).unwrap_or(i64::MAX),
+                state: match (is_part, self.growing().contains(&id)) {
+                    (false, _) => BlobState::Finished,
+                    (true, true) => BlobState::Growing,
+                    (true, false) => BlobState::Torn,
+                },
+            });
+        }
+        Ok(blobs)
+    }
+}
+
+fn shard_of(id: BlobId) -> usize {
+    let [.., high, low] = id.to_bytes();
+    (usize::from(high) << 8 | usize::from(low)) & (SHARDS - 1)
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+fn failed(what: impl AsRef<Path>, error: &io::Error) -> Error {
+    let detail = format!("{}: {error}", what.as_ref().display());
+    match error.kind() {
+        io::ErrorKind::NotFound => Error::not_found(Subject::Blob, detail),
+        _ => Error::unavailable(Subject::Blob, detail),
+    }
+}
+
+/// Runs what may wait for a disk on a thread that may wait.
+async fn blocking<T: Send + 'static>(id: BlobId, work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done.map_err(|e| failed(id.to_string(), &e)),
+        Err(error) => Err(Error::unavailable(Subject::Blob, error)),
+    }
+}
+
+#[async_trait]
+impl BlobStore for FileBlobs {
+    async fn create(&self, on_drop: OnDrop) -> Result<Box<dyn BlobWriter>> {
+        let id = self.0.ids.mint();
+        let mark = Mark::new(&self.0, id)?;
+        let store = Arc::clone(&self.0);
+        let file = blocking(id, move || store.create(id)).await?;
+        Ok(Box::new(FileWriter { mark, file: Arc::new(file), len: 0, is_entry_synced: false, on_drop, is_over: false }))
+    }
+
+    async fn open(&self, id: BlobId) -> Result<Box<dyn BlobReader>> {
+        let store = Arc::clone(&self.0);
+        let (file, len) = blocking(id, move || {
+            let file = store.open(id)?;
+            let len = file.metadata()?.len();
+            Ok((file, len))
+        })
+        .await?;
+        Ok(Box::new(FileReader { store: Arc::clone(&self.0), id, file: Arc::new(file), len }))
+    }
+
+    async fn recover(&self, id: BlobId, on_drop: OnDrop) -> Result<Box<dyn BlobWriter>> {
+        let mark = Mark::new(&self.0, id)?;
+        let store = Arc::clone(&self.0);
+        let (file, len) = blocking(id, move || store.recover(id)).await?;
+        Ok(Box::new(FileWriter { mark, file: Arc::new(file), len, is_entry_synced: false, on_drop, is_over: false }))
+    }
+
+    async fn delete(&self, id: BlobId) -> Result<()> {
+        let store = Arc::clone(&self.0);
+        blocking(id, move || store.delete(id)).await
+    }
+
+    async fn scan(&self, cursor: Option<ScanCursor>) -> Result<ScanPage> {
+        let mut shard = match cursor {
+            None => 0,
+            Some(cursor) => cursor.0.parse().map_err(|e| Error::corrupt(Subject::Blob, format!("scan cursor: {e}")))?,
+        };
+        let store = Arc::clone(&self.0);
+        let task = tokio::task::spawn_blocking(move || {
+            let mut page = ScanPage::default();
+            // Empty directories cost a system call each; they are not worth a page.
+            while shard < SHARDS && page.blobs.is_empty() {
+                page.blobs = store.scan(shard).map_err(|e| failed(store.directory(shard), &e))?;
+                shard += 1;
+            }
+            page.next = (shard < SHARDS).then(|| ScanCursor(shard.to_string()));
+            Ok(page)
+        });
+        task.await.map_err(|e| Error::unavailable(Subject::Blob, e))?
+    }
+}
+
+/// Says that a writer of this process is at a blob, as long as it lives.
+struct Mark {
+    store: Arc<Shared>,
+    id: BlobId,
+}
+
+impl Mark {
+    fn new(store: &Arc<Shared>, id: BlobId) -> Result<Self> {
+        if !store.growing().insert(id) {
+            return Err(Error::conflict(Subject::Blob, format!("{id} is being written")));
+        }
+        Ok(Self { store: Arc::clone(store), id })
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        self.store.growing().remove(&self.id);
+    }
+}
+
+struct FileWriter {
+    mark: Mark,
+    file: Arc<File>,
+    /// Bytes that count. After a failed append the file may be longer; the next one overwrites that.
+    len: u64,
+    /// Whether the name of the unfinished file is on disk too.
+    is_entry_synced: bool,
+    on_drop: OnDrop,
+    is_over: bool,
+}
+
+#[async_trait]
+impl BlobWriter for FileWriter {
+    fn id(&self) -> BlobId {
+        self.mark.id
+    }
+
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    async fn append(&mut self, bytes: Bytes) -> Result<()> {
+        let (file, offset, added) = (Arc::clone(&self.file), self.len, bytes.len() as u64);
+        blocking(self.mark.id, move || file.write_all_at(&bytes, offset)).await?;
+        self.len = self.len.saturating_add(added);
+        Ok(())
+    }
+
+    async fn sync(&mut self) -> Result<()> {
+        let (file, store, id) = (Arc::clone(&self.file), Arc::clone(&self.mark.store), self.mark.id);
+        let is_entry_synced = self.is_entry_synced;
+        blocking(id, move || {
+            file.sync_data()?;
+            if is_entry_synced { Ok(()) } else { store.sync_renames(id) }
+        })
+        .await?;
+        self.is_entry_synced = true;
+        Ok(())
+    }
+
+    async fn truncate(&mut self, len: u64) -> Result<()> {
+        if len < self.len {
+            let file = Arc::clone(&self.file);
+            blocking(self.mark.id, move || file.set_len(len)).await?;
+            self.len = len;
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self: Box<Self>, is_durable: bool) -> Result<Blob> {
+        let (file, store, id, len) = (Arc::clone(&self.file), Arc::clone(&self.mark.store), self.mark.id, self.len);
+        blocking(id, move || {
+            if file.metadata()?.len() > len {
+                file.set_len(len)?;
+            }
+            if is_durable {
+                file.sync_data()?;
+            }
+            fs::rename(store.part(id), store.finished(id))?;
+            if is_durable {
+                store.sync_renames(id)?;
+            }
+            Ok(())
+        })
+        .await?;
+        self.is_over = true;
+        Ok(Blob { id, len })
+    }
+
+    async fn abort(mut self: Box<Self>) -> Result<()> {
+        let (store, id) = (Arc::clone(&self.mark.store), self.mark.id);
+        blocking(id, move || store.delete(id)).await?;
+        self.is_over = true;
+        Ok(())
+    }
+}
+
+impl Drop for FileWriter {
+    fn drop(&mut self) {
+        if self.is_over || self.on_drop == OnDrop::Keep {
+            return;
+        }
+        // One unlink on the dropping thread; what fails here is an orphan for the sweep.
+        if let Err(error) = self.mark.store.delete(self.mark.id) {
+            tracing::debug!(id = %self.mark.id, %error, "an unfinished blob could not be deleted");
+        }
+    }
+}
+
+struct FileReader {
+    store: Arc<Shared>,
+    id: BlobId,
+    file: Arc<File>,
+    len: u64,
+}
+
+#[async_trait]
+impl BlobReader for FileReader {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes> {
+        if let Some(bytes) = self.try_read_at(offset, len) {
+            return Ok(bytes);
+        }
+        let len = available(self.len, offset, len);
+        let file = Arc::clone(&self.file);
+        blocking(self.id, move || {
+            let mut buffer = vec![0; len];
+            file.read_exact_at(&mut buffer, offset)?;
+            Ok(Bytes::from(buffer))
+        })
+        .await
+    }
+
+    fn try_read_at(&self, offset: u64, len: usize) -> Option<Bytes> {
+        let len = available(self.len, offset, len);
+        if len == 0 {
+            return Some(Bytes::new());
+        }
+        if len > MAX_CACHED_READ || !self.store.may_peek.load(Ordering::Relaxed) {
+            return None;
+        }
+        peek(&self.store, &self.file, offset, len)
+    }
+}
+
+/// Reads what the page cache has, all of it or nothing.
+#[cfg(target_os = "linux")]
+fn peek(store: &Shared, file: &File, offset: u64, len: usize) -> Option<Bytes> {
+    use rustix::io::{Errno, ReadWriteFlags, preadv2};
+    let mut buffer = vec![0; len];
+    match preadv2(file, &mut [io::IoSliceMut::new(&mut buffer)], offset, ReadWriteFlags::NOWAIT) {
+        Ok(read) if read == len => Some(Bytes::from(buffer)),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+            store.may_peek.store(false, Ordering::Relaxed);
+            None
+        }
+        _ => None,
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn peek(_store: &Shared, _file: &File, _offset: u64, _len: usize) -> Option<Bytes> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, Randomness};
+    use crate::conformance;
+
+    fn open(root: &Path, seed: u64) -> FileBlobs {
+        FileBlobs::open(root, BlobIds::new(Clock::system(), Randomness::seeded(seed))).unwrap()
+    }
+
+    #[tokio::test]
+    async fn conforms() {
+        let root = tempfile::tempdir().unwrap();
+        conformance::blob::check(&open(root.path(), 1)).await;
+    }
+
+    #[tokio::test]
+    async fn a_torn_blob_is_found_after_a_restart() {
+        let root = tempfile::tempdir().unwrap();
+        let first = open(root.path(), 1);
+        let mut writer = first.create(OnDrop::Keep).await.unwrap();
+        writer.append(Bytes::from_static(b"half a seg")).await.unwrap();
+        let id = writer.id();
+
+        // The first life still holds its file, as a killed process would until the kernel takes it.
+        let second = open(root.path(), 2);
+        let page = second.scan(None).await.unwrap();
+        assert_eq!(page.blobs.iter().map(|b| (b.id, b.len, b.state)).collect::<Vec<_>>(), [(id, 10, BlobState::Torn)]);
+        let mut again = second.recover(id, OnDrop::Keep).await.unwrap();
+        assert_eq!(again.len(), 10);
+        again.truncate(6).await.unwrap();
+        again.append(Bytes::from_static(b" segment")).await.unwrap();
+        again.finish(true).await.unwrap();
+        drop(writer);
+        let reader = open(root.path(), 3).open(id).await.unwrap();
+        assert_eq!(reader.read_at(0, 100).await.unwrap(), "half a segment");
+    }
+
+    #[tokio::test]
+    async fn files_of_others_are_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let store = open(root.path(), 1);
+        let mut writer = store.create(OnDrop::Keep).await.unwrap();
+        writer.append(Bytes::from_static(b"x")).await.unwrap();
+        let id = writer.finish(true).await.unwrap().id;
+        let directory = store.0.directory(shard_of(id));
+        fs::write(directory.join("notes.txt"), "mine").unwrap();
+        fs::write(directory.join(format!("{}.tmp", "0".repeat(32))), "mine").unwrap();
+        assert_eq!(store.scan(None).await.unwrap().blobs.len(), 1);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn writers_beside_each_other_all_become_durable() {
+        let root = tempfile::tempdir().unwrap();
+        let store = open(root.path(), 1);
+        let tasks: Vec<_> = (0..64u8)
+            .map(|n| {
+                let store = store.clone();
+                tokio::spawn(async move {
+                    let mut writer = store.create(OnDrop::Delete).await.unwrap();
+                    writer.append(Bytes::from(vec![n; 1000])).await.unwrap();
+                    (n, writer.finish(true).await.unwrap().id)
+                })
+            })
+            .collect();
+        for task in tasks {
+            let (n, id) = task.await.unwrap();
+            assert_eq!(store.open(id).await.unwrap().read_at(0, 2000).await.unwrap(), vec![n; 1000]);
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! The ordered map in one SQLite file.
+//!
+//! One thread writes: it gathers the commits that wait and makes them one SQLite transaction (up to
+//! [`MAX_BATCH`]), so that many writers share one flush of the disk. Reads run on the calling thread, on read-only
+//! connections, each seeing the last commit; a row is found in a few microseconds, so a hop to another thread would
+//! cost more than it hides. Long ranges do hop.
+
+mod rows;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::{Semaphore, oneshot};
+
+use super::{Claim, Commit, Entry, Kv, Lease, Outcome, Range, Snapshot, Versioned};
+use crate::clock::Clock;
+use crate::error::{Error, Result, Subject};
+use writer::{Job, Request};
+
+pub use writer::MAX_BATCH;
+
+/// Older versions can corrupt a file in WAL mode (the WAL-reset bug, fixed in 3.51.3).
+const OLDEST_SQLITE: i32 = 3_051_003;
+
+/// Commits that may wait for the writer before callers have to.
+const MAX_WAITING: usize = 4096;
+
+/// Ranges longer than this are read on a thread that may block.
+const LONG_RANGE: usize = 2048;
+
+/// "mpnd", so that `file` and the curious can tell whose database this is.
+const APPLICATION_ID: i32 = 0x6d70_6e64;
+
+/// The layout of tables that this program reads and writes.
+const SCHEMA_VERSION: i32 = 1;
+
+/// What survives a power cut. A crash of the process loses nothing either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// Every commit that was acknowledged.
+    #[default]
+    Full,
+    /// Everything but about the last second (D8).
+    Relaxed,
+}
+
+/// How to open the map.
+#[derive(Debug, Clone)]
+pub struct SqliteOptions {
+    /// What survives a power cut.
+    pub durability: Durability,
+    /// Read-only connections that are kept open.
+    pub readers: usize,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self { durability: Durability::Full, readers: 8 }
+    }
+}
+
+/// An ordered map in one SQLite file. Clones share it; the last one closes it.
+#[derive(Debug, Clone)]
+pub struct SqliteKv(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    readers: Arc<Readers>,
+    clock: Clock,
+    waiting: Arc<Semaphore>,
+    /// `None` only while closing.
+    requests: Option<mpsc::Sender<Request>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl SqliteKv {
+    /// Opens the map at `path`, making it if there is none. Blocks while it reads the disk.
+    ///
+    /// # Errors
+    /// `Unavailable` if the file cannot be opened or the linked SQLite is too old to be safe; `Corrupt` if it is not
+    /// a map of ours or a newer program wrote it.
+    pub fn open(path: &Path, options: &SqliteOptions, clock: Clock) -> Result<Self> {
+        if rusqlite::version_number() < OLDEST_SQLITE {
+            return Err(Error::unavailable(
+                Subject::Engine,
+                format!("SQLite {} is older than 3.51.3", rusqlite::version()),
+            ));
+        }
+        let connection = open_for_writing(path, options.durability)?;
+        let (requests, queue) = mpsc::channel();
+        let writer_clock = clock.clone();
+        let durability = options.durability;
+        let writer = std::thread::Builder::new()
+            .name("kv-writer".to_owned())
+            .spawn(move || writer::run(connection, &queue, &writer_clock, durability))
+            .map_err(|e| Error::unavailable(Subject::Engine, e))?;
+        let readers =
+            Arc::new(Readers { path: path.to_owned(), idle: Mutex::new(Vec::new()), kept: options.readers.max(1) });
+        readers.put_back(readers.open()?);
+        Ok(Self(Arc::new(Shared {
+            readers,
+            clock,
+            waiting: Arc::new(Semaphore::new(MAX_WAITING)),
+            requests: Some(requests),
+            writer: Some(writer),
+        })))
+    }
+
+    /// Reads the whole file and compares every page and index; returns what is wrong with it, nothing if it is sound.
+    ///
+    /// # Errors
+    /// `Unavailable` if the file cannot be read.
+    pub async fn integrity_check(&self) -> Result<Vec<String>> {
+        self.blocking(|connection| {
+            let mut statement = connection.prepare("PRAGMA integrity_check").map_err(failed)?;
+            let lines = statement.query_map([], |row| row.get::<_, String>(0)).map_err(failed)?;
+            let lines = lines.collect::<rusqlite::Result<Vec<_>>>().map_err(failed)?;
+            Ok(lines.into_iter().filter(|line| line != "ok").collect())
+        })
+        .await
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let readers = Arc::clone(&self.0.readers);
+        let task = tokio::task::spawn_blocking(move || readers.with(read));
+        task.await.map_err(|e| Error::unavailable(Subject::Engine, e))?
+    }
+
+    /// Hands a job to the writer and waits for its transaction to be over.
+    async fn write<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T>>) -> Job) -> Result<T> {
+        let closed = || Error::unavailable(Subject::Engine, "the writer has ended");
+        let permit = Arc::clone(&self.0.waiting).acquire_owned().await.map_err(|_| closed())?;
+        let (reply, answer) = oneshot::channel();
+        let request = Request { job: job(reply), _permit: permit };
+        self.0.requests.as_ref().ok_or_else(closed)?.send(request).map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+}
+
+impl Drop for Shared {
+    /// Waits for commits under way, so that the file can be opened again at once.
+    fn drop(&mut self) {
+        self.readers.close();
+        self.requests = None;
+        if let Some(writer) = self.writer.take() {
+            // A panic of the writer was already told to everyone who waited for it.
+            let _ = writer.join();
+        }
+    }
+}
+
+#[async_trait]
+impl Kv for SqliteKv {
+    async fn get(&self, key: &[u8]) -> Result<Option<Versioned>> {
+        self.0.readers.with(|connection| rows::get(connection, key))
+    }
+
+    async fn range(&self, range: &Range) -> Result<Vec<Entry>> {
+        if range.limit > LONG_RANGE {
+            let range = range.clone();
+            return self.blocking(move |connection| rows::range(connection, &range)).await;
+        }
+        self.0.readers.with(|connection| rows::range(connection, range))
+    }
+
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>> {
+        let connection = self.0.readers.take()?;
+        // A deferred transaction sees the map as of its first read, not as of its beginning.
+        connection.execute_batch("BEGIN").map_err(failed)?;
+        rows::get(&connection, b"")?;
+        Ok(Box::new(SqliteSnapshot {
+            readers: Arc::clone(&self.0.readers),
+            connection: Arc::new(Mutex::new(Some(connection))),
+        }))
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Outcome> {
+        self.write(|reply| Job::Commit(commit, reply)).await
+    }
+
+    async fn acquire(&self, name: &str, holder: &str, ttl: Duration, claim: Claim) -> Result<Lease> {
+        let (name, holder) = (name.to_owned(), holder.to_owned());
+        self.write(|reply| Job::Acquire { name, holder, ttl, claim, reply }).await
+    }
+
+    async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<Lease> {
+        let lease = lease.clone();
+        self.write(|reply| Job::Renew { lease, ttl, reply }).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<()> {
+        let lease = lease.clone();
+        self.write(|reply| Job::Release { lease, reply }).await
+    }
+
+    async fn lease(&self, name: &str) -> Result<Option<Lease>> {
+        let now_ms = self.0.clock.now_ms();
+        let lease = self.0.readers.with(|connection| rows::lease(connection, name))?;
+        Ok(lease.filter(|lease| lease.expires_ms > now_ms))
+    }
+}
+
+struct SqliteSnapshot {
+    readers: Arc<Readers>,
+    /// `None` only while dropping.
+    connection: Arc<Mutex<Option<Connection>>>,
+}
+
+impl SqliteSnapshot {
+    fn read<T>(slot: &Mutex<Option<Connection>>, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let connection = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        read(connection.as_ref().ok_or_else(|| Error::unavailable(Subject::Engine, "the snapshot has ended"))?)
+    }
+}
+
+#[async_trait]
+impl Snapshot for SqliteSnapshot {
+    async fn get(&self, key: &[u8]) -> Result<Option<Versioned>> {
+        Self::read(&self.connection, |connection| rows::get(connection, key))
+    }
+
+    async fn range(&self, range: &Range) -> Result<Vec<Entry>> {
+        if range.limit > LONG_RANGE {
+            let (slot, range) = (Arc::clone(&self.connection), range.clone());
+            let task = tokio::task::spawn_blocking(move || Self::read(&slot, |c| rows::range(c, &range)));
+            return task.await.map_err(|e| Error::unavailable(Subject::Engine, e))?;
+        }
+        Self::read(&self.connection, |connection| rows::range(connection, range))
+    }
+}
+
+impl Drop for SqliteSnapshot {
+    fn drop(&mut self) {
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(connection) = connection
+            && connection.execute_batch("ROLLBACK").is_ok()
+        {
+            self.readers.put_back(connection);
+        }
+    }
+}
+
+/// Read-only connections, each used by one call at a time.
+#[derive(Debug)]
+struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+    kept: usize,
+}
+
+impl Readers {
+    fn open(&self) -> Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.path, flags).map_err(failed)?;
+        connection.busy_timeout(BUSY).map_err(failed)?;
+        connection.pragma_update(None, "cache_size", -8192).map_err(failed)?;
+        Ok(connection)
+    }
+
+    fn take(&self) -> Result<Connection> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        idle.map_or_else(|| self.open(), Ok)
+    }
+
+    fn put_back(&self, connection: Connection) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < self.kept {
+            idle.push(connection);
+        }
+    }
+
+    fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let connection = self.take()?;
+        let answer = read(&connection);
+        self.put_back(connection);
+        answer
+    }
+
+    fn close(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// How long another process that has the file open may hold it.
+const BUSY: Duration = Duration::from_secs(10);
+
+fn open_for_writing(path: &Path, durability: Durability) -> Result<Connection> {
+    let connection = Connection::open(path).map_err(failed)?;
+    connection.busy_timeout(BUSY).map_err(failed)?;
+    // The page size only takes effect on a new file. Larger pages keep a typical object record out of overflow pages.
+    connection.pragma_update(None, "page_size", 8192).map_err(failed)?;
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
+    let synchronous = match durability {
+        Durability::Full => "FULL",
+        Durability::Relaxed => "NORMAL",
+    };
+    connection.pragma_update(None, "synchronous", synchronous).map_err(failed)?;
+    connection.pragma_update(None, "journal_size_limit", 64 << 20).map_err(failed)?;
+    connection.pragma_update(None, "cache_size", -32768).map_err(failed)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+    let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
+    match (application, version) {
+        (APPLICATION_ID, SCHEMA_VERSION) => Ok(connection),
+        (0, 0) => create_tables(path, connection),
+        _ => Err(Error::corrupt(
+            Subject::Engine,
+            format!("{} has application id {application:#x} and version {version}", path.display()),
+        )),
+    }
+}
+
+fn create_tables(path: &Path, connection: Connection) -> Result<Connection> {
+    connection
+        .execute_batch(&format!(
+            "BEGIN IMMEDIATE;
+             CREATE TABLE kv (k BLOB PRIMARY KEY NOT NULL, v BLOB NOT NULL, version INTEGER NOT NULL) WITHOUT ROWID;
+             CREATE TABLE lease (name TEXT PRIMARY KEY NOT NULL, holder TEXT NOT NULL, token INTEGER NOT NULL,
+                                 expires_ms INTEGER NOT NULL) WITHOUT ROWID;
+             CREATE TABLE sequence (id INTEGER PRIMARY KEY CHECK (id = 0), last INTEGER NOT NULL);
+             INSERT INTO sequence VALUES (0, 0);
+             PRAGMA application_id = {APPLICATION_ID};
+             PRAGMA user_version = {SCHEMA_VERSION};
+             COMMIT;"
+        ))
+        .map_err(failed)?;
+    // The entry of a new file in its directory is not made durable by flushing the file.
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        let synced = std::fs::File::open(parent).and_then(|directory| directory.sync_all());
+        synced.map_err(|e| Error::unavailable(Subject::Engine, e))?;
+    }
+    Ok(connection)
+}
+
+fn failed(error: rusqlite::Error) -> Error {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    match error.sqlite_error_code() {
+        Some(DatabaseCorrupt | NotADatabase) => Error::corrupt(Subject::Engine, error),
+        _ => Error::unavailable(Subject::Engine, error),
+    }
+}
+
+#[cfg(test)]
+mod tests;

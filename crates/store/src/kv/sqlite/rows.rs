@@ -1,0 +1,77 @@
+//! The SQL of the map: reading rows and leases.
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::failed;
+use crate::error::Result;
+use crate::kv::{Entry, FencingToken, Lease, Range, Version, Versioned};
+
+pub(super) fn get(connection: &Connection, key: &[u8]) -> Result<Option<Versioned>> {
+    let mut statement = connection.prepare_cached("SELECT v, version FROM kv WHERE k = ?1").map_err(failed)?;
+    let row = statement.query_row(params![key], |row| {
+        let version = version(row, 1)?;
+        Ok(Versioned { value: bytes(row, 0)?, version })
+    });
+    row.optional().map_err(failed)
+}
+
+pub(super) fn range(connection: &Connection, range: &Range) -> Result<Vec<Entry>> {
+    if range.is_empty() {
+        return Ok(Vec::new());
+    }
+    let limit = i64::try_from(range.limit).unwrap_or(i64::MAX);
+    let sql = match (&range.to, range.reverse) {
+        (Some(_), false) => "SELECT k, v, version FROM kv WHERE k >= ?1 AND k < ?3 ORDER BY k LIMIT ?2",
+        (Some(_), true) => "SELECT k, v, version FROM kv WHERE k >= ?1 AND k < ?3 ORDER BY k DESC LIMIT ?2",
+        (None, false) => "SELECT k, v, version FROM kv WHERE k >= ?1 ORDER BY k LIMIT ?2",
+        (None, true) => "SELECT k, v, version FROM kv WHERE k >= ?1 ORDER BY k DESC LIMIT ?2",
+    };
+    let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+    let mut rows = match &range.to {
+        Some(to) => statement.query(params![range.from, limit, to]),
+        None => statement.query(params![range.from, limit]),
+    }
+    .map_err(failed)?;
+    let mut entries = Vec::new();
+    while let Some(row) = rows.next().map_err(failed)? {
+        entries.push(entry(row).map_err(failed)?);
+    }
+    Ok(entries)
+}
+
+pub(super) fn is_prefix_empty(connection: &Connection, prefix: &[u8]) -> Result<bool> {
+    Ok(range(connection, &Range::prefix(prefix).limit(1))?.is_empty())
+}
+
+pub(super) fn version_of(connection: &Connection, key: &[u8]) -> Result<Option<Version>> {
+    let mut statement = connection.prepare_cached("SELECT version FROM kv WHERE k = ?1").map_err(failed)?;
+    statement.query_row(params![key], |row| version(row, 0)).optional().map_err(failed)
+}
+
+/// The lease as last given out, expired or not.
+pub(super) fn lease(connection: &Connection, name: &str) -> Result<Option<Lease>> {
+    let mut statement =
+        connection.prepare_cached("SELECT holder, token, expires_ms FROM lease WHERE name = ?1").map_err(failed)?;
+    let lease = statement.query_row(params![name], |row| {
+        Ok(Lease {
+            name: name.to_owned(),
+            holder: row.get(0)?,
+            token: FencingToken(row.get::<_, i64>(1)?.cast_unsigned()),
+            expires_ms: row.get(2)?,
+        })
+    });
+    lease.optional().map_err(failed)
+}
+
+fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
+    Ok(Entry { key: bytes(row, 0)?, value: bytes(row, 1)?, version: version(row, 2)? })
+}
+
+fn bytes(row: &Row<'_>, index: usize) -> rusqlite::Result<Bytes> {
+    Ok(Bytes::copy_from_slice(row.get_ref(index)?.as_bytes()?))
+}
+
+fn version(row: &Row<'_>, index: usize) -> rusqlite::Result<Version> {
+    Ok(Version(row.get::<_, i64>(index)?.cast_unsigned()))
+}

@@ -1,0 +1,291 @@
+//! The one thread that changes the file.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, params};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::{Durability, failed, rows};
+use crate::clock::Clock;
+use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::kv::{
+    Claim, Commit, FencingToken, Lease, Outcome, Precondition, Version, Write, add_counters, after_prefix, expiry,
+};
+
+/// The most jobs that share one transaction: more would make the first of them wait for no gain.
+pub const MAX_BATCH: usize = 256;
+
+/// With relaxed durability, the longest time until a commit reaches the disk.
+const RELAXED_FLUSH: Duration = Duration::from_secs(1);
+
+pub(super) struct Request {
+    pub(super) job: Job,
+    /// Bounds the queue; given back when the job is done.
+    pub(super) _permit: OwnedSemaphorePermit,
+}
+
+pub(super) enum Job {
+    Commit(Commit, oneshot::Sender<Result<Outcome>>),
+    Acquire { name: String, holder: String, ttl: Duration, claim: Claim, reply: oneshot::Sender<Result<Lease>> },
+    Renew { lease: Lease, ttl: Duration, reply: oneshot::Sender<Result<Lease>> },
+    Release { lease: Lease, reply: oneshot::Sender<Result<()>> },
+}
+
+/// What a job came to, said only once its transaction is on disk.
+enum Done {
+    Outcome(Outcome),
+    Lease(Result<Lease>),
+    Nothing,
+}
+
+/// How far a failed batch got.
+enum Failure {
+    /// Nothing of it was kept.
+    RolledBack(Error),
+    /// It may or may not have been kept.
+    Unknown(Error),
+}
+
+/// Serves requests until every sender is gone.
+pub(super) fn run(connection: Connection, queue: &Receiver<Request>, clock: &Clock, durability: Durability) {
+    let mut flush_due: Option<Instant> = None;
+    loop {
+        let first = match flush_due {
+            None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(due) => queue.recv_timeout(due.saturating_duration_since(Instant::now())),
+        };
+        match first {
+            Ok(first) => {
+                let mut batch = vec![first];
+                while batch.len() < MAX_BATCH
+                    && let Ok(next) = queue.try_recv()
+                {
+                    batch.push(next);
+                }
+                serve(&connection, batch, clock);
+                if durability == Durability::Relaxed && flush_due.is_none() {
+                    flush_due = Some(Instant::now() + RELAXED_FLUSH);
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        if flush_due.is_some_and(|due| due <= Instant::now()) {
+            flush_due = None;
+            // A checkpoint flushes the log first, and that is what is wanted of it; a busy reader does not matter.
+            if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
+                tracing::warn!(%error, "the log of the metadata file could not be flushed");
+            }
+        }
+    }
+    if let Err((_, error)) = connection.close() {
+        tracing::warn!(%error, "the metadata file was not closed cleanly");
+    }
+}
+
+fn serve(connection: &Connection, batch: Vec<Request>, clock: &Clock) {
+    let jobs: Vec<&Job> = batch.iter().map(|request| &request.job).collect();
+    match transact(connection, &jobs, clock) {
+        Ok(done) => {
+            for (request, done) in batch.into_iter().zip(done) {
+                answer(request.job, Ok(done));
+            }
+        }
+        // One job that cannot be done must not take down those that happened to wait beside it.
+        Err(Failure::RolledBack(_)) if batch.len() > 1 => {
+            for request in batch {
+                let done = transact(connection, &[&request.job], clock);
+                let done = done.map(|mut done| done.pop().unwrap_or(Done::Nothing));
+                answer(request.job, done.map_err(Failure::into_error));
+            }
+        }
+        Err(failure) => {
+            let error = failure.into_error();
+            for request in batch {
+                answer(request.job, Err(error.clone()));
+            }
+        }
+    }
+}
+
+impl Failure {
+    fn into_error(self) -> Error {
+        match self {
+            Failure::RolledBack(error) | Failure::Unknown(error) => error,
+        }
+    }
+}
+
+/// A caller that no longer waits is no reason to stop: its commit stands.
+fn answer(job: Job, done: Result<Done>) {
+    let mismatch = || Error::unavailable(Subject::Engine, "the writer answered another question");
+    match job {
+        Job::Commit(_, reply) => {
+            let outcome = done.and_then(|done| match done {
+                Done::Outcome(outcome) => Ok(outcome),
+                _ => Err(mismatch()),
+            });
+            let _ = reply.send(outcome);
+        }
+        Job::Acquire { reply, .. } | Job::Renew { reply, .. } => {
+            let lease = done.and_then(|done| match done {
+                Done::Lease(lease) => lease,
+                _ => Err(mismatch()),
+            });
+            let _ = reply.send(lease);
+        }
+        Job::Release { reply, .. } => {
+            let _ = reply.send(done.map(|_| ()));
+        }
+    }
+}
+
+fn transact(connection: &Connection, jobs: &[&Job], clock: &Clock) -> Result<Vec<Done>, Failure> {
+    let rolled_back = |error| {
+        if !connection.is_autocommit()
+            && let Err(error) = connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "a failed transaction could not be rolled back");
+        }
+        Failure::RolledBack(error)
+    };
+    connection.execute_batch("BEGIN IMMEDIATE").map_err(|e| Failure::RolledBack(failed(e)))?;
+    let done = apply(connection, jobs, clock.now_ms()).map_err(rolled_back)?;
+    if let Err(error) = connection.execute_batch("COMMIT") {
+        let error = failed(error);
+        rolled_back(error.clone());
+        return Err(Failure::Unknown(error));
+    }
+    Ok(done)
+}
+
+fn apply(connection: &Connection, jobs: &[&Job], now_ms: i64) -> Result<Vec<Done>> {
+    let mut statement = connection.prepare_cached("SELECT last FROM sequence").map_err(failed)?;
+    let first: i64 = statement.query_row([], |row| row.get(0)).map_err(failed)?;
+    let mut sequence = Sequence(first.cast_unsigned());
+    let mut done = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        done.push(match job {
+            Job::Commit(commit, _) => Done::Outcome(apply_commit(connection, commit, &mut sequence, now_ms)?),
+            Job::Acquire { name, holder, ttl, claim, .. } => {
+                let lease = Lease {
+                    name: name.clone(),
+                    holder: holder.clone(),
+                    token: FencingToken(0),
+                    expires_ms: expiry(now_ms, *ttl),
+                };
+                Done::Lease(acquire(connection, lease, *claim, &mut sequence, now_ms)?)
+            }
+            Job::Renew { lease, ttl, .. } => Done::Lease(renew(connection, lease, expiry(now_ms, *ttl))?),
+            Job::Release { lease, .. } => {
+                execute(
+                    connection,
+                    "DELETE FROM lease WHERE name = ?1 AND token = ?2",
+                    params![lease.name, lease.token.0.cast_signed()],
+                )?;
+                Done::Nothing
+            }
+        });
+    }
+    if sequence.0 != first.cast_unsigned() {
+        execute(connection, "UPDATE sequence SET last = ?1", params![sequence.0.cast_signed()])?;
+    }
+    Ok(done)
+}
+
+/// The last version or token given out.
+struct Sequence(u64);
+
+impl Sequence {
+    fn next(&mut self) -> u64 {
+        self.0 += 1;
+        self.0
+    }
+}
+
+fn apply_commit(connection: &Connection, commit: &Commit, sequence: &mut Sequence, now_ms: i64) -> Result<Outcome> {
+    for (index, precondition) in commit.preconditions.iter().enumerate() {
+        if !holds(connection, precondition, now_ms)? {
+            return Ok(Outcome::Refused(index));
+        }
+    }
+    let version = Version(sequence.next());
+    for write in &commit.writes {
+        apply_write(connection, write, version)?;
+    }
+    Ok(Outcome::Done(version))
+}
+
+fn holds(connection: &Connection, precondition: &Precondition, now_ms: i64) -> Result<bool> {
+    Ok(match precondition {
+        Precondition::Absent(key) => rows::version_of(connection, key)?.is_none(),
+        Precondition::Exists(key) => rows::version_of(connection, key)?.is_some(),
+        Precondition::VersionIs(key, version) => rows::version_of(connection, key)? == Some(*version),
+        Precondition::PrefixEmpty(prefix) => rows::is_prefix_empty(connection, prefix)?,
+        Precondition::LeaseHeld(name, token) => {
+            rows::lease(connection, name)?.is_some_and(|lease| lease.token == *token)
+        }
+        Precondition::LeaseFree(name) => rows::lease(connection, name)?.is_none_or(|lease| lease.expires_ms <= now_ms),
+    })
+}
+
+fn apply_write(connection: &Connection, write: &Write, version: Version) -> Result<()> {
+    match write {
+        Write::Put(key, value) => put(connection, key, value, version),
+        Write::Delete(key) => execute(connection, "DELETE FROM kv WHERE k = ?1", params![key]),
+        Write::DeletePrefix(prefix) => match after_prefix(prefix) {
+            Some(end) => execute(connection, "DELETE FROM kv WHERE k >= ?1 AND k < ?2", params![prefix, end]),
+            None => execute(connection, "DELETE FROM kv WHERE k >= ?1", params![prefix]),
+        },
+        Write::Add(key, deltas) => {
+            let old = rows::get(connection, key)?.map(|row| row.value).unwrap_or_default();
+            put(connection, key, &add_counters(&old, deltas), version)
+        }
+    }
+}
+
+fn put(connection: &Connection, key: &[u8], value: &[u8], version: Version) -> Result<()> {
+    execute(
+        connection,
+        "INSERT INTO kv (k, v, version) VALUES (?1, ?2, ?3)
+         ON CONFLICT (k) DO UPDATE SET v = excluded.v, version = excluded.version",
+        params![key, value, version.0.cast_signed()],
+    )
+}
+
+/// The outer error is the engine's, the inner one the caller's.
+fn acquire(
+    connection: &Connection,
+    mut lease: Lease,
+    claim: Claim,
+    sequence: &mut Sequence,
+    now_ms: i64,
+) -> Result<Result<Lease>> {
+    if let Some(held) = rows::lease(connection, &lease.name)?
+        && held.expires_ms > now_ms
+        && claim != Claim::TakeOver(held.token)
+    {
+        return Ok(Err(Error::new(ErrorKind::Held, Subject::Lease, format!("{} by {}", lease.name, held.holder))));
+    }
+    lease.token = FencingToken(sequence.next());
+    execute(
+        connection,
+        "INSERT OR REPLACE INTO lease (name, holder, token, expires_ms) VALUES (?1, ?2, ?3, ?4)",
+        params![lease.name, lease.holder, lease.token.0.cast_signed(), lease.expires_ms],
+    )?;
+    Ok(Ok(lease))
+}
+
+fn renew(connection: &Connection, lease: &Lease, expires_ms: i64) -> Result<Result<Lease>> {
+    if rows::lease(connection, &lease.name)?.is_none_or(|held| held.token != lease.token) {
+        return Ok(Err(Error::conflict(Subject::Lease, format!("{} was taken over", lease.name))));
+    }
+    execute(connection, "UPDATE lease SET expires_ms = ?2 WHERE name = ?1", params![lease.name, expires_ms])?;
+    Ok(Ok(Lease { expires_ms, ..lease.clone() }))
+}
+
+fn execute(connection: &Connection, sql: &str, parameters: impl rusqlite::Params) -> Result<()> {
+    let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+    statement.execute(parameters).map(|_| ()).map_err(failed)
+}

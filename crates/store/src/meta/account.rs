@@ -1,0 +1,242 @@
+//! Who may sign requests: access keys, users, temporary sessions; and settings of the installation.
+
+use std::fmt;
+
+use bytes::Bytes;
+use oss::model::OwnerId;
+use oss::name::AccessKeyId;
+use serde::{Deserialize, Serialize};
+
+use super::key::Table;
+use super::{Meta, Page};
+use crate::error::{Error, Result, Subject};
+use crate::kv::{Commit, Outcome, Precondition, Range, Write};
+use crate::record::{Record, decode, encode};
+
+/// An access key.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRecord {
+    /// Its id.
+    pub id: String,
+    /// Its secret, in clear: signatures cannot be checked with less.
+    pub secret: String,
+    /// The account or user it belongs to.
+    pub uid: OwnerId,
+    /// Whether it may be used.
+    pub enabled: bool,
+    /// When it was made, Unix milliseconds.
+    pub created_ms: i64,
+    /// What it is for.
+    #[serde(default)]
+    pub description: String,
+}
+
+/// A user of the account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserRecord {
+    /// The id.
+    pub uid: OwnerId,
+    /// The name, for people.
+    pub name: String,
+    /// The account the user belongs to.
+    pub account: OwnerId,
+    /// Policy documents, as they were sent.
+    pub policies: Vec<String>,
+    /// When it was made, Unix milliseconds.
+    pub created_ms: i64,
+}
+
+/// A temporary key of a user.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionRecord {
+    /// The id of the temporary key.
+    pub id: String,
+    /// Its secret.
+    pub secret: String,
+    /// What must be sent with it.
+    pub token: String,
+    /// The account or user it acts for.
+    pub uid: OwnerId,
+    /// What narrows it further.
+    pub policy: Option<String>,
+    /// When it ends, Unix milliseconds.
+    pub expires_ms: i64,
+}
+
+impl Record for KeyRecord {
+    const SUBJECT: Subject = Subject::Account;
+}
+
+impl Record for UserRecord {
+    const SUBJECT: Subject = Subject::Account;
+}
+
+impl Record for SessionRecord {
+    const SUBJECT: Subject = Subject::Account;
+}
+
+impl fmt::Debug for KeyRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyRecord")
+            .field("id", &self.id)
+            .field("uid", &self.uid)
+            .field("enabled", &self.enabled)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for SessionRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionRecord")
+            .field("id", &self.id)
+            .field("uid", &self.uid)
+            .field("expires_ms", &self.expires_ms)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Meta {
+    /// Sets an access key.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn put_key(&self, key: &KeyRecord) -> Result<()> {
+        self.put_row(Table::AccessKey.name(&key.id), encode(key)?).await
+    }
+
+    /// An access key.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Unavailable`.
+    pub async fn key(&self, id: &AccessKeyId) -> Result<Option<KeyRecord>> {
+        Ok(self.record(&Table::AccessKey.name(id.as_str())).await?.map(|stored| stored.value))
+    }
+
+    /// The access keys after the id `after`, in order.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Unavailable`.
+    pub async fn list_keys(&self, after: &str, limit: usize) -> Result<Page<KeyRecord>> {
+        self.table(Table::AccessKey, after, limit).await
+    }
+
+    /// Deletes an access key; whether it was there.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn delete_key(&self, id: &str) -> Result<bool> {
+        self.delete_row(Table::AccessKey.name(id)).await
+    }
+
+    /// Sets a user.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn put_user(&self, user: &UserRecord) -> Result<()> {
+        self.put_row(Table::User.name(&user.uid.0), encode(user)?).await
+    }
+
+    /// A user.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Unavailable`.
+    pub async fn user(&self, uid: &OwnerId) -> Result<Option<UserRecord>> {
+        Ok(self.record(&Table::User.name(&uid.0)).await?.map(|stored| stored.value))
+    }
+
+    /// The users after the id `after`, in order.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Unavailable`.
+    pub async fn list_users(&self, after: &str, limit: usize) -> Result<Page<UserRecord>> {
+        self.table(Table::User, after, limit).await
+    }
+
+    /// Deletes a user; whether it was there. The user's keys stay, and find no user.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn delete_user(&self, uid: &OwnerId) -> Result<bool> {
+        self.delete_row(Table::User.name(&uid.0)).await
+    }
+
+    /// Sets a temporary session.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn put_session(&self, session: &SessionRecord) -> Result<()> {
+        self.put_row(Table::Session.name(&session.id), encode(session)?).await
+    }
+
+    /// A temporary session, ended or not.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Unavailable`.
+    pub async fn session(&self, id: &AccessKeyId) -> Result<Option<SessionRecord>> {
+        Ok(self.record(&Table::Session.name(id.as_str())).await?.map(|stored| stored.value))
+    }
+
+    /// Deletes the sessions that ended before `now_ms`, `limit` of them at most; how many it were.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Unavailable`.
+    pub async fn delete_ended_sessions(&self, now_ms: i64, limit: usize) -> Result<usize> {
+        let mut commit = Commit::new();
+        for row in self.kv().range(&Range::prefix(Table::Session.all())).await? {
+            if commit.writes.len() < limit && decode::<SessionRecord>(&row.value)?.expires_ms < now_ms {
+                commit = commit.write(Write::Delete(row.key.to_vec()));
+            }
+        }
+        let count = commit.writes.len();
+        if count > 0 {
+            self.kv().commit(commit).await?;
+        }
+        Ok(count)
+    }
+
+    /// A setting of the installation, in the writing of whoever set it.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn setting(&self, name: &str) -> Result<Option<Bytes>> {
+        Ok(self.kv().get(&Table::Setting.name(name)).await?.map(|row| row.value))
+    }
+
+    /// Sets a setting of the installation.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn put_setting(&self, name: &str, value: Bytes) -> Result<()> {
+        self.put_row(Table::Setting.name(name), value).await
+    }
+
+    /// Sets a setting unless it is set, and returns what it is now: how several processes agree on a generated value.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn setting_or(&self, name: &str, value: Bytes) -> Result<Bytes> {
+        let row = Table::Setting.name(name);
+        let commit =
+            Commit::new().require(Precondition::Absent(row.clone())).write(Write::Put(row.clone(), value.clone()));
+        match self.kv().commit(commit).await? {
+            Outcome::Done(_) => Ok(value),
+            Outcome::Refused(_) => {
+                let row = self.kv().get(&row).await?;
+                Ok(row.ok_or_else(|| Error::conflict(Subject::Account, name))?.value)
+            }
+        }
+    }
+
+    async fn table<R: Record>(&self, table: Table, after: &str, limit: usize) -> Result<Page<R>> {
+        self.page(table.all(), Some(table.name(after)), limit, |row| decode(&row.value)).await
+    }
+
+    async fn put_row(&self, key: Vec<u8>, value: Bytes) -> Result<()> {
+        self.kv().commit(Commit::new().write(Write::Put(key, value))).await.map(|_| ())
+    }
+
+    async fn delete_row(&self, key: Vec<u8>) -> Result<bool> {
+        let commit = Commit::new().require(Precondition::Exists(key.clone())).write(Write::Delete(key));
+        Ok(matches!(self.kv().commit(commit).await?, Outcome::Done(_)))
+    }
+}

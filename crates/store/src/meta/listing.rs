@@ -1,0 +1,299 @@
+//! Walking through names in order, folding those that share a prefix up to a delimiter (HTTP API 8.7, 10.7).
+//!
+//! A folded group costs one seek, however many names it holds: the walk goes on after the group's last possible name.
+
+use oss::model::{ETag, ObjectType, StorageClass};
+use oss::name::{BucketName, ObjectKey};
+
+use super::key::{self, Table};
+use super::object::StoredObject;
+use super::{Meta, UploadRecord};
+use crate::error::Result;
+use crate::kv::{Entry, Range, Snapshot, after_prefix};
+use crate::record::decode;
+
+/// Rows read at once while names are being folded; doubled as long as nothing is.
+const FIRST_CHUNK: usize = 32;
+
+/// The most rows read at once.
+const MAX_CHUNK: usize = 1024;
+
+/// Which objects to list.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ListQuery {
+    /// What keys begin with.
+    pub prefix: String,
+    /// What ends a group; empty for none.
+    pub delimiter: String,
+    /// The key or group after which to begin.
+    pub after: String,
+    /// The most objects and groups together.
+    pub limit: usize,
+}
+
+/// An object in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedObject {
+    /// Its key.
+    pub key: ObjectKey,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Its entity tag.
+    pub etag: ETag,
+    /// When its bytes were last written, Unix milliseconds.
+    pub modified_ms: i64,
+    /// How it came to be.
+    pub object_type: ObjectType,
+    /// Its label.
+    pub storage_class: StorageClass,
+}
+
+/// A page of objects and groups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing<T> {
+    /// The objects, in order of key.
+    pub entries: Vec<T>,
+    /// The groups, each up to and including the delimiter, in order.
+    pub prefixes: Vec<String>,
+    /// Whether at least one more object or group follows.
+    pub is_truncated: bool,
+    /// The last object or group on the page, when more follow.
+    pub next: Option<String>,
+}
+
+/// Which uploads to list.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UploadListQuery {
+    /// What keys begin with.
+    pub prefix: String,
+    /// What ends a group; empty for none.
+    pub delimiter: String,
+    /// The key or group after which to begin.
+    pub after_key: String,
+    /// The upload of that key after which to begin; empty to begin after all of them.
+    pub after_id: String,
+    /// The most uploads and groups together.
+    pub limit: usize,
+}
+
+/// An upload in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedUpload {
+    /// The key it will have.
+    pub key: ObjectKey,
+    /// Its id.
+    pub id: String,
+    /// What is known of it.
+    pub record: UploadRecord,
+}
+
+/// Where a list of uploads ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadMarker {
+    /// The last key or group on the page.
+    pub key: String,
+    /// The last upload id; empty after a group.
+    pub id: String,
+}
+
+/// A page of uploads and groups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadListing {
+    /// The uploads, in order of key and id.
+    pub entries: Vec<ListedUpload>,
+    /// The groups.
+    pub prefixes: Vec<String>,
+    /// Whether at least one more upload or group follows.
+    pub is_truncated: bool,
+    /// Where the page ended, when more follow.
+    pub next: Option<UploadMarker>,
+}
+
+/// One step of a walk.
+enum Step<T> {
+    Item(T),
+    Group(String),
+}
+
+/// How a table writes names in its keys.
+struct Names<T> {
+    /// What every key of the walk begins with, up to where names begin.
+    base: Vec<u8>,
+    encode: fn(&[u8]) -> Vec<u8>,
+    decode: fn(&[u8], &Entry) -> Result<(String, T)>,
+}
+
+impl<T> Names<T> {
+    /// What the keys begin with whose names begin with `prefix`.
+    fn prefix(&self, prefix: &str) -> Vec<u8> {
+        let mut key = self.base.clone();
+        key.extend((self.encode)(prefix.as_bytes()));
+        key
+    }
+}
+
+/// A walk through the names that begin with `prefix`, from the key `from` on. Returns at most `limit` steps, and
+/// whether there is one more.
+async fn walk<T>(
+    snapshot: &dyn Snapshot,
+    names: &Names<T>,
+    prefix: &str,
+    delimiter: &str,
+    from: Vec<u8>,
+    limit: usize,
+) -> Result<(Vec<Step<T>>, bool)> {
+    let mut steps = Vec::new();
+    let mut range = Range::prefix(names.prefix(prefix));
+    range.from = range.from.max(from);
+    range.limit = if delimiter.is_empty() { limit.saturating_add(1).min(MAX_CHUNK) } else { FIRST_CHUNK };
+    // The keys of the last group end here; rows before it are already folded.
+    let mut group_end: Option<Vec<u8>> = None;
+    loop {
+        let rows = snapshot.range(&range).await?;
+        let is_last = rows.len() < range.limit;
+        for row in &rows {
+            if group_end.as_ref().is_some_and(|end| row.key.as_ref() < end.as_slice()) {
+                continue;
+            }
+            let (name, item) = (names.decode)(key::last(row, &names.base)?, row)?;
+            let rest = name.get(prefix.len()..).unwrap_or_default();
+            let group = match (delimiter.is_empty(), rest.find(delimiter)) {
+                (false, Some(at)) => name.get(..prefix.len() + at + delimiter.len()).map(str::to_owned),
+                _ => None,
+            };
+            if steps.len() == limit {
+                return Ok((steps, true));
+            }
+            match group {
+                None => steps.push(Step::Item(item)),
+                Some(group) => {
+                    group_end = after_prefix(&names.prefix(&group));
+                    steps.push(Step::Group(group));
+                }
+            }
+        }
+        let Some(last) = rows.last().filter(|_| !is_last) else {
+            return Ok((steps, false));
+        };
+        match group_end.take_if(|end| last.key.as_ref() < end.as_slice()) {
+            Some(end) => {
+                range.from = end;
+                range.limit = FIRST_CHUNK;
+            }
+            None => {
+                range.from = [last.key.as_ref(), &[0]].concat();
+                range.limit = (range.limit * 2).min(MAX_CHUNK);
+            }
+        }
+        if range.is_empty() {
+            return Ok((steps, false));
+        }
+    }
+}
+
+/// Whether `after` is itself a group, so that all its names come before what is to be listed.
+fn is_group(prefix: &str, delimiter: &str, after: &str) -> bool {
+    let rest = after.strip_prefix(prefix).unwrap_or_default();
+    !delimiter.is_empty() && rest.find(delimiter).is_some_and(|at| at + delimiter.len() == rest.len())
+}
+
+impl Meta {
+    /// A page of a bucket's objects. Empty when there is no such bucket.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Unavailable`.
+    pub async fn list_objects(&self, bucket: &BucketName, query: &ListQuery) -> Result<Listing<ListedObject>> {
+        let names = Names {
+            base: Table::Object.below(bucket.as_str()),
+            encode: <[u8]>::to_vec,
+            decode: |name, row| {
+                let key = key::object_key(name, row)?;
+                let stored: StoredObject = decode(&row.value)?;
+                let listed = ListedObject {
+                    size: stored.size,
+                    etag: stored.etag,
+                    modified_ms: stored.modified_ms,
+                    object_type: stored.object_type,
+                    storage_class: stored.storage_class,
+                    key,
+                };
+                Ok((listed.key.as_str().to_owned(), listed))
+            },
+        };
+        let mut from = names.prefix(&query.after);
+        if is_group(&query.prefix, &query.delimiter, &query.after) {
+            let Some(end) = after_prefix(&from) else { return Ok(nothing()) };
+            from = end;
+        } else if !query.after.is_empty() {
+            from.push(0);
+        }
+        let snapshot = self.kv().snapshot().await?;
+        let (steps, is_truncated) =
+            walk(snapshot.as_ref(), &names, &query.prefix, &query.delimiter, from, query.limit).await?;
+        let mut listing = Listing { is_truncated, ..nothing() };
+        if is_truncated {
+            listing.next = steps.last().map(|step| match step {
+                Step::Item(object) => object.key.as_str().to_owned(),
+                Step::Group(group) => group.clone(),
+            });
+        }
+        for step in steps {
+            match step {
+                Step::Item(object) => listing.entries.push(object),
+                Step::Group(group) => listing.prefixes.push(group),
+            }
+        }
+        Ok(listing)
+    }
+
+    /// A page of a bucket's unfinished uploads. Empty when there is no such bucket.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Unavailable`.
+    pub async fn list_uploads(&self, bucket: &BucketName, query: &UploadListQuery) -> Result<UploadListing> {
+        let names = Names {
+            base: Table::Upload.below(bucket.as_str()),
+            encode: key::escape,
+            decode: |rest, row| {
+                let (name, id) = key::split_upload(rest).ok_or_else(|| key::strange(row))?;
+                let key = key::object_key(&name, row)?;
+                Ok((key.as_str().to_owned(), ListedUpload { key, id: id.to_owned(), record: decode(&row.value)? }))
+            },
+        };
+        let mut listing = UploadListing { entries: Vec::new(), prefixes: Vec::new(), is_truncated: false, next: None };
+        let mut from = names.prefix(&query.after_key);
+        if is_group(&query.prefix, &query.delimiter, &query.after_key) {
+            let Some(end) = after_prefix(&from) else { return Ok(listing) };
+            from = end;
+        } else if let Ok(key) = ObjectKey::parse(query.after_key.as_bytes()) {
+            if query.after_id.is_empty() {
+                let Some(end) = after_prefix(&key::uploads_of(bucket, &key)) else { return Ok(listing) };
+                from = end;
+            } else {
+                from = key::upload(bucket, &key, &query.after_id);
+                from.push(0);
+            }
+        }
+        let snapshot = self.kv().snapshot().await?;
+        let (steps, is_truncated) =
+            walk(snapshot.as_ref(), &names, &query.prefix, &query.delimiter, from, query.limit).await?;
+        listing.is_truncated = is_truncated;
+        if is_truncated {
+            listing.next = steps.last().map(|step| match step {
+                Step::Item(upload) => UploadMarker { key: upload.key.as_str().to_owned(), id: upload.id.clone() },
+                Step::Group(group) => UploadMarker { key: group.clone(), id: String::new() },
+            });
+        }
+        for step in steps {
+            match step {
+                Step::Item(upload) => listing.entries.push(upload),
+                Step::Group(group) => listing.prefixes.push(group),
+            }
+        }
+        Ok(listing)
+    }
+}
+
+fn nothing<T>() -> Listing<T> {
+    Listing { entries: Vec::new(), prefixes: Vec::new(), is_truncated: false, next: None }
+}

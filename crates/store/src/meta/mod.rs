@@ -1,0 +1,131 @@
+//! Buckets, objects, uploads, channels, pushes, segments and keys, written once over [`Kv`].
+//!
+//! Every change is one commit of the map. Where a change depends on what is there, it reads, makes a commit with
+//! preconditions and, when somebody was faster, begins again; after [`ATTEMPTS`] it gives up with `Conflict`.
+
+pub(crate) mod key;
+
+mod account;
+mod bucket;
+mod channel;
+mod garbage;
+mod listing;
+mod object;
+mod publication;
+mod segment;
+mod transaction;
+mod upload;
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::error::{Error, Result, Subject};
+use crate::kv::{Entry, Kv, Range, Version, Versioned};
+use crate::record::{Record, decode};
+
+pub use account::{KeyRecord, SessionRecord, UserRecord};
+pub use bucket::{BucketRecord, BucketStatistics, ClassStatistics};
+pub use channel::{ChannelPut, ChannelRecord, HistoryEntry};
+pub use garbage::Collected;
+pub use listing::{ListQuery, ListedObject, ListedUpload, Listing, UploadListQuery, UploadListing, UploadMarker};
+pub use object::{Body, Extent, ObjectRecord, PutGuard};
+pub use publication::{DanglingPublication, OpenSegment, PublicationRecord, SegmentCommit, StartRecord};
+pub use segment::SegmentEntry;
+pub use upload::{PartRecord, UploadRecord};
+
+pub(crate) use bucket::StatisticsDelta;
+pub(crate) use garbage::GarbageRecord;
+pub(crate) use object::{BodyRow, StoredBody, StoredObject};
+
+/// How often a change is begun again because somebody was faster.
+const ATTEMPTS: usize = 64;
+
+/// How long a blob without a name is kept for readers that looked its name up before, milliseconds.
+const GARBAGE_GRACE_MS: i64 = 60_000;
+
+/// A record and when it was last written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored<T> {
+    /// The record.
+    pub value: T,
+    /// The commit that wrote it.
+    pub version: Version,
+}
+
+/// One page of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// What is on it, in order of name.
+    pub items: Vec<T>,
+    /// Whether at least one more follows.
+    pub is_truncated: bool,
+}
+
+/// Everything that has a name, over one map. Clones share it.
+#[derive(Clone)]
+pub struct Meta {
+    kv: Arc<dyn Kv>,
+    clock: Clock,
+    garbage_grace_ms: i64,
+}
+
+impl fmt::Debug for Meta {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Meta").field("garbage_grace_ms", &self.garbage_grace_ms).finish_non_exhaustive()
+    }
+}
+
+impl Meta {
+    /// The nouns in this map. `clock` dates the garbage.
+    pub fn new(kv: Arc<dyn Kv>, clock: Clock) -> Self {
+        Self { kv, clock, garbage_grace_ms: GARBAGE_GRACE_MS }
+    }
+
+    /// Keeps blobs without a name for this long. A store that cannot read what was deleted while it is open needs
+    /// longer than the longest download; the others only from looking a name up to opening its blob.
+    #[must_use]
+    pub fn with_garbage_grace_ms(mut self, grace_ms: i64) -> Self {
+        self.garbage_grace_ms = grace_ms;
+        self
+    }
+
+    pub(crate) fn kv(&self) -> &dyn Kv {
+        self.kv.as_ref()
+    }
+
+    /// The record under a key.
+    async fn record<R: Record>(&self, key: &[u8]) -> Result<Option<Stored<R>>> {
+        self.kv.get(key).await?.map(|row| stored(&row)).transpose()
+    }
+
+    /// A page of the records of a table whose keys begin with `prefix`, after the key `after`, each made an item by
+    /// `item`.
+    async fn page<T>(
+        &self,
+        prefix: Vec<u8>,
+        after: Option<Vec<u8>>,
+        limit: usize,
+        mut item: impl FnMut(&Entry) -> Result<T>,
+    ) -> Result<Page<T>> {
+        let mut range = Range::prefix(prefix).limit(limit.saturating_add(1));
+        if let Some(mut after) = after.filter(|after| *after >= range.from) {
+            after.push(0);
+            range.from = after;
+        }
+        let rows = self.kv.range(&range).await?;
+        let is_truncated = rows.len() > limit;
+        let items = rows.iter().take(limit).map(&mut item).collect::<Result<_>>()?;
+        Ok(Page { items, is_truncated })
+    }
+}
+
+fn stored<R: Record>(row: &Versioned) -> Result<Stored<R>> {
+    Ok(Stored { value: decode(&row.value)?, version: row.version })
+}
+
+/// What is said when others were faster every time.
+fn gave_up(subject: Subject, name: impl fmt::Display) -> Error {
+    Error::conflict(subject, format!("{name} was changed by others {ATTEMPTS} times in a row"))
+}
+

@@ -1,0 +1,320 @@
+//! Objects: what is known of them and where their bytes are.
+
+use bytes::Bytes;
+use oss::model::{ContentHeaders, ETag, ObjectAcl, ObjectType, StorageClass, Tag};
+use oss::name::{BucketName, ObjectKey};
+use serde::{Deserialize, Serialize};
+
+use super::transaction::MetaTransaction;
+use super::{ATTEMPTS, Meta, Stored, gave_up, key, stored};
+use crate::blob::BlobId;
+use crate::error::{Error, Result, Subject};
+use crate::kv::Version;
+use crate::record::{Record, decode, encode};
+
+/// Extents that fit in an object's record; more of them have their own row, so that listings need not read them.
+const MAX_EXTENTS_IN_RECORD: usize = 4;
+
+/// A run of bytes of a blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extent {
+    /// The blob.
+    pub blob: BlobId,
+    /// The first byte.
+    pub offset: u64,
+    /// How many bytes.
+    pub len: u64,
+}
+
+/// Where the bytes of an object are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// Here. For small bodies, about 16 KiB at most: such an object is one commit.
+    Inline(Bytes),
+    /// In blobs, one run after the other. A blob belongs to one object.
+    Blobs(Vec<Extent>),
+    /// In the object of this key in the same bucket (HTTP API 9.10).
+    Link(String),
+}
+
+impl Body {
+    /// The blobs it is in.
+    pub fn blobs(&self) -> impl Iterator<Item = BlobId> + '_ {
+        let extents = match self {
+            Body::Blobs(extents) => extents.as_slice(),
+            Body::Inline(_) | Body::Link(_) => &[],
+        };
+        extents.iter().map(|extent| extent.blob)
+    }
+}
+
+/// An object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectRecord {
+    /// Its length in bytes; the position of the next append.
+    pub size: u64,
+    /// Its entity tag (HTTP API 5.2).
+    pub etag: ETag,
+    /// The CRC-64 of its bytes (HTTP API 5.3); 0 for a link.
+    pub crc64: u64,
+    /// The MD5 of its bytes, where it is known.
+    pub md5: Option<[u8; 16]>,
+    /// When its bytes were last written, Unix milliseconds.
+    pub modified_ms: i64,
+    /// How it came to be.
+    pub object_type: ObjectType,
+    /// Who may do what with it.
+    pub acl: ObjectAcl,
+    /// Its label.
+    pub storage_class: StorageClass,
+    /// The headers that are sent with it.
+    pub headers: ContentHeaders,
+    /// `x-oss-meta-*`, names in lower case and without the prefix.
+    pub user_meta: Vec<(String, Vec<u8>)>,
+    /// Its tags.
+    pub tags: Vec<Tag>,
+    /// Its bytes.
+    pub body: Body,
+}
+
+/// What a put demands of the object it replaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PutGuard {
+    /// Nothing: the last one wins.
+    #[default]
+    Any,
+    /// That there is none (`x-oss-forbid-overwrite`, the first append).
+    Absent,
+    /// That it is still the one that was read (the next append).
+    VersionIs(Version),
+}
+
+/// An object as it is written down.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct StoredObject {
+    pub(crate) size: u64,
+    pub(crate) etag: ETag,
+    crc64: u64,
+    md5: Option<[u8; 16]>,
+    pub(crate) modified_ms: i64,
+    pub(crate) object_type: ObjectType,
+    acl: ObjectAcl,
+    pub(crate) storage_class: StorageClass,
+    #[serde(default)]
+    headers: ContentHeaders,
+    #[serde(default)]
+    user_meta: Vec<(String, Bytes)>,
+    #[serde(default)]
+    tags: Vec<Tag>,
+    pub(crate) body: StoredBody,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum StoredBody {
+    /// The bytes are in the row of bodies that the same commit wrote.
+    Inline,
+    /// The extents are here.
+    Blobs(Vec<Extent>),
+    /// The extents are in the row of bodies that the same commit wrote.
+    ManyBlobs,
+    Link(String),
+}
+
+impl Record for StoredObject {
+    const SUBJECT: Subject = Subject::Object;
+}
+
+/// The row of a body that is too long for the object's record.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum BodyRow {
+    Inline(Bytes),
+    Blobs(Vec<Extent>),
+}
+
+impl Record for BodyRow {
+    const SUBJECT: Subject = Subject::Object;
+    const IS_COMPACT: bool = true;
+}
+
+impl BodyRow {
+    pub(crate) fn blobs(self) -> Vec<BlobId> {
+        match self {
+            BodyRow::Inline(_) => Vec::new(),
+            BodyRow::Blobs(extents) => extents.iter().map(|extent| extent.blob).collect(),
+        }
+    }
+}
+
+impl StoredObject {
+    /// The record, and its row of bodies if it needs one.
+    pub(crate) fn split(record: &ObjectRecord) -> Result<(Self, Option<Bytes>)> {
+        let (body, row) = match &record.body {
+            Body::Inline(bytes) => (StoredBody::Inline, Some(BodyRow::Inline(bytes.clone()))),
+            Body::Blobs(extents) if extents.len() > MAX_EXTENTS_IN_RECORD => {
+                (StoredBody::ManyBlobs, Some(BodyRow::Blobs(extents.clone())))
+            }
+            Body::Blobs(extents) => (StoredBody::Blobs(extents.clone()), None),
+            Body::Link(target) => (StoredBody::Link(target.clone()), None),
+        };
+        let stored = Self {
+            size: record.size,
+            etag: record.etag.clone(),
+            crc64: record.crc64,
+            md5: record.md5,
+            modified_ms: record.modified_ms,
+            object_type: record.object_type,
+            acl: record.acl,
+            storage_class: record.storage_class,
+            headers: record.headers.clone(),
+            user_meta: record.user_meta.iter().map(|(n, v)| (n.clone(), Bytes::copy_from_slice(v))).collect(),
+            tags: record.tags.clone(),
+            body,
+        };
+        Ok((stored, row.as_ref().map(encode).transpose()?))
+    }
+
+    pub(crate) fn has_body_row(&self) -> bool {
+        matches!(self.body, StoredBody::Inline | StoredBody::ManyBlobs)
+    }
+
+    /// The extents, unless they are in the row of bodies.
+    pub(crate) fn extents(&self) -> Option<&[Extent]> {
+        match &self.body {
+            StoredBody::Inline | StoredBody::Link(_) => Some(&[]),
+            StoredBody::Blobs(extents) => Some(extents),
+            StoredBody::ManyBlobs => None,
+        }
+    }
+
+    fn join(self, row: Option<BodyRow>) -> Result<ObjectRecord> {
+        let body = match (self.body, row) {
+            (StoredBody::Inline, Some(BodyRow::Inline(bytes))) => Body::Inline(bytes),
+            (StoredBody::ManyBlobs, Some(BodyRow::Blobs(extents))) | (StoredBody::Blobs(extents), None) => {
+                Body::Blobs(extents)
+            }
+            (StoredBody::Link(target), None) => Body::Link(target),
+            _ => return Err(Error::corrupt(Subject::Object, "its row of bodies is missing or of another kind")),
+        };
+        Ok(ObjectRecord {
+            size: self.size,
+            etag: self.etag,
+            crc64: self.crc64,
+            md5: self.md5,
+            modified_ms: self.modified_ms,
+            object_type: self.object_type,
+            acl: self.acl,
+            storage_class: self.storage_class,
+            headers: self.headers,
+            user_meta: self.user_meta.into_iter().map(|(n, v)| (n, v.to_vec())).collect(),
+            tags: self.tags,
+            body,
+        })
+    }
+}
+
+impl Meta {
+    /// An object; `None` when there is none, or no such bucket.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Unavailable`.
+    pub async fn object(&self, bucket: &BucketName, key: &ObjectKey) -> Result<Option<Stored<ObjectRecord>>> {
+        let (object_row, body_row) = (key::object(bucket, key), key::body(bucket, key));
+        let Some(object) = self.record::<StoredObject>(&object_row).await? else {
+            return Ok(None);
+        };
+        if !object.value.has_body_row() {
+            return Ok(Some(Stored { value: object.value.join(None)?, version: object.version }));
+        }
+        // Both rows are always written by one commit, so equal versions mean that they belong together.
+        if let Some(body) = self.kv().get(&body_row).await?
+            && body.version == object.version
+        {
+            let value = object.value.join(Some(decode(&body.value)?))?;
+            return Ok(Some(Stored { value, version: object.version }));
+        }
+        // The object was replaced between the two reads.
+        let snapshot = self.kv().snapshot().await?;
+        let Some(object) = snapshot.get(&object_row).await? else {
+            return Ok(None);
+        };
+        let object: Stored<StoredObject> = stored(&object)?;
+        let body = match object.value.has_body_row() {
+            true => snapshot.get(&body_row).await?.map(|row| decode(&row.value)).transpose()?,
+            false => None,
+        };
+        Ok(Some(Stored { value: object.value.join(body)?, version: object.version }))
+    }
+
+    /// Sets an object. Its blobs must be durable. What it replaces loses its blobs in the same commit.
+    ///
+    /// # Errors
+    /// `NotFound` (bucket), `AlreadyExists` and `Conflict` as the guard demands.
+    pub async fn put_object(
+        &self,
+        bucket: &BucketName,
+        key: &ObjectKey,
+        record: &ObjectRecord,
+        guard: PutGuard,
+    ) -> Result<Version> {
+        for _ in 0..ATTEMPTS {
+            let mut transaction = MetaTransaction::new(self, bucket);
+            transaction.put_object(key, record, guard).await?;
+            if let Some(version) = transaction.commit().await? {
+                return Ok(version);
+            }
+        }
+        Err(gave_up(Subject::Object, key))
+    }
+
+    /// Changes what is known of an object: its ACL, tags, headers. The new record is returned. `change` may run more
+    /// than once.
+    ///
+    /// # Errors
+    /// `NotFound` (object).
+    pub async fn update_object(
+        &self,
+        bucket: &BucketName,
+        key: &ObjectKey,
+        mut change: impl FnMut(&mut ObjectRecord) + Send,
+    ) -> Result<ObjectRecord> {
+        for _ in 0..ATTEMPTS {
+            let object = self.object(bucket, key).await?;
+            let Stored { mut value, version } = object.ok_or_else(|| Error::not_found(Subject::Object, key))?;
+            change(&mut value);
+            match self.put_object(bucket, key, &value, PutGuard::VersionIs(version)).await {
+                Err(error) if error.kind == crate::ErrorKind::Conflict => {}
+                done => return done.map(|_| value),
+            }
+        }
+        Err(gave_up(Subject::Object, key))
+    }
+
+    /// Deletes an object, and its entry in the segment index if it is a segment; whether it was there.
+    ///
+    /// # Errors
+    /// `NotFound` (bucket).
+    pub async fn delete_object(&self, bucket: &BucketName, key: &ObjectKey) -> Result<bool> {
+        Ok(self.delete_objects(bucket, std::slice::from_ref(key)).await? > 0)
+    }
+
+    /// Deletes several objects in one commit; how many of them were there.
+    ///
+    /// # Errors
+    /// `NotFound` (bucket).
+    pub async fn delete_objects(&self, bucket: &BucketName, keys: &[ObjectKey]) -> Result<usize> {
+        let mut keys: Vec<&ObjectKey> = keys.iter().collect();
+        keys.sort_unstable();
+        keys.dedup();
+        for _ in 0..ATTEMPTS {
+            let mut transaction = MetaTransaction::new(self, bucket);
+            let mut deleted = 0;
+            for key in &keys {
+                deleted += usize::from(transaction.delete_object(key).await?);
+            }
+            if transaction.commit().await?.is_some() {
+                return Ok(deleted);
+            }
+        }
+        Err(gave_up(Subject::Object, bucket))
+    }
+}
