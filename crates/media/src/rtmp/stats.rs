@@ -90,12 +90,18 @@ quirks! {
 }
 
 /// How often each [`Quirk`] was met.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct QuirkCounts([u64; Quirk::ALL.len()]);
 
 impl Default for QuirkCounts {
     fn default() -> Self {
         Self([0; Quirk::ALL.len()])
+    }
+}
+
+impl std::fmt::Debug for QuirkCounts {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_map().entries(self.iter().map(|(quirk, count)| (quirk.name(), count))).finish()
     }
 }
 
