@@ -121,7 +121,8 @@ impl Clocks {
     /// The time of a type 1 or 2 header after a message of time `previous`.
     pub(super) fn delta(&self, kind: MessageKind, previous: u32, delta: u32, extended: bool) -> Decision {
         let added = previous.wrapping_add(delta);
-        if extended && self.nearer(kind, delta, added) {
+        // Where neither fits the clock, time has jumped, and the letter of the specification is the better guess.
+        if extended && self.is_near(kind, delta) && self.nearer(kind, delta, added) {
             let quirk = Some(Quirk::ExtendedDeltaAbsolute);
             return Decision { quirk, ..Decision::plain(delta, Pace::Absolute(delta)) };
         }
@@ -208,7 +209,8 @@ mod tests {
         let audio = MessageKind::Audio;
         let at = 20_000_000;
         check(clocks(&[at]).delta(audio, at, at + 23, true), at + 23, Some(Quirk::ExtendedDeltaAbsolute));
-        check(clocks(&[5]).delta(audio, 5, at, true), at, Some(Quirk::ExtendedDeltaAbsolute));
+        check(clocks(&[5]).delta(audio, 5, at, true), at + 5, None);
+        check(clocks(&[3664]).delta(audio, 3664, 2_147_476_304, true), 2_147_479_968, None);
         check(clocks(&[0]).delta(audio, 0, at, true), at, None);
         check(clocks(&[u32::MAX - at]).delta(audio, u32::MAX - at, at + 24, true), 23, None);
     }
