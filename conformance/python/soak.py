@@ -79,7 +79,7 @@ def read(server: Server, previous, expected: media.Decoded):
     require(violations(playlist, previous) == [], f"{violations(playlist, previous)}\n{playlist.text}")
     report = check(fetch_segments(url, playlist), [segment.discontinuity for segment in playlist.segments])
     require(report.violations == [], f"{report.violations}")
-    decoded = media.decode_live(url)
+    decoded = media.decode_listed(url)
     require(decoded.errors == "", decoded.errors)
     known = set(expected.video)
     require(all(frame in known for frame in decoded.video), "a picture that was never pushed")

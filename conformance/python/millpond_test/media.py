@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Optional
+from urllib.parse import urljoin
+
+import requests
 
 SOURCE_SECONDS = 12
 SOURCE_RATE = 30
@@ -70,8 +74,19 @@ def decode(url: str, *input_options: str, timeout_s: float = 120) -> Decoded:
 
 
 def decode_live(url: str) -> Decoded:
-    """Decodes everything that a live playlist lists now, from its first segment; such a list has no end, so patience is bounded."""
-    return decode(url, "-live_start_index", "0", "-m3u8_hold_counters", "1", "-max_reload", "1")
+    """Decodes a live playlist as a player meets it, from its first segment; it has no end, so ffmpeg's patience is bounded."""
+    return decode(url, "-live_start_index", "0", "-m3u8_hold_counters", "2", "-max_reload", "2")
+
+
+def decode_listed(url: str) -> Decoded:
+    """Decodes what a live playlist lists now: ffmpeg reads the server's segments through a copy of the list that has an end."""
+    response = requests.get(url, timeout=10)
+    assert response.status_code == 200, f"{response.status_code} {response.text}"
+    lines = [line if line.startswith("#") else urljoin(url, line) for line in response.text.splitlines()]
+    with tempfile.NamedTemporaryFile("w", suffix=".m3u8") as copy:
+        copy.write("\n".join([*lines, "#EXT-X-ENDLIST", ""]))
+        copy.flush()
+        return decode(copy.name, "-protocol_whitelist", "file,http,tcp")
 
 
 def assert_same_frames(found: Decoded, source: Decoded) -> None:

@@ -29,7 +29,7 @@ def test_a_capture_replays_to_whole_segments(fresh_server, name, port):
     assert all(report.key_frame_at_start)
     assert report.video_frames > 100 and report.audio_frames > 150
     assert sum(segment.duration_ms for segment in playlist.segments) > 4000
-    found = media.decode_live(url)
+    found = media.decode_listed(url)
     assert found.errors == ""
     assert len(found.video) == report.video_frames
     assert len(found.audio) == report.audio_frames
@@ -54,7 +54,7 @@ def test_a_capture_that_breaks_off_keeps_what_had_arrived(fresh_server, name):
     cut = len(data) * 2 // 3
     _, report, url = record(fresh_server(), whole(data[:cut]))
     assert report.video_frames > 60
-    assert media.decode_live(url).errors == ""
+    assert media.decode_listed(url).errors == ""
 
 
 def test_any_bytes_on_any_port_end_only_that_connection(fresh_server):

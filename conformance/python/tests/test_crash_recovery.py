@@ -40,7 +40,7 @@ def test_the_torn_segment_is_closed_stored_and_listed(fresh_channel, source, sec
     recovered_s = sum(segment.duration_ms for segment in playlist.segments) / 1000
     assert recovered_s >= arrived_s - ALLOWED_LOSS_S - PACING_SLACK_S
     assert recovered_s == pytest.approx(report.video_frames / media.SOURCE_RATE, abs=0.05)
-    found = media.decode_live(play_url(channel))
+    found = media.decode_listed(play_url(channel))
     assert found.errors == ""
     assert found.video == source.decoded.video[: len(found.video)]
     assert found.audio == source.decoded.audio[: len(found.audio)]

@@ -30,6 +30,6 @@ def test_a_gstreamer_push_records_every_picture(channel, sink, port):
     _, report = read_stream(channel.play_url)
     assert report.video_frames == FRAMES
     assert report.audio_frames > 200
-    found = media.decode_live(channel.play_url)
+    found = media.decode_listed(channel.play_url)
     assert found.errors == ""
     assert len(found.video) == FRAMES

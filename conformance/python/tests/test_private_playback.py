@@ -72,7 +72,7 @@ def test_the_form_of_the_sample_code_works_raw_and_corrected(recorded, source):
         playlist = requests.get(url, timeout=10)
         assert playlist.status_code == 200, playlist.text
         assert "Signature=" in playlist.text
-    media.assert_same_frames(media.decode_live(corrected), source.decoded)
+    media.assert_same_frames(media.decode_listed(corrected), source.decoded)
 
 
 def test_a_stream_watched_through_a_signed_url_stays_signed_while_it_grows(server, source):

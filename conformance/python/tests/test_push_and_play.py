@@ -31,7 +31,7 @@ def test_a_push_without_audio_plays(channel, tmp_path):
     expected = media.decode(str(path))
     media.push_file(path, channel.push_url)
     wait_for(lambda: channel.status() == "Idle", "the channel is idle after the push")
-    found = media.decode_live(channel.play_url)
+    found = media.decode_listed(channel.play_url)
     assert found.errors == ""
     assert found.video == expected.video
     assert found.audio == []
@@ -45,7 +45,7 @@ def test_audio_of_other_rates_is_sample_exact(channel, tmp_path, rate):
     wait_for(lambda: channel.status() == "Idle", "the channel is idle after the push")
     _, report = read_stream(channel.play_url)
     assert report.sample_rate == rate
-    media.assert_same_frames(media.decode_live(channel.play_url), media.decode(str(path)))
+    media.assert_same_frames(media.decode_listed(channel.play_url), media.decode(str(path)))
 
 
 def test_an_mp4_pushed_by_copy_keeps_every_picture(channel, source, tmp_path):
@@ -54,7 +54,7 @@ def test_an_mp4_pushed_by_copy_keeps_every_picture(channel, source, tmp_path):
     assert made.returncode == 0, made.stderr
     media.push_file(path, channel.push_url)
     wait_for(lambda: channel.status() == "Idle", "the channel is idle after the push")
-    found = media.decode_live(channel.play_url)
+    found = media.decode_listed(channel.play_url)
     assert found.errors == ""
     assert found.video == source.decoded.video
     read_stream(channel.play_url)

@@ -20,7 +20,7 @@ def test_a_second_push_to_a_busy_channel_is_refused(channel, source):
         assert first.running()
         assert first.wait() == 0
     wait_for(lambda: channel.status() == "Idle", "idle")
-    media.assert_same_frames(media.decode_live(channel.play_url), source.decoded)
+    media.assert_same_frames(media.decode_listed(channel.play_url), source.decoded)
 
 
 def test_a_silent_ghost_is_replaced_at_once(channel, source):
@@ -69,7 +69,7 @@ def test_whatever_way_a_push_ends_its_last_segment_is_listed(channel, source, en
     playlist = fetch_playlist(channel.play_url)
     assert violations(playlist) == []
     assert sum(segment.duration_ms for segment in playlist.segments) > 2500
-    found = media.decode_live(channel.play_url)
+    found = media.decode_listed(channel.play_url)
     assert found.errors == ""
     assert found.video == source.decoded.video[: len(found.video)]
 
@@ -83,4 +83,4 @@ def test_two_channels_record_side_by_side(server, source):
     assert [push.wait() for push in pushes] == [0, 0]
     for name in names:
         wait_for(lambda: bucket.get_live_channel_stat(name).status == "Idle", "idle")  # noqa: B023
-        media.assert_same_frames(media.decode_live(server.url(f"{bucket.bucket_name}/{name}/playlist.m3u8")), source.decoded)
+        media.assert_same_frames(media.decode_listed(server.url(f"{bucket.bucket_name}/{name}/playlist.m3u8")), source.decoded)
