@@ -9,6 +9,7 @@ mod multipart;
 mod object_headers;
 mod operation;
 mod percent;
+mod post;
 mod query;
 mod range;
 mod read_options;
@@ -33,6 +34,7 @@ pub use object_headers::{
 };
 pub use operation::{OperationKind, Permission};
 pub use percent::{percent_decode, percent_encode};
+pub use post::{FormEvent, FormReader, PostFields, PostPolicy, PostPolicyFacts, PostSuccess};
 pub use query::{Query, QueryPair};
 pub(crate) use query::{parse_decimal, shown};
 pub use range::{RangeBehaviour, RangeOutcome, apply_range, invalid_range};
