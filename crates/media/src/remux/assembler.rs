@@ -41,6 +41,9 @@ pub(super) struct Assembler {
     out: Vec<u8>,
     handed_out: u64,
     key_frame: bool,
+    /// Whether the open segment has no picture yet: its first one brings the parameter sets, key frame or not, so that
+    /// the segment can be played alone.
+    awaits_picture: bool,
     last_dts: Option<Timestamp>,
     interval: Option<MediaDuration>,
     audio_end: Option<Timestamp>,
@@ -62,6 +65,7 @@ impl Assembler {
             out: Vec::new(),
             handed_out: 0,
             key_frame: false,
+            awaits_picture: false,
             last_dts: None,
             interval: None,
             audio_end: None,
@@ -119,8 +123,7 @@ impl Assembler {
             next: next.map_or(estimate, |next| next.max(picture.dts)),
         };
         let cut = self.segmenter.cut_at(candidate);
-        let opens = cut.is_some() || !self.is_open();
-        if opens {
+        if cut.is_some() || !self.is_open() {
             if let Some(reason) = cut {
                 self.flush_batch();
                 if let Some(writer) = &mut self.writer {
@@ -138,8 +141,9 @@ impl Assembler {
             stats.key_frames += 1;
         }
         if let Some(writer) = &mut self.writer {
-            writer.write_picture(&mut self.out, &picture, opens);
+            writer.write_picture(&mut self.out, &picture, self.awaits_picture);
         }
+        self.awaits_picture = false;
         stats.pictures += 1;
         if let Some(step) = step {
             self.interval = Some(step);
@@ -249,6 +253,7 @@ impl Assembler {
         let discontinuity = self.segmenter.open(at, key_frame);
         stats.discontinuities += u64::from(discontinuity);
         self.key_frame = key_frame;
+        self.awaits_picture = true;
         self.handed_out = 0;
         let media_time_ms = (at - self.zero).to_ms();
         self.outputs.push_back(Output::Open(SegmentOpening { discontinuity, key_frame, media_time_ms }));

@@ -100,6 +100,9 @@ const VIDEO_PATIENCE: MediaDuration = MediaDuration::from_ms(300);
 /// How long the first key frame waits for an audio configuration, so that the first PMT announces it (quirk Q46).
 const OPENING_PATIENCE: MediaDuration = MediaDuration::from_ms(500);
 
+/// Audio so far ahead of the newest picture shows that no further part of that is to be expected.
+const PART_PATIENCE: MediaDuration = MediaDuration::from_ms(500);
+
 /// How long audio waits for pictures of the same time before they count as absent (quirk Q33).
 const AUDIO_PATIENCE: MediaDuration = MediaDuration::from_ms(3_000);
 
@@ -439,7 +442,10 @@ impl Remuxer {
 
     /// Whether the newest picture may be written before another follows: a part of it might.
     fn newest_picture_may_go(&self, eager: Eagerness) -> bool {
-        eager.end || eager.flush && (!self.pictures_come_in_parts || eager.video_is_idle)
+        let outrun = self.pictures.back().zip(self.frames.back());
+        eager.end
+            || eager.flush && (!self.pictures_come_in_parts || eager.video_is_idle)
+            || outrun.is_some_and(|(waiting, frame)| frame.pts - waiting.picture.dts > PART_PATIENCE)
     }
 
     /// Whether a picture waits for audio that is on its way.
@@ -518,3 +524,6 @@ impl Remuxer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

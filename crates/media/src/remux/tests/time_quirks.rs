@@ -1,0 +1,212 @@
+//! Time stamps as encoders really send them (quirks Q19, Q20, Q28 to Q35).
+
+use super::source::*;
+use super::*;
+
+/// Shifts the time stamps of the tags with `ms >= from`.
+fn shifted(tags: Vec<Tag>, from: u32, by: i64) -> Vec<Tag> {
+    let shift = |tag: Tag| {
+        let moved = i64::from(tag.timestamp_ms) + if tag.timestamp_ms >= from { by } else { 0 };
+        // Modulo 2^32, as encoders count.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        Tag { timestamp_ms: moved as u32, ..tag }
+    };
+    tags.into_iter().map(shift).collect()
+}
+
+#[test]
+fn q19_q20_wraps_are_invisible() {
+    for (name, start, modulus) in [
+        ("24 bits", (1 << 24) - 5_000, 1_u64 << 24),
+        ("31 bits", (1 << 31) - 5_000, 1 << 31),
+        ("32 bits", u32::MAX - 5_000, 1 << 32),
+    ] {
+        let mut tags = Source { start_ms: start, ..Source::default() }.tags();
+        for tag in &mut tags {
+            tag.timestamp_ms = u32::try_from(u64::from(tag.timestamp_ms) % modulus).expect("reduced");
+        }
+        let take = take(config(2_000), &tags);
+        assert_eq!(take.durations(), [2_000; 5], "{name}");
+        assert_eq!((take.stats.discontinuities, take.stats.audio_resyncs), (0, 0), "{name}");
+        assert_eq!(take.sounds(), sounds_of(&tags), "{name}");
+    }
+}
+
+#[test]
+fn q28_jumps_mark_the_next_segment_and_move_no_clock() {
+    for by in [-5_000_i64, 100_000, -1_100, 10_001] {
+        let source = Source { start_ms: 20_000, gop: 25, ..Source::default() };
+        let tags = shifted(source.tags(), 24_500, by);
+        let take = take(config(2_000), &tags);
+        assert_eq!(take.slices(), slices_of(&tags), "{by}");
+        assert_eq!(take.sounds(), sounds_of(&tags), "{by}");
+        let marked: Vec<i64> = take
+            .segments
+            .iter()
+            .filter(|segment| segment.opening.discontinuity)
+            .map(|segment| segment.opening.media_time_ms)
+            .collect();
+        assert_eq!(marked.len(), 1, "{by}: {marked:?}");
+        assert!((4_960..=5_040).contains(&marked[0]), "{by}: {marked:?}");
+        let total: u64 = take.durations().iter().sum();
+        assert!((9_960..=10_040).contains(&total), "{by}: {total}");
+        assert_eq!(take.stats.jumps, 2, "{by}");
+    }
+}
+
+#[test]
+fn q28_video_jumps_alone() {
+    let source = Source { start_ms: 60_000, gop: 25, ..Source::default() };
+    let tags: Vec<Tag> = source
+        .tags()
+        .into_iter()
+        .map(|tag| match tag.kind {
+            TagKind::Video if tag.timestamp_ms >= 64_500 => Tag { timestamp_ms: tag.timestamp_ms - 64_500, ..tag },
+            _ => tag,
+        })
+        .collect();
+    let take = take(config(2_000), &tags);
+    assert_eq!(take.durations().iter().sum::<u64>(), 10_000);
+    assert_eq!(take.stats.discontinuities, 1);
+    assert_eq!(take.sounds(), sounds_of(&tags));
+}
+
+#[test]
+fn q29_equal_and_slightly_falling_times_rise_by_a_tick() {
+    let times = [0, 40, 40, 35, 80, 120];
+    let mut tags = vec![avc_header(0, &[SPS], &[PPS])];
+    tags.extend(
+        times.iter().zip(0..).map(|(ms, number)| picture(*ms, 0, number == 0, &[&slice(number == 0, number, 20)])),
+    );
+    let take = take(config(2_000), &tags);
+    let dts: Vec<i64> = take.segments[0].probe.video.iter().filter_map(|unit| unit.dts).collect();
+    assert_eq!(dts.iter().map(|ticks| ticks - dts[0]).collect::<Vec<_>>(), [0, 3600, 3601, 3602, 7200, 10_800]);
+    assert_eq!(take.stats.repaired_dts, 2);
+}
+
+#[test]
+fn q29_skew_is_reported() {
+    let mut tags = Source::default().tags();
+    tags.sort_by_key(|tag| {
+        let late = if tag.kind == TagKind::Video && tag.payload[1] == 1 { 2_000 } else { 0 };
+        tag.timestamp_ms + late
+    });
+    let take = take(config(2_000), &tags);
+    assert!((1_900..2_100).contains(&take.stats.widest_skew_ms), "{}", take.stats.widest_skew_ms);
+    assert_eq!(take.sounds(), sounds_of(&tags));
+}
+
+#[test]
+fn q30_negative_composition_times_are_signed() {
+    // I0 P3 B1 B2 with decoding times that leave no room for reordering.
+    let order = [(0_u32, 0_i32), (40, 80), (80, -40), (120, -40), (160, 80), (200, -40), (240, -40), (280, 0)];
+    let mut tags = vec![avc_header(0, &[SPS], &[PPS])];
+    tags.extend(
+        order
+            .iter()
+            .zip(0..)
+            .map(|(&(ms, cts), number)| picture(ms, cts, number == 0, &[&slice(number == 0, number, 20)])),
+    );
+    let take = take(config(2_000), &tags);
+    let units = &take.segments[0].probe.video;
+    let zero = units[0].pts.expect("times");
+    let shown: Vec<i64> = units.iter().filter_map(|unit| unit.pts).map(|pts| pts - zero).collect();
+    let expected: Vec<i64> = order.iter().map(|(ms, cts)| (i64::from(*ms) + i64::from(*cts)) * 90).collect();
+    // The picture at which the shift is found may move by a tick.
+    assert!(
+        shown.iter().zip(&expected).all(|(shown, expected)| (shown - expected).abs() <= 1),
+        "{shown:?} {expected:?}"
+    );
+    assert_eq!(take.stats.dts_shifts, 1);
+}
+
+#[test]
+fn wild_composition_times_are_ignored() {
+    let mut tags = vec![avc_header(0, &[SPS], &[PPS])];
+    for (number, cts) in [(0, 0), (1, 8_000_000), (2, -8_000_000), (3, 80)] {
+        tags.push(picture(number * 40, cts, number == 0, &[&slice(number == 0, number, 20)]));
+    }
+    let take = take(config(2_000), &tags);
+    assert_eq!(take.stats.wild_composition, 2);
+    let shown: Vec<i64> =
+        take.segments[0].probe.video.iter().map(|unit| (unit.pts.unwrap() - unit.dts.unwrap()) / 90).collect();
+    assert_eq!(shown, [0, 0, 0, 80]);
+}
+
+#[test]
+fn q32_audio_times_are_sample_exact() {
+    let tags = Source { length_ms: 60_000, ..Source::default() }.tags();
+    let take = take(config(2_000), &tags);
+    let mut frames = 0_i64;
+    let mut zero = None;
+    for unit in take.segments.iter().flat_map(|segment| &segment.probe.audio) {
+        let pts = unit.pts.expect("times");
+        let zero = *zero.get_or_insert(pts);
+        assert_eq!(pts - zero, frames * 1024 * 90_000 / 44_100);
+        frames += i64::try_from(crate::aac::split_adts(&Bytes::copy_from_slice(&unit.data)).expect("ADTS").len())
+            .expect("few");
+    }
+    assert_eq!(take.stats.audio_resyncs, 0);
+}
+
+#[test]
+fn q33_audio_goes_on_without_video() {
+    // A minute and a half of stalled video; flushes as a driver does them.
+    let source = Source { length_ms: 200_000, frame_ms: 100, gop: 10, picture_bytes: 50, ..Source::default() };
+    let tags: Vec<Tag> = source
+        .tags()
+        .into_iter()
+        .filter(|tag| tag.kind == TagKind::Audio || !(10_000..150_000).contains(&tag.timestamp_ms))
+        .collect();
+    for flush_every in [0, 10] {
+        let take = take_flushed(config(2_000), &tags, flush_every);
+        assert_eq!(take.sounds(), sounds_of(&tags));
+        assert_eq!(take.slices(), slices_of(&tags));
+        assert_eq!(take.durations().iter().sum::<u64>(), 200_000);
+        assert!(take.durations().iter().all(|ms| *ms <= 60_100), "{:?}", take.durations());
+        assert_eq!(take.stats.forced_cuts, 2);
+    }
+}
+
+#[test]
+fn q33_a_muted_track_is_no_jump() {
+    let tags: Vec<Tag> = Source { length_ms: 30_000, ..Source::default() }
+        .tags()
+        .into_iter()
+        .filter(|tag| tag.kind == TagKind::Video || !(5_000..12_000).contains(&tag.timestamp_ms))
+        .collect();
+    let take = take(config(2_000), &tags);
+    assert_eq!(take.stats.discontinuities, 0);
+    assert_eq!(take.stats.audio_resyncs, 1);
+    assert_eq!(take.sounds(), sounds_of(&tags));
+}
+
+#[test]
+fn q34_a_burst_is_cut_by_media_time() {
+    // Everything at once, without a flush in between.
+    let tags = Source { length_ms: 60_000, ..Source::default() }.tags();
+    assert_eq!(take_flushed(config(2_000), &tags, tags.len()).durations(), [2_000; 30]);
+}
+
+#[test]
+fn q35_infinite_gop() {
+    let source = Source { length_ms: 7_000, gop: 100_000, ..Source::default() };
+    assert_eq!(take(config(2_000), &source.tags()).durations(), [7_000]);
+    let strict = RemuxConfig { segmenting: Segmenting::Strict, ..config(2_000) };
+    assert_eq!(take(strict, &source.tags()).durations(), [2_480, 2_480, 2_040]);
+}
+
+#[test]
+fn rounded_milliseconds_do_not_drift() {
+    // 29.97 fps in whole milliseconds.
+    let mut tags = vec![avc_header(0, &[SPS], &[PPS])];
+    for number in 0..3_000_u32 {
+        let ms = number * 1001 / 30;
+        tags.push(picture(ms, 0, number % 60 == 0, &[&slice(number % 60 == 0, number, 20)]));
+    }
+    let take = take(config(2_000), &tags);
+    assert_eq!(take.segments.len(), 50);
+    let last = u64::from(2_999_u32 * 1001 / 30);
+    let total: u64 = take.durations().iter().sum();
+    assert!((last + 33..=last + 34).contains(&total), "{total}");
+}
