@@ -1,6 +1,7 @@
 //! A request, free of any HTTP library: where it is addressed, which operation it asks for, and what its parameters say.
 
 mod addressing;
+mod callback;
 mod conditions;
 mod copy_source;
 mod listing;
@@ -16,6 +17,7 @@ mod read_options;
 mod route;
 
 pub use addressing::{Addressing, HostFallback, Style, bare_host};
+pub use callback::{Callback, CallbackBodyType, CallbackFacts, callback_failed, private_callback_address};
 pub use conditions::{ConditionOutcome, Conditions};
 pub use copy_source::{CopyDirective, CopySource, MAX_COPY_BYTES, check_copy_length, copy_range};
 pub use listing::{
