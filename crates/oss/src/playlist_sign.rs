@@ -1,1 +1,185 @@
-//! (being written)
+//! `x-oss-process=hls/sign`: a playlist in which every URI is signed like the request for it (OSS auth 9).
+
+mod tag;
+mod uri;
+
+use crate::error::{Error, ErrorCode};
+use crate::name::{BucketName, ObjectKey};
+use crate::request::{Addressing, RawRequest, Style};
+use crate::sign::presign::ChildSigner;
+use crate::sign::{Credentials, SecretKey};
+
+pub use uri::UriKind;
+
+/// The largest playlist that is signed, in bytes.
+pub const MAX_PLAYLIST_BYTES: usize = 1024 * 1024;
+/// The most segments of a playlist.
+pub const MAX_SEGMENTS: usize = 10_000;
+/// The most playlists of a master playlist.
+pub const MAX_PLAYLISTS: usize = 100;
+/// The largest answer. A long token repeated on every line of a large playlist could otherwise take any amount.
+const MAX_OUTPUT_BYTES: usize = 64 * 1024 * 1024;
+
+/// All that signing a playlist depends on. The result is a pure function of it and the text.
+#[derive(Debug, Clone, Copy)]
+pub struct SignContext<'a> {
+    /// The bucket of the playlist; only URIs that lead into it are signed.
+    pub bucket: &'a BucketName,
+    /// The key of the playlist, which relative URIs start from.
+    pub key: &'a ObjectKey,
+    /// How the request named the bucket, which paths beginning with `/` depend on.
+    pub style: Style,
+    /// The `Host` of the request: absolute URIs with it lead here.
+    pub host: &'a str,
+    /// The other names under which absolute URIs lead here.
+    pub addressing: &'a Addressing,
+    /// The verified credentials of the request, of a signed URL.
+    pub credentials: &'a Credentials,
+    /// The secret of their access key.
+    pub secret: &'a SecretKey,
+    /// The decoded value of `x-oss-process`, which playlists of a master playlist get too.
+    pub process: &'a str,
+    /// Whether the URIs in tags, such as those of keys and initialisation segments, are signed (`hls_sign.tags`).
+    pub signs_tags: bool,
+}
+
+/// Checks what a request for a signed playlist must be, apart from the playlist itself (OSS auth 9.2). It is made
+/// after the signature was verified and before authorisation, so that an anonymous player learns what it did wrong.
+///
+/// # Errors
+/// `InvalidRequest`: not signed by URL, a bad `x-oss-hls-sign-token`, a key that does not end in `.m3u8`.
+pub fn check_request(raw: &RawRequest, credentials: &Credentials, key: &ObjectKey) -> Result<(), Error> {
+    if !credentials.is_url_signed() {
+        return Err(refuse("The request must be signed by URL.", "0044-00000410"));
+    }
+    if let Some(token) = raw.header("x-oss-hls-sign-token") {
+        let token = token.trim_ascii();
+        if token.len() > 100 {
+            return Err(refuse("The x-oss-hls-sign-token is longer than 100 characters.", "0044-00000401"));
+        }
+        if !token.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.')) {
+            return Err(refuse("The x-oss-hls-sign-token has illegal characters.", "0044-00000402"));
+        }
+    }
+    if !key.as_str().ends_with(".m3u8") {
+        return Err(refuse("Playlist name must ends with \".m3u8\".", "0044-00000403"));
+    }
+    Ok(())
+}
+
+/// Refuses a playlist by its size, before it is read.
+///
+/// # Errors
+/// `InvalidRequest` when it is empty or larger than [`MAX_PLAYLIST_BYTES`].
+pub fn check_size(bytes: u64) -> Result<(), Error> {
+    if (1..=MAX_PLAYLIST_BYTES as u64).contains(&bytes) { Ok(()) } else { Err(size_is_wrong()) }
+}
+
+fn size_is_wrong() -> Error {
+    refuse("Size of playlist is too big. The allowed range is 1 to 1048576 bytes.", "0044-00000404")
+}
+
+fn refuse(message: &'static str, ec: &'static str) -> Error {
+    Error::new(ErrorCode::InvalidRequest).message(message).ec(ec)
+}
+
+/// Splits a key into which a client wrote the parameters: `live/a.m3u8?x-oss-process=hls/sign` (OSS auth 9.7, forms D
+/// and E). Such a request is to be verified with the literal key; when it is, and no object has that key, it means the
+/// first part, with the second as additional parameters. They are decoded already.
+pub fn split_process_key(key: &ObjectKey) -> Option<(ObjectKey, Vec<(String, String)>)> {
+    let at = key.as_str().find("?x-oss-process=")?;
+    let (name, query) = key.as_str().split_at_checked(at)?;
+    let parameters = query.get(1..)?.split('&').filter(|piece| !piece.is_empty()).map(|piece| {
+        let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
+        (name.to_owned(), value.to_owned())
+    });
+    Some((ObjectKey::parse(name.as_bytes()).ok()?, parameters.collect()))
+}
+
+/// Whether a decoded value of `x-oss-process` asks for a signed playlist: `hls/sign`, and parameters after a comma,
+/// which have no effect here (OSS auth 9.1).
+pub fn is_sign_process(value: &str) -> bool {
+    value == "hls/sign" || value.starts_with("hls/sign,")
+}
+
+/// Signs every URI of a playlist that leads into its bucket. Everything else is kept byte for byte.
+///
+/// # Errors
+/// `InvalidRequest` for the sizes and mixtures of OSS auth 9.2, and when the credentials are not those of a signed URL.
+pub fn sign_playlist(text: &[u8], context: &SignContext<'_>) -> Result<Vec<u8>, Error> {
+    if text.is_empty() || text.len() > MAX_PLAYLIST_BYTES {
+        return Err(size_is_wrong());
+    }
+    let signer = ChildSigner::new(context.credentials, context.secret)
+        .ok_or_else(|| refuse("The request must be signed by URL.", "0044-00000410"))?;
+    count(text)?;
+    let mut out = Vec::with_capacity(text.len().saturating_mul(3));
+    for line in text.split_inclusive(|b| *b == b'\n') {
+        push_line(&mut out, line, context, &signer);
+        if out.len() > MAX_OUTPUT_BYTES {
+            return Err(refuse(
+                "Size of playlist is too big. The signed playlist would exceed 64 MiB.",
+                "0044-00000404",
+            ));
+        }
+    }
+    Ok(out)
+}
+
+/// A line without its end, the byte order mark and the white space around it.
+struct Line<'a> {
+    before: &'a [u8],
+    content: &'a [u8],
+    after: &'a [u8],
+}
+
+impl<'a> Line<'a> {
+    fn new(line: &'a [u8]) -> Self {
+        let mark = if line.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+        let start = mark + line.iter().skip(mark).take_while(|b| b.is_ascii_whitespace()).count();
+        let (before, rest) = line.split_at_checked(start).unwrap_or((line, &[]));
+        let (content, after) = rest.split_at_checked(rest.trim_ascii_end().len()).unwrap_or((rest, &[]));
+        Self { before, content, after }
+    }
+
+    fn is_uri(&self) -> bool {
+        !self.content.is_empty() && !self.content.starts_with(b"#")
+    }
+}
+
+/// A playlist lists segments or playlists, some of either, not too many (OSS auth 9.2). URIs in tags do not count.
+fn count(text: &[u8]) -> Result<(), Error> {
+    let (mut segments, mut playlists) = (0_usize, 0_usize);
+    for line in text.split(|b| *b == b'\n').map(Line::new).filter(Line::is_uri) {
+        match UriKind::of(line.content) {
+            UriKind::Segment => segments += 1,
+            UriKind::Playlist => playlists += 1,
+        }
+    }
+    match (segments, playlists) {
+        (0, 0) => Err(refuse("No ts found in the playlist.", "0044-00000408")),
+        (1.., 1..) => Err(refuse("Master playlist has ts file.", "0044-00000409")),
+        (n, _) if n > MAX_SEGMENTS => Err(refuse("The playlist has more than 10000 segments.", "0044-00000406")),
+        (_, n) if n > MAX_PLAYLISTS => Err(refuse("The playlist has more than 100 playlists.", "0044-00000407")),
+        _ => Ok(()),
+    }
+}
+
+fn push_line(out: &mut Vec<u8>, line: &[u8], context: &SignContext<'_>, signer: &ChildSigner<'_>) {
+    let parts = Line::new(line);
+    out.extend_from_slice(parts.before);
+    if parts.is_uri() {
+        uri::push_signed(out, parts.content, context, signer);
+    } else if let Some(value) = tag::uri_attribute(parts.content).filter(|_| context.signs_tags) {
+        let (before, uri, after) = value;
+        out.extend_from_slice(before);
+        uri::push_signed(out, uri, context, signer);
+        out.extend_from_slice(after);
+    } else {
+        out.extend_from_slice(parts.content);
+    }
+    out.extend_from_slice(parts.after);
+}
+
+#[cfg(test)]
+mod tests;

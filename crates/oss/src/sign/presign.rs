@@ -3,9 +3,11 @@
 use super::secret::{SigningKey, sign_sha1};
 use super::signable::{Parameter, Signable, resource};
 use super::v4::{self, AdditionalHeaders, Credential};
-use super::{SecretKey, date, v1};
-use crate::name::{AccessKeyId, BucketName};
-use crate::request::percent_encode;
+use super::{Credentials, SecretKey, V1Url, V4Url, date, v1};
+use crate::name::{AccessKeyId, BucketName, ObjectKey};
+use crate::request::{Query, percent_encode};
+
+const TOKEN: &str = "security-token";
 
 /// Whoever signs.
 #[derive(Debug, Clone)]
@@ -79,7 +81,7 @@ impl Signer {
     pub fn v1_url_query(&self, request: &UnsignedRequest<'_>, expires_s: i64) -> String {
         let expires = expires_s.to_string();
         let mut added: Vec<(&str, String)> = Vec::new();
-        added.extend(self.token.clone().map(|token| ("security-token", token)));
+        added.extend(self.token.clone().map(|token| (TOKEN, token)));
         let signable = request.signable(request.headers, &added);
         let signature =
             sign_sha1(&self.secret, &v1::string_to_sign(&signable, expires.as_bytes(), v1::Spelling::default()));
@@ -155,4 +157,102 @@ pub(super) fn sign_v4(key: &SigningKey, credential: &Credential, timestamp: &str
 
 fn header(name: &str, value: String) -> (String, Vec<u8>) {
     (name.to_owned(), value.into_bytes())
+}
+
+/// Signs the URIs of a playlist as the request for the playlist was signed: the same key, the same moment of expiry, the
+/// same token (OSS auth 9.4).
+#[derive(Debug)]
+pub(crate) struct ChildSigner<'a> {
+    scheme: ChildScheme<'a>,
+}
+
+#[derive(Debug)]
+enum ChildScheme<'a> {
+    V1 { claim: &'a V1Url, secret: &'a SecretKey },
+    V4 { claim: &'a V4Url, key: SigningKey, credential: String },
+}
+
+impl<'a> ChildSigner<'a> {
+    /// `None` unless the credentials are those of a signed URL.
+    pub(crate) fn new(credentials: &'a Credentials, secret: &'a SecretKey) -> Option<Self> {
+        let scheme = match credentials {
+            Credentials::V1Url(claim) => ChildScheme::V1 { claim, secret },
+            Credentials::V4Url(claim) => {
+                let credential = &claim.claim.credential;
+                ChildScheme::V4 { claim, key: credential.derive(secret), credential: credential.text() }
+            }
+            _ => return None,
+        };
+        Some(Self { scheme })
+    }
+
+    /// The parameters to append for GET of an object whose URI already has the parameters `own`. `process` is the value
+    /// of `x-oss-process` that playlists get.
+    pub(crate) fn sign(&self, bucket: &BucketName, key: &ObjectKey, own: &Query, process: Option<&str>) -> String {
+        match &self.scheme {
+            ChildScheme::V1 { claim, secret } => sign_child_v1(claim, secret, bucket, key, own, process),
+            ChildScheme::V4 { claim, key: signing_key, credential } => {
+                let mut added = vec![
+                    ("x-oss-credential", credential.as_str()),
+                    ("x-oss-date", &claim.claim.timestamp),
+                    ("x-oss-expires", &claim.expires),
+                ];
+                added.extend(process.map(|process| (PROCESS, process)));
+                added.extend(claim.claim.token.as_deref().map(|token| ("x-oss-security-token", token)));
+                added.push(("x-oss-signature-version", v4::ALGORITHM));
+                let signable = child(bucket, key, own, &added);
+                let signature = sign_v4(signing_key, &claim.claim.credential, &claim.claim.timestamp, &signable);
+                let mut text = String::with_capacity(384);
+                for (name, value) in added {
+                    push_parameter(&mut text, name, Some(value));
+                }
+                push_parameter(&mut text, "x-oss-signature", Some(&signature));
+                text
+            }
+        }
+    }
+}
+
+const PROCESS: &str = "x-oss-process";
+
+fn sign_child_v1(
+    claim: &V1Url,
+    secret: &SecretKey,
+    bucket: &BucketName,
+    key: &ObjectKey,
+    own: &Query,
+    process: Option<&str>,
+) -> String {
+    let mut signed: Vec<(&str, &str)> = Vec::new();
+    signed.extend(process.map(|process| (PROCESS, process)));
+    let token = claim.token.as_deref();
+    signed.extend(token.map(|token| (TOKEN, token)));
+    let signable = child(bucket, key, own, &signed);
+    let string = v1::string_to_sign(&signable, claim.expires.as_bytes(), v1::Spelling::default());
+    let signature = sign_sha1(secret, &string);
+    let mut text = String::with_capacity(128);
+    let mut push = |name, value| push_parameter(&mut text, name, Some(value));
+    if let Some(process) = process {
+        push(PROCESS, process);
+    }
+    push("OSSAccessKeyId", claim.access_key.as_str());
+    push("Expires", &claim.expires);
+    push("Signature", &signature);
+    if let Some(token) = token {
+        push(TOKEN, token);
+    }
+    text
+}
+
+/// Players add headers of their own, so none is signed.
+fn child<'a>(bucket: &BucketName, key: &ObjectKey, own: &'a Query, added: &[(&'a str, &'a str)]) -> Signable<'a> {
+    let added = added.iter().map(|(name, value)| Parameter::new(name, value));
+    Signable {
+        method: "GET",
+        resource: resource(Some(bucket.as_str()), key.as_str().as_bytes()),
+        is_bare_bucket: false,
+        headers: &[],
+        host: "",
+        parameters: own.pairs().iter().map(Parameter::of).chain(added).collect(),
+    }
 }
