@@ -1,2 +1,74 @@
-//! The binary.
-fn main() {}
+//! Millpond: a live-streaming recorder and an object store in one binary.
+
+mod admin;
+mod cli;
+mod clock;
+mod config;
+mod http;
+mod ids;
+mod ingest;
+mod listen;
+mod live;
+mod log;
+mod metrics;
+mod ops;
+mod panics;
+mod publisher;
+mod root_key;
+mod shutdown;
+mod startup;
+mod state;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Small allocations come and go with every message; this allocator gives them back to the system, too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A live-streaming recorder and an object store in one binary: RTMP in, HLS objects out, the API of Alibaba Cloud OSS
+/// around them.
+#[derive(Debug, Parser)]
+#[command(name = "millpond", version, about, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server.
+    Serve(cli::serve::Serve),
+    /// Run the server with a bucket, a channel and a built-in publisher: a picture plays at once.
+    Demo(cli::demo::Demo),
+    /// Print a signed URL.
+    #[command(subcommand)]
+    Sign(cli::sign::Sign),
+    /// Make LiveChannels over the API.
+    #[command(subcommand)]
+    Channel(cli::channel::Channel),
+    /// Push a file or the built-in sample to an RTMP URL.
+    Publish(cli::publish::Publish),
+    /// Look for dangling names and orphaned bytes in a data directory.
+    Check(cli::check::Check),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.command {
+        Command::Serve(serve) => serve.run(),
+        Command::Demo(demo) => demo.run(),
+        Command::Sign(sign) => sign.run(),
+        Command::Channel(channel) => channel.run(),
+        Command::Publish(publish) => publish.run(),
+        Command::Check(check) => check.run(),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("millpond: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! `millpond channel`: LiveChannels, over the API of a running server.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use hyper::Method;
+use oss::model::{BucketAcl, LiveChannelConfig};
+use oss::name::{BucketName, ChannelName, PlaylistName};
+use oss::sign::presign::{Signer, UnsignedRequest};
+use oss::sign::rtmp::{RtmpStyle, RtmpUrl, sign_rtmp_url};
+
+use super::client::{Call, Client};
+use crate::clock::Clock;
+use crate::root_key::RootKey;
+
+/// What to do with a channel.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Channel {
+    /// Make a bucket and a channel in it, and print URLs to push to and to play.
+    Create(Create),
+}
+
+/// The flags of `channel create`.
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// Bucket and channel; the bucket is made when it is not there.
+    #[arg(value_name = "BUCKET/CHANNEL")]
+    channel: String,
+    /// The server.
+    #[arg(long, default_value = "http://127.0.0.1:9000", value_name = "URL")]
+    endpoint: String,
+    /// Let everybody play it; without this, play URLs need a signature.
+    #[arg(long)]
+    public: bool,
+    /// Shortest length of a segment, seconds.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    frag_duration: u32,
+    /// Segments in the live playlist.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    frag_count: u32,
+    /// Name of the live playlist.
+    #[arg(long, default_value = PlaylistName::DEFAULT, value_name = "NAME.m3u8")]
+    playlist: String,
+    /// Seconds for which the printed URLs are valid.
+    #[arg(long, default_value_t = 86_400, value_parser = clap::value_parser!(u32).range(1..=604_800))]
+    expires: u32,
+    /// Folder of a server whose generated key is used when OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET are not set.
+    #[arg(long, env = "MILLPOND_DATA_DIR", value_name = "DIR", default_value = "./millpond-data")]
+    data_dir: PathBuf,
+}
+
+impl Channel {
+    /// Does it.
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let Channel::Create(create) = self;
+        let (bucket, name) = super::sign::split(&create.channel)?;
+        let root = RootKey::find(&create.data_dir)?;
+        let wish = Wish {
+            bucket,
+            channel: ChannelName::parse(name.as_bytes())?,
+            acl: create.public.then_some(BucketAcl::PublicRead),
+            config: LiveChannelConfig {
+                frag_duration: create.frag_duration,
+                frag_count: create.frag_count,
+                playlist_name: PlaylistName::parse(&create.playlist)?,
+                ..LiveChannelConfig::default()
+            },
+        };
+        let expires_s = Clock::system().now_s() + i64::from(create.expires);
+        let urls = super::small_runtime()?.block_on(make(&create.endpoint, &root, &wish, expires_s))?;
+        println!("Push to   {}", urls.push);
+        println!("  in OBS  Server      {}", urls.obs_server);
+        println!("          Stream Key  {}", urls.obs_key);
+        println!("Play      {}", urls.play);
+        println!("  page    {}", urls.page);
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A channel somebody wants.
+pub(super) struct Wish {
+    pub(super) bucket: BucketName,
+    pub(super) channel: ChannelName,
+    pub(super) acl: Option<BucketAcl>,
+    pub(super) config: LiveChannelConfig,
+}
+
+/// How a channel is reached.
+pub(super) struct Urls {
+    pub(super) push: String,
+    pub(super) obs_server: String,
+    pub(super) obs_key: String,
+    pub(super) play: String,
+    pub(super) page: String,
+}
+
+/// Makes the bucket and the channel over the API.
+///
+/// # Errors
+/// When the server cannot be reached, or refuses.
+pub(super) async fn make(endpoint: &str, root: &RootKey, wish: &Wish, expires_s: i64) -> anyhow::Result<Urls> {
+    let signer = Signer { access_key: root.id.clone(), secret: root.secret.clone(), token: None };
+    let client = Client::new(endpoint, signer.clone())?;
+    let acl: Vec<_> = wish.acl.iter().map(|acl| ("x-oss-acl".to_owned(), acl.as_str().into())).collect();
+    let now_s = Clock::system().now_s();
+    let bucket = Call {
+        method: Method::PUT,
+        bucket: &wish.bucket,
+        key: "",
+        query: &[],
+        headers: &acl,
+        body: bytes::Bytes::new(),
+    };
+    client.call(bucket, now_s).await?;
+    let channel = Call {
+        method: Method::PUT,
+        bucket: &wish.bucket,
+        key: wish.channel.as_str(),
+        query: &[("live", None)],
+        headers: &[],
+        body: oss::xml::live_channel::render_configuration(&wish.config).into(),
+    };
+    client.call(channel, now_s).await?;
+    Ok(urls(client.authority(), &signer, wish, expires_s))
+}
+
+fn urls(authority: &str, signer: &Signer, wish: &Wish, expires_s: i64) -> Urls {
+    let url = RtmpUrl {
+        host: authority,
+        style: RtmpStyle::Path,
+        bucket: wish.bucket.as_str(),
+        channel: wish.channel.as_str(),
+        parameters: &[("playlistName", wish.config.playlist_name.as_str())],
+    };
+    let push = sign_rtmp_url(&url, &signer.access_key, &signer.secret, None, expires_s);
+    let obs_server = format!("rtmp://{authority}/{}/live", wish.bucket);
+    let obs_key = push.strip_prefix(&obs_server).map_or("", |rest| rest.trim_start_matches('/')).to_owned();
+    let key = format!("{}/{}", wish.channel, wish.config.playlist_name);
+    let is_public = wish.acl.is_some_and(|acl| acl != BucketAcl::Private);
+    let process = [("x-oss-process", Some("hls/sign"))];
+    let unsigned = UnsignedRequest {
+        method: "GET",
+        bucket: Some(&wish.bucket),
+        key: &key,
+        query: if is_public { &[] } else { &process },
+        headers: &[],
+    };
+    let mut play = format!("http://{authority}/{}{}", wish.bucket, unsigned.encoded_path());
+    if !is_public {
+        play.push('?');
+        play.push_str(&signer.v1_url_query(&unsigned, expires_s));
+    }
+    let page = format!("http://{authority}/-/play?url={}", oss::request::percent_encode(play.as_bytes(), false));
+    Urls { push, obs_server, obs_key, play, page }
+}

@@ -1,0 +1,99 @@
+//! A small client of the API, for commands that talk to a running server.
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Method, Request, Uri};
+use hyper_util::rt::TokioIo;
+use oss::name::BucketName;
+use oss::sign::presign::{Signer, UnsignedRequest};
+use tokio::net::TcpStream;
+
+/// Speaks to one endpoint, in path style.
+pub(super) struct Client {
+    endpoint: Uri,
+    signer: Signer,
+}
+
+/// One request.
+pub(super) struct Call<'a> {
+    pub(super) method: Method,
+    pub(super) bucket: &'a BucketName,
+    pub(super) key: &'a str,
+    pub(super) query: &'a [(&'a str, Option<&'a str>)],
+    pub(super) headers: &'a [(String, Vec<u8>)],
+    pub(super) body: Bytes,
+}
+
+impl Client {
+    /// A client of `http://host:port`.
+    ///
+    /// # Errors
+    /// When the endpoint is no such URL.
+    pub(super) fn new(endpoint: &str, signer: Signer) -> anyhow::Result<Self> {
+        let endpoint: Uri = endpoint.parse().with_context(|| format!("{endpoint:?} is no URL"))?;
+        if endpoint.scheme_str() != Some("http") || endpoint.host().is_none() {
+            bail!("the endpoint is http://HOST:PORT, such as http://127.0.0.1:9000");
+        }
+        Ok(Self { endpoint, signer })
+    }
+
+    /// Host and port of the endpoint.
+    pub(super) fn authority(&self) -> &str {
+        self.endpoint.authority().map_or("", |authority| authority.as_str())
+    }
+
+    /// Sends a request and gives the body of a successful answer.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, or with what it says when it refuses.
+    pub(super) async fn call(&self, call: Call<'_>, now_s: i64) -> anyhow::Result<Bytes> {
+        let unsigned = UnsignedRequest {
+            method: call.method.as_str(),
+            bucket: Some(call.bucket),
+            key: call.key,
+            query: call.query,
+            headers: call.headers,
+        };
+        let mut target = format!("/{}{}", call.bucket, unsigned.encoded_path());
+        for (index, (name, value)) in call.query.iter().enumerate() {
+            target.push(if index == 0 { '?' } else { '&' });
+            target.push_str(name);
+            if let Some(value) = value {
+                target.push('=');
+                target.push_str(&oss::request::percent_encode(value.as_bytes(), false));
+            }
+        }
+        let mut request = Request::builder().method(call.method.clone()).uri(target).header("host", self.authority());
+        for (name, value) in call.headers.iter().chain(&self.signer.v1_headers(&unsigned, now_s)) {
+            request = request.header(name.as_str(), value.as_slice());
+        }
+        let request = request.body(Full::new(call.body))?;
+
+        let port = self.endpoint.port_u16().unwrap_or(80);
+        let host = self.endpoint.host().unwrap_or_default();
+        let stream = TcpStream::connect((host, port))
+            .await
+            .with_context(|| format!("no server at {} (start one with: millpond serve)", self.endpoint))?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let driver = tokio::spawn(connection);
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
+        driver.abort();
+        if status.is_success() {
+            return Ok(body);
+        }
+        let text = String::from_utf8_lossy(&body);
+        let element = |name: &str| {
+            let after = text.split_once(&format!("<{name}>"))?.1;
+            Some(after.split_once("</")?.0.to_owned())
+        };
+        bail!(
+            "{} {}: {}",
+            status.as_u16(),
+            element("Code").unwrap_or_default(),
+            element("Message").unwrap_or_else(|| text.into_owned())
+        )
+    }
+}

@@ -1,0 +1,97 @@
+//! `millpond demo`: a server, a bucket, a channel and a publisher, so that a picture plays at once.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use oss::model::{BucketAcl, LiveChannelConfig};
+use oss::name::{BucketName, ChannelName};
+
+use super::channel::{self, Urls, Wish};
+use crate::clock::Clock;
+use crate::config::{Config, ConfigArgs};
+use crate::log::{self, LogFormat};
+use crate::publisher::{self, Pace};
+use crate::startup;
+
+/// The flags of `demo`.
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// How the log is written.
+    #[arg(long, env = "MILLPOND_LOG_FORMAT", value_enum, default_value_t)]
+    log_format: LogFormat,
+}
+
+/// Pause before the built-in publisher tries again, after somebody else took its channel for example.
+const RETRY: Duration = Duration::from_secs(2);
+
+impl Demo {
+    /// Runs until an interrupt.
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        log::start(self.log_format, "warn");
+        let config = Config::load(&self.config)?;
+        let numbers = crate::metrics::install()?;
+        let sample = super::publish::sample()?;
+        super::serve::runtime()?.block_on(async {
+            let running = startup::start(config, numbers).await?;
+            super::serve::announce(&running, self.log_format);
+            let authority = running.http.first().map_or_else(String::new, |a| super::serve::shown(*a).to_string());
+            let endpoint = format!("http://{authority}");
+            let root = &running.state.root;
+            let expires_s = Clock::system().now_s() + 7 * 86_400;
+            let config = LiveChannelConfig { frag_duration: 2, frag_count: 5, ..LiveChannelConfig::default() };
+            let bucket = BucketName::parse("demo")?;
+            let wish = |name: &str| -> anyhow::Result<Wish> {
+                let channel = ChannelName::parse(name.as_bytes())?;
+                Ok(Wish { bucket: bucket.clone(), channel, acl: Some(BucketAcl::PublicRead), config: config.clone() })
+            };
+            let clock = channel::make(&endpoint, root, &wish("clock")?, expires_s).await?;
+            let camera = channel::make(&endpoint, root, &wish("camera")?, expires_s).await?;
+            let push = clock.push.clone();
+            let publishing = tokio::spawn(async move {
+                loop {
+                    let pace = Pace { real_time: true, rounds: 0 };
+                    if let Err(error) = publisher::publish(&push, &sample, pace).await {
+                        tracing::warn!("the built-in publisher: {error:#}");
+                    }
+                    tokio::time::sleep(RETRY).await;
+                }
+            });
+            if self.log_format == LogFormat::Json {
+                let line = serde_json::json!({
+                    "level": "INFO", "message": "demo", "play": clock.play, "page": clock.page,
+                    "push": camera.push, "camera_play": camera.play, "camera_page": camera.page,
+                    "obs_server": camera.obs_server, "obs_key": camera.obs_key,
+                });
+                println!("{line}");
+            } else {
+                explain(&clock, &camera);
+            }
+            crate::shutdown::signal().await;
+            publishing.abort();
+            running.stop().await;
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+}
+
+fn explain(clock: &Urls, camera: &Urls) {
+    let (bold, dim, plain) =
+        if std::io::stdout().is_terminal() { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
+    println!("{bold}A picture plays{plain} {dim}(in some seconds; the built-in publisher pushes it){plain}");
+    println!("  Watch it       {bold}{}{plain}", clock.page);
+    println!("  Playlist       {}", clock.play);
+    println!();
+    println!("{bold}Push your own{plain} {dim}(valid for seven days){plain}");
+    println!("  OBS            Settings > Stream > Service: Custom…");
+    println!("    Server       {}", camera.obs_server);
+    println!("    Stream Key   {}", camera.obs_key);
+    println!("  ffmpeg         ffmpeg -re -i FILE.mp4 -c:v libx264 -g 60 -c:a aac -f flv \\");
+    println!("                   '{}'", camera.push);
+    println!("  Watch it       {}", camera.page);
+    println!();
+    println!("{dim}Stop with Ctrl-C. Everything stays in the data folder.{plain}");
+}

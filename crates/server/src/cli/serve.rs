@@ -1,0 +1,106 @@
+//! `millpond serve`: run until told to stop, and say where things are.
+
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::config::{Config, ConfigArgs};
+use crate::log::{self, LogFormat};
+use crate::startup::{self, Running};
+
+/// The flags of `serve`.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// How the log is written.
+    #[arg(long, env = "MILLPOND_LOG_FORMAT", value_enum, default_value_t)]
+    log_format: LogFormat,
+}
+
+impl Serve {
+    /// Runs the server until an interrupt or a termination request.
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        log::start(self.log_format, "info");
+        let config = Config::load(&self.config)?;
+        let numbers = crate::metrics::install()?;
+        runtime()?.block_on(async {
+            let running = startup::start(config, numbers).await?;
+            announce(&running, self.log_format);
+            crate::shutdown::signal().await;
+            tracing::info!("stopping");
+            running.stop().await;
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+}
+
+/// The runtime of a server.
+pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("millpond")
+        // Blocking calls wait for disks; more threads than that only cost memory.
+        .max_blocking_threads(32)
+        .thread_keep_alive(std::time::Duration::from_secs(5))
+        .build()
+}
+
+/// Says on standard output what listens where, and a new key once.
+pub(crate) fn announce(running: &Running, format: LogFormat) {
+    let mut out = std::io::stdout().lock();
+    // Nobody reading standard output is no reason to stop a server.
+    let _ = match format {
+        LogFormat::Json => announce_json(running, &mut out),
+        LogFormat::Text => announce_text(running, &mut out),
+    };
+    let _ = out.flush();
+}
+
+fn announce_json(running: &Running, out: &mut impl Write) -> std::io::Result<()> {
+    let root = &running.state.root;
+    if root.is_new {
+        let line = serde_json::json!({
+            "level": "INFO", "message": "root key generated",
+            "access_key_id": root.id.as_str(), "access_key_secret": root.text,
+        });
+        writeln!(out, "{line}")?;
+    }
+    let line = serde_json::json!({
+        "level": "INFO", "message": "listening", "version": env!("CARGO_PKG_VERSION"),
+        "http": running.http, "rtmp": running.rtmp, "admin": running.admin,
+        "data_dir": running.state.config.data_dir, "pid": std::process::id(),
+    });
+    writeln!(out, "{line}")
+}
+
+fn announce_text(running: &Running, out: &mut impl Write) -> std::io::Result<()> {
+    let (bold, plain) = if std::io::stdout().is_terminal() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    let root = &running.state.root;
+    writeln!(out, "{bold}Millpond {}{plain}", env!("CARGO_PKG_VERSION"))?;
+    let mut row = |name: &str, value: String| writeln!(out, "  {name:<14} {value}");
+    for address in &running.http {
+        row("HTTP and RTMP", format!("http://{0}  rtmp://{0}", shown(*address)))?;
+    }
+    for address in &running.rtmp {
+        row("RTMP", format!("rtmp://{}", shown(*address)))?;
+    }
+    row("Admin", format!("http://{}/metrics", shown(running.admin)))?;
+    row("Player", format!("http://{}/-/play", running.http.first().map_or_else(String::new, |a| shown(*a).to_string())))?;
+    row("Data", running.state.config.data_dir.display().to_string())?;
+    if root.is_new {
+        writeln!(out, "\n  A root access key was made. It is shown this once and kept in the data directory:")?;
+        writeln!(out, "  export {}={}", crate::root_key::ID_VARIABLE, root.id)?;
+        writeln!(out, "  export {}={}", crate::root_key::SECRET_VARIABLE, root.text)?;
+    } else {
+        writeln!(out, "  {:<14} {}", "Access key", root.id)?;
+    }
+    writeln!(out)
+}
+
+/// An address as a person on this machine would use it.
+pub(crate) fn shown(address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() { SocketAddr::from(([127, 0, 0, 1], address.port())) } else { address }
+}

@@ -1,0 +1,320 @@
+//! What a run is told: defaults, then a TOML file, then `MILLPOND_…` variables, then flags. Unknown keys are refused.
+//! The comments here are the reference that `docs/config.md` is checked against.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+/// Everything a server needs to know before it starts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// Where objects and metadata are kept.
+    pub(crate) data_dir: PathBuf,
+    /// Addresses that speak HTTP and RTMP (told apart by the first byte, D15).
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Addresses that speak RTMP; the same sockets answer HTTP too.
+    pub(crate) rtmp_listen: Vec<SocketAddr>,
+    /// Address of `/healthz`, `/readyz` and `/metrics`.
+    pub(crate) admin_listen: SocketAddr,
+    /// Endpoint domains: `bucket.HOST` names a bucket, `HOST` itself the service (HTTP API 1.2).
+    pub(crate) domains: Vec<String>,
+    /// Custom domains: `domain = "bucket"` (HTTP API 1.2).
+    pub(crate) custom_domains: BTreeMap<String, String>,
+    /// The region shown to clients (D20).
+    pub(crate) region: String,
+    /// Regions accepted in V4 signatures; empty accepts any (D20).
+    pub(crate) accepted_regions: Vec<String>,
+    /// Host (and port) of PublishUrls, when encoders reach the server under another name than API clients.
+    pub(crate) public_rtmp: Option<String>,
+    /// Answer with virtual-host URLs even to path-style requests (LiveChannel 1.1.3).
+    pub(crate) virtual_host_urls: bool,
+    /// Buckets one account may have (HTTP API 16).
+    pub(crate) max_buckets: usize,
+    /// How live pushes are handled.
+    pub(crate) live: LiveConfig,
+    /// How bytes are kept.
+    pub(crate) storage: StorageConfig,
+}
+
+/// The switches of live pushes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LiveConfig {
+    /// Where segments are cut when a key frame comes late (D9).
+    pub(crate) segmenting: Segmenting,
+    /// PROGRAM-DATE-TIME in live playlists (D10).
+    pub(crate) program_date_time: bool,
+    /// PROGRAM-DATE-TIME in VOD playlists (D10).
+    pub(crate) vod_program_date_time: bool,
+    /// A push that returns within this many seconds continues the sliding playlist (D11); 0 always starts afresh.
+    pub(crate) reconnect_window_s: u64,
+    /// Seconds after the end of a push at which the live playlist gets an ENDLIST (D12); absent: never.
+    pub(crate) end_list_after_s: Option<u64>,
+    /// Silence of an old publisher after which a new one takes its channel over, seconds (D1).
+    pub(crate) takeover_after_s: u64,
+    /// Silence after which a publisher is pinged, seconds (D1).
+    pub(crate) ping_after_s: u64,
+    /// Time without media after which a push is ended, seconds (D1).
+    pub(crate) media_timeout_s: u64,
+    /// Largest RTMP message, bytes (D4).
+    pub(crate) max_message_bytes: usize,
+    /// PutLiveChannel on an existing channel is refused with 409 `LiveChannelAlreadyExists` (LiveChannel Q1).
+    pub(crate) reject_existing_channel: bool,
+    /// Channels per bucket (LiveChannel 7.4).
+    pub(crate) max_channels_per_bucket: usize,
+    /// ListLiveChannel calls per second and bucket (LiveChannel 7.4); 0 is no limit.
+    pub(crate) max_list_calls_per_s: u32,
+    /// Ingest per channel in Mbit/s, kept by reading slower (LiveChannel 7.4); 0 is no limit.
+    pub(crate) max_ingest_mbit_s: u32,
+    /// A bucket for pushes whose URL names none (LiveChannel 3.8 step 5).
+    pub(crate) default_bucket: Option<String>,
+    /// How the ETag of a segment is made.
+    pub(crate) segment_etag: SegmentEtag,
+}
+
+/// Where segments are cut when a key frame comes late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Segmenting {
+    /// Wait for the key frame, as OSS does.
+    Oss,
+    /// Cut before the target duration would be exceeded.
+    Strict,
+}
+
+/// How the ETag of a live segment is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SegmentEtag {
+    /// From two 64-bit CRCs; costs next to nothing while the segment is written.
+    Crc,
+    /// The MD5 of the content, as for uploads; about three times the CPU of the whole ingest.
+    Md5,
+}
+
+/// The switches of the store.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct StorageConfig {
+    /// What a power cut may take (D8).
+    pub(crate) durability: Durability,
+    /// How long the bytes of a replaced or deleted object are kept for downloads that still run, seconds.
+    pub(crate) garbage_grace_s: u64,
+}
+
+/// What a power cut may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Durability {
+    /// Finished objects survive; of an open segment at most the last second is missing.
+    Full,
+    /// The operating system decides when bytes reach the disk; a process crash still loses nothing finished.
+    Relaxed,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("./millpond-data"),
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 9000))],
+            rtmp_listen: vec![SocketAddr::from(([127, 0, 0, 1], 1935))],
+            admin_listen: SocketAddr::from(([127, 0, 0, 1], 9001)),
+            domains: Vec::new(),
+            custom_domains: BTreeMap::new(),
+            region: "cn-hangzhou".to_owned(),
+            accepted_regions: Vec::new(),
+            public_rtmp: None,
+            virtual_host_urls: false,
+            max_buckets: 100,
+            live: LiveConfig::default(),
+            storage: StorageConfig::default(),
+        }
+    }
+}
+
+impl Default for LiveConfig {
+    fn default() -> Self {
+        Self {
+            segmenting: Segmenting::Oss,
+            program_date_time: true,
+            vod_program_date_time: false,
+            reconnect_window_s: 60,
+            end_list_after_s: None,
+            takeover_after_s: 3,
+            ping_after_s: 5,
+            media_timeout_s: 15,
+            max_message_bytes: 32 << 20,
+            reject_existing_channel: false,
+            max_channels_per_bucket: 1000,
+            max_list_calls_per_s: 100,
+            max_ingest_mbit_s: 100,
+            default_bucket: None,
+            segment_etag: SegmentEtag::Crc,
+        }
+    }
+}
+
+impl Default for StorageConfig {
+    fn default() -> Self {
+        Self { durability: Durability::Full, garbage_grace_s: 300 }
+    }
+}
+
+/// The flags of `serve` and `demo`; each overrides its variable, its line in the file and its default.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ConfigArgs {
+    /// TOML file with settings.
+    #[arg(long, env = "MILLPOND_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Folder for objects and metadata [default: ./millpond-data].
+    #[arg(long, env = "MILLPOND_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Address for HTTP and RTMP; may be repeated [default: 127.0.0.1:9000].
+    #[arg(long, env = "MILLPOND_LISTEN", value_name = "ADDR", value_delimiter = ',')]
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Further address for RTMP; may be repeated [default: 127.0.0.1:1935].
+    #[arg(long, env = "MILLPOND_RTMP_LISTEN", value_name = "ADDR", value_delimiter = ',')]
+    pub(crate) rtmp_listen: Vec<SocketAddr>,
+    /// Address for /healthz, /readyz and /metrics [default: 127.0.0.1:9001].
+    #[arg(long, env = "MILLPOND_ADMIN_LISTEN", value_name = "ADDR")]
+    pub(crate) admin_listen: Option<SocketAddr>,
+    /// Endpoint domain: bucket.HOST then names a bucket; may be repeated.
+    #[arg(long = "domain", env = "MILLPOND_DOMAIN", value_name = "HOST", value_delimiter = ',')]
+    pub(crate) domains: Vec<String>,
+    /// Region shown to clients [default: cn-hangzhou].
+    #[arg(long, env = "MILLPOND_REGION", value_name = "REGION")]
+    pub(crate) region: Option<String>,
+    /// Host and port encoders should push to, when it differs from the API's.
+    #[arg(long, env = "MILLPOND_PUBLIC_RTMP", value_name = "HOST[:PORT]")]
+    pub(crate) public_rtmp: Option<String>,
+    /// Where segments are cut when a key frame comes late [default: oss].
+    #[arg(long, env = "MILLPOND_SEGMENTING", value_enum)]
+    pub(crate) segmenting: Option<Segmenting>,
+    /// What a power cut may take [default: full].
+    #[arg(long, env = "MILLPOND_DURABILITY", value_enum)]
+    pub(crate) durability: Option<Durability>,
+}
+
+impl Config {
+    /// Joins defaults, file, environment and flags.
+    ///
+    /// # Errors
+    /// When the file cannot be read or has an unknown key, or a value is out of its bounds.
+    pub(crate) fn load(args: &ConfigArgs) -> anyhow::Result<Self> {
+        let mut config = match &args.config {
+            Some(path) => Self::read(path)?,
+            None => Self::default(),
+        };
+        fn replace<T: Clone>(target: &mut T, value: &Option<T>) {
+            if let Some(value) = value {
+                target.clone_from(value);
+            }
+        }
+        fn replace_list<T: Clone>(target: &mut Vec<T>, values: &[T]) {
+            if !values.is_empty() {
+                *target = values.to_vec();
+            }
+        }
+        replace(&mut config.data_dir, &args.data_dir);
+        replace_list(&mut config.listen, &args.listen);
+        replace_list(&mut config.rtmp_listen, &args.rtmp_listen);
+        replace(&mut config.admin_listen, &args.admin_listen);
+        replace_list(&mut config.domains, &args.domains);
+        replace(&mut config.region, &args.region);
+        if args.public_rtmp.is_some() {
+            config.public_rtmp.clone_from(&args.public_rtmp);
+        }
+        replace(&mut config.live.segmenting, &args.segmenting);
+        replace(&mut config.storage.durability, &args.durability);
+        config.check()?;
+        Ok(config)
+    }
+
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read the settings in {}", path.display()))?;
+        toml::from_str(&text).with_context(|| format!("the settings in {} are not right", path.display()))
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        if self.listen.is_empty() {
+            bail!("`listen` needs at least one address");
+        }
+        if self.region.is_empty() || !self.region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+            bail!("`region` is letters, digits and dashes, such as cn-hangzhou; it is {:?}", self.region);
+        }
+        for (domain, bucket) in &self.custom_domains {
+            if oss::name::BucketName::parse(bucket).is_err() {
+                bail!("`custom_domains` maps {domain} to {bucket:?}, which is no bucket name");
+            }
+        }
+        if let Some(bucket) = &self.live.default_bucket
+            && oss::name::BucketName::parse(bucket).is_err()
+        {
+            bail!("`live.default_bucket` is {bucket:?}, which is no bucket name");
+        }
+        if !(1024..=1 << 30).contains(&self.live.max_message_bytes) {
+            bail!("`live.max_message_bytes` is between 1 KiB and 1 GiB");
+        }
+        if self.live.media_timeout_s == 0 || self.live.ping_after_s == 0 {
+            bail!("`live.media_timeout_s` and `live.ping_after_s` are at least 1");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_keys_are_refused() {
+        for (text, fault) in [
+            ("listen = [\"127.0.0.1:0\"]\n[live]\nsegmenting = \"strict\"\n", None),
+            ("lisen = []\n", Some("lisen")),
+            ("[live]\nend_list = 3\n", Some("end_list")),
+            ("[live]\nsegmenting = \"sometimes\"\n", Some("sometimes")),
+        ] {
+            let read = toml::from_str::<Config>(text);
+            assert_eq!(read.as_ref().err().map(|e| e.to_string().contains(fault.unwrap_or("-"))), fault.map(|_| true));
+        }
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("millpond.toml");
+        std::fs::write(&path, "region = \"cn-beijing\"\nlisten = [\"127.0.0.1:1\", \"127.0.0.1:2\"]\n").unwrap();
+        let args = ConfigArgs { config: Some(path), region: Some("cn-shanghai".to_owned()), ..Default::default() };
+        let config = Config::load(&args).unwrap();
+        assert_eq!(config.region, "cn-shanghai");
+        assert_eq!(config.listen.len(), 2);
+        assert_eq!(config.live, LiveConfig::default());
+    }
+
+    #[test]
+    fn the_reference_names_every_setting() {
+        let reference = include_str!("../../../docs/config.md");
+        let text = toml::to_string(&Config {
+            public_rtmp: Some(String::new()),
+            custom_domains: BTreeMap::new(),
+            live: LiveConfig {
+                end_list_after_s: Some(0),
+                default_bucket: Some(String::new()),
+                ..LiveConfig::default()
+            },
+            ..Config::default()
+        })
+        .unwrap();
+        for line in text.lines() {
+            if let Some((key, _)) = line.split_once(" = ") {
+                assert!(reference.contains(&format!("`{key}`")), "docs/config.md does not name {key}");
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Bodies: hyper's into pieces for operations, and the content of answers into frames for hyper.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use oss::{Error, ErrorCode};
+
+use crate::ops::{BodySource, Content, StoredContent};
+
+/// How long a peer may pause within a body (HTTP API 2).
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// What is read of a refused upload so that the peer gets to see the refusal (HTTP API 2).
+const DRAIN_BYTES: u64 = 1 << 20;
+/// How long that may take.
+const DRAIN_TIME: Duration = Duration::from_secs(5);
+
+/// The body of a request.
+pub(super) struct RequestBody {
+    incoming: Incoming,
+    announced: Option<u64>,
+    is_chunked: bool,
+    received: u64,
+    is_started: bool,
+    is_finished: bool,
+}
+
+impl RequestBody {
+    /// Takes the body; `announced` is the Content-Length, `is_chunked` whether it comes in chunks.
+    pub(super) fn new(incoming: Incoming, announced: Option<u64>, is_chunked: bool) -> Self {
+        let is_finished = incoming.is_end_stream();
+        Self { incoming, announced, is_chunked, received: 0, is_started: false, is_finished }
+    }
+
+    /// Whether the peer still has bytes to send.
+    pub(super) fn is_finished(&self) -> bool {
+        self.is_finished
+    }
+
+    /// Reads a little of what nobody wanted, so that the peer reads the answer instead of a reset connection. A peer
+    /// that waits for `100 Continue` has sent nothing and gets the answer at once.
+    pub(super) async fn drain(&mut self, expects_continue: bool) {
+        if self.is_finished || (expects_continue && !self.is_started) {
+            return;
+        }
+        if self.announced.is_some_and(|len| len.saturating_sub(self.received) > DRAIN_BYTES) {
+            return;
+        }
+        let start = self.received;
+        let _ = tokio::time::timeout(DRAIN_TIME, async {
+            while self.received - start < DRAIN_BYTES {
+                if !matches!(self.next_piece().await, Ok(Some(_))) {
+                    return;
+                }
+            }
+        })
+        .await;
+    }
+
+    async fn next_piece(&mut self) -> Result<Option<Bytes>, Error> {
+        self.is_started = true;
+        loop {
+            if self.is_finished {
+                return Ok(None);
+            }
+            let Ok(frame) = tokio::time::timeout(IDLE_TIMEOUT, self.incoming.frame()).await else {
+                self.is_finished = true;
+                return Err(Error::new(ErrorCode::RequestTimeout));
+            };
+            match frame {
+                None => {
+                    self.is_finished = true;
+                    if self.announced.is_some_and(|len| len != self.received) {
+                        return Err(Error::new(ErrorCode::IncompleteBody));
+                    }
+                }
+                Some(Err(_)) => {
+                    self.is_finished = true;
+                    return Err(Error::new(ErrorCode::IncompleteBody));
+                }
+                // Trailers carry nothing that OSS knows (HTTP API 2).
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.received += data.len() as u64;
+                        return Ok(Some(data));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl BodySource for RequestBody {
+    fn next(&mut self) -> Pin<Box<dyn Future<Output = Result<Option<Bytes>, Error>> + Send + '_>> {
+        Box::pin(self.next_piece())
+    }
+
+    fn announced_length(&self) -> Option<u64> {
+        self.announced
+    }
+
+    fn is_present(&self) -> bool {
+        self.announced.is_some() || self.is_chunked
+    }
+}
+
+type Reading = Pin<Box<dyn Future<Output = (StoredContent, Result<Option<Bytes>, Error>)> + Send>>;
+
+/// The body of an answer.
+pub(crate) enum AnswerBody {
+    /// Nothing, or nothing more.
+    Empty,
+    /// Bytes at hand.
+    Whole(Bytes),
+    /// Stored bytes, between two reads.
+    Stored(StoredContent, u64),
+    /// Stored bytes, while one read runs.
+    Reading(Reading, u64),
+}
+
+impl AnswerBody {
+    /// Turns the content of an answer into frames.
+    pub(super) fn new(content: Content) -> Self {
+        match content {
+            Content::Empty | Content::Announced(_) => AnswerBody::Empty,
+            Content::Xml(text) => AnswerBody::Whole(text.into()),
+            Content::Bytes(bytes) => AnswerBody::Whole(bytes),
+            Content::Stored(stored) => {
+                let left = stored.remaining();
+                AnswerBody::Stored(stored, left)
+            }
+        }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        loop {
+            match std::mem::replace(&mut *self, AnswerBody::Empty) {
+                AnswerBody::Empty => return Poll::Ready(None),
+                AnswerBody::Whole(bytes) => {
+                    metrics::counter!(crate::metrics::HTTP_BYTES_OUT).increment(bytes.len() as u64);
+                    return Poll::Ready(if bytes.is_empty() { None } else { Some(Ok(Frame::data(bytes))) });
+                }
+                AnswerBody::Stored(_, 0) => return Poll::Ready(None),
+                AnswerBody::Stored(mut stored, left) => {
+                    let reading = Box::pin(async move {
+                        let read = stored.next().await;
+                        (stored, read)
+                    });
+                    *self = AnswerBody::Reading(reading, left);
+                }
+                AnswerBody::Reading(mut reading, left) => match reading.as_mut().poll(context) {
+                    Poll::Pending => {
+                        *self = AnswerBody::Reading(reading, left);
+                        return Poll::Pending;
+                    }
+                    Poll::Ready((stored, Ok(Some(bytes)))) => {
+                        metrics::counter!(crate::metrics::HTTP_BYTES_OUT).increment(bytes.len() as u64);
+                        *self = AnswerBody::Stored(stored, left.saturating_sub(bytes.len() as u64));
+                        return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                    }
+                    Poll::Ready((_, Ok(None))) => return Poll::Ready(None),
+                    Poll::Ready((_, Err(error))) => return Poll::Ready(Some(Err(error))),
+                },
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            AnswerBody::Empty => SizeHint::with_exact(0),
+            AnswerBody::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            AnswerBody::Stored(_, left) | AnswerBody::Reading(_, left) => SizeHint::with_exact(*left),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, AnswerBody::Empty | AnswerBody::Stored(_, 0))
+    }
+}

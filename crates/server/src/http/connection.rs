@@ -1,0 +1,64 @@
+//! One HTTP connection: hyper's settings, and its end when the server stops.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::http::pipeline;
+use crate::shutdown::Shutdown;
+use crate::state::State;
+
+/// How long a peer may take to send the head of a request.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest head of a request: an 8 KiB metadata limit, a long key and a signed URL fit several times.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// Requests that one HTTP/2 connection may have open.
+const MAX_STREAMS: u32 = 128;
+
+/// Answers the requests of one connection until it ends or the server stops.
+pub(crate) async fn serve_connection<S>(
+    stream: S,
+    peer: SocketAddr,
+    is_secure: bool,
+    state: Arc<State>,
+    mut shutdown: Shutdown,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request: Request<Incoming>| {
+        let state = state.clone();
+        async move { Ok::<_, Infallible>(pipeline::answer(state, request, peer, is_secure).await) }
+    });
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .half_close(true);
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(MAX_STREAMS).max_header_list_size(
+        // The list counts 32 bytes of overhead a field; the bound is about the same as for HTTP/1.
+        u32::try_from(MAX_HEAD_BYTES).unwrap_or(u32::MAX),
+    );
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = shutdown.wait() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        // A peer that goes away, or speaks something else, ends its own connection only.
+        tracing::debug!(%peer, %error, "http connection ended");
+    }
+}

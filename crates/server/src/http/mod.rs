@@ -1,0 +1,9 @@
+//! HTTP: connections, the pipeline every request goes through, bodies in and out, and the pages under `/-/`.
+
+mod body;
+mod connection;
+mod page;
+pub(crate) mod pipeline;
+mod render;
+
+pub(crate) use connection::serve_connection;

@@ -1,0 +1,194 @@
+//! What happens to a request, step by step: parse, authenticate, look up, decide, run, render. Each step has its own
+//! type, so that a later step cannot meet what an earlier one handled.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use oss::access::cors::{self, CorsHeaders};
+use oss::access::Caller;
+use oss::request::{OperationKind, RawRequest, Route, route};
+use oss::sign::{Credentials, KnownKey, SignOptions};
+use oss::Error;
+
+use crate::http::body::{AnswerBody, RequestBody};
+use crate::http::page;
+use crate::http::render::Envelope;
+use crate::ops::{self, Answer, Bucket, Call};
+use crate::state::State;
+
+/// Answers one request; whatever goes wrong, the peer gets an answer.
+pub(super) async fn answer(
+    state: Arc<State>,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    is_secure: bool,
+) -> Response<AnswerBody> {
+    let started = Instant::now();
+    let now_ms = state.clock.now_ms();
+    let (raw, mut body) = receive(request, is_secure);
+    let expects_continue = raw.header("expect").is_some();
+    let mut envelope = Envelope {
+        request_id: crate::ids::request_id(now_ms),
+        started,
+        now_ms,
+        host: raw.host.clone(),
+        is_head: raw.method == "HEAD",
+        cors: None,
+        vary_origin: false,
+    };
+    let mut operation = "none";
+    let outcome = run(&state, &raw, &mut body, peer, &mut envelope, &mut operation).await;
+    body.drain(expects_continue).await;
+    let mut response = match outcome {
+        Ok(answer) => envelope.answer(answer),
+        Err(error) => envelope.refusal(&error),
+    };
+    if !body.is_finished() {
+        // What was not read cannot be skipped, so the connection cannot be used again.
+        response
+            .headers_mut()
+            .insert(hyper::header::CONNECTION, hyper::header::HeaderValue::from_static("close"));
+    }
+    let status = response.status().as_u16();
+    metrics::counter!(crate::metrics::HTTP_REQUESTS, "operation" => operation, "status" => status.to_string())
+        .increment(1);
+    metrics::histogram!(crate::metrics::HTTP_SECONDS).record(started.elapsed());
+    tracing::debug!(%peer, request_id = envelope.request_id, operation, status, "http request");
+    response
+}
+
+/// Step 1: the request, free of hyper.
+fn receive(request: Request<Incoming>, is_secure: bool) -> (RawRequest, RequestBody) {
+    let (head, incoming) = request.into_parts();
+    let headers: Vec<(String, Vec<u8>)> = head
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+        .collect();
+    let host = head
+        .headers
+        .get(hyper::header::HOST)
+        .and_then(|host| std::str::from_utf8(host.as_bytes()).ok())
+        .map(str::to_owned)
+        .or_else(|| head.uri.authority().map(|authority| authority.to_string()))
+        .unwrap_or_default();
+    let announced = head
+        .headers
+        .get(hyper::header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok())
+        .and_then(|length| length.parse().ok());
+    let is_chunked = head.headers.contains_key(hyper::header::TRANSFER_ENCODING);
+    let raw = RawRequest {
+        method: head.method.as_str().to_owned(),
+        path: head.uri.path().to_owned(),
+        query: head.uri.query().unwrap_or_default().to_owned(),
+        headers,
+        host,
+        secure: is_secure,
+    };
+    (raw, RequestBody::new(incoming, announced, is_chunked))
+}
+
+async fn run(
+    state: &Arc<State>,
+    raw: &RawRequest,
+    body: &mut RequestBody,
+    peer: SocketAddr,
+    envelope: &mut Envelope,
+    operation: &mut &'static str,
+) -> Result<Answer, Error> {
+    let route = match route(raw, &state.addressing) {
+        // No bucket can be called `-`; a key that begins with `-/` needs a virtual host.
+        Err(_) if raw.path.starts_with("/-/") => {
+            *operation = "Page";
+            return Ok(page::answer(&raw.method, &raw.path));
+        }
+        route => route?,
+    };
+    *operation = route.kind.name();
+    let bucket = look_up(state, &route).await?;
+    add_cors(envelope, raw, &route, bucket.as_ref());
+    if route.kind == OperationKind::Preflight {
+        return preflight(envelope, raw, &route, bucket.as_ref());
+    }
+    let authenticated = authenticate(state, raw, route, envelope.now_ms).await?;
+    let granted = ops::grant(state, raw, authenticated, bucket, peer, envelope.now_ms).await?;
+    let call = Call { state, raw, granted, peer, now_ms: envelope.now_ms, request_id: &envelope.request_id };
+    ops::run(call, body).await
+}
+
+/// Step 2: who calls. The route comes out again because one client's odd addressing shows only in its signature.
+async fn authenticate(
+    state: &Arc<State>,
+    raw: &RawRequest,
+    route: Route,
+    now_ms: i64,
+) -> Result<ops::Authenticated, Error> {
+    let options = SignOptions { accepted_regions: state.config.accepted_regions.clone() };
+    let credentials = Credentials::extract(raw, &route, &options, now_ms)?;
+    let Some(id) = credentials.access_key_id() else {
+        return Ok(ops::Authenticated { route, credentials, caller: Caller::Anonymous });
+    };
+    let is_root = *id == state.root.id;
+    let key = is_root.then_some(KnownKey {
+        secret: &state.root.secret,
+        is_enabled: true,
+        user_is_enabled: true,
+        session: None,
+    });
+    let caller = Caller::Root { owner: state.root.owner.clone(), access_key: id.clone() };
+    match credentials.admit(key.as_ref(), raw, &route, now_ms) {
+        Ok(()) => Ok(ops::Authenticated { route, credentials, caller }),
+        Err(error) => {
+            // ali-oss with an IP endpoint names the bucket twice (HTTP API 1.5).
+            let other = oss::request::route_as_path_style(raw, &state.addressing)
+                .filter(|other| credentials.admit(key.as_ref(), raw, other, now_ms).is_ok());
+            match other {
+                Some(route) => Ok(ops::Authenticated { route, credentials, caller }),
+                None => Err(error),
+            }
+        }
+    }
+}
+
+/// Step 3: the bucket, wanted by CORS before anybody is authenticated, because refusals carry CORS headers too.
+async fn look_up(state: &Arc<State>, route: &Route) -> Result<Option<Bucket>, Error> {
+    match &route.bucket {
+        None => Ok(None),
+        Some(name) => Ok(state.meta.bucket(name).await.map_err(ops::internal)?.map(|record| Bucket::new(name.clone(), record))),
+    }
+}
+
+fn add_cors(envelope: &mut Envelope, raw: &RawRequest, route: &Route, bucket: Option<&Bucket>) {
+    let Some(configuration) = bucket.and_then(|bucket| bucket.record.cors.as_ref()) else { return };
+    envelope.vary_origin = configuration.response_vary;
+    if route.kind == OperationKind::Preflight {
+        return;
+    }
+    if let Some(origin) = raw.header_text("origin") {
+        envelope.cors = cors::evaluate(configuration, origin, &raw.method, None);
+    }
+}
+
+fn preflight(
+    envelope: &mut Envelope,
+    raw: &RawRequest,
+    route: &Route,
+    bucket: Option<&Bucket>,
+) -> Result<Answer, Error> {
+    if route.bucket.is_some() && bucket.is_none() {
+        return Err(ops::no_such_bucket(route));
+    }
+    let configuration = bucket.and_then(|bucket| bucket.record.cors.as_ref());
+    let headers: CorsHeaders = cors::preflight(
+        configuration,
+        raw.header_text("origin"),
+        raw.header_text("access-control-request-method"),
+        raw.header_text("access-control-request-headers"),
+    )?;
+    envelope.cors = Some(headers);
+    Ok(Answer::empty(200))
+}

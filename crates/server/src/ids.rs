@@ -1,0 +1,44 @@
+//! Random numbers and the ids made of them.
+
+use oss::model::hex_upper;
+
+/// Random bytes from the operating system.
+///
+/// Without them neither keys nor ids can be made, and continuing would mean predictable ones; the operating systems
+/// this runs on always have them once they have booted.
+pub(crate) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    #[allow(clippy::panic)]
+    if let Err(error) = getrandom::fill(&mut bytes) {
+        panic!("the operating system gives no random numbers: {error}");
+    }
+    bytes
+}
+
+/// 24 upper-case hex digits: the unix second and 64 random bits (HTTP API 4).
+pub(crate) fn request_id(now_ms: i64) -> String {
+    let second = u32::try_from(now_ms.div_euclid(1000)).unwrap_or(u32::MAX);
+    format!("{second:08X}{}", hex_upper(&random::<8>()))
+}
+
+/// 32 upper-case hex digits, unique for ever (HTTP API 10).
+pub(crate) fn upload_id() -> String {
+    hex_upper(&random::<16>())
+}
+
+/// The random bytes of an RTMP handshake.
+pub(crate) fn handshake_random() -> media::rtmp::handshake::HandshakeRandom {
+    media::rtmp::handshake::HandshakeRandom::new(random())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn request_ids_have_24_digits() {
+        let id = super::request_id(1_704_164_645_123);
+        assert_eq!(id.len(), 24);
+        assert!(id.starts_with("65937D25"));
+        assert!(id.bytes().all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b)));
+        assert_ne!(id, super::request_id(1_704_164_645_123));
+    }
+}

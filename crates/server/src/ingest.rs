@@ -1,0 +1,317 @@
+//! One RTMP connection: the socket on one side, a `ServerSession` on the other, a `Publication` at the end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use media::rtmp::{Event, Limits, Refusal, ServerSession, SessionError, Tag};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::live::{Publication, PublishRefusal, StopReason, admit};
+use crate::shutdown::Shutdown;
+use crate::state::State;
+
+/// Read at once; large enough that a system call costs little beside its bytes.
+const READ_BYTES: usize = 64 * 1024;
+/// How often timers are looked at and the open segment is written out: a process crash loses less than 500 ms (D8).
+const TICK: Duration = Duration::from_millis(200);
+/// From the first byte to `publish`.
+const PUBLISH_DEADLINE: Duration = Duration::from_secs(30);
+/// How long input is drained after a refusal, so that the peer can read it (LiveChannel 3.9).
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+/// How long an answer may wait for a peer that does not read.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    #[error("the peer closed the connection")]
+    Closed,
+    #[error("the connection broke: {0}")]
+    Broken(#[from] std::io::Error),
+    #[error("the peer does not speak RTMP: {0}")]
+    Protocol(#[from] SessionError),
+    #[error("no publish within {} s", PUBLISH_DEADLINE.as_secs())]
+    NoPublish,
+    #[error("no media within the time-out")]
+    NoMedia,
+    #[error("the publish was refused")]
+    Refused,
+    #[error("the publication was told to stop: {0:?}")]
+    Stopped(StopReason),
+    #[error("the peer does not read")]
+    Deaf,
+}
+
+/// Serves one RTMP connection until it ends.
+pub(crate) async fn serve<S>(stream: S, peer: SocketAddr, state: Arc<State>, shutdown: Shutdown)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    metrics::counter!(crate::metrics::RTMP_CONNECTIONS).increment(1);
+    let limits = Limits { max_message: state.config.live.max_message_bytes, ..Limits::default() };
+    let session = ServerSession::new(limits, crate::ids::handshake_random());
+    let now = Instant::now();
+    let throttle = Throttle::new(state.config.live.max_ingest_mbit_s, now);
+    let mut connection = Connection {
+        stream,
+        peer,
+        session,
+        state,
+        publication: None,
+        stop: None,
+        throttle,
+        connected: now,
+        last_read: now,
+        last_media: now,
+        is_pinged: false,
+    };
+    let end = connection.run(shutdown).await;
+    connection.close(&end).await;
+}
+
+struct Connection<S> {
+    stream: S,
+    peer: SocketAddr,
+    session: ServerSession,
+    state: Arc<State>,
+    publication: Option<Publication>,
+    stop: Option<watch::Receiver<Option<StopReason>>>,
+    throttle: Throttle,
+    connected: Instant,
+    last_read: Instant,
+    last_media: Instant,
+    is_pinged: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
+    /// Runs until something ends the connection.
+    async fn run(&mut self, mut shutdown: Shutdown) -> End {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let buffer = self.session.read_buffer();
+            buffer.reserve(READ_BYTES);
+            let outcome = tokio::select! {
+                read = self.throttle.read(&mut self.stream, buffer) => self.take(read).await,
+                _ = ticks.tick() => self.tick().await,
+                reason = stop_word(&mut self.stop) => Err(self.stop_publication(reason).await),
+                () = shutdown.wait() => Err(self.stop_publication(StopReason::Shutdown).await),
+            };
+            if let Err(end) = outcome {
+                return end;
+            }
+        }
+    }
+
+    async fn take(&mut self, read: std::io::Result<usize>) -> Result<(), End> {
+        let count = read?;
+        if count == 0 {
+            return Err(End::Closed);
+        }
+        self.last_read = Instant::now();
+        self.is_pinged = false;
+        if let Some(publication) = &self.publication {
+            publication.touch();
+        }
+        let outcome = self.handle_events().await;
+        self.write_output().await?;
+        outcome?;
+        if self.publication.is_some() {
+            self.throttle.count(count);
+        }
+        Ok(())
+    }
+
+    async fn handle_events(&mut self) -> Result<(), End> {
+        while let Some(event) = self.session.next_event()? {
+            match event {
+                Event::Connect(request) => {
+                    tracing::debug!(peer = %self.peer, app = request.app, encoder = request.flash_version, "rtmp connect");
+                }
+                Event::Publish(request) => {
+                    let admitted = admit(&self.state, &request, self.peer).await;
+                    match admitted {
+                        Ok(admission) => {
+                            let publication = Publication::start(self.state.clone(), admission).await;
+                            match publication {
+                                Ok(publication) => {
+                                    self.stop = Some(publication.stop_word());
+                                    self.publication = Some(publication);
+                                    self.last_media = Instant::now();
+                                    self.session.accept();
+                                }
+                                Err(refusal) => self.refuse(&refusal)?,
+                            }
+                        }
+                        Err(refusal) => self.refuse(&refusal)?,
+                    }
+                }
+                Event::Metadata(metadata) => {
+                    if let Some(publication) = &mut self.publication {
+                        publication.hint(&metadata);
+                    }
+                }
+                Event::Media(tag) => self.push(&tag).await,
+                Event::Unpublish => self.finish().await,
+            }
+        }
+        if self.session.is_closing() { Err(End::Refused) } else { Ok(()) }
+    }
+
+    async fn push(&mut self, tag: &Tag) {
+        self.last_media = self.last_read;
+        if let Some(publication) = &mut self.publication {
+            publication.push(tag).await;
+        }
+    }
+
+    fn refuse(&mut self, refusal: &PublishRefusal) -> Result<(), End> {
+        refusal.report(self.peer);
+        self.session.reject(&refusal.to_rtmp());
+        Ok(())
+    }
+
+    async fn tick(&mut self) -> Result<(), End> {
+        let live = &self.state.config.live;
+        let (media_timeout, ping_after) =
+            (Duration::from_secs(live.media_timeout_s), Duration::from_secs(live.ping_after_s));
+        match &mut self.publication {
+            Some(publication) => {
+                publication.tick().await;
+                if self.last_media.elapsed() > media_timeout {
+                    return Err(End::NoMedia);
+                }
+            }
+            None if self.connected.elapsed() > PUBLISH_DEADLINE && self.last_media.elapsed() > PUBLISH_DEADLINE => {
+                return Err(End::NoPublish);
+            }
+            None => {}
+        }
+        if self.last_read.elapsed() > ping_after && !self.is_pinged {
+            self.is_pinged = true;
+            self.session.ping(u32::try_from(self.connected.elapsed().as_millis() & 0xffff_ffff).unwrap_or(0));
+            self.write_output().await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the publication because somebody said so, and tells the encoder why.
+    async fn stop_publication(&mut self, reason: StopReason) -> End {
+        if let Some(publication) = &self.publication {
+            let (target, now_ms) = (publication.target(), self.state.clock.now_ms());
+            let refusal: Refusal = match reason {
+                StopReason::Disabled => PublishRefusal::disabled(&target, now_ms),
+                StopReason::TakenOver => PublishRefusal::taken_over(&target, now_ms),
+                StopReason::Shutdown => PublishRefusal::shutdown(&target, now_ms),
+            }
+            .to_rtmp();
+            self.session.revoke(&refusal);
+            // The publication ends first: who disabled the channel waits for that, not for the encoder.
+            self.finish().await;
+            if let Err(end) = self.write_output().await {
+                return end;
+            }
+        }
+        End::Stopped(reason)
+    }
+
+    async fn finish(&mut self) {
+        self.stop = None;
+        if let Some(publication) = self.publication.take() {
+            publication.finish(self.session.stats()).await;
+        }
+        // A connection may publish again (D2); the time to do so starts anew.
+        self.last_media = Instant::now();
+    }
+
+    async fn write_output(&mut self) -> Result<(), End> {
+        let output = self.session.take_output();
+        if output.is_empty() {
+            return Ok(());
+        }
+        match tokio::time::timeout(WRITE_TIMEOUT, self.stream.write_all(&output)).await {
+            Ok(written) => Ok(written?),
+            Err(_) => Err(End::Deaf),
+        }
+    }
+
+    /// Ends what is open, then half-closes and drains, so that a refusal reaches the peer before the reset that unread
+    /// input would cause (LiveChannel 3.9).
+    async fn close(&mut self, end: &End) {
+        self.finish().await;
+        match end {
+            End::Closed | End::Stopped(StopReason::Shutdown) => tracing::debug!(peer = %self.peer, %end, "rtmp connection ended"),
+            End::Refused => {}
+            _ => tracing::info!(peer = %self.peer, %end, "rtmp connection ended"),
+        }
+        let _ = self.write_output().await;
+        let _ = tokio::time::timeout(DRAIN_TIME, async {
+            let _ = self.stream.shutdown().await;
+            let mut sink = [0; 4096];
+            while matches!(self.stream.read(&mut sink).await, Ok(count) if count > 0) {}
+        })
+        .await;
+    }
+}
+
+/// Waits for the word to stop; for ever while nothing is published.
+async fn stop_word(stop: &mut Option<watch::Receiver<Option<StopReason>>>) -> StopReason {
+    match stop {
+        Some(word) => match word.wait_for(Option::is_some).await.map(|reason| *reason) {
+            Ok(Some(reason)) => reason,
+            _ => std::future::pending().await,
+        },
+        None => std::future::pending().await,
+    }
+}
+
+/// Keeps a channel below its ingest quota by reading slower, averaged over a second (LiveChannel 7.4).
+struct Throttle {
+    bytes_per_second: u64,
+    window_start: Instant,
+    bytes: u64,
+    resume_at: Option<Instant>,
+}
+
+impl Throttle {
+    /// A quota in Mbit/s; 0 is none.
+    fn new(mbit_s: u32, now: Instant) -> Self {
+        Self { bytes_per_second: u64::from(mbit_s) * 1_000_000 / 8, window_start: now, bytes: 0, resume_at: None }
+    }
+
+    /// Reads when the quota allows. Cancelled while it waits, it goes on waiting at the next call.
+    async fn read<S: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut S,
+        buffer: &mut bytes::BytesMut,
+    ) -> std::io::Result<usize> {
+        if let Some(resume_at) = self.resume_at {
+            tokio::time::sleep_until(resume_at).await;
+            self.resume_at = None;
+        }
+        stream.read_buf(buffer).await
+    }
+
+    fn count(&mut self, count: usize) {
+        if self.bytes_per_second == 0 {
+            return;
+        }
+        self.bytes += count as u64;
+        let elapsed = self.window_start.elapsed();
+        if self.bytes >= self.bytes_per_second {
+            // What arrived is worth this much time at the quota.
+            let due = Duration::from_secs_f64(self.bytes as f64 / self.bytes_per_second as f64);
+            let now = Instant::now();
+            let resume_at = now + due.saturating_sub(elapsed);
+            self.resume_at = (resume_at > now).then_some(resume_at);
+            self.window_start = resume_at;
+            self.bytes = 0;
+        } else if elapsed >= Duration::from_secs(1) {
+            self.window_start = Instant::now();
+            self.bytes = 0;
+        }
+    }
+}

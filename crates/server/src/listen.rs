@@ -1,0 +1,89 @@
+//! Sockets: one port for HTTP, HTTPS, RTMP and RTMPS, told apart by the first byte (D15).
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::shutdown::Shutdown;
+use crate::state::State;
+use crate::{http, ingest};
+
+/// How long a peer may stay silent before its first byte.
+const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes that stay unacknowledged this long end a connection: a dead peer is noticed (D1).
+const USER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a port speaks when the first byte does not tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fallback {
+    /// The peer gets an HTTP error.
+    Http,
+    /// Odd versions of the RTMP handshake are tried (quirk Q1).
+    Rtmp,
+}
+
+/// Opens a listening socket.
+///
+/// # Errors
+/// The operating system's refusal, for example an address in use.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart must not wait for the connections of the previous life to be forgotten.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(1024)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Accepts connections until the word to stop is given.
+pub(crate) async fn accept(listener: TcpListener, fallback: Fallback, state: Arc<State>, mut shutdown: Shutdown) {
+    loop {
+        let accepted = tokio::select! {
+            () = shutdown.wait() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let (state, shutdown) = (state.clone(), shutdown.clone());
+                crate::panics::spawn("connection", serve(stream, peer, fallback, state, shutdown));
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely; accepting again at once would only burn the processor.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, peer: SocketAddr, fallback: Fallback, state: Arc<State>, shutdown: Shutdown) {
+    if let Err(error) = tune(&stream) {
+        tracing::debug!(%peer, %error, "cannot tune the socket");
+    }
+    let mut first = [0; 1];
+    let peeked = tokio::time::timeout(FIRST_BYTE_TIMEOUT, stream.peek(&mut first)).await;
+    if !matches!(peeked, Ok(Ok(1))) {
+        return;
+    }
+    match (first, fallback) {
+        ([0x03], _) => ingest::serve(stream, peer, state, shutdown).await,
+        ([0x16], _) => {
+            // TLS needs a certificate, which is not configurable yet; closing is what a plain port does.
+            tracing::info!(%peer, "a TLS connection was refused: HTTPS and RTMPS are not built yet");
+        }
+        ([byte], Fallback::Rtmp) if !byte.is_ascii_alphabetic() => ingest::serve(stream, peer, state, shutdown).await,
+        _ => http::serve_connection(stream, peer, false, state, shutdown).await,
+    }
+}
+
+fn tune(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(Duration::from_secs(15)))
+}

@@ -1,0 +1,245 @@
+//! Who may begin a push: the checks of LiveChannel 3.9, in their order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use media::rtmp::command::PublishRequest;
+use media::rtmp::target::PublishTarget;
+use oss::access::policy::ConditionValues;
+use oss::access::{AccessRequest, Caller, Grant, authorize};
+use oss::model::{BucketAcl, ChannelStatus};
+use oss::name::{BucketName, ChannelName, ObjectKey, PlaylistName};
+use oss::request::{OperationKind, RawRequest, Resource, Style};
+use oss::sign::KnownKey;
+use oss::sign::rtmp::{PublishCredentials, PublishRefusal as SignatureRefusal};
+use oss::{Error, ErrorCode};
+use store::meta::{BucketRecord, ChannelRecord};
+
+use super::channels::ChannelId;
+use super::refusal::PublishRefusal;
+use crate::state::State;
+
+/// Buckets that are tried when the URL names none (LiveChannel 3.8 step 5).
+const MAX_CANDIDATES: usize = 64;
+
+/// A push that may begin.
+pub(crate) struct Admission {
+    /// The channel.
+    pub(super) id: ChannelId,
+    /// Its configuration.
+    pub(super) channel: ChannelRecord,
+    /// The name of the live playlist for this push.
+    pub(super) playlist: PlaylistName,
+    /// The publisher.
+    pub(super) remote: SocketAddr,
+    /// The proof that it may; it lives as long as the push.
+    pub(super) grant: Grant,
+}
+
+impl Admission {
+    /// `bucket/channel`, for people.
+    pub(crate) fn target(&self) -> String {
+        format!("{}/{}", self.id.0, self.id.1)
+    }
+}
+
+/// Checks a publish.
+///
+/// # Errors
+/// The first check that fails.
+pub(crate) async fn admit(
+    state: &Arc<State>,
+    request: &PublishRequest,
+    remote: SocketAddr,
+) -> Result<Admission, PublishRefusal> {
+    let now_ms = state.clock.now_ms();
+    let target = match request.target() {
+        Ok(target) => target,
+        Err(fault) => {
+            let error = Error::new(ErrorCode::InvalidArgument).message(fault.to_string());
+            return Err(PublishRefusal::new(error, "", now_ms));
+        }
+    };
+    let shown = match &target.bucket {
+        Some(bucket) => format!("{bucket}/{}", target.channel),
+        None => target.channel.clone(),
+    };
+    check(state, &target, remote, now_ms).await.map_err(|error| PublishRefusal::new(error, shown, now_ms))
+}
+
+async fn check(
+    state: &Arc<State>,
+    target: &PublishTarget,
+    remote: SocketAddr,
+    now_ms: i64,
+) -> Result<Admission, Error> {
+    // The signature's form and dates do not depend on the bucket, and where the URL names no bucket the signature is
+    // needed to find it. The order of refusals is kept: a bucket that is named and missing is refused first.
+    let named = named_bucket(state, target)?;
+    if let Some(name) = &named
+        && bucket(state, name).await?.is_none()
+    {
+        return Err(no_such_bucket(name.as_str()));
+    }
+    let extracted = PublishCredentials::extract(&target.parameters, now_ms.div_euclid(1000));
+    let record = match named {
+        Some(name) => bucket(state, &name).await?.ok_or_else(|| no_such_bucket(name.as_str()))?,
+        None => find_bucket(state, target, extracted.as_ref().ok()).await?.ok_or_else(|| no_such_bucket(""))?,
+    };
+    let name = BucketName::parse(&record.name)?;
+    let credentials = extracted?;
+    let found = find_channel(state, &name, target).await?;
+    let channel_text = found.as_ref().map_or(target.channel.as_str(), |(channel, _)| channel.as_str());
+    let caller = identify(state, &credentials, &record, &name, channel_text, target, now_ms)?;
+
+    let channel_key = ObjectKey::parse(channel_text.as_bytes()).map_err(|_| Error::new(ErrorCode::NoSuchLiveChannel))?;
+    let resource = Resource::Object(name.clone(), channel_key);
+    let access = crate::ops::access_of(&name, &record, &state.config.region)?;
+    let grant = authorize(&AccessRequest {
+        caller: &caller,
+        operation: OperationKind::PublishRtmpStream,
+        resource: &resource,
+        bucket: Some(&access),
+        object_acl: None,
+        names_version: false,
+        url_signed: false,
+        referer: None,
+        conditions: &ConditionValues {
+            source_ip: Some(remote.ip()),
+            now_s: now_ms.div_euclid(1000),
+            ..ConditionValues::default()
+        },
+    })?;
+
+    let (channel_name, channel) = found.ok_or_else(|| Error::new(ErrorCode::NoSuchLiveChannel))?;
+    if channel.config.status == ChannelStatus::Disabled {
+        return Err(Error::new(ErrorCode::LiveChannelDisabled));
+    }
+    let playlist = match target.parameter("playlistName") {
+        None | Some("") => channel.config.playlist_name.clone(),
+        Some(text) => PlaylistName::parse(text)?,
+    };
+    Ok(Admission { id: (name, channel_name), channel, playlist, remote, grant })
+}
+
+/// Checks 4 to 9: who publishes.
+fn identify(
+    state: &Arc<State>,
+    credentials: &PublishCredentials,
+    record: &BucketRecord,
+    bucket: &BucketName,
+    channel: &str,
+    target: &PublishTarget,
+    now_ms: i64,
+) -> Result<Caller, Error> {
+    let Some(id) = credentials.access_key_id() else {
+        return match record.acl {
+            BucketAcl::PublicReadWrite => Ok(Caller::Anonymous),
+            BucketAcl::Private | BucketAcl::PublicRead => Err(SignatureRefusal::unsigned().into()),
+        };
+    };
+    let key = (*id == state.root.id).then_some(KnownKey {
+        secret: &state.root.secret,
+        is_enabled: true,
+        user_is_enabled: true,
+        session: None,
+    });
+    // The name that was found is signed; while none is found, any spelling that the client sent may be (step 6).
+    let mut outcome = credentials.admit(key.as_ref(), bucket.as_str(), channel, now_ms);
+    for variant in target.channel_variants.iter().filter(|variant| *variant != channel) {
+        if outcome.is_ok() {
+            break;
+        }
+        outcome = credentials.admit(key.as_ref(), bucket.as_str(), variant, now_ms).or(outcome);
+    }
+    outcome?;
+    Ok(Caller::Root { owner: state.root.owner.clone(), access_key: id.clone() })
+}
+
+/// The bucket that the URL names: in its path, its host, or a helper parameter.
+fn named_bucket(state: &Arc<State>, target: &PublishTarget) -> Result<Option<BucketName>, Error> {
+    let of_host = target.host.as_deref().and_then(|host| bucket_of_host(state, host));
+    if let Some(text) = &target.bucket {
+        let of_path = BucketName::parse(text).map_err(|_| no_such_bucket(text))?;
+        return match of_host {
+            Some(of_host) if of_host != of_path => Err(Error::new(ErrorCode::InvalidArgument)
+                .message(format!("The host names the bucket {of_host}, and the path names {of_path}."))),
+            _ => Ok(Some(of_path)),
+        };
+    }
+    if of_host.is_some() {
+        return Ok(of_host);
+    }
+    match target.bucket_hint() {
+        None => Ok(None),
+        Some(hint) => BucketName::parse(hint).map(Some).map_err(|_| no_such_bucket(hint)),
+    }
+}
+
+/// The bucket of a URL that names none: the one whose channel the signature fits, the only public one with such a
+/// channel, or the configured one (LiveChannel 3.8 step 5).
+async fn find_bucket(
+    state: &Arc<State>,
+    target: &PublishTarget,
+    credentials: Option<&PublishCredentials>,
+) -> Result<Option<BucketRecord>, Error> {
+    let is_signed = credentials.is_some_and(|credentials| credentials.access_key_id().is_some());
+    let mut public = Vec::new();
+    let mut seen: Vec<BucketName> = Vec::new();
+    for variant in &target.channel_variants {
+        let Ok(channel) = ChannelName::parse(variant.as_bytes()) else { continue };
+        let names =
+            state.meta.buckets_with_channel(&channel, MAX_CANDIDATES).await.map_err(crate::ops::internal)?;
+        for name in names {
+            if is_signed && credentials.is_some_and(|c| c.verify(&state.root.secret, name.as_str(), variant)) {
+                return bucket(state, &name).await;
+            }
+            if !seen.contains(&name) {
+                seen.push(name.clone());
+                public.extend(bucket(state, &name).await?.filter(|b| b.acl == BucketAcl::PublicReadWrite));
+            }
+        }
+    }
+    if !is_signed && public.len() == 1 {
+        return Ok(public.pop());
+    }
+    match &state.config.live.default_bucket {
+        Some(name) => bucket(state, &BucketName::parse(name)?).await,
+        // A signature that fits no bucket is a wrong signature rather than a missing bucket.
+        None if is_signed => match seen.first() {
+            Some(name) => bucket(state, name).await,
+            None => Ok(None),
+        },
+        None => Ok(None),
+    }
+}
+
+/// The bucket that a host name stands for: virtual-hosted or a custom domain.
+fn bucket_of_host(state: &Arc<State>, host: &str) -> Option<BucketName> {
+    let raw =
+        RawRequest { method: "GET".to_owned(), path: "/".to_owned(), host: host.to_owned(), ..RawRequest::default() };
+    let route = oss::request::route(&raw, &state.addressing).ok()?;
+    if route.style == Style::Path { None } else { route.bucket }
+}
+
+async fn find_channel(
+    state: &Arc<State>,
+    bucket: &BucketName,
+    target: &PublishTarget,
+) -> Result<Option<(ChannelName, ChannelRecord)>, Error> {
+    for variant in &target.channel_variants {
+        let Ok(name) = ChannelName::parse(variant.as_bytes()) else { continue };
+        if let Some(channel) = state.meta.channel(bucket, &name).await.map_err(crate::ops::internal)? {
+            return Ok(Some((name, channel)));
+        }
+    }
+    Ok(None)
+}
+
+async fn bucket(state: &Arc<State>, name: &BucketName) -> Result<Option<BucketRecord>, Error> {
+    state.meta.bucket(name).await.map_err(crate::ops::internal)
+}
+
+fn no_such_bucket(name: &str) -> Error {
+    Error { ec: None, ..Error::new(ErrorCode::NoSuchBucket).with("BucketName", name) }
+}

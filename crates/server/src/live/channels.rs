@@ -1,0 +1,275 @@
+//! Who is on air in this process: at most one publisher a channel, what may be known of it, and how it is told to stop.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use oss::name::{BucketName, ChannelName};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::facts::ShownFacts;
+use super::rate::RateMeter;
+
+/// Why a running publication is told to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StopReason {
+    /// The channel was disabled (LiveChannel 3.9).
+    Disabled,
+    /// Another publisher took the channel over from a silent one (D1).
+    TakenOver,
+    /// The server stops.
+    Shutdown,
+}
+
+/// A channel, as a key.
+pub(crate) type ChannelId = (BucketName, ChannelName);
+
+/// What others may know of a running publication.
+#[derive(Debug)]
+pub(crate) struct OnAir {
+    /// When the session started, unix ms.
+    pub(crate) connected_ms: i64,
+    /// The publisher.
+    pub(crate) remote: SocketAddr,
+    started: Instant,
+    /// Milliseconds after `started` at which the last byte arrived.
+    last_byte_ms: AtomicU64,
+    measured: Mutex<Measured>,
+    stop: watch::Sender<Option<StopReason>>,
+    ended: watch::Sender<bool>,
+}
+
+#[derive(Debug)]
+struct Measured {
+    video: RateMeter,
+    audio: RateMeter,
+    facts: ShownFacts,
+}
+
+/// What LiveChannelStat shows of one elementary stream.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Measurement {
+    /// Codec facts so far.
+    pub(crate) facts: ShownFacts,
+    /// Bytes per second of video; `None` before any arrived.
+    pub(crate) video: Option<u64>,
+    /// Bytes per second of audio; `None` before any arrived.
+    pub(crate) audio: Option<u64>,
+}
+
+impl OnAir {
+    /// A publication that begins now.
+    pub(crate) fn new(remote: SocketAddr, connected_ms: i64) -> Self {
+        let started = Instant::now();
+        Self {
+            connected_ms,
+            remote,
+            started,
+            last_byte_ms: AtomicU64::new(0),
+            measured: Mutex::new(Measured {
+                video: RateMeter::new(started),
+                audio: RateMeter::new(started),
+                facts: ShownFacts::default(),
+            }),
+            stop: watch::Sender::new(None),
+            ended: watch::Sender::new(false),
+        }
+    }
+
+    /// Notes that bytes arrived.
+    pub(crate) fn touch(&self) {
+        let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last_byte_ms.store(elapsed, Ordering::Relaxed);
+    }
+
+    /// How long nothing has arrived.
+    pub(crate) fn silence(&self) -> Duration {
+        self.started.elapsed().saturating_sub(Duration::from_millis(self.last_byte_ms.load(Ordering::Relaxed)))
+    }
+
+    /// Notes payload bytes of the two streams.
+    pub(crate) fn count(&self, video_bytes: usize, audio_bytes: usize) {
+        let now = Instant::now();
+        let mut measured = self.measured.lock();
+        if video_bytes > 0 {
+            measured.video.add(video_bytes, now);
+        }
+        if audio_bytes > 0 {
+            measured.audio.add(audio_bytes, now);
+        }
+    }
+
+    /// Replaces the codec facts.
+    pub(crate) fn learn(&self, facts: ShownFacts) {
+        self.measured.lock().facts = facts;
+    }
+
+    /// Whether media of a kind has arrived whose codec is not shown yet.
+    pub(crate) fn is_unknown(&self) -> bool {
+        let measured = self.measured.lock();
+        (measured.video.has_data() && measured.facts.width == 0)
+            || (measured.audio.has_data() && measured.facts.sample_rate == 0)
+    }
+
+    /// What is known now.
+    pub(crate) fn measure(&self) -> Measurement {
+        let now = Instant::now();
+        let mut measured = self.measured.lock();
+        let video = measured.video.has_data().then(|| measured.video.bytes_per_second(now));
+        let audio = measured.audio.has_data().then(|| measured.audio.bytes_per_second(now));
+        Measurement { facts: measured.facts.clone(), video, audio }
+    }
+
+    /// Payload bytes so far, video and audio.
+    pub(crate) fn totals(&self) -> (u64, u64) {
+        let measured = self.measured.lock();
+        (measured.video.total(), measured.audio.total())
+    }
+
+    /// The word to stop, for the task that publishes.
+    pub(crate) fn stop_word(&self) -> watch::Receiver<Option<StopReason>> {
+        self.stop.subscribe()
+    }
+
+    /// Tells the publication to stop; the first reason counts.
+    pub(crate) fn stop(&self, reason: StopReason) {
+        self.stop.send_if_modified(|word| {
+            let first = word.is_none();
+            word.get_or_insert(reason);
+            first
+        });
+    }
+}
+
+/// The channels that are on air here.
+#[derive(Debug, Default)]
+pub(crate) struct Channels {
+    on_air: Mutex<HashMap<ChannelId, Arc<OnAir>>>,
+}
+
+/// A claim on a channel; giving it up (also by dropping it) takes the channel off the air.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    channels: Arc<Channels>,
+    id: ChannelId,
+    /// The claimed publication.
+    pub(crate) on_air: Arc<OnAir>,
+}
+
+impl Channels {
+    /// Claims a channel. A publisher that has been silent for `takeover_after` is told to stop and waited for (D1).
+    ///
+    /// # Errors
+    /// The running publication, when it is alive or does not stop in time.
+    pub(crate) async fn claim(
+        self: &Arc<Self>,
+        id: &ChannelId,
+        on_air: OnAir,
+        takeover_after: Duration,
+    ) -> Result<Claim, Arc<OnAir>> {
+        let on_air = Arc::new(on_air);
+        match self.try_claim(id, &on_air) {
+            Ok(claim) => Ok(claim),
+            Err(holder) if holder.silence() < takeover_after => Err(holder),
+            Err(ghost) => {
+                tracing::info!(bucket = %id.0, channel = %id.1, remote = %ghost.remote, "a silent publisher is replaced");
+                self.stop_and_wait(&ghost, StopReason::TakenOver, Duration::from_secs(5)).await;
+                self.try_claim(id, &on_air)
+            }
+        }
+    }
+
+    fn try_claim(self: &Arc<Self>, id: &ChannelId, on_air: &Arc<OnAir>) -> Result<Claim, Arc<OnAir>> {
+        let mut map = self.on_air.lock();
+        if let Some(holder) = map.get(id) {
+            return Err(holder.clone());
+        }
+        map.insert(id.clone(), on_air.clone());
+        metrics::gauge!(crate::metrics::PUBLICATIONS).set(map.len() as f64);
+        Ok(Claim { channels: self.clone(), id: id.clone(), on_air: on_air.clone() })
+    }
+
+    /// The publication on a channel, if there is one.
+    pub(crate) fn find(&self, id: &ChannelId) -> Option<Arc<OnAir>> {
+        self.on_air.lock().get(id).cloned()
+    }
+
+    /// Stops the publication on a channel and waits until its last segment is listed, at most `patience`.
+    pub(crate) async fn stop(&self, id: &ChannelId, reason: StopReason, patience: Duration) {
+        if let Some(on_air) = self.find(id) {
+            self.stop_and_wait(&on_air, reason, patience).await;
+        }
+    }
+
+    /// Stops every publication and waits for all, at most `patience`.
+    pub(crate) async fn stop_all(&self, reason: StopReason, patience: Duration) {
+        let all: Vec<_> = self.on_air.lock().values().cloned().collect();
+        for on_air in &all {
+            on_air.stop(reason);
+        }
+        let deadline = tokio::time::Instant::now() + patience;
+        for on_air in &all {
+            let mut ended = on_air.ended.subscribe();
+            let _ = tokio::time::timeout_at(deadline, ended.wait_for(|ended| *ended)).await;
+        }
+    }
+
+    async fn stop_and_wait(&self, on_air: &Arc<OnAir>, reason: StopReason, patience: Duration) {
+        let mut ended = on_air.ended.subscribe();
+        on_air.stop(reason);
+        if tokio::time::timeout(patience, ended.wait_for(|ended| *ended)).await.is_err() {
+            tracing::warn!(remote = %on_air.remote, ?reason, "a publication did not stop in time");
+        }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut map = self.channels.on_air.lock();
+        if map.get(&self.id).is_some_and(|holder| Arc::ptr_eq(holder, &self.on_air)) {
+            map.remove(&self.id);
+        }
+        metrics::gauge!(crate::metrics::PUBLICATIONS).set(map.len() as f64);
+        drop(map);
+        self.on_air.ended.send_replace(true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id() -> ChannelId {
+        (BucketName::parse("examplebucket").unwrap(), ChannelName::parse(b"test-channel").unwrap())
+    }
+
+    fn on_air() -> OnAir {
+        OnAir::new(SocketAddr::from(([192, 0, 2, 10], 47745)), 0)
+    }
+
+    #[tokio::test]
+    async fn a_channel_has_one_publisher() {
+        let channels = Arc::new(Channels::default());
+        let first = channels.claim(&id(), on_air(), Duration::from_secs(3)).await.unwrap();
+        assert!(channels.claim(&id(), on_air(), Duration::from_secs(3)).await.is_err());
+        drop(first);
+        assert!(channels.claim(&id(), on_air(), Duration::from_secs(3)).await.is_ok());
+        assert!(channels.find(&id()).is_none(), "the claim was dropped");
+    }
+
+    #[tokio::test]
+    async fn a_silent_publisher_is_replaced() {
+        let channels = Arc::new(Channels::default());
+        let ghost = channels.claim(&id(), on_air(), Duration::ZERO).await.unwrap();
+        let mut word = ghost.on_air.stop_word();
+        let ghost_task = tokio::spawn(async move {
+            word.wait_for(Option::is_some).await.map(|reason| *reason).ok().flatten().inspect(|_| drop(ghost))
+        });
+        let claim = channels.claim(&id(), on_air(), Duration::ZERO).await.unwrap();
+        assert_eq!(ghost_task.await.unwrap(), Some(StopReason::TakenOver));
+        assert!(channels.find(&id()).is_some_and(|found| Arc::ptr_eq(&found, &claim.on_air)));
+    }
+}

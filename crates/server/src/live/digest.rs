@@ -1,0 +1,114 @@
+//! The checksums of a body, computed once while it flows: CRC-64 always, MD5 where the ETag is one.
+
+use crc_fast::{CrcAlgorithm, Digest as Crc};
+use md5::{Digest as _, Md5};
+use oss::model::ETag;
+
+/// Checksums of the bytes seen so far.
+pub(crate) struct BodyDigest {
+    crc64: Crc,
+    identity: Identity,
+    len: u64,
+}
+
+/// What the ETag is made of.
+enum Identity {
+    /// The MD5 of the content (HTTP API 5.2).
+    Md5(Box<Md5>),
+    /// A second CRC-64 with another polynomial: with the first, 128 bits that change with the content at a hundredth of
+    /// the cost of an MD5.
+    Crc(Crc),
+}
+
+/// What the bytes came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Checksums {
+    /// CRC-64/XZ, the number of `x-oss-hash-crc64ecma`.
+    pub(crate) crc64: u64,
+    /// MD5, when it was computed.
+    pub(crate) md5: Option<[u8; 16]>,
+    /// The tag of the content.
+    pub(crate) etag: ETag,
+    /// Bytes seen.
+    pub(crate) len: u64,
+}
+
+impl BodyDigest {
+    /// For a body whose ETag is its MD5.
+    pub(crate) fn with_md5() -> Self {
+        Self { crc64: Crc::new(CrcAlgorithm::Crc64Xz), identity: Identity::Md5(Box::default()), len: 0 }
+    }
+
+    /// For a body whose ETag is made of two CRCs.
+    pub(crate) fn with_crc() -> Self {
+        Self {
+            crc64: Crc::new(CrcAlgorithm::Crc64Xz),
+            identity: Identity::Crc(Crc::new(CrcAlgorithm::Crc64Nvme)),
+            len: 0,
+        }
+    }
+
+    /// Sees further bytes.
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.crc64.update(bytes);
+        match &mut self.identity {
+            Identity::Md5(md5) => md5.update(bytes),
+            Identity::Crc(crc) => crc.update(bytes),
+        }
+        self.len += bytes.len() as u64;
+    }
+
+    /// Bytes seen.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// What all bytes came to.
+    pub(crate) fn finish(self) -> Checksums {
+        let crc64 = self.crc64.finalize();
+        let (md5, etag) = match self.identity {
+            Identity::Md5(md5) => {
+                let md5: [u8; 16] = md5.finalize().into();
+                (Some(md5), ETag::from_md5(md5))
+            }
+            Identity::Crc(second) => (None, ETag::from_bits(u128::from(crc64) << 64 | u128::from(second.finalize()))),
+        };
+        Checksums { crc64, md5, etag, len: self.len }
+    }
+}
+
+/// The checksums of bytes at hand, MD5 included.
+pub(crate) fn checksums(bytes: &[u8]) -> Checksums {
+    let mut digest = BodyDigest::with_md5();
+    digest.update(bytes);
+    digest.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_check_values() {
+        for (bytes, crc64) in [
+            (&b""[..], 0),
+            (b"123456789", 11_051_210_869_376_104_954),
+            (b"hello oss", 15_021_467_531_229_347_219),
+        ] {
+            assert_eq!(checksums(bytes).crc64, crc64);
+        }
+        assert_eq!(checksums(&[b'a'; 102_400]).etag.as_str(), "302D3A0C8E319EAA95B059B346DE1D1D");
+    }
+
+    #[test]
+    fn the_cheap_tag_changes_with_the_content() {
+        let tag = |bytes: &[u8]| {
+            let mut digest = BodyDigest::with_crc();
+            digest.update(bytes);
+            digest.finish().etag
+        };
+        assert_eq!(tag(b"abc"), tag(b"abc"));
+        assert_ne!(tag(b"abc"), tag(b"abd"));
+        assert_eq!(tag(b"").as_str().len(), 32);
+    }
+}

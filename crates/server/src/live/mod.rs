@@ -1,0 +1,21 @@
+//! Live pushes: who may begin one, what becomes of its media, who is on air, and what a crash leaves.
+
+mod admission;
+mod channels;
+mod digest;
+mod facts;
+mod publication;
+mod rate;
+mod recovery;
+mod refusal;
+mod upkeep;
+mod window;
+
+pub(crate) use admission::admit;
+pub(crate) use channels::{Channels, StopReason};
+pub(crate) use digest::{BodyDigest, Checksums, checksums};
+pub(crate) use publication::Publication;
+use publication::LEASE;
+pub(crate) use recovery::recover;
+pub(crate) use refusal::PublishRefusal;
+pub(crate) use upkeep::upkeep;

@@ -1,0 +1,559 @@
+//! One push: from tags to stored segments and a playlist that never lists what is not there.
+//!
+//! The bytes of the open segment go to its blob as they come, so that a crash loses little (D8). When a segment ends,
+//! its blob is made durable, and one commit then names the object, enters it into the index, rewrites the playlist and
+//! notes which blob is open next.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use media::hls::{LiveSegment, MediaPlaylist};
+use media::remux::{Output, RemuxConfig, Remuxer, SegmentClosing, SegmentOpening};
+use media::rtmp::message::{Tag, TagKind};
+use media::rtmp::metadata::Metadata;
+use media::rtmp::stats::SessionStats;
+use media::segmenter::CutReason;
+use oss::model::{ContentHeaders, ObjectAcl, ObjectType};
+use oss::name::ObjectKey;
+use oss::{Error, ErrorCode};
+use store::blob::{Blob, BlobWriter, OnDrop};
+use store::lease::PublisherLease;
+use store::meta::{Body, Extent, ObjectRecord, OpenSegment, SegmentCommit, SegmentEntry, StartRecord};
+use tokio::sync::watch;
+
+use super::admission::Admission;
+use super::channels::{Claim, OnAir, StopReason};
+use super::digest::BodyDigest;
+use super::facts::ShownFacts;
+use super::recovery;
+use super::refusal::PublishRefusal;
+use super::window::{Window, checked};
+use crate::config::{Durability, SegmentEtag, Segmenting};
+use crate::state::State;
+
+/// How long a lease holds without being renewed; another server may take the channel after that.
+pub(super) const LEASE: Duration = Duration::from_secs(15);
+/// How often it is renewed.
+const RENEWAL: Duration = Duration::from_secs(4);
+/// How often an open segment is made to survive a power cut (D8: at most the last second is missing).
+const SYNC: Duration = Duration::from_millis(750);
+/// Pause between attempts to store a segment.
+const RETRY: Duration = Duration::from_millis(100);
+/// The type of every segment (LiveChannel 4.3).
+pub(super) const SEGMENT_TYPE: &str = "video/MP2T";
+
+/// A running push.
+pub(crate) struct Publication {
+    state: Arc<State>,
+    admission: Admission,
+    claim: Claim,
+    lease: PublisherLease,
+    session: u32,
+    remuxer: Remuxer,
+    window: Window,
+    published: Option<MediaPlaylist>,
+    open: Option<Open>,
+    /// Wall-clock and media time of the frame from which dates are counted (D10, quirk Q34).
+    anchor: Option<(i64, i64)>,
+    /// A segment was lost, so the next does not continue the one before.
+    has_gap: bool,
+    hints: Metadata,
+    key_arrived: Instant,
+    renewed: Instant,
+    synced: Instant,
+    segments: u64,
+    /// The push lost its channel or its store and only waits for its connection to end.
+    is_lost: bool,
+}
+
+/// The segment that grows.
+struct Open {
+    number_ms: u64,
+    opening: SegmentOpening,
+    date_ms: i64,
+    discontinuity: bool,
+    digest: BodyDigest,
+    /// `None` once writing failed: the rest of the segment is dropped.
+    writer: Option<Box<dyn BlobWriter>>,
+}
+
+impl Publication {
+    /// Begins an admitted push: takes the channel, repairs what an earlier push left, writes the beginning down.
+    ///
+    /// # Errors
+    /// `ChannelStillLive` when somebody else is on air, or the store's refusal.
+    pub(crate) async fn start(state: Arc<State>, admission: Admission) -> Result<Self, PublishRefusal> {
+        let now_ms = state.clock.now_ms();
+        let target = admission.target();
+        let refuse = |error: Error| PublishRefusal::new(error, target.clone(), now_ms);
+        let takeover_after = Duration::from_secs(state.config.live.takeover_after_s);
+        let on_air = OnAir::new(admission.remote, now_ms);
+        let claim = state
+            .channels
+            .claim(&admission.id, on_air, takeover_after)
+            .await
+            .map_err(|holder| refuse(still_live(Some(holder.remote.to_string()))))?;
+        let lease = recovery::acquire(&state, &admission.id).await.map_err(refuse)?;
+        let begun = Self::begin(&state, &admission, &lease, now_ms).await;
+        let (session, window) = match begun {
+            Ok(begun) => begun,
+            Err(error) => {
+                let _ = state.meta.release_publisher(&lease).await;
+                return Err(refuse(error));
+            }
+        };
+        let config = &admission.channel.config;
+        let live = &state.config.live;
+        let remuxer = Remuxer::new(RemuxConfig {
+            frag_duration_ms: u64::from(config.frag_duration) * 1000,
+            segmenting: match live.segmenting {
+                Segmenting::Oss => media::segmenter::Segmenting::Oss,
+                Segmenting::Strict => media::segmenter::Segmenting::Strict,
+            },
+            max_video_bytes: live.max_message_bytes,
+            ..RemuxConfig::default()
+        });
+        let now = Instant::now();
+        let published = window.list.playlist();
+        tracing::info!(
+            bucket = %admission.id.0, channel = %admission.id.1, remote = %admission.remote, session,
+            playlist = window.playlist, "push begins"
+        );
+        Ok(Self {
+            state,
+            admission,
+            claim,
+            lease,
+            session,
+            remuxer,
+            window,
+            published,
+            open: None,
+            anchor: None,
+            has_gap: false,
+            hints: Metadata::default(),
+            key_arrived: now,
+            renewed: now,
+            synced: now,
+            segments: 0,
+            is_lost: false,
+        })
+    }
+
+    async fn begin(
+        state: &Arc<State>,
+        admission: &Admission,
+        lease: &PublisherLease,
+        now_ms: i64,
+    ) -> Result<(u32, Window), Error> {
+        let start = StartRecord {
+            started_ms: now_ms,
+            remote_addr: admission.remote.to_string(),
+            playlist: admission.playlist.to_string(),
+            details: Bytes::new(),
+        };
+        let session = match state.meta.begin_publication(lease, &start).await {
+            Err(error) if error.kind == store::ErrorKind::AlreadyExists => {
+                recovery::repair(state, lease).await?;
+                state.meta.begin_publication(lease, &start).await
+            }
+            begun => begun,
+        }
+        .map_err(|error| match error.kind {
+            store::ErrorKind::NotFound => Error::new(ErrorCode::NoSuchLiveChannel),
+            _ => crate::ops::internal(error),
+        })?;
+        let mut window = recovery::window(state, &admission.id).await?;
+        let config = &admission.channel.config;
+        let reconnect_ms = i64::try_from(state.config.live.reconnect_window_s.saturating_mul(1000)).unwrap_or(i64::MAX);
+        let is_return = reconnect_ms > 0
+            && now_ms.saturating_sub(window.stored_ms) <= reconnect_ms
+            && window.playlist == admission.playlist.as_str();
+        window.list.begin_session(config.frag_count, config.frag_duration, is_return);
+        window.playlist = admission.playlist.to_string();
+        Ok((session, window))
+    }
+
+    /// `bucket/channel`, for people.
+    pub(crate) fn target(&self) -> String {
+        self.admission.target()
+    }
+
+    /// Notes that bytes arrived.
+    pub(crate) fn touch(&self) {
+        self.claim.on_air.touch();
+    }
+
+    /// The word to stop.
+    pub(crate) fn stop_word(&self) -> watch::Receiver<Option<StopReason>> {
+        self.claim.on_air.stop_word()
+    }
+
+    /// Takes hints from metadata; they are never needed (quirk Q7).
+    pub(crate) fn hint(&mut self, metadata: &Metadata) {
+        self.hints = metadata.clone();
+        self.learn();
+    }
+
+    /// Takes one tag.
+    pub(crate) async fn push(&mut self, tag: &Tag) {
+        match tag.kind {
+            TagKind::Video => {
+                if tag.payload.first().is_some_and(|head| (head & 0x7f) >> 4 == 1) {
+                    self.key_arrived = Instant::now();
+                }
+                self.claim.on_air.count(tag.payload.len(), 0);
+            }
+            TagKind::Audio => self.claim.on_air.count(0, tag.payload.len()),
+        }
+        self.remuxer.push(tag);
+        self.handle_outputs().await;
+        if self.claim.on_air.is_unknown() {
+            self.learn();
+        }
+    }
+
+    /// What is due by the clock: the open segment's bytes go to disk, the lease is renewed.
+    pub(crate) async fn tick(&mut self) {
+        self.remuxer.flush();
+        self.handle_outputs().await;
+        self.learn();
+        if self.state.config.storage.durability == Durability::Full
+            && self.synced.elapsed() >= SYNC
+            && let Some(writer) = self.open.as_mut().and_then(|open| open.writer.as_mut())
+        {
+            if let Err(error) = writer.sync().await {
+                tracing::warn!(%error, "the open segment cannot be synced");
+            }
+            self.synced = Instant::now();
+        }
+        if self.renewed.elapsed() >= RENEWAL {
+            self.renewed = Instant::now();
+            match self.state.meta.renew_publisher(&self.lease, LEASE).await {
+                Ok(lease) => self.lease = lease,
+                Err(error) if error.kind == store::ErrorKind::Conflict => self.lose(&error),
+                Err(error) => tracing::warn!(%error, "the publisher's lease cannot be renewed"),
+            }
+        }
+    }
+
+    /// Ends the push: the last segment is listed, the history written, the channel given free.
+    pub(crate) async fn finish(mut self, stats: &SessionStats) {
+        self.remuxer.finish();
+        self.handle_outputs().await;
+        self.learn();
+        let ended_ms = self.state.clock.now_ms();
+        if !self.is_lost {
+            if let Err(error) = self.state.meta.end_publication(&self.lease, Some(ended_ms)).await {
+                tracing::error!(%error, channel = %self.admission.id.1, "the end of a push cannot be written down");
+            }
+            if let Err(error) = self.state.meta.release_publisher(&self.lease).await {
+                tracing::warn!(%error, "the publisher's lease cannot be released");
+            }
+        }
+        self.report(stats, ended_ms);
+        if self.segments > 0
+            && let Some(after_s) = self.state.config.live.end_list_after_s
+        {
+            let (state, id, stored_ms) = (self.state.clone(), self.admission.id.clone(), self.window.stored_ms);
+            crate::panics::spawn("end list", super::upkeep::end_list(state, id, stored_ms, Duration::from_secs(after_s)));
+        }
+    }
+
+    fn lose(&mut self, error: &store::Error) {
+        tracing::warn!(%error, channel = %self.admission.id.1, "the push lost its channel");
+        self.is_lost = true;
+        self.open = None;
+        self.claim.on_air.stop(StopReason::TakenOver);
+    }
+
+    async fn handle_outputs(&mut self) {
+        let mut closing: Option<SegmentClosing> = None;
+        while let Some(output) = self.remuxer.next_output() {
+            if self.is_lost {
+                continue;
+            }
+            match output {
+                Output::Data(bytes) => self.append(bytes).await,
+                // What opens next is named in the same commit as what closes, so that it can be found after a crash.
+                Output::Close(close) => closing = Some(close),
+                Output::Open(opening) => {
+                    let next = self.open_segment(opening).await;
+                    match closing.take() {
+                        Some(close) => self.close_segment(close, next).await,
+                        None => self.note_open(next).await,
+                    }
+                }
+            }
+        }
+        if let Some(close) = closing {
+            self.close_segment(close, None).await;
+        }
+    }
+
+    /// Makes the blob of the segment that begins.
+    async fn open_segment(&mut self, opening: SegmentOpening) -> Option<Open> {
+        let now_ms = self.state.clock.now_ms();
+        let number_ms = self.window.next_number_ms(now_ms);
+        self.window.last_number_ms = number_ms;
+        if self.anchor.is_none() || opening.discontinuity {
+            self.anchor = Some((now_ms, opening.media_time_ms));
+        }
+        let date_ms = self
+            .anchor
+            .map_or(now_ms, |(wall_ms, media_ms)| wall_ms.saturating_add(opening.media_time_ms - media_ms));
+        let digest = match self.state.config.live.segment_etag {
+            SegmentEtag::Crc => BodyDigest::with_crc(),
+            SegmentEtag::Md5 => BodyDigest::with_md5(),
+        };
+        let writer = match self.state.blobs.create(OnDrop::Keep).await {
+            Ok(writer) => Some(writer),
+            Err(error) => {
+                tracing::error!(%error, "a segment cannot be begun");
+                None
+            }
+        };
+        Some(Open { number_ms, opening, date_ms, discontinuity: opening.discontinuity, digest, writer })
+    }
+
+    /// Writes down that the first segment of a push is open.
+    async fn note_open(&mut self, next: Option<Open>) {
+        self.open = next;
+        let record = self.open.as_ref().and_then(|open| open.record(&self.admission));
+        if let Err(error) = self.state.meta.open_segment(&self.lease, record.as_ref()).await {
+            match error.kind {
+                store::ErrorKind::Conflict | store::ErrorKind::NotFound => self.lose(&error),
+                _ => tracing::error!(%error, "the open segment cannot be written down; a crash would lose it"),
+            }
+        }
+    }
+
+    async fn append(&mut self, bytes: Bytes) {
+        let Some(open) = &mut self.open else { return };
+        let Some(writer) = &mut open.writer else { return };
+        open.digest.update(&bytes);
+        if let Err(error) = writer.append(bytes).await {
+            tracing::error!(%error, channel = %self.admission.id.1, "a segment cannot be written and is dropped");
+            // Deleted with the next commit, which names another blob as open.
+            open.writer = None;
+        }
+    }
+
+    /// Stores the open segment, for up to one FragDuration; then it is given up (LiveChannel 4.6).
+    async fn close_segment(&mut self, close: SegmentClosing, next: Option<Open>) {
+        let Some(open) = std::mem::replace(&mut self.open, next) else { return };
+        let patience = Duration::from_secs(u64::from(self.admission.channel.config.frag_duration));
+        let started = Instant::now();
+        let key_arrived = self.key_arrived;
+        match self.store_segment(open, close, started + patience).await {
+            Ok(()) => {
+                self.segments += 1;
+                metrics::counter!(crate::metrics::SEGMENTS).increment(1);
+                if close.reason == CutReason::KeyFrame {
+                    metrics::histogram!(crate::metrics::SEGMENT_PUBLISH_SECONDS).record(key_arrived.elapsed());
+                }
+            }
+            Err(error) if matches!(error.kind, store::ErrorKind::Conflict | store::ErrorKind::NotFound) => {
+                self.lose(&error);
+            }
+            Err(error) => {
+                tracing::error!(%error, channel = %self.admission.id.1, "a segment could not be stored and is lost");
+                metrics::counter!(crate::metrics::SEGMENTS_LOST).increment(1);
+                self.has_gap = true;
+                let next = std::mem::take(&mut self.open);
+                self.note_open(next).await;
+            }
+        }
+    }
+
+    async fn store_segment(
+        &mut self,
+        open: Open,
+        close: SegmentClosing,
+        deadline: Instant,
+    ) -> Result<(), store::Error> {
+        let Some(writer) = open.writer else {
+            return Err(store::Error::new(
+                store::ErrorKind::Unavailable,
+                store::Subject::Blob,
+                "the segment could not be written",
+            ));
+        };
+        let blob = writer.finish(self.state.config.storage.durability == Durability::Full).await?;
+        let finished = Finished {
+            number_ms: open.number_ms,
+            date_ms: open.date_ms,
+            duration_ms: close.duration_ms,
+            discontinuity: open.discontinuity || self.has_gap,
+            blob,
+            sums: open.digest.finish(),
+        };
+        let next = self.open.as_ref().and_then(|next| next.record(&self.admission));
+        let stored_ms = self.state.clock.now_ms();
+        let mut window = self.window.clone();
+        let dated = self.state.config.live.program_date_time;
+        let (commit, playlist) = finished.commit(
+            &self.admission.id,
+            self.session,
+            &mut window,
+            self.published.as_ref(),
+            dated,
+            next,
+            stored_ms,
+        )?;
+        loop {
+            match self.state.meta.commit_segment(&self.lease, &commit).await {
+                Ok(()) => break,
+                Err(error) if error.kind == store::ErrorKind::Unavailable && Instant::now() < deadline => {
+                    tracing::warn!(%error, "storing a segment is tried again");
+                    tokio::time::sleep(RETRY).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.has_gap = false;
+        // What opened meanwhile has taken the next number already.
+        window.last_number_ms = window.last_number_ms.max(self.window.last_number_ms);
+        self.window = window;
+        self.published = playlist;
+        Ok(())
+    }
+
+    fn learn(&self) {
+        self.claim.on_air.learn(ShownFacts::new(self.remuxer.facts(), &self.hints));
+    }
+
+    /// One structured line per session (D7).
+    fn report(&self, stats: &SessionStats, ended_ms: i64) {
+        let remux = self.remuxer.stats();
+        let (video_bytes, audio_bytes) = self.claim.on_air.totals();
+        metrics::counter!(crate::metrics::INGEST_BYTES).increment(video_bytes + audio_bytes);
+        let mut quirks = Vec::new();
+        for (quirk, count) in stats.quirks.iter().filter(|(_, count)| *count > 0) {
+            metrics::counter!(crate::metrics::QUIRKS, "quirk" => quirk.name()).increment(count);
+            quirks.push(format!("{}={count}", quirk.name()));
+        }
+        for (name, count) in super::facts::remux_quirks(remux).filter(|(_, count)| *count > 0) {
+            metrics::counter!(crate::metrics::QUIRKS, "quirk" => name).increment(count);
+            quirks.push(format!("{name}={count}"));
+        }
+        tracing::info!(
+            bucket = %self.admission.id.0,
+            channel = %self.admission.id.1,
+            remote = %self.admission.remote,
+            session = self.session,
+            encoder = stats.encoder_name().unwrap_or("unknown"),
+            handshake = stats.handshake.map_or("none", |kind| kind.name()),
+            seconds = (ended_ms - self.claim.on_air.connected_ms) / 1000,
+            video_bytes,
+            audio_bytes,
+            pictures = remux.pictures,
+            key_frames = remux.key_frames,
+            audio_frames = remux.audio_frames,
+            segments = self.segments,
+            quirks = quirks.join(" "),
+            "push ended"
+        );
+    }
+}
+
+impl Open {
+    fn record(&self, admission: &Admission) -> Option<OpenSegment> {
+        let writer = self.writer.as_ref()?;
+        let details = recovery::OpenDetails {
+            date_ms: self.date_ms,
+            discontinuity: self.discontinuity,
+            playlist: admission.playlist.to_string(),
+            frag_count: admission.channel.config.frag_count,
+            frag_duration_s: admission.channel.config.frag_duration,
+        };
+        Some(OpenSegment { number_ms: self.number_ms, blob: writer.id(), details: details.to_bytes() })
+    }
+}
+
+/// A segment whose blob is complete, however it came to be.
+pub(super) struct Finished {
+    pub(super) number_ms: u64,
+    pub(super) date_ms: i64,
+    pub(super) duration_ms: u64,
+    pub(super) discontinuity: bool,
+    pub(super) blob: Blob,
+    pub(super) sums: super::digest::Checksums,
+}
+
+impl Finished {
+    /// All that changes with a finished segment; the window moves on.
+    ///
+    /// # Errors
+    /// `Corrupt` when a name that was made here is not legal, which means that the channel's is not.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn commit(
+        self,
+        id: &super::channels::ChannelId,
+        session: u32,
+        window: &mut Window,
+        before: Option<&MediaPlaylist>,
+        dated: bool,
+        next: Option<OpenSegment>,
+        stored_ms: i64,
+    ) -> Result<(SegmentCommit, Option<MediaPlaylist>), store::Error> {
+        let channel = &id.1;
+        let file = format!("{}.ts", self.number_ms);
+        let key = key_of(&format!("{channel}/{file}"))?;
+        window.list.push(LiveSegment {
+            uri: file,
+            duration_ms: self.duration_ms,
+            discontinuity: self.discontinuity,
+            program_date_time_ms: dated.then_some(self.date_ms),
+        });
+        window.last_number_ms = window.last_number_ms.max(self.number_ms);
+        window.stored_ms = stored_ms;
+        let playlist = checked(&mut window.list, before);
+        let playlist_key = key_of(&format!("{channel}/{}", window.playlist))?;
+        let playlist_object =
+            playlist.as_ref().map(|list| crate::ops::playlist_record(list.render().into_bytes(), stored_ms));
+        let object = ObjectRecord {
+            size: self.blob.len,
+            etag: self.sums.etag,
+            crc64: self.sums.crc64,
+            md5: self.sums.md5,
+            modified_ms: stored_ms,
+            object_type: ObjectType::Normal,
+            acl: ObjectAcl::Default,
+            storage_class: oss::model::StorageClass::Standard,
+            headers: ContentHeaders { content_type: Some(SEGMENT_TYPE.into()), ..ContentHeaders::default() },
+            user_meta: Vec::new(),
+            tags: Vec::new(),
+            body: Body::Blobs(vec![Extent { blob: self.blob.id, offset: 0, len: self.blob.len }]),
+        };
+        let entry = SegmentEntry {
+            number_ms: self.number_ms,
+            duration_ms: u32::try_from(self.duration_ms).unwrap_or(u32::MAX),
+            session,
+            size: self.blob.len,
+            is_discontinuous: self.discontinuity,
+        };
+        let commit = SegmentCommit {
+            key,
+            object,
+            entry,
+            playlist: playlist_object.map(|object| (playlist_key, object)),
+            window: window.to_bytes(),
+            next,
+            end_ms: stored_ms,
+        };
+        Ok((commit, playlist))
+    }
+}
+
+fn key_of(text: &str) -> Result<ObjectKey, store::Error> {
+    ObjectKey::parse(text.as_bytes())
+        .map_err(|error| store::Error::new(store::ErrorKind::Corrupt, store::Subject::Object, error))
+}
+
+/// The refusal of a channel that is taken.
+pub(super) fn still_live(remote: Option<String>) -> Error {
+    let by = remote.map(|remote| format!(" by {remote}")).unwrap_or_default();
+    Error::new(ErrorCode::ChannelStillLive).message(format!("The live channel is being published to{by}."))
+}

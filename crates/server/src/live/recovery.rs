@@ -1,0 +1,208 @@
+//! What a crash leaves: pushes without a publisher, and a torn segment each. The segment is closed at its last whole
+//! access unit, stored and listed, and the numbering goes on (D8).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use oss::{Error, ErrorCode};
+use serde::{Deserialize, Serialize};
+use store::blob::OnDrop;
+use store::kv::Claim;
+use store::lease::PublisherLease;
+use store::meta::{OpenSegment, PublicationRecord};
+
+use super::channels::ChannelId;
+use super::digest::BodyDigest;
+use super::publication::{Finished, LEASE, still_live};
+use super::window::Window;
+use crate::config::{Durability, SegmentEtag};
+use crate::ops::internal;
+use crate::state::State;
+
+/// A torn segment longer than this is not read into memory; at 100 Mbit/s it would last ten minutes.
+const MAX_TORN_BYTES: u64 = 8 << 30;
+/// Read at once while a torn segment is looked through.
+const READ_BYTES: usize = 1 << 20;
+
+/// What a publication notes of its open segment for the case of a crash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct OpenDetails {
+    pub(super) date_ms: i64,
+    pub(super) discontinuity: bool,
+    pub(super) playlist: String,
+    pub(super) frag_count: u32,
+    pub(super) frag_duration_s: u32,
+}
+
+impl OpenDetails {
+    pub(super) fn to_bytes(&self) -> Bytes {
+        // Plain members of plain types: this cannot fail.
+        serde_json::to_vec(self).unwrap_or_default().into()
+    }
+}
+
+/// Repairs every push that the previous life of this server, or another server, left behind.
+///
+/// # Errors
+/// When the store does not answer. A push that cannot be repaired is logged, and repaired when its channel is next
+/// published to.
+pub(crate) async fn recover(state: &Arc<State>) -> Result<(), Error> {
+    let dangling = state.meta.dangling_publications(Some(&state.holder)).await.map_err(internal)?;
+    for push in dangling {
+        let id = (push.bucket, push.channel);
+        let claim = push.lease.map_or(Claim::IfFree, |lease| Claim::TakeOver(lease.token));
+        let lease = match state.meta.acquire_publisher(&id.0, &id.1, &state.holder, LEASE, claim).await {
+            Ok(lease) => lease,
+            Err(error) => {
+                tracing::warn!(%error, bucket = %id.0, channel = %id.1, "a push that a crash left is not free");
+                continue;
+            }
+        };
+        if let Err(error) = repair(state, &lease).await {
+            tracing::error!(%error, bucket = %id.0, channel = %id.1, "a push that a crash left cannot be repaired");
+        }
+        let _ = state.meta.release_publisher(&lease).await;
+    }
+    Ok(())
+}
+
+/// Takes the right to publish on a channel. What an earlier life of this very server holds is its own.
+///
+/// # Errors
+/// `ChannelStillLive` when another server publishes on it.
+pub(super) async fn acquire(state: &Arc<State>, id: &ChannelId) -> Result<PublisherLease, Error> {
+    let held = state.meta.publisher(&id.0, &id.1).await.map_err(internal)?;
+    let claim = match held {
+        Some(lease) if lease.holder == state.holder => Claim::TakeOver(lease.token),
+        _ => Claim::IfFree,
+    };
+    state.meta.acquire_publisher(&id.0, &id.1, &state.holder, LEASE, claim).await.map_err(|error| match error.kind {
+        store::ErrorKind::Held => still_live(None),
+        store::ErrorKind::NotFound => Error::new(ErrorCode::NoSuchLiveChannel),
+        _ => internal(error),
+    })
+}
+
+/// The state of a channel's live playlist.
+///
+/// # Errors
+/// When the store does not answer. A window that cannot be read is begun anew, after the newest segment there is.
+pub(super) async fn window(state: &Arc<State>, id: &ChannelId) -> Result<Window, Error> {
+    let bytes = state.meta.channel_window(&id.0, &id.1).await.map_err(internal)?;
+    let mut window = match bytes.map(|bytes| Window::parse(&bytes)) {
+        None => Window::default(),
+        Some(Ok(window)) => window,
+        Some(Err(error)) => {
+            tracing::error!(%error, bucket = %id.0, channel = %id.1, "the live playlist's state cannot be read");
+            Window::default()
+        }
+    };
+    if let Some(last) = state.meta.last_segment(&id.0, &id.1).await.map_err(internal)? {
+        window.last_number_ms = window.last_number_ms.max(last.number_ms);
+    }
+    Ok(window)
+}
+
+/// Closes what a dead publisher left on a channel: its torn segment, then the push itself.
+///
+/// # Errors
+/// When the store does not answer, or the lease was lost.
+pub(super) async fn repair(state: &Arc<State>, lease: &PublisherLease) -> Result<(), Error> {
+    let (bucket, channel) = (lease.bucket(), lease.channel());
+    let Some(record) = state.meta.publication(bucket, channel).await.map_err(internal)? else { return Ok(()) };
+    if let Some(open) = &record.open {
+        match close_torn(state, lease, &record, open).await {
+            Ok(Some(duration_ms)) => {
+                metrics::counter!(crate::metrics::SEGMENTS_RECOVERED).increment(1);
+                tracing::info!(
+                    %bucket, %channel, segment = open.number_ms, duration_ms,
+                    "a segment that a crash left open was closed and listed"
+                );
+            }
+            Ok(None) => tracing::info!(%bucket, %channel, segment = open.number_ms, "a torn segment held no picture"),
+            Err(error) => {
+                // Unavailable may pass; the segment stays as it is for the next attempt.
+                if error.code == ErrorCode::ServiceUnavailable {
+                    return Err(error);
+                }
+                tracing::error!(%error, %bucket, %channel, segment = open.number_ms, "a torn segment is lost");
+            }
+        }
+    }
+    state.meta.end_publication(lease, None).await.map_err(internal)
+}
+
+/// Stores and lists a torn segment; `None` when nothing in it can be decoded.
+async fn close_torn(
+    state: &Arc<State>,
+    lease: &PublisherLease,
+    record: &PublicationRecord,
+    open: &OpenSegment,
+) -> Result<Option<u64>, Error> {
+    let details: OpenDetails = serde_json::from_slice(&open.details).map_err(|error| {
+        tracing::error!(%error, "the notes on an open segment cannot be read");
+        Error::new(ErrorCode::InternalError)
+    })?;
+    let mut writer = match state.blobs.recover(open.blob, OnDrop::Keep).await {
+        Ok(writer) => writer,
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) => return Err(internal(error)),
+    };
+    let bytes = read(state, open, writer.len()).await?;
+    let recovered = media::recover::recover(&bytes);
+    if recovered.frames == 0 || !recovered.key_frame || recovered.valid_len == 0 {
+        writer.abort().await.map_err(internal)?;
+        return Ok(None);
+    }
+    let valid = bytes.get(..recovered.valid_len).unwrap_or(&bytes);
+    let mut digest = match state.config.live.segment_etag {
+        SegmentEtag::Crc => BodyDigest::with_crc(),
+        SegmentEtag::Md5 => BodyDigest::with_md5(),
+    };
+    digest.update(valid);
+    writer.truncate(valid.len() as u64).await.map_err(internal)?;
+    let blob = writer.finish(state.config.storage.durability == Durability::Full).await.map_err(internal)?;
+    let id = (lease.bucket().clone(), lease.channel().clone());
+    let mut window = window(state, &id).await?;
+    if window.playlist != details.playlist || window.list.frag_count == 0 {
+        // The push had not stored a segment yet, so the window is still that of the push before.
+        window.list.begin_session(details.frag_count, details.frag_duration_s, false);
+        window.playlist.clone_from(&details.playlist);
+    }
+    let before = window.list.playlist();
+    let finished = Finished {
+        number_ms: open.number_ms,
+        date_ms: details.date_ms,
+        duration_ms: recovered.duration_ms,
+        discontinuity: details.discontinuity,
+        blob,
+        sums: digest.finish(),
+    };
+    // The push ended when its last bytes came, not when the server found them.
+    let end_ms = i64::try_from(open.number_ms.saturating_add(recovered.duration_ms)).unwrap_or(i64::MAX);
+    let dated = state.config.live.program_date_time;
+    let now_ms = state.clock.now_ms();
+    let (mut commit, _) = finished
+        .commit(&id, record.session, &mut window, before.as_ref(), dated, None, now_ms)
+        .map_err(internal)?;
+    commit.end_ms = end_ms.min(now_ms);
+    state.meta.commit_segment(lease, &commit).await.map_err(internal)?;
+    Ok(Some(recovered.duration_ms))
+}
+
+async fn read(state: &Arc<State>, open: &OpenSegment, len: u64) -> Result<Vec<u8>, Error> {
+    if len > MAX_TORN_BYTES {
+        tracing::error!(len, "a torn segment is too large to be looked through");
+        return Err(Error::new(ErrorCode::InternalError));
+    }
+    let reader = state.blobs.open(open.blob).await.map_err(internal)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
+    while (bytes.len() as u64) < len {
+        let piece = reader.read_at(bytes.len() as u64, READ_BYTES).await.map_err(internal)?;
+        if piece.is_empty() {
+            break;
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
+}

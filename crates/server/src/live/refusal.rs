@@ -1,0 +1,98 @@
+//! Why a publish is refused or ended, in the words of OSS and in those of RTMP (LiveChannel 3.9).
+
+use std::net::SocketAddr;
+
+use media::rtmp::command::{Refusal, RefusalCode};
+use oss::{Error, ErrorCode};
+
+/// A refusal of a publish.
+#[derive(Debug)]
+pub(crate) struct PublishRefusal {
+    error: Error,
+    request_id: String,
+    /// What was asked for, as far as it is known.
+    target: String,
+}
+
+impl PublishRefusal {
+    /// Refuses with an OSS error.
+    pub(crate) fn new(error: impl Into<Error>, target: impl Into<String>, now_ms: i64) -> Self {
+        Self { error: error.into(), request_id: crate::ids::request_id(now_ms), target: target.into() }
+    }
+
+    /// The channel was disabled while it was live.
+    pub(crate) fn disabled(target: &str, now_ms: i64) -> Self {
+        Self::new(ErrorCode::LiveChannelDisabled, target, now_ms)
+    }
+
+    /// Another publisher took the channel over (D1).
+    pub(crate) fn taken_over(target: &str, now_ms: i64) -> Self {
+        let error = Error::new(ErrorCode::ChannelStillLive)
+            .message("Another publisher took the channel over because this one was silent.");
+        Self::new(Error { ec: None, ..error }, target, now_ms)
+    }
+
+    /// The server stops.
+    pub(crate) fn shutdown(target: &str, now_ms: i64) -> Self {
+        let error = Error::new(ErrorCode::ServiceUnavailable).message("The server is stopping. Please push again soon.");
+        Self::new(error, target, now_ms)
+    }
+
+    /// The OSS code.
+    pub(crate) fn code(&self) -> ErrorCode {
+        self.error.code
+    }
+
+    /// How the encoder is told. GStreamer reads `BadName` as taken and `Denied` as forbidden; OBS closes at once on
+    /// `Denied` only, so what a retry cannot repair says `Denied` where the table allows.
+    pub(crate) fn to_rtmp(&self) -> Refusal {
+        let code = match self.error.code {
+            ErrorCode::InvalidArgument
+            | ErrorCode::InvalidBucketName
+            | ErrorCode::NoSuchBucket
+            | ErrorCode::NoSuchLiveChannel
+            | ErrorCode::ChannelStillLive => RefusalCode::BadName,
+            _ => RefusalCode::Denied,
+        };
+        let ec = self.error.ec.map(|ec| format!("EC={ec}, ")).unwrap_or_default();
+        Refusal {
+            code,
+            description: format!(
+                "{}: {} ({ec}RequestId={})",
+                self.error.code.as_str(),
+                self.error.message,
+                self.request_id
+            ),
+            details: self.target.clone(),
+        }
+    }
+
+    /// Says it in the log and in the numbers (D7, D21).
+    pub(crate) fn report(&self, peer: SocketAddr) {
+        metrics::counter!(crate::metrics::PUBLISH_REFUSED, "code" => self.error.code.as_str()).increment(1);
+        tracing::warn!(
+            %peer,
+            target = self.target,
+            code = self.error.code.as_str(),
+            ec = self.error.ec,
+            request_id = self.request_id,
+            "publish refused: {}",
+            self.error.message
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_description_carries_code_message_and_numbers() {
+        let refusal = PublishRefusal::new(ErrorCode::NoSuchLiveChannel, "examplebucket/ch", 1_704_164_645_000).to_rtmp();
+        assert_eq!(refusal.code, RefusalCode::BadName);
+        assert!(refusal.description.starts_with(
+            "NoSuchLiveChannel: The specified live channel does not exist. (EC=0026-00000021, RequestId=65937D25"
+        ));
+        assert_eq!(PublishRefusal::disabled("b/c", 0).to_rtmp().code, RefusalCode::Denied);
+    }
+}

@@ -1,0 +1,191 @@
+//! The live playlist of a channel between its segments: what it lists, and how that is written down.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use media::hls::{LiveSegment, LiveWindow, MediaPlaylist, SessionState, violations};
+use serde::{Deserialize, Serialize};
+
+/// The state of a channel's live playlist, with what the server needs to go on with it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Window {
+    /// What is listed, and the counters.
+    pub(crate) list: LiveWindow,
+    /// The playlist's name below the channel.
+    pub(crate) playlist: String,
+    /// The number in the name of the newest segment; names rise.
+    pub(crate) last_number_ms: u64,
+    /// When the newest segment was stored, unix ms.
+    pub(crate) stored_ms: i64,
+}
+
+/// How a window is written down. New members get a default, so that old ones can be read.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    next_sequence: u64,
+    discontinuities_gone: u64,
+    sessions: u64,
+    frag_count: u32,
+    frag_duration_s: u32,
+    target_duration_s: u32,
+    target_rises: u64,
+    session: KeptState,
+    ended: bool,
+    segments: Vec<KeptSegment>,
+    playlist: String,
+    last_number_ms: u64,
+    stored_ms: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+enum KeptState {
+    StartsFresh,
+    Continues,
+    Running,
+}
+
+#[derive(Serialize, Deserialize)]
+struct KeptSegment {
+    uri: String,
+    duration_ms: u64,
+    discontinuity: bool,
+    date_ms: Option<i64>,
+}
+
+impl Window {
+    /// Reads a window that was written down.
+    ///
+    /// # Errors
+    /// When the bytes are not a window.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        let kept: Kept = serde_json::from_slice(bytes)?;
+        let segments: VecDeque<_> = kept
+            .segments
+            .into_iter()
+            .map(|segment| LiveSegment {
+                uri: segment.uri,
+                duration_ms: segment.duration_ms,
+                discontinuity: segment.discontinuity,
+                program_date_time_ms: segment.date_ms,
+            })
+            .collect();
+        Ok(Self {
+            list: LiveWindow {
+                next_sequence: kept.next_sequence,
+                discontinuities_gone: kept.discontinuities_gone,
+                sessions: kept.sessions,
+                frag_count: kept.frag_count,
+                frag_duration_s: kept.frag_duration_s,
+                target_duration_s: kept.target_duration_s,
+                target_rises: kept.target_rises,
+                session: match kept.session {
+                    KeptState::StartsFresh => SessionState::StartsFresh,
+                    KeptState::Continues => SessionState::Continues,
+                    KeptState::Running => SessionState::Running,
+                },
+                ended: kept.ended,
+                segments,
+            },
+            playlist: kept.playlist,
+            last_number_ms: kept.last_number_ms,
+            stored_ms: kept.stored_ms,
+        })
+    }
+
+    /// Writes it down.
+    pub(crate) fn to_bytes(&self) -> Bytes {
+        let kept = Kept {
+            next_sequence: self.list.next_sequence,
+            discontinuities_gone: self.list.discontinuities_gone,
+            sessions: self.list.sessions,
+            frag_count: self.list.frag_count,
+            frag_duration_s: self.list.frag_duration_s,
+            target_duration_s: self.list.target_duration_s,
+            target_rises: self.list.target_rises,
+            session: match self.list.session {
+                SessionState::StartsFresh => KeptState::StartsFresh,
+                SessionState::Continues => KeptState::Continues,
+                SessionState::Running => KeptState::Running,
+            },
+            ended: self.list.ended,
+            segments: self
+                .list
+                .segments
+                .iter()
+                .map(|segment| KeptSegment {
+                    uri: segment.uri.clone(),
+                    duration_ms: segment.duration_ms,
+                    discontinuity: segment.discontinuity,
+                    date_ms: segment.program_date_time_ms,
+                })
+                .collect(),
+            playlist: self.playlist.clone(),
+            last_number_ms: self.last_number_ms,
+            stored_ms: self.stored_ms,
+        };
+        // Plain members of plain types: this cannot fail, and an empty window would be noticed when it is read.
+        serde_json::to_vec(&kept).unwrap_or_default().into()
+    }
+
+    /// The number of a segment that is opened now: the time, but more than the last (LiveChannel 4.3).
+    pub(crate) fn next_number_ms(&self, now_ms: i64) -> u64 {
+        u64::try_from(now_ms).unwrap_or(0).max(self.last_number_ms.saturating_add(1))
+    }
+}
+
+/// The playlist after a change, checked against the rules and against what was published before (D13). What breaks a
+/// rule is repaired by starting a fresh list of the newest segment, counted and logged.
+pub(crate) fn checked(window: &mut LiveWindow, before: Option<&MediaPlaylist>) -> Option<MediaPlaylist> {
+    let next = window.playlist()?;
+    let broken: Vec<_> = violations(before, &next).into_iter().filter(|violation| !violation.is_note()).collect();
+    if broken.is_empty() {
+        return Some(next);
+    }
+    for violation in &broken {
+        metrics::counter!(crate::metrics::PLAYLIST_REPAIRS, "rule" => format!("{violation:?}").split([' ', '{', '(']).next().unwrap_or_default().to_owned()).increment(1);
+        tracing::error!(%violation, "a live playlist would have broken a rule and was repaired");
+    }
+    while window.segments.len() > 1 {
+        if let Some(left) = window.segments.pop_front() {
+            window.discontinuities_gone += u64::from(left.discontinuity);
+        }
+    }
+    if let Some(first) = window.segments.front_mut() {
+        first.discontinuity = true;
+        window.target_duration_s = window
+            .target_duration_s
+            .max(u32::try_from(first.duration_ms.div_ceil(1000)).unwrap_or(u32::MAX))
+            .max(1);
+    }
+    window.playlist()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_survives_being_written_down() {
+        let mut window = Window { playlist: "playlist.m3u8".to_owned(), ..Window::default() };
+        window.list.begin_session(3, 5, false);
+        for n in 0..5 {
+            window.list.push(LiveSegment {
+                uri: format!("{n}.ts"),
+                duration_ms: 5000,
+                discontinuity: false,
+                program_date_time_ms: Some(1_704_164_645_000 + n * 5000),
+            });
+        }
+        window.last_number_ms = 1_704_164_665_000;
+        assert_eq!(Window::parse(&window.to_bytes()).unwrap(), window);
+        assert!(Window::parse(b"").is_err());
+    }
+
+    #[test]
+    fn numbers_rise_even_when_the_clock_falls() {
+        let window = Window { last_number_ms: 1000, ..Window::default() };
+        assert_eq!(window.next_number_ms(5000), 5000);
+        assert_eq!(window.next_number_ms(500), 1001);
+        assert_eq!(window.next_number_ms(-5), 1001);
+    }
+}

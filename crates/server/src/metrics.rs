@@ -1,0 +1,59 @@
+//! The numbers a long-running program shows: their names, what they mean, and the page they are read from.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// RTMP connections accepted.
+pub(crate) const RTMP_CONNECTIONS: &str = "millpond_rtmp_connections_total";
+/// Publishes refused, by `code`.
+pub(crate) const PUBLISH_REFUSED: &str = "millpond_publish_refused_total";
+/// Publications running.
+pub(crate) const PUBLICATIONS: &str = "millpond_publications";
+/// RTMP media payload bytes received.
+pub(crate) const INGEST_BYTES: &str = "millpond_ingest_bytes_total";
+/// Segments stored.
+pub(crate) const SEGMENTS: &str = "millpond_segments_total";
+/// Segments dropped because they could not be stored.
+pub(crate) const SEGMENTS_LOST: &str = "millpond_segments_lost_total";
+/// Torn segments recovered at start.
+pub(crate) const SEGMENTS_RECOVERED: &str = "millpond_segments_recovered_total";
+/// Seconds from the arrival of the frame that closes a segment to the playlist that lists it being readable.
+pub(crate) const SEGMENT_PUBLISH_SECONDS: &str = "millpond_segment_publish_seconds";
+/// Things encoders did that were seen and handled, by `quirk`.
+pub(crate) const QUIRKS: &str = "millpond_quirks_total";
+/// Playlists that would have broken a rule and were repaired, by `rule` (D13).
+pub(crate) const PLAYLIST_REPAIRS: &str = "millpond_playlist_repairs_total";
+/// HTTP requests answered, by `operation` and `status`.
+pub(crate) const HTTP_REQUESTS: &str = "millpond_http_requests_total";
+/// Seconds spent on HTTP requests until the head of the answer.
+pub(crate) const HTTP_SECONDS: &str = "millpond_http_request_seconds";
+/// Body bytes sent over HTTP.
+pub(crate) const HTTP_BYTES_OUT: &str = "millpond_http_sent_bytes_total";
+/// Tasks that ended in a panic: always a bug.
+pub(crate) const PANICS: &str = "millpond_panics_total";
+
+/// Installs the recorder and says what each number means.
+///
+/// # Errors
+/// When a recorder is installed already.
+pub(crate) fn install() -> anyhow::Result<PrometheusHandle> {
+    let latency = [0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0];
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &latency)?
+        .install_recorder()?;
+    describe_counter!(RTMP_CONNECTIONS, "RTMP connections accepted");
+    describe_counter!(PUBLISH_REFUSED, "Publishes refused, by OSS error code");
+    describe_gauge!(PUBLICATIONS, "Publications running now");
+    describe_counter!(INGEST_BYTES, Unit::Bytes, "RTMP media payload received");
+    describe_counter!(SEGMENTS, "Live segments stored");
+    describe_counter!(SEGMENTS_LOST, "Live segments dropped because they could not be stored");
+    describe_counter!(SEGMENTS_RECOVERED, "Torn live segments closed and listed at start");
+    describe_histogram!(SEGMENT_PUBLISH_SECONDS, Unit::Seconds, "From the frame that closes a segment to its playlist");
+    describe_counter!(QUIRKS, "Encoder quirks seen and handled");
+    describe_counter!(PLAYLIST_REPAIRS, "Live playlists repaired before they were published");
+    describe_counter!(HTTP_REQUESTS, "HTTP requests answered");
+    describe_histogram!(HTTP_SECONDS, Unit::Seconds, "HTTP requests until the head of the answer");
+    describe_counter!(HTTP_BYTES_OUT, Unit::Bytes, "Body bytes sent over HTTP");
+    describe_counter!(PANICS, "Tasks that panicked");
+    Ok(handle)
+}

@@ -1,0 +1,173 @@
+//! What an operation takes and gives, free of any HTTP library.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use oss::{Error, ErrorCode};
+use store::blob::BlobReader;
+
+/// The bytes of a request's body, one piece after the other.
+pub(crate) trait BodySource: Send {
+    /// The next piece; `None` at the end.
+    ///
+    /// # Errors
+    /// `IncompleteBody` when the peer went away, `RequestTimeout` when it stopped sending.
+    fn next(&mut self) -> Pin<Box<dyn Future<Output = Result<Option<Bytes>, Error>> + Send + '_>>;
+
+    /// The length the peer announced.
+    fn announced_length(&self) -> Option<u64>;
+
+    /// Whether the request has a body at all: it announced a length or sends in chunks.
+    fn is_present(&self) -> bool;
+}
+
+/// The answer to a request: always complete, or streamed from blobs that are open already.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// HTTP status.
+    pub(crate) status: u16,
+    /// Headers beside those that every answer has; names in lower case.
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+    /// The body.
+    pub(crate) content: Content,
+}
+
+/// The body of an answer.
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// None, with `Content-Length: 0`.
+    Empty,
+    /// None, but a HEAD tells what GET would send.
+    Announced(u64),
+    /// An XML document.
+    Xml(String),
+    /// Bytes at hand.
+    Bytes(Bytes),
+    /// Bytes of stored blobs.
+    Stored(StoredContent),
+}
+
+impl Content {
+    /// Its length in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            Content::Empty => 0,
+            Content::Announced(len) => *len,
+            Content::Xml(text) => text.len() as u64,
+            Content::Bytes(bytes) => bytes.len() as u64,
+            Content::Stored(stored) => stored.remaining(),
+        }
+    }
+}
+
+impl Answer {
+    /// An answer without a body.
+    pub(crate) fn empty(status: u16) -> Self {
+        Self { status, headers: Vec::new(), content: Content::Empty }
+    }
+
+    /// 200 with an XML document.
+    pub(crate) fn xml(text: String) -> Self {
+        Self { status: 200, headers: Vec::new(), content: Content::Xml(text) }
+    }
+
+    /// 200 with bytes of the given type.
+    pub(crate) fn bytes(content_type: &str, bytes: impl Into<Bytes>) -> Self {
+        Self { status: 200, headers: Vec::new(), content: Content::Bytes(bytes.into()) }
+            .header("content-type", content_type)
+    }
+
+    /// Adds a header; `name` in lower case.
+    #[must_use]
+    pub(crate) fn header(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+}
+
+/// A range of a stored body: pieces of blobs, opened before the answer begins so that an overwrite or delete during a
+/// long download changes nothing for it.
+pub(crate) struct StoredContent {
+    pieces: std::collections::VecDeque<Piece>,
+    remaining: u64,
+}
+
+/// A range of one blob.
+struct Piece {
+    reader: Arc<dyn BlobReader>,
+    offset: u64,
+    len: u64,
+}
+
+/// How much is read at once: large enough that a system call costs little beside its bytes, small enough that many
+/// slow readers cost little memory.
+const READ_BYTES: u64 = 256 * 1024;
+
+impl std::fmt::Debug for StoredContent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "StoredContent({} bytes)", self.remaining)
+    }
+}
+
+impl StoredContent {
+    /// Joins ranges of open blobs.
+    pub(crate) fn new(pieces: impl IntoIterator<Item = (Arc<dyn BlobReader>, u64, u64)>) -> Self {
+        let pieces: std::collections::VecDeque<_> =
+            pieces.into_iter().map(|(reader, offset, len)| Piece { reader, offset, len }).collect();
+        let remaining = pieces.iter().map(|piece| piece.len).sum();
+        Self { pieces, remaining }
+    }
+
+    /// Bytes still to come.
+    pub(crate) fn remaining(&self) -> u64 {
+        self.remaining
+    }
+
+    /// The next bytes; `None` at the end.
+    ///
+    /// # Errors
+    /// `InternalError` when a blob is shorter than its metadata says or cannot be read.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        loop {
+            let Some(piece) = self.pieces.front_mut() else { return Ok(None) };
+            if piece.len == 0 {
+                self.pieces.pop_front();
+                continue;
+            }
+            let wanted = piece.len.min(READ_BYTES);
+            let bytes = piece.reader.read_at(piece.offset, usize::try_from(wanted).unwrap_or(0)).await.map_err(|error| {
+                tracing::error!(%error, "a stored body cannot be read");
+                Error::new(ErrorCode::InternalError)
+            })?;
+            if bytes.is_empty() {
+                tracing::error!("a stored body is shorter than its metadata says");
+                return Err(Error::new(ErrorCode::InternalError));
+            }
+            let read = (bytes.len() as u64).min(piece.len);
+            piece.offset += read;
+            piece.len -= read;
+            self.remaining = self.remaining.saturating_sub(read);
+            return Ok(Some(bytes));
+        }
+    }
+}
+
+/// Reads a whole body of at most `limit` bytes.
+///
+/// # Errors
+/// What the body's source says, or `too_large` when there is more.
+pub(crate) async fn read_whole(body: &mut dyn BodySource, limit: usize, too_large: Error) -> Result<Bytes, Error> {
+    if body.announced_length().is_some_and(|len| len > limit as u64) {
+        return Err(too_large);
+    }
+    let mut whole = bytes::BytesMut::new();
+    while let Some(piece) = body.next().await? {
+        if whole.len() + piece.len() > limit {
+            return Err(too_large);
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole.freeze())
+}

@@ -1,0 +1,152 @@
+//! May they: collects what the decision needs, and asks `oss::access`, which alone can say yes.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use oss::access::policy::{ConditionValues, Policy};
+use oss::access::{AccessRequest, BucketAccess, Caller, authorize};
+use oss::model::ObjectAcl;
+use oss::name::BucketName;
+use oss::playlist_sign::{check_request, is_sign_process, split_process_key};
+use oss::request::{OperationKind, Permission, RawRequest, Resource, Route};
+use oss::sign::Credentials;
+use oss::{Error, ErrorCode};
+use store::meta::BucketRecord;
+
+use super::{Bucket, Granted, internal};
+use crate::state::State;
+
+/// A request whose caller is known.
+pub(crate) struct Authenticated {
+    /// What is asked for.
+    pub(crate) route: Route,
+    /// How the caller proved who it is.
+    pub(crate) credentials: Credentials,
+    /// Who calls.
+    pub(crate) caller: Caller,
+}
+
+/// Decides whether the caller may do what the request asks for.
+///
+/// # Errors
+/// `NoSuchBucket`, and the refusals of access control 8.
+pub(crate) async fn grant(
+    state: &Arc<State>,
+    raw: &RawRequest,
+    authenticated: Authenticated,
+    bucket: Option<Bucket>,
+    peer: SocketAddr,
+    now_ms: i64,
+) -> Result<Granted, Error> {
+    let Authenticated { mut route, credentials, caller } = authenticated;
+    if credentials.is_url_signed() {
+        read_process_in_key(state, raw, &mut route).await?;
+    }
+    if route.kind == OperationKind::GetSignedPlaylist
+        && let Some(key) = route.resource.key()
+    {
+        check_request(raw, &credentials, key)?;
+    }
+    // An odd spelling of the host may have led to another bucket than the one that was looked up.
+    let bucket = match (&route.bucket, bucket) {
+        (Some(name), Some(bucket)) if bucket.name == *name => Some(bucket),
+        (Some(name), Some(_)) => state.meta.bucket(name).await.map_err(internal)?.map(|record| Bucket::new(name.clone(), record)),
+        (_, bucket) => bucket,
+    };
+    let access = bucket.as_ref().map(|bucket| access_of(&bucket.name, &bucket.record, &state.config.region)).transpose()?;
+    let object_acl = match (&access, route.resource.key(), route.kind.permission()) {
+        (Some(access), Some(key), Permission::Read | Permission::Write | Permission::OwnerOnly) => {
+            object_acl(state, &caller, access, key).await?
+        }
+        _ => None,
+    };
+    let request = AccessRequest {
+        caller: &caller,
+        operation: route.kind,
+        resource: &route.resource,
+        bucket: access.as_ref(),
+        object_acl,
+        names_version: route.query.has("versionId"),
+        url_signed: credentials.is_url_signed(),
+        referer: raw.header_text("referer"),
+        conditions: &conditions(raw, &route, peer, now_ms),
+    };
+    let grant = authorize(&request)?;
+    Ok(Granted { grant, route, credentials, bucket })
+}
+
+/// Undoes what a client that wrote `x-oss-process` into the key has done, unless there is an object with that very key
+/// (OSS auth 9.7, forms D and E). The signature was verified with the key as it was sent.
+async fn read_process_in_key(state: &Arc<State>, raw: &RawRequest, route: &mut Route) -> Result<(), Error> {
+    if !matches!(route.kind, OperationKind::GetObject | OperationKind::HeadObject) {
+        return Ok(());
+    }
+    let Resource::Object(bucket, key) = &route.resource else { return Ok(()) };
+    let Some((name, parameters)) = split_process_key(key) else { return Ok(()) };
+    let asks_for_signing = parameters.iter().any(|(name, value)| name == "x-oss-process" && is_sign_process(value));
+    if !asks_for_signing || state.meta.object(bucket, key).await.map_err(internal)?.is_some() {
+        return Ok(());
+    }
+    let mut query = raw.query.clone();
+    for (name, value) in &parameters {
+        let encode = |text: &str| oss::request::percent_encode(text.as_bytes(), false);
+        query.push_str(&format!("&{}={}", encode(name), encode(value)));
+    }
+    route.query = oss::request::Query::parse(&query);
+    route.resource = Resource::Object(bucket.clone(), name);
+    route.kind = OperationKind::GetSignedPlaylist;
+    Ok(())
+}
+
+/// The bucket as access decisions see it.
+///
+/// # Errors
+/// `InternalError` when a stored policy cannot be read: nobody passes then, rather than everybody.
+pub(crate) fn access_of(name: &BucketName, record: &BucketRecord, region: &str) -> Result<BucketAccess, Error> {
+    let policy = match &record.policy_json {
+        None => None,
+        Some(text) => Some(Arc::new(Policy::parse_for_bucket(text.as_bytes(), name, region).map_err(|error| {
+            tracing::error!(bucket = %name, %error, "the stored bucket policy cannot be read");
+            Error::new(ErrorCode::InternalError)
+        })?)),
+    };
+    Ok(BucketAccess {
+        name: name.clone(),
+        owner: record.owner.clone(),
+        acl: record.acl,
+        referer: record.referer.clone().map(Arc::new),
+        policy,
+    })
+}
+
+/// The ACL of the object, which matters only to those whom neither ownership nor a policy lets in.
+async fn object_acl(
+    state: &Arc<State>,
+    caller: &Caller,
+    bucket: &BucketAccess,
+    key: &oss::name::ObjectKey,
+) -> Result<Option<ObjectAcl>, Error> {
+    if matches!(caller, Caller::Root { owner, .. } if *owner == bucket.owner) {
+        return Ok(None);
+    }
+    let found = state.meta.object(&bucket.name, key).await.map_err(internal)?;
+    Ok(found.map(|object| object.value.acl))
+}
+
+fn conditions(raw: &RawRequest, route: &Route, peer: SocketAddr, now_ms: i64) -> ConditionValues {
+    ConditionValues {
+        source_ip: Some(peer.ip()),
+        user_agent: raw.header_text("user-agent").map(str::to_owned),
+        now_s: now_ms.div_euclid(1000),
+        secure: raw.secure,
+        prefix: route.query.first("prefix").map(str::to_owned),
+        delimiter: route.query.first("delimiter").map(str::to_owned),
+        ..ConditionValues::default()
+    }
+}
+
+/// 404 for the bucket that a request names.
+pub(crate) fn no_such_bucket(route: &Route) -> Error {
+    let name = route.bucket.as_ref().map(|bucket| bucket.to_string()).unwrap_or_default();
+    Error::new(ErrorCode::NoSuchBucket).with("BucketName", name)
+}

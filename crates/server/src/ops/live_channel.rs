@@ -1,0 +1,214 @@
+//! The LiveChannel operations (LiveChannel 1.1 to 1.7).
+
+use std::time::Duration;
+
+use oss::model::{ChannelStatus, LiveChannelConfig};
+use oss::name::ChannelName;
+use oss::request::{ListLiveChannelParameters, Style, check_comp, parse_channel, parse_channel_status};
+use oss::xml::live_channel::{
+    AudioStat, ChannelUrls, ConfigurationRules, ListLiveChannelResult, ListedChannel, LiveChannelStat, LiveRecord,
+    VideoStat, parse_configuration, render_configuration, render_create_result, render_history,
+    snapshot_bucket_foreign, snapshot_bucket_missing, too_many_channels,
+};
+use oss::{Error, ErrorCode};
+use store::meta::ChannelRecord;
+
+use super::{Answer, BodySource, Call, internal, read_xml};
+use crate::live::StopReason;
+
+/// The largest LiveChannelConfiguration (LiveChannel 1.1.1).
+const MAX_BODY: usize = 64 * 1024;
+/// How long disabling waits for the push to end (LiveChannel 1.2).
+const DISABLE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// PutLiveChannel (LiveChannel 1.1).
+pub(super) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
+    let name = parse_channel(call.route())?;
+    let text = read_xml(call, body, MAX_BODY).await?;
+    let config = parse_configuration(&text, ConfigurationRules::default())?;
+    let bucket = call.bucket()?;
+    if let Some(snapshot) = &config.snapshot {
+        let found = match oss::name::BucketName::parse(&snapshot.dest_bucket) {
+            Ok(dest) => call.state.meta.bucket(&dest).await.map_err(internal)?,
+            Err(_) => None,
+        };
+        let dest = found.ok_or_else(|| snapshot_bucket_missing(&snapshot.dest_bucket))?;
+        if dest.owner != bucket.record.owner {
+            return Err(snapshot_bucket_foreign(&snapshot.dest_bucket));
+        }
+    }
+    let id = (bucket.name.clone(), name.clone());
+    if call.state.channels.find(&id).is_some() {
+        return Err(Error::new(ErrorCode::ChannelStillLive));
+    }
+    let live = &call.state.config.live;
+    if live.reject_existing_channel && call.state.meta.channel(&id.0, &name).await.map_err(internal)?.is_some() {
+        return Err(Error::new(ErrorCode::LiveChannelAlreadyExists));
+    }
+    let record = ChannelRecord { config: config.clone(), modified_ms: call.now_ms };
+    let max_channels = live.max_channels_per_bucket as u64;
+    call.state.meta.put_channel(&id.0, &name, &record, max_channels).await.map_err(|error| match error.kind {
+        store::ErrorKind::QuotaExceeded => too_many_channels(),
+        store::ErrorKind::Held => Error::new(ErrorCode::ChannelStillLive),
+        _ => internal(error),
+    })?;
+    tracing::info!(bucket = %id.0, channel = %name, "channel configured");
+    Ok(Answer::xml(render_create_result(&urls(call, &name, &config))))
+}
+
+/// PutLiveChannelStatus (LiveChannel 1.2). Disabling ends a running push before it answers.
+pub(super) async fn put_status(call: &Call<'_>) -> Result<Answer, Error> {
+    let name = parse_channel(call.route())?;
+    let status = parse_channel_status(call.query())?;
+    let bucket = call.bucket()?.name.clone();
+    let now_ms = call.now_ms;
+    call.state
+        .meta
+        .update_channel(&bucket, &name, |channel| {
+            if channel.config.status != status {
+                channel.config.status = status;
+                channel.modified_ms = now_ms;
+            }
+        })
+        .await
+        .map_err(missing_channel)?;
+    if status == ChannelStatus::Disabled {
+        call.state.channels.stop(&(bucket, name), StopReason::Disabled, DISABLE_PATIENCE).await;
+    }
+    Ok(Answer::empty(200))
+}
+
+/// GetLiveChannelInfo (LiveChannel 1.3).
+pub(super) async fn info(call: &Call<'_>) -> Result<Answer, Error> {
+    let name = parse_channel(call.route())?;
+    check_comp(call.query())?;
+    let channel = find(call, &name).await?;
+    Ok(Answer::xml(render_configuration(&channel.config)))
+}
+
+/// GetLiveChannelStat (LiveChannel 1.4, 2).
+pub(super) async fn stat(call: &Call<'_>) -> Result<Answer, Error> {
+    let name = parse_channel(call.route())?;
+    let channel = find(call, &name).await?;
+    let id = (call.bucket()?.name.clone(), name);
+    let stat = match (channel.config.status, call.state.channels.find(&id)) {
+        (ChannelStatus::Disabled, _) => LiveChannelStat::Disabled,
+        (ChannelStatus::Enabled, None) => LiveChannelStat::Idle,
+        (ChannelStatus::Enabled, Some(on_air)) => {
+            let measured = on_air.measure();
+            let facts = measured.facts;
+            LiveChannelStat::Live {
+                connected_ms: on_air.connected_ms,
+                remote: on_air.remote.to_string(),
+                video: measured.video.map(|bandwidth| VideoStat {
+                    width: facts.width,
+                    height: facts.height,
+                    frame_rate: facts.frame_rate,
+                    bandwidth,
+                    codec: facts.video_codec.clone(),
+                }),
+                audio: measured.audio.map(|bandwidth| AudioStat {
+                    bandwidth,
+                    sample_rate: facts.sample_rate,
+                    codec: facts.audio_codec.clone(),
+                }),
+            }
+        }
+    };
+    Ok(Answer::xml(stat.render()))
+}
+
+/// GetLiveChannelHistory (LiveChannel 1.5, 2.4).
+pub(super) async fn history(call: &Call<'_>) -> Result<Answer, Error> {
+    let name = parse_channel(call.route())?;
+    find(call, &name).await?;
+    let records = call.state.meta.history(&call.bucket()?.name, &name).await.map_err(internal)?;
+    let records: Vec<_> = records
+        .into_iter()
+        .map(|record| LiveRecord { start_ms: record.start_ms, end_ms: record.end_ms, remote: record.remote_addr })
+        .collect();
+    Ok(Answer::xml(render_history(&records)))
+}
+
+/// ListLiveChannel (LiveChannel 1.6).
+pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Error> {
+    let parameters = ListLiveChannelParameters::parse(call.query())?;
+    let bucket = call.bucket()?;
+    if !call.state.limits.allows_list(&bucket.name) {
+        return Err(Error::new(ErrorCode::MetaOperationQpsLimitExceeded));
+    }
+    let max_keys = parameters.max_keys as usize;
+    let page = call
+        .state
+        .meta
+        .list_channels(&bucket.name, &parameters.prefix, &parameters.marker, max_keys)
+        .await
+        .map_err(internal)?;
+    let channels: Vec<_> = page
+        .items
+        .iter()
+        .map(|(name, channel)| ListedChannel {
+            name: name.to_string(),
+            description: channel.config.description.clone(),
+            status: channel.config.status,
+            modified_ms: channel.modified_ms,
+            urls: urls(call, name, &channel.config),
+        })
+        .collect();
+    let next_marker = if page.is_truncated { channels.last().map(|channel| channel.name.clone()) } else { None };
+    let result = ListLiveChannelResult {
+        prefix: parameters.prefix,
+        marker: parameters.marker,
+        max_keys: parameters.max_keys,
+        next_marker,
+        channels,
+    };
+    Ok(Answer::xml(result.render()))
+}
+
+/// DeleteLiveChannel (LiveChannel 1.7).
+pub(super) async fn delete(call: &Call<'_>) -> Result<Answer, Error> {
+    let name = parse_channel(call.route())?;
+    let id = (call.bucket()?.name.clone(), name);
+    if call.state.channels.find(&id).is_some() {
+        return Err(Error::new(ErrorCode::ChannelStillLive));
+    }
+    match call.state.meta.delete_channel(&id.0, &id.1).await {
+        Ok(_) => Ok(Answer::empty(204)),
+        Err(error) if error.kind == store::ErrorKind::Held => Err(Error::new(ErrorCode::ChannelStillLive)),
+        Err(error) => Err(internal(error)),
+    }
+}
+
+async fn find(call: &Call<'_>, name: &ChannelName) -> Result<ChannelRecord, Error> {
+    let found = call.state.meta.channel(&call.bucket()?.name, name).await.map_err(internal)?;
+    found.ok_or_else(|| Error::new(ErrorCode::NoSuchLiveChannel))
+}
+
+fn missing_channel(error: store::Error) -> Error {
+    match error.kind {
+        store::ErrorKind::NotFound => Error::new(ErrorCode::NoSuchLiveChannel),
+        _ => internal(error),
+    }
+}
+
+/// The addresses of a channel, in the style in which the request named its bucket (LiveChannel 1.1.3).
+fn urls(call: &Call<'_>, channel: &ChannelName, config: &LiveChannelConfig) -> ChannelUrls {
+    let bucket = call.route().bucket.as_ref().map(|bucket| bucket.as_str()).unwrap_or_default();
+    let host = call.raw.host.as_str();
+    let settings = &call.state.config;
+    let playlist = &config.playlist_name;
+    let rtmp_host = settings.public_rtmp.as_deref();
+    let is_path = call.route().style == Style::Path;
+    let (play_host, play_path) = match (is_path, settings.virtual_host_urls) {
+        (true, true) => (format!("{bucket}.{host}"), String::new()),
+        (true, false) => (host.to_owned(), format!("{bucket}/")),
+        (false, _) => (host.to_owned(), String::new()),
+    };
+    let publish = match rtmp_host {
+        // Another authority knows nothing of the request's virtual host, so the path names the bucket.
+        Some(public) => format!("rtmp://{public}/{bucket}/live/{channel}"),
+        None => format!("rtmp://{play_host}/{play_path}live/{channel}"),
+    };
+    ChannelUrls { publish, play: format!("http://{play_host}/{play_path}{channel}/{playlist}") }
+}

@@ -1,0 +1,52 @@
+//! A panic is a bug; one in a connection's task must stay there, be counted and be seen.
+
+use std::panic::AssertUnwindSafe;
+
+use tokio::task::JoinHandle;
+
+/// Runs a task whose panic is logged and counted.
+pub(crate) fn spawn<F>(what: &'static str, task: F) -> JoinHandle<()>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    tokio::spawn(async move {
+        let caught = CatchUnwind(Box::pin(AssertUnwindSafe(task))).await;
+        if let Err(message) = caught {
+            metrics::counter!(crate::metrics::PANICS).increment(1);
+            tracing::error!(what, message, "a task panicked: please report this");
+        }
+    })
+}
+
+struct CatchUnwind<F>(std::pin::Pin<Box<AssertUnwindSafe<F>>>);
+
+impl<F: Future<Output = ()>> Future for CatchUnwind<F> {
+    type Output = Result<(), String>;
+
+    fn poll(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Self::Output> {
+        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(context)));
+        match polled {
+            Ok(poll) => poll.map(Ok),
+            Err(panic) => {
+                let message = panic
+                    .downcast_ref::<&str>()
+                    .map(|text| (*text).to_owned())
+                    .or_else(|| panic.downcast_ref::<String>().cloned())
+                    .unwrap_or_else(|| "(no message)".to_owned());
+                std::task::Poll::Ready(Err(message))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[tokio::test]
+    async fn a_panic_ends_only_its_task() {
+        let task = super::spawn("test", async { panic!("on purpose") });
+        assert!(task.await.is_ok());
+    }
+}

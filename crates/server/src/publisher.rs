@@ -1,0 +1,241 @@
+//! Pushing: the client side of RTMP over a socket, for the demo, the command line and the benchmarks.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use bytes::{Buf, Bytes};
+use media::rtmp::client::{ClientConfig, ClientEvent, ClientSession};
+use media::rtmp::message::TagKind;
+use media::rtmp::url::RtmpUrl;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+/// How long connecting and the answer to `publish` may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A recording that can be pushed: the tags of an FLV file in memory.
+#[derive(Debug, Clone)]
+pub(crate) struct Recording {
+    tags: Vec<RecordedTag>,
+    /// What one round lasts, milliseconds.
+    duration_ms: u32,
+}
+
+#[derive(Debug, Clone)]
+struct RecordedTag {
+    kind: TagKind,
+    timestamp_ms: u32,
+    payload: Bytes,
+    /// Sequence headers are sent once, not in every round.
+    is_header: bool,
+}
+
+impl Recording {
+    /// Reads the tags of an FLV file.
+    ///
+    /// # Errors
+    /// When it is not FLV, or has no video.
+    pub(crate) fn parse(mut file: Bytes) -> anyhow::Result<Self> {
+        if file.len() < 9 || !file.starts_with(b"FLV") {
+            bail!("not an FLV file (convert with: ffmpeg -i INPUT -c copy OUTPUT.flv)");
+        }
+        let header_len = u32::from_be_bytes([file[5], file[6], file[7], file[8]]) as usize;
+        if file.len() < header_len {
+            bail!("the FLV header is cut");
+        }
+        file.advance(header_len);
+        let mut tags = Vec::new();
+        // Each tag: 4 bytes size of the one before, 1 type, 3 size, 3+1 time, 3 stream id, then the payload.
+        while file.len() >= 15 {
+            let size = usize::from(file[5]) << 16 | usize::from(file[6]) << 8 | usize::from(file[7]);
+            let timestamp_ms = u32::from_be_bytes([file[11], file[8], file[9], file[10]]);
+            let kind = file[4] & 0x1f;
+            if file.len() < 15 + size {
+                break;
+            }
+            file.advance(15);
+            let payload = file.split_to(size);
+            let kind = match kind {
+                9 => TagKind::Video,
+                8 => TagKind::Audio,
+                _ => continue,
+            };
+            let is_header = payload.len() > 1
+                && payload[1] == 0
+                && match kind {
+                    TagKind::Video => payload[0] & 0x0f == 7,
+                    TagKind::Audio => payload[0] >> 4 == 10,
+                };
+            tags.push(RecordedTag { kind, timestamp_ms, payload, is_header });
+        }
+        let duration_ms = duration_of(&tags).context("the FLV file has no video")?;
+        Ok(Self { tags, duration_ms })
+    }
+
+    /// Says what one round lasts, when that is known better than from the last frames.
+    #[must_use]
+    pub(crate) fn lasting(mut self, duration_ms: u32) -> Self {
+        self.duration_ms = duration_ms;
+        self
+    }
+}
+
+/// The time of the last video frame plus one frame.
+fn duration_of(tags: &[RecordedTag]) -> Option<u32> {
+    let mut times = tags.iter().filter(|tag| tag.kind == TagKind::Video && !tag.is_header).map(|tag| tag.timestamp_ms);
+    let first = times.next()?;
+    let (mut last, mut frame) = (first, 40);
+    for time in times {
+        if time > last {
+            frame = time - last;
+        }
+        last = last.max(time);
+    }
+    Some(last - first + frame)
+}
+
+/// How a recording is pushed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// At the speed of its time stamps, or as fast as the server reads.
+    pub(crate) real_time: bool,
+    /// How often the recording is played; 0 is without end.
+    pub(crate) rounds: u32,
+}
+
+/// Pushes a recording until its rounds are over or the server ends it.
+///
+/// # Errors
+/// When the server cannot be reached, refuses (with its reason), or ends the push.
+pub(crate) async fn publish(url: &str, recording: &Recording, pace: Pace) -> anyhow::Result<()> {
+    let url = RtmpUrl::parse(url).map_err(|error| anyhow::anyhow!("{url:?} is no RTMP URL: {error}"))?;
+    let connecting = TcpStream::connect((url.host.as_str(), url.port));
+    let stream = tokio::time::timeout(PATIENCE, connecting)
+        .await
+        .with_context(|| format!("{}:{} does not answer", url.host, url.port))?
+        .with_context(|| format!("cannot connect to {}:{}", url.host, url.port))?;
+    stream.set_nodelay(true)?;
+    let config = ClientConfig {
+        flash_ver: concat!("FMLE/3.0 (compatible; Millpond/", env!("CARGO_PKG_VERSION"), ")").to_owned(),
+        ..ClientConfig::new(&url)
+    };
+    let mut push = Push { stream, session: ClientSession::new(config, &crate::ids::handshake_random()) };
+    tokio::time::timeout(PATIENCE, push.begin()).await.context("the server does not answer the publish")??;
+    push.send(recording, pace).await?;
+    push.session.unpublish();
+    push.write().await?;
+    let _ = push.stream.shutdown().await;
+    // The server closes when the last segment is stored.
+    let _ = tokio::time::timeout(PATIENCE, push.read_until_end()).await;
+    Ok(())
+}
+
+struct Push {
+    stream: TcpStream,
+    session: ClientSession,
+}
+
+impl Push {
+    async fn begin(&mut self) -> anyhow::Result<()> {
+        loop {
+            self.write().await?;
+            if self.handle_events()? {
+                return Ok(());
+            }
+            if self.stream.read_buf(self.session.read_buffer()).await? == 0 {
+                bail!("the server closed the connection before it answered");
+            }
+        }
+    }
+
+    /// Whether the server said that publishing has begun.
+    fn handle_events(&mut self) -> anyhow::Result<bool> {
+        let mut is_publishing = false;
+        while let Some(event) = self.session.next_event()? {
+            match event {
+                ClientEvent::Publishing => is_publishing = true,
+                ClientEvent::Refused { code, description } => bail!("the server refused: {code} ({description})"),
+                ClientEvent::Ended => bail!("the server ended the push"),
+            }
+        }
+        Ok(is_publishing)
+    }
+
+    async fn send(&mut self, recording: &Recording, pace: Pace) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let first_ms = recording.tags.first().map_or(0, |tag| tag.timestamp_ms);
+        let mut round: u32 = 0;
+        while pace.rounds == 0 || round < pace.rounds {
+            for tag in recording.tags.iter().filter(|tag| round == 0 || !tag.is_header) {
+                let elapsed_ms = u64::from(tag.timestamp_ms.saturating_sub(first_ms))
+                    + u64::from(round) * u64::from(recording.duration_ms);
+                if pace.real_time {
+                    self.wait_until(started + Duration::from_millis(elapsed_ms)).await?;
+                }
+                // RTMP time is 32 bits wide and wraps.
+                let timestamp_ms = (elapsed_ms & 0xffff_ffff) as u32;
+                match tag.kind {
+                    TagKind::Video => self.session.send_video(timestamp_ms, &tag.payload)?,
+                    TagKind::Audio => self.session.send_audio(timestamp_ms, &tag.payload)?,
+                }
+                self.write().await?;
+            }
+            round += 1;
+        }
+        Ok(())
+    }
+
+    /// Waits, answering the server's pings meanwhile.
+    async fn wait_until(&mut self, moment: Instant) -> anyhow::Result<()> {
+        loop {
+            let read = tokio::select! {
+                () = tokio::time::sleep_until(moment) => return Ok(()),
+                read = self.stream.read_buf(self.session.read_buffer()) => read,
+            };
+            if read.context("the connection broke")? == 0 {
+                bail!("the server closed the connection");
+            }
+            self.handle_events()?;
+            self.write().await?;
+        }
+    }
+
+    async fn write(&mut self) -> anyhow::Result<()> {
+        let output = self.session.take_output();
+        if !output.is_empty() {
+            self.stream.write_all(&output).await.context("the connection broke")?;
+        }
+        Ok(())
+    }
+
+    async fn read_until_end(&mut self) {
+        while matches!(self.stream.read_buf(self.session.read_buffer()).await, Ok(count) if count > 0) {
+            if !matches!(self.handle_events(), Ok(_)) {
+                return;
+            }
+            if self.write().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sample_is_a_recording() {
+        let recording = Recording::parse(Bytes::from_static(include_bytes!("../assets/sample.flv"))).unwrap();
+        assert!(recording.tags.iter().any(|tag| tag.kind == TagKind::Audio));
+        assert_eq!(recording.duration_ms, 24_000);
+    }
+
+    #[test]
+    fn what_is_no_recording_says_so() {
+        for bytes in [&b""[..], b"FLV", b"FLV\x01\x05\0\0\0\xff", b"FLV\x01\x05\0\0\0\x09\0\0\0\0", b"RIFFxxxxxxxx"] {
+            assert!(Recording::parse(Bytes::from_static(bytes)).is_err(), "{bytes:?}");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The story of a run: open the stores, repair what a crash left, listen, wait, close in order.
+
+use std::fs::{File, TryLockError};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use metrics_exporter_prometheus::PrometheusHandle;
+use oss::name::BucketName;
+use oss::request::{Addressing, HostFallback};
+use store::blob::{BlobIds, FileBlobs};
+use store::clock::Randomness;
+use store::kv::{SqliteKv, SqliteOptions};
+use store::meta::Meta;
+use tokio::task::JoinHandle;
+
+use crate::clock::Clock;
+use crate::config::{Config, Durability};
+use crate::listen::{self, Fallback};
+use crate::live::{self, Channels, StopReason};
+use crate::ops::RateLimits;
+use crate::root_key::RootKey;
+use crate::shutdown::{Shutdown, ShutdownTrigger};
+use crate::state::State;
+
+/// How long running pushes and requests may take to end once the server stops.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A server that listens.
+pub(crate) struct Running {
+    /// Addresses for HTTP and RTMP, with their real ports.
+    pub(crate) http: Vec<SocketAddr>,
+    /// Further addresses for RTMP.
+    pub(crate) rtmp: Vec<SocketAddr>,
+    /// Address of the operators' pages.
+    pub(crate) admin: SocketAddr,
+    /// Its parts.
+    pub(crate) state: Arc<State>,
+    trigger: ShutdownTrigger,
+    accepting: Vec<JoinHandle<()>>,
+    _lock: File,
+}
+
+/// The stores of a data directory, held by this process alone.
+pub(crate) struct Stores {
+    pub(crate) meta: Meta,
+    pub(crate) blobs: Arc<dyn store::blob::BlobStore>,
+    pub(crate) lock: File,
+}
+
+/// Opens the stores below `data_dir`, making them when they are not there.
+///
+/// # Errors
+/// When another process has them, or the disk refuses.
+pub(crate) fn open_stores(data_dir: &Path, durability: Durability) -> anyhow::Result<Stores> {
+    let lock_path = data_dir.join("lock");
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&lock_path)
+        .with_context(|| format!("cannot open {}", lock_path.display()))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            bail!("another millpond runs on {}; stop it first, or use another --data-dir", data_dir.display())
+        }
+        Err(TryLockError::Error(error)) => return Err(error).context("cannot lock the data directory"),
+    }
+    let is_full = durability == Durability::Full;
+    let clock = store::clock::Clock::system();
+    let options = SqliteOptions {
+        durability: if is_full { store::kv::Durability::Full } else { store::kv::Durability::Relaxed },
+        ..SqliteOptions::default()
+    };
+    let kv = SqliteKv::open(&data_dir.join("meta.sqlite"), &options, clock.clone())
+        .context("cannot open the metadata store")?;
+    let randomness = Randomness::new(|buffer| {
+        for chunk in buffer.chunks_mut(16) {
+            chunk.copy_from_slice(&crate::ids::random::<16>()[..chunk.len()]);
+        }
+    });
+    let blobs = FileBlobs::open(&data_dir.join("blobs"), BlobIds::new(clock.clone(), randomness))
+        .context("cannot open the blob store")?;
+    Ok(Stores { meta: Meta::new(Arc::new(kv), clock), blobs: Arc::new(blobs), lock })
+}
+
+/// Makes the data directory, private to its owner.
+///
+/// # Errors
+/// The operating system's refusal.
+pub(crate) fn make_data_dir(path: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("cannot make the data directory {}", path.display()))
+}
+
+/// Starts everything that a configuration asks for.
+///
+/// # Errors
+/// When something a server cannot do without is missing; nothing is left running then.
+pub(crate) async fn start(config: Config, numbers: PrometheusHandle) -> anyhow::Result<Running> {
+    make_data_dir(&config.data_dir)?;
+    let root = RootKey::obtain(&config.data_dir)?;
+    let Stores { meta, blobs, lock } = open_stores(&config.data_dir, config.storage.durability)?;
+    let addressing = addressing(&config)?;
+    let limits = RateLimits::new(config.live.max_list_calls_per_s);
+    let grace_ms = i64::try_from(config.storage.garbage_grace_s.saturating_mul(1000)).unwrap_or(i64::MAX);
+    let holder = instance_name(&config.data_dir)?;
+    let state = Arc::new(State {
+        clock: Clock::system(),
+        meta: meta.with_garbage_grace_ms(grace_ms),
+        holder,
+        blobs,
+        addressing,
+        root,
+        channels: Arc::new(Channels::default()),
+        limits,
+        config,
+    });
+    live::recover(&state).await.context("cannot repair what a crash left")?;
+
+    let (trigger, shutdown) = crate::shutdown::channel();
+    let mut accepting = Vec::new();
+    let mut http = Vec::new();
+    for address in &state.config.listen {
+        http.push(open(*address, Fallback::Http, &state, &shutdown, &mut accepting)?);
+    }
+    let mut rtmp = Vec::new();
+    for address in &state.config.rtmp_listen {
+        rtmp.push(open(*address, Fallback::Rtmp, &state, &shutdown, &mut accepting)?);
+    }
+    let listener = bind(state.config.admin_listen)?;
+    let admin = listener.local_addr()?;
+    accepting.push(crate::panics::spawn(
+        "admin",
+        crate::admin::serve(listener, state.clone(), numbers, shutdown.clone()),
+    ));
+    accepting.push(crate::panics::spawn("upkeep", live::upkeep(state.clone(), shutdown.clone())));
+    Ok(Running { http, rtmp, admin, state, trigger, accepting, _lock: lock })
+}
+
+impl Running {
+    /// Stops listening, ends pushes with their last segment listed, lets requests finish, and closes.
+    pub(crate) async fn stop(self) {
+        self.trigger.fire();
+        self.state.channels.stop_all(StopReason::Shutdown, STOP_PATIENCE).await;
+        for task in self.accepting {
+            let _ = tokio::time::timeout(STOP_PATIENCE, task).await;
+        }
+    }
+}
+
+/// The name of this installation, made at its first start: under it leases are held, and found again after a crash.
+fn instance_name(data_dir: &Path) -> anyhow::Result<String> {
+    let path = data_dir.join("instance");
+    match std::fs::read_to_string(&path) {
+        Ok(name) if !name.trim().is_empty() => return Ok(name.trim().to_owned()),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot read {}", path.display()));
+        }
+        _ => {}
+    }
+    let name = oss::model::hex_upper(&crate::ids::random::<8>());
+    std::fs::write(&path, format!("{name}\n")).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(name)
+}
+
+fn bind(address: SocketAddr) -> anyhow::Result<tokio::net::TcpListener> {
+    listen::bind(address).with_context(|| format!("cannot listen on {address}"))
+}
+
+fn open(
+    address: SocketAddr,
+    fallback: Fallback,
+    state: &Arc<State>,
+    shutdown: &Shutdown,
+    accepting: &mut Vec<JoinHandle<()>>,
+) -> anyhow::Result<SocketAddr> {
+    let listener = bind(address)?;
+    let real = listener.local_addr()?;
+    accepting.push(crate::panics::spawn("accept", listen::accept(listener, fallback, state.clone(), shutdown.clone())));
+    Ok(real)
+}
+
+fn addressing(config: &Config) -> anyhow::Result<Addressing> {
+    let mut cnames = Vec::new();
+    for (domain, bucket) in &config.custom_domains {
+        let bucket = BucketName::parse(bucket).map_err(|error| anyhow::anyhow!("{bucket}: {error}"))?;
+        cnames.push((domain.to_ascii_lowercase(), bucket));
+    }
+    Ok(Addressing {
+        base_domains: config.domains.iter().map(|domain| domain.to_ascii_lowercase()).collect(),
+        cnames,
+        host_fallback: HostFallback::Path,
+        force_virtual_hosted: false,
+    })
+}

@@ -1,0 +1,35 @@
+//! What every request and every push needs to reach.
+
+use std::sync::Arc;
+
+use oss::request::Addressing;
+use store::blob::BlobStore;
+use store::meta::Meta;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::live::Channels;
+use crate::ops::RateLimits;
+use crate::root_key::RootKey;
+
+/// The parts of a running server.
+pub(crate) struct State {
+    /// What the run was told.
+    pub(crate) config: Config,
+    /// The time.
+    pub(crate) clock: Clock,
+    /// Buckets, objects, channels.
+    pub(crate) meta: Meta,
+    /// Bytes.
+    pub(crate) blobs: Arc<dyn BlobStore>,
+    /// Host names and what they mean.
+    pub(crate) addressing: Addressing,
+    /// The account that owns everything.
+    pub(crate) root: RootKey,
+    /// The name under which this data directory's server holds leases, the same in its next life.
+    pub(crate) holder: String,
+    /// Who is on air.
+    pub(crate) channels: Arc<Channels>,
+    /// Quotas by rate (LiveChannel 7.4).
+    pub(crate) limits: RateLimits,
+}
