@@ -102,8 +102,35 @@ def requests() -> None:
     for name, text in REQUESTS.items():
         write("request", name, text.encode())
 
+TARGET = "<Target><Type>HLS</Type><FragDuration>5</FragDuration><FragCount>3</FragCount><PlaylistName>playlist.m3u8</PlaylistName></Target>"
+SNAPSHOT = "<Snapshot><RoleName>r</RoleName><DestBucket>snapshotdest</DestBucket><NotifyTopic>t</NotifyTopic><Interval>1</Interval></Snapshot>"
+DOCUMENTS = {
+    # In the order of the readers in fuzz_targets/xml.rs.
+    "live-channel": f"<LiveChannelConfiguration><Description>a &lt; b</Description><Status>enabled</Status>{TARGET}{SNAPSHOT}</LiveChannelConfiguration>",
+    "cors": "<CORSConfiguration><CORSRule><AllowedOrigin>*</AllowedOrigin><AllowedMethod>GET</AllowedMethod><AllowedHeader>*</AllowedHeader><ExposeHeader>ETag</ExposeHeader><MaxAgeSeconds>600</MaxAgeSeconds></CORSRule><ResponseVary>true</ResponseVary></CORSConfiguration>",
+    "referer": "<RefererConfiguration><AllowEmptyReferer>true</AllowEmptyReferer><AllowTruncateQueryString>true</AllowTruncateQueryString><RefererList><Referer>http://*.example.com</Referer></RefererList><RefererBlacklist><Referer>x</Referer></RefererBlacklist></RefererConfiguration>",
+    "object-tagging": "<Tagging><TagSet><Tag><Key>a</Key><Value>1</Value></Tag></TagSet></Tagging>",
+    "bucket-tagging": "<Tagging><TagSet><Tag><Key>a</Key><Value/></Tag></TagSet></Tagging>",
+    "website": "<WebsiteConfiguration><IndexDocument><Suffix>index.html</Suffix><SupportSubDir>true</SupportSubDir><Type>0</Type></IndexDocument><ErrorDocument><Key>error.html</Key><HttpStatus>404</HttpStatus></ErrorDocument></WebsiteConfiguration>",
+    "lifecycle": "<LifecycleConfiguration><Rule><ID>r</ID><Prefix>live/</Prefix><Status>Enabled</Status><Expiration><Days>3</Days></Expiration><AbortMultipartUpload><Days>1</Days></AbortMultipartUpload></Rule></LifecycleConfiguration>",
+    "logging": "<BucketLoggingStatus><LoggingEnabled><TargetBucket>logs</TargetBucket><TargetPrefix>p-</TargetPrefix></LoggingEnabled></BucketLoggingStatus>",
+    "delete": "<Delete><Quiet>true</Quiet><Object><Key> a&#10;b </Key></Object><Object><Key>c</Key><VersionId>null</VersionId></Object></Delete>",
+    "complete": '<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>"302D3A0C8E319EAA95B059B346DE1D1D"</ETag></Part></CompleteMultipartUpload>',
+    "create-bucket": "<CreateBucketConfiguration><StorageClass>IA</StorageClass><DataRedundancyType>LRS</DataRedundancyType></CreateBucketConfiguration>",
+    "versioning": "<VersioningConfiguration><Status>Suspended</Status></VersioningConfiguration>",
+}
+
+
+def documents() -> None:
+    for index, (name, text) in enumerate(DOCUMENTS.items()):
+        write("xml", name, bytes([index]) + text.encode())
+    write("xml", "entity", b'\x00<!DOCTYPE x [<!ENTITY e "v">]><LiveChannelConfiguration>&e;</LiveChannelConfiguration>')
+    write("xml", "bom-comment-cdata", b"\x00\xef\xbb\xbf<?xml version='1.0'?><!-- c --><LiveChannelConfiguration xmlns='u'><Description><![CDATA[<&>]]></Description>" + TARGET.encode() + b"</LiveChannelConfiguration>")
+    write("xml", "deep", b"\x00" + b"<a>" * 200)
+
 
 if __name__ == "__main__":
     rtmp_session()
     amf_and_flv()
     requests()
+    documents()
