@@ -6,7 +6,7 @@ use crate::date::format_iso8601;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{ChannelStatus, LiveChannelConfig, SnapshotConfig};
 use crate::name::{BucketName, PlaylistName};
-use crate::request::{parse_decimal, shown};
+use crate::request::{ChannelUrls, parse_decimal, shown};
 
 /// The longest `LiveChannelConfiguration` that is read, in bytes.
 pub const MAX_CONFIGURATION_BYTES: usize = 64 * 1024;
@@ -167,30 +167,19 @@ pub fn render_configuration(config: &LiveChannelConfig) -> String {
     document.finish()
 }
 
-/// Where a channel is pushed to and played from, as told to clients: raw text, not percent-encoded (LiveChannel 1.1.3).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChannelUrls {
-    /// `rtmp://…/live/<channel>`.
-    pub publish: String,
-    /// `http://…/<channel>/<playlist>`.
-    pub play: String,
-}
-
-impl ChannelUrls {
-    fn write(&self, document: &mut Document) {
-        document.within("PublishUrls", |urls| {
-            urls.text("Url", &self.publish);
-        });
-        document.within("PlayUrls", |urls| {
-            urls.text("Url", &self.play);
-        });
-    }
+fn write_urls(document: &mut Document, urls: &ChannelUrls) {
+    document.within("PublishUrls", |element| {
+        element.text("Url", &urls.publish);
+    });
+    document.within("PlayUrls", |element| {
+        element.text("Url", &urls.play);
+    });
 }
 
 /// Writes a `CreateLiveChannelResult` (LiveChannel 1.1.2).
 pub fn render_create_result(urls: &ChannelUrls) -> String {
     let mut document = Document::new("CreateLiveChannelResult");
-    urls.write(&mut document);
+    write_urls(&mut document, urls);
     document.finish()
 }
 
@@ -241,7 +230,7 @@ impl ListLiveChannelResult {
                     .text("Description", &channel.description)
                     .value("Status", channel.status)
                     .text("LastModified", &format_iso8601(channel.modified_ms));
-                channel.urls.write(element);
+                write_urls(element, &channel.urls);
             });
         }
         document.finish()
