@@ -54,6 +54,16 @@ pub(super) enum HostMeaning<'a> {
 }
 
 impl Addressing {
+    /// The bucket that a host alone names, as for RTMP (LiveChannel 3.8 step 5); `None` when it names none, or none
+    /// that is legal.
+    pub fn bucket_of_host(&self, host: &str) -> Option<BucketName> {
+        match self.meaning(&bare_host(host)).ok()? {
+            HostMeaning::Custom(bucket) => Some(bucket.clone()),
+            HostMeaning::Bucket { name, .. } => BucketName::parse(name).ok(),
+            HostMeaning::Path { .. } | HostMeaning::Service => None,
+        }
+    }
+
     pub(super) fn meaning<'a>(&'a self, host: &'a str) -> Result<HostMeaning<'a>, Error> {
         if let Some((_, bucket)) = self.cnames.iter().find(|(domain, _)| domain == host) {
             return Ok(HostMeaning::Custom(bucket));
@@ -150,6 +160,19 @@ mod tests {
         check("oss-server:9000", literal);
         check("xoss.example.org", literal);
         check("", literal);
+    }
+
+    #[test]
+    fn hosts_name_buckets_for_rtmp_too() {
+        for (host, bucket) in [
+            ("Bkt.oss.example.com:1935", Some("bkt")),
+            ("live.example.net", Some("examplebucket")),
+            ("a.b.oss.example.com", None),
+            ("127.0.0.1:1935", None),
+            ("oss.example.com", None),
+        ] {
+            assert_eq!(addressing().bucket_of_host(host).as_ref().map(BucketName::as_str), bucket, "{host}");
+        }
     }
 
     #[test]
