@@ -128,9 +128,23 @@ def documents() -> None:
     write("xml", "bom-comment-cdata", b"\x00\xef\xbb\xbf<?xml version='1.0'?><!-- c --><LiveChannelConfiguration xmlns='u'><Description><![CDATA[<&>]]></Description>" + TARGET.encode() + b"</LiveChannelConfiguration>")
     write("xml", "deep", b"\x00" + b"<a>" * 200)
 
+PLAYLISTS = {
+    "live": "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-TARGETDURATION:5\n#EXTINF:5.000,\n1704164641000.ts\n#EXTINF:5.000,\n1704164646000.ts\n",
+    "master": "#EXTM3U\r\n#EXT-X-STREAM-INF:BANDWIDTH=1\r\n720p.m3u8\r\n#EXT-X-MEDIA:TYPE=AUDIO,URI=\"a/b.m3u8\"\r\n",
+    "addresses": "#EXTM3U\n../x/a.ts\n../../../a.ts\n/examplebucket/a.ts\n/a.ts\nhttp://127.0.0.1:9000/examplebucket/b.ts?x=1#f\n//examplebucket.oss.example.com/c.ts\nhttps://elsewhere.example.net/d.ts\ndata:text/plain,x\n./e.ts?Signature=old&OSSAccessKeyId=o&Expires=1\n",
+    "tags": "\ufeff#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI=\"k.key\"\n#EXT-X-MAP:URI=\"i.mp4\",BYTERANGE=\"1@2\"\n#EXT-X-PART:DURATION=1,URI=\"p.m4s\"\n%E6%B5%8B.ts\n a.ts \n",
+}
+
+
+def playlists() -> None:
+    for choice, (name, text) in enumerate(PLAYLISTS.items()):
+        write("hls_sign", name, bytes([choice]) + text.encode())
+    write("hls_sign", "raw-key-form", b"\x00live/ch1/playlist.m3u8?x-oss-process=hls/sign&a=b")
+
 
 if __name__ == "__main__":
     rtmp_session()
     amf_and_flv()
     requests()
     documents()
+    playlists()
