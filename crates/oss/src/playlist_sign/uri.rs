@@ -67,7 +67,8 @@ fn sign(uri: &str, context: &SignContext<'_>, signer: &ChildSigner<'_>) -> Optio
 /// Whether a piece of the query stays. Playlists get their `x-oss-process` from the request.
 fn is_kept(piece: &str, is_playlist: bool) -> bool {
     let name = percent_decode(piece.split('=').next().unwrap_or(piece));
-    !REPLACED.iter().any(|replaced| replaced.as_bytes() == name) && !(is_playlist && name == b"x-oss-process")
+    let is_replaced = REPLACED.iter().any(|replaced| replaced.as_bytes() == name);
+    !is_replaced && (!is_playlist || name != b"x-oss-process")
 }
 
 /// The key that a URI without query and fragment leads to; `None` when that is not an object of this bucket.

@@ -1,5 +1,7 @@
 //! The signature of a PostObject form (OSS auth 7).
 
+use std::fmt;
+
 use super::secret::{is_same, sign_sha1};
 use super::v4::{self, Credential, Place};
 use super::{KnownKey, SecretKey, SignOptions, date, known_key, non_empty, refusal};
@@ -7,8 +9,8 @@ use crate::error::Error;
 use crate::name::AccessKeyId;
 
 /// What the fields of a form claim about its sender. The policy is signed as the base64 text that was sent; reading it
-/// is not the business of authentication.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// is not the business of authentication. `Debug` leaves out signature and token.
+#[derive(Clone, PartialEq, Eq)]
 pub enum FormCredentials {
     /// Nothing is claimed.
     Anonymous,
@@ -28,12 +30,24 @@ pub enum FormCredentials {
 }
 
 /// What a form with a V4 signature claims.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct FormClaim {
     credential: Credential,
     policy: String,
     signature: String,
     token: Option<String>,
+}
+
+impl fmt::Debug for FormCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FormCredentials").field("access_key", &self.access_key_id()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for FormClaim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FormClaim").field("access_key", &self.credential.access_key).finish_non_exhaustive()
+    }
 }
 
 impl FormCredentials {

@@ -1,5 +1,7 @@
 //! Making signatures, the client's side: for the command line, the demo and tests (OSS auth 3-6).
 
+use std::fmt;
+
 use super::secret::{SigningKey, sign_sha1};
 use super::signable::{Parameter, Signable, resource};
 use super::v4::{self, AdditionalHeaders, Credential};
@@ -9,8 +11,8 @@ use crate::request::{Query, percent_encode};
 
 const TOKEN: &str = "security-token";
 
-/// Whoever signs.
-#[derive(Debug, Clone)]
+/// Whoever signs. `Debug` leaves out the token.
+#[derive(Clone)]
 pub struct Signer {
     /// The id of the key.
     pub access_key: AccessKeyId,
@@ -73,6 +75,12 @@ pub(crate) fn push_parameter(query: &mut String, name: &str, value: Option<&str>
     if let Some(value) = value {
         query.push('=');
         query.push_str(&percent_encode(value.as_bytes(), false));
+    }
+}
+
+impl fmt::Debug for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signer").field("access_key", &self.access_key).finish_non_exhaustive()
     }
 }
 

@@ -1,5 +1,7 @@
 //! The signature of an RTMP publish URL (LiveChannel 3.2-3.6 and checks 3 to 9 of 3.9).
 
+use std::fmt;
+
 use super::secret::{is_same, sign_sha1};
 use super::{KnownKey, SecretKey, known_key, v1};
 use crate::error::{Error, ErrorCode};
@@ -71,8 +73,8 @@ pub enum PublishCredentials {
     Signed(PublishClaim),
 }
 
-/// A publish that claims to be signed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A publish that claims to be signed. `Debug` leaves out signature and token.
+#[derive(Clone, PartialEq, Eq)]
 pub struct PublishClaim {
     access_key: AccessKeyId,
     /// As written, because that text is signed.
@@ -81,6 +83,12 @@ pub struct PublishClaim {
     token: Option<String>,
     /// All that may be signed, one of each name.
     parameters: Vec<(String, String)>,
+}
+
+impl fmt::Debug for PublishClaim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PublishClaim").field("access_key", &self.access_key).finish_non_exhaustive()
+    }
 }
 
 impl PublishCredentials {

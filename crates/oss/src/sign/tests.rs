@@ -771,6 +771,35 @@ fn a_signed_body_hash_is_told() {
 }
 
 #[test]
+fn what_is_logged_does_not_sign() {
+    for raw in [
+        with_authorization(&request("GET", "", "/", &[DATE, ("x-oss-security-token", "hush")]), "OSS a:hush"),
+        with_authorization(
+            &request("GET", "", "/", &[DATE]),
+            &format!("OSS4-HMAC-SHA256 Credential=a/{SCOPE},Signature=hush"),
+        ),
+        request(
+            "GET",
+            "examplebucket",
+            "/?OSSAccessKeyId=a&Expires=9999999999&Signature=hush&security-token=hush",
+            &[],
+        ),
+        request(
+            "GET",
+            "examplebucket",
+            &format!(
+                "/?x-oss-signature-version=OSS4-HMAC-SHA256&x-oss-credential=a/{SCOPE}&x-oss-date=20240102T030405Z&x-oss-expires=1&x-oss-signature=hush&x-oss-security-token=hush"
+            ),
+            &[],
+        ),
+    ] {
+        let route = route(&raw, &Addressing::default()).unwrap();
+        let shown = format!("{:?}", Credentials::extract(&raw, &route, &SignOptions::default(), NOW_MS).unwrap());
+        assert!(shown.contains("AccessKeyId(\"a\")") && !shown.contains("hush"), "{shown}");
+    }
+}
+
+#[test]
 fn anonymous_callers_are_never_verified() {
     let raw = request("GET", "examplebucket", "/a", &[]);
     assert_eq!(authenticate(&raw).unwrap_err().code, ErrorCode::AccessDenied);

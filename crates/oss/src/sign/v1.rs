@@ -1,5 +1,7 @@
 //! Signature version 1, in a header and in a URL (OSS auth 3, 4).
 
+use std::fmt;
+
 use super::secret::{is_same, sign_sha1};
 use super::signable::{Parameter, Signable};
 use super::{SecretKey, date, refusal};
@@ -173,11 +175,18 @@ fn verify(
 }
 
 /// What an `Authorization: OSS id:signature` header claims.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// `Debug` leaves out signature and token, with which others could do the same.
+#[derive(Clone, PartialEq, Eq)]
 pub struct V1Header {
     pub(super) access_key: AccessKeyId,
     pub(super) signature: String,
     pub(super) token: Option<String>,
+}
+
+impl fmt::Debug for V1Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("V1Header").field("access_key", &self.access_key).finish_non_exhaustive()
+    }
 }
 
 impl V1Header {
@@ -220,7 +229,8 @@ impl V1Header {
 }
 
 /// What a URL with `OSSAccessKeyId`, `Expires` and `Signature` claims.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// `Debug` leaves out signature and token, with which others could do the same.
+#[derive(Clone, PartialEq, Eq)]
 pub struct V1Url {
     pub(super) access_key: AccessKeyId,
     /// The expiry as it was written, because that text is signed.
@@ -228,6 +238,12 @@ pub struct V1Url {
     pub(super) expires_s: i64,
     pub(super) signature: String,
     pub(super) token: Option<String>,
+}
+
+impl fmt::Debug for V1Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("V1Url").field("access_key", &self.access_key).finish_non_exhaustive()
+    }
 }
 
 impl V1Url {

@@ -1,6 +1,7 @@
 //! Signature version 4, in a header and in a URL (OSS auth 5, 6).
 
 use std::borrow::Cow;
+use std::fmt;
 
 use super::secret::{SigningKey, is_same, sha256_hex};
 use super::signable::Signable;
@@ -232,7 +233,7 @@ pub(super) fn string_to_sign(timestamp: &str, credential: &Credential, canonical
 }
 
 /// What both forms of V4 claim.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Claim {
     pub(super) credential: Credential,
     /// The text of `x-oss-date`, or of `Date` without it.
@@ -240,6 +241,15 @@ pub(super) struct Claim {
     additional: AdditionalHeaders,
     pub(super) signature: String,
     pub(super) token: Option<String>,
+}
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claim")
+            .field("access_key", &self.credential.access_key)
+            .field("region", &self.credential.region)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Claim {
@@ -273,13 +283,20 @@ impl Claim {
 }
 
 /// What an `Authorization: OSS4-HMAC-SHA256 …` header claims.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// `Debug` leaves out signature and token, with which others could do the same.
+#[derive(Clone, PartialEq, Eq)]
 pub struct V4Header {
     pub(super) claim: Claim,
     /// The header, for the refusals that come after the key was looked up.
     whole: String,
     /// The text of `x-oss-content-sha256`, or what stands for it.
     payload: Cow<'static, str>,
+}
+
+impl fmt::Debug for V4Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("V4Header").field("claim", &self.claim).finish_non_exhaustive()
+    }
 }
 
 impl V4Header {

@@ -37,9 +37,9 @@ fn documents_follow_the_grammar() {
     check(&format!(r#"{{"Version":"1","Statement":{{{start},{resource}}}}}"#), true);
     check(&statement(&format!(r#"{start},{resource},"Sid":"x""#)), true);
     check(
-        &statement(&format!(
-            r#""Effect":"Deny","Principal":[],"NotAction":"oss:Get*","NotResource":"acs:oss:cn-hangzhou:1:examplebucket""#
-        )),
+        &statement(
+            r#""Effect":"Deny","Principal":[],"NotAction":"oss:Get*","NotResource":"acs:oss:cn-hangzhou:1:examplebucket""#,
+        ),
         true,
     );
     check(&statement(&format!(r#"{start},"Resource":"acs:oss:oss-cn-hangzhou:*:examplebucket/a:b""#)), true);
