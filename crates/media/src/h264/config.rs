@@ -76,7 +76,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn check(name: &str, bytes: &[u8], expected: Result<(u8, &[&[u8]], &[&[u8]]), ()>) {
+    /// Length size, SPS, PPS.
+    type Record<'a> = (u8, &'a [&'a [u8]], &'a [&'a [u8]]);
+
+    fn check(name: &str, bytes: &[u8], expected: Result<Record<'_>, ()>) {
         let config = AvcConfig::parse(&Bytes::copy_from_slice(bytes));
         let sets = |sets: &[NalUnit]| sets.iter().map(|nal| nal.bytes().to_vec()).collect::<Vec<_>>();
         let got = config.map(|config| (config.length_size, sets(&config.sps), sets(&config.pps))).map_err(|_| ());

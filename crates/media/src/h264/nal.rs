@@ -18,6 +18,8 @@ pub enum NalKind {
     Pps,
     /// Access unit delimiter, type 9.
     AccessUnitDelimiter,
+    /// End of sequence or of stream, types 10 and 11; only valid behind the last slice of a picture.
+    End,
     /// Filler data, type 12.
     Filler,
     /// Everything else; it is carried along untouched.
@@ -62,6 +64,7 @@ impl NalUnit {
             Some(7) => NalKind::Sps,
             Some(8) => NalKind::Pps,
             Some(9) => NalKind::AccessUnitDelimiter,
+            Some(10 | 11) => NalKind::End,
             Some(12) => NalKind::Filler,
             _ => NalKind::Other,
         }

@@ -129,7 +129,7 @@ fn skip_scaling_list(bits: &mut BitReader<'_>, size: usize) -> Result<(), Unexpe
     let (mut last, mut next) = (8_i64, 8_i64);
     for _ in 0..size {
         if next != 0 {
-            next = (last + i64::from(bits.signed_golomb()?)).rem_euclid(256);
+            next = (last + bits.signed_golomb()?).rem_euclid(256);
         }
         if next != 0 {
             last = next;

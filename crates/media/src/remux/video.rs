@@ -137,7 +137,9 @@ impl VideoReader {
                 NalKind::Sei => {
                     recovery_point |= self.recovery_points_are_keys && nal.has_recovery_point();
                 }
-                NalKind::Other => {}
+                // Behind its picture it is carried along; alone in a tag it comes too late for that.
+                NalKind::End if !has_slice => continue,
+                NalKind::End | NalKind::Other => {}
             }
             nals.push(nal);
         }

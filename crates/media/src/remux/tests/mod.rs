@@ -113,7 +113,7 @@ fn segments(outputs: Vec<Output>) -> Vec<Segment> {
     }
     assert!(open.is_none(), "left open");
     check_times(&segments);
-    check_playlists(&segments);
+    check_playlists(&segments, 2);
     check_whole(&segments);
     segments
 }
@@ -130,10 +130,10 @@ fn check_times(segments: &[Segment]) {
     }
 }
 
-/// The live playlists that the segments make keep every rule.
-fn check_playlists(segments: &[Segment]) {
+/// The live playlists that the segments make keep every rule. Returns the window at the end.
+fn check_playlists(segments: &[Segment], frag_duration_s: u32) -> LiveWindow {
     let mut window = LiveWindow::default();
-    window.begin_session(3, 2, false);
+    window.begin_session(3, frag_duration_s, false);
     let mut previous: Option<MediaPlaylist> = None;
     for (segment, name) in segments.iter().zip(0..) {
         window.push(LiveSegment {
@@ -148,6 +148,7 @@ fn check_playlists(segments: &[Segment]) {
         assert!(found.is_empty(), "{found:?}");
         previous = Some(next);
     }
+    window
 }
 
 /// A whole segment is recovered whole.

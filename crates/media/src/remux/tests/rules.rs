@@ -57,6 +57,8 @@ fn d9_strict_never_exceeds_its_target() {
     assert!(take.durations().iter().all(|ms| *ms < 2_500), "{:?}", take.durations());
     assert_eq!(take.durations().iter().sum::<u64>(), 30_000);
     assert!(take.stats.strict_cuts > 0);
+    assert_eq!(check_playlists(&take.segments, 2).target_rises, 0);
+    assert_eq!(check_playlists(&take.segments, 2).target_duration_s, 3);
 }
 
 #[test]
