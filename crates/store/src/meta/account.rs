@@ -240,3 +240,76 @@ impl Meta {
         Ok(matches!(self.kv().commit(commit).await?, Outcome::Done(_)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meta::fixture::fixture;
+
+    fn id(text: &str) -> AccessKeyId {
+        AccessKeyId::parse(text).unwrap()
+    }
+
+    #[tokio::test]
+    async fn keys_users_and_sessions_are_kept() {
+        let f = fixture().await;
+        let record = |id: &str| KeyRecord {
+            id: id.to_owned(),
+            secret: "hidden-secret".to_owned(),
+            uid: OwnerId("1".to_owned()),
+            enabled: true,
+            created_ms: 1,
+            description: String::new(),
+        };
+        for name in ["b", "a", "c"] {
+            f.meta.put_key(&record(name)).await.unwrap();
+        }
+        assert_eq!(f.meta.key(&id("b")).await, Ok(Some(record("b"))));
+        let page = f.meta.list_keys("a", 1).await.unwrap();
+        assert_eq!((page.items, page.is_truncated), (vec![record("b")], true));
+        assert_eq!(f.meta.list_keys("", 9).await.unwrap().items.len(), 3);
+        assert_eq!(f.meta.delete_key("b").await, Ok(true));
+        assert_eq!(f.meta.delete_key("b").await, Ok(false));
+        assert_eq!(f.meta.key(&id("b")).await, Ok(None));
+        assert!(!format!("{:?}", record("a")).contains("hidden"));
+
+        let user = UserRecord {
+            uid: OwnerId("2".to_owned()),
+            name: "anna".to_owned(),
+            account: OwnerId("1".to_owned()),
+            policies: vec!["{}".to_owned()],
+            created_ms: 1,
+        };
+        f.meta.put_user(&user).await.unwrap();
+        assert_eq!(f.meta.user(&user.uid).await, Ok(Some(user.clone())));
+        assert_eq!(f.meta.list_users("", 9).await.unwrap().items, vec![user.clone()]);
+        assert_eq!(f.meta.delete_user(&user.uid).await, Ok(true));
+
+        for n in 0..5 {
+            let session = SessionRecord {
+                id: format!("STS.{n}"),
+                secret: "hidden".to_owned(),
+                token: "t".to_owned(),
+                uid: user.uid.clone(),
+                policy: None,
+                expires_ms: n,
+            };
+            assert!(!format!("{session:?}").contains("hidden"));
+            f.meta.put_session(&session).await.unwrap();
+        }
+        assert_eq!(f.meta.delete_ended_sessions(3, 2).await, Ok(2));
+        assert_eq!(f.meta.delete_ended_sessions(3, 2).await, Ok(1));
+        assert_eq!(f.meta.delete_ended_sessions(3, 2).await, Ok(0));
+        assert_eq!(f.meta.session(&id("STS.3")).await.unwrap().unwrap().expires_ms, 3);
+    }
+
+    #[tokio::test]
+    async fn the_first_setting_stays() {
+        let f = fixture().await;
+        assert_eq!(f.meta.setting("a").await, Ok(None));
+        assert_eq!(f.meta.setting_or("a", Bytes::from_static(b"1")).await.unwrap(), "1");
+        assert_eq!(f.meta.setting_or("a", Bytes::from_static(b"2")).await.unwrap(), "1");
+        f.meta.put_setting("a", Bytes::from_static(b"3")).await.unwrap();
+        assert_eq!(f.meta.setting("a").await.unwrap().unwrap(), "3");
+    }
+}

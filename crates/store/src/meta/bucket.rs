@@ -310,3 +310,121 @@ impl Meta {
         Ok(StatisticsDelta::statistics(&row.map(|row| row.value).unwrap_or_default(), channels))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meta::fixture::{Fixture, channel, fixture, inline, key, object, owner};
+    use crate::meta::{Body, ChannelRecord, PutGuard, UploadRecord};
+    use oss::model::{ContentHeaders, LiveChannelConfig};
+
+    fn name(text: &str) -> BucketName {
+        BucketName::parse(text).unwrap()
+    }
+
+    async fn create(f: &Fixture, text: &str, owner: &str, max: usize) -> Option<ErrorKind> {
+        let record = BucketRecord::new(&name(text), OwnerId(owner.to_owned()), 1);
+        f.meta.create_bucket(&name(text), &record, max).await.err().map(|error| error.kind)
+    }
+
+    #[tokio::test]
+    async fn buckets_are_made_within_their_quota() {
+        let f = fixture().await;
+        assert_eq!(create(&f, "bucket", "2", 100).await, Some(ErrorKind::AlreadyExists));
+        assert_eq!(create(&f, "second", "2", 2).await, None);
+        assert_eq!(create(&f, "third", "2", 2).await, None);
+        assert_eq!(create(&f, "fourth", "2", 2).await, Some(ErrorKind::QuotaExceeded));
+        assert_eq!(create(&f, "fourth", "3", 2).await, None);
+        assert_eq!(f.meta.bucket(&name("third")).await.unwrap().unwrap().owner.0, "2");
+        assert_eq!(f.meta.bucket(&name("fifth")).await.unwrap(), None);
+    }
+
+    async fn check_list(f: &Fixture, owner: Option<&str>, prefix: &str, after: &str, limit: usize, expected: &[&str]) {
+        let owner = owner.map(|owner| OwnerId(owner.to_owned()));
+        let page = f.meta.list_buckets(owner.as_ref(), prefix, after, limit).await.unwrap();
+        let mut shown: Vec<&str> = page.items.iter().map(|bucket| bucket.name.as_str()).collect();
+        if page.is_truncated {
+            shown.push("...");
+        }
+        assert_eq!(shown, expected, "{owner:?} {prefix} {after} {limit}");
+    }
+
+    #[tokio::test]
+    async fn lists_are_by_owner_and_name() {
+        let f = fixture().await;
+        for text in ["abc", "abc-d", "abd", "xyz"] {
+            create(&f, text, "2", 100).await;
+        }
+        check_list(&f, None, "", "", 9, &["abc", "abc-d", "abd", "bucket", "xyz"]).await;
+        check_list(&f, Some("2"), "", "", 9, &["abc", "abc-d", "abd", "xyz"]).await;
+        check_list(&f, Some("2"), "", "", 3, &["abc", "abc-d", "abd", "..."]).await;
+        check_list(&f, Some("2"), "", "abd", 1, &["xyz"]).await;
+        check_list(&f, Some("2"), "abc", "", 1, &["abc", "..."]).await;
+        check_list(&f, Some("2"), "abc", "abc", 9, &["abc-d"]).await;
+        check_list(&f, Some("2"), "abc", "aaa", 9, &["abc", "abc-d"]).await;
+        check_list(&f, Some("2"), "abc", "b", 9, &[]).await;
+    }
+
+    #[tokio::test]
+    async fn settings_change_and_stay() {
+        let f = fixture().await;
+        let changed = f.meta.update_bucket(&f.bucket, |bucket| {
+            bucket.acl = BucketAcl::PublicRead;
+            bucket.referer = Some(RefererConfiguration::default());
+            bucket.lifecycle = Some(Vec::new());
+        });
+        let changed = changed.await.unwrap();
+        assert_eq!(f.meta.bucket(&f.bucket).await.unwrap(), Some(changed.clone()));
+        assert_eq!((changed.acl, changed.owner), (BucketAcl::PublicRead, owner()));
+        assert!(f.meta.update_bucket(&name("absent"), |_| ()).await.unwrap_err().is_not_found());
+    }
+
+    async fn check_delete(f: &Fixture, expected: Option<(ErrorKind, Subject)>) {
+        let deleted = f.meta.delete_bucket(&f.bucket).await;
+        assert_eq!(deleted.err().map(|error| (error.kind, error.subject)), expected);
+    }
+
+    #[tokio::test]
+    async fn only_an_empty_bucket_goes() {
+        let f = fixture().await;
+        let upload = UploadRecord {
+            initiated_ms: 1,
+            storage_class: StorageClass::Standard,
+            headers: ContentHeaders::default(),
+            user_meta: Vec::new(),
+            tags: Vec::new(),
+            initiator: None,
+        };
+        let record = ChannelRecord { config: LiveChannelConfig::default(), modified_ms: 1 };
+        f.meta.put_object(&f.bucket, &key("a"), &inline("x"), PutGuard::Any).await.unwrap();
+        f.meta.initiate_upload(&f.bucket, &key("b"), "ID", &upload).await.unwrap();
+        f.meta.put_channel(&f.bucket, &channel("c"), &record, 9).await.unwrap();
+        check_delete(&f, Some((ErrorKind::NotEmpty, Subject::Object))).await;
+        f.meta.delete_object(&f.bucket, &key("a")).await.unwrap();
+        check_delete(&f, Some((ErrorKind::NotEmpty, Subject::Upload))).await;
+        f.meta.abort_upload(&f.bucket, &key("b"), "ID").await.unwrap();
+        check_delete(&f, Some((ErrorKind::NotEmpty, Subject::Channel))).await;
+        f.meta.delete_channel(&f.bucket, &channel("c")).await.unwrap();
+        check_delete(&f, None).await;
+        check_delete(&f, Some((ErrorKind::NotFound, Subject::Bucket))).await;
+        f.check_clean().await;
+    }
+
+    #[tokio::test]
+    async fn statistics_follow_every_change() {
+        let f = fixture().await;
+        let mut cold = object(Body::Blobs(vec![f.extent(100).await]));
+        cold.storage_class = StorageClass::Archive;
+        f.meta.put_object(&f.bucket, &key("a"), &inline("12345"), PutGuard::Any).await.unwrap();
+        f.meta.put_object(&f.bucket, &key("a"), &inline("123"), PutGuard::Any).await.unwrap();
+        f.meta.put_object(&f.bucket, &key("b"), &cold, PutGuard::Any).await.unwrap();
+        f.meta.put_object(&f.bucket, &key("c"), &inline("gone"), PutGuard::Any).await.unwrap();
+        f.meta.delete_object(&f.bucket, &key("c")).await.unwrap();
+        let statistics = f.meta.bucket_statistics(&f.bucket).await.unwrap();
+        assert_eq!(statistics.total, ClassStatistics { objects: 2, bytes: 103 });
+        assert_eq!(statistics.class(StorageClass::Standard), ClassStatistics { objects: 1, bytes: 3 });
+        assert_eq!(statistics.class(StorageClass::Archive), ClassStatistics { objects: 1, bytes: 100 });
+        assert_eq!(f.meta.bucket_statistics(&name("absent")).await, Ok(BucketStatistics::default()));
+        f.check_clean().await;
+    }
+}

@@ -239,3 +239,110 @@ fn require_nobody_publishes(transaction: &mut MetaTransaction<'_>, bucket: &Buck
     let held = Error::new(ErrorKind::Held, Subject::Channel, channel);
     transaction.require(Precondition::LeaseFree(publisher_lease_name(bucket, channel)), held);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::kv::Claim;
+    use crate::meta::BucketRecord;
+    use crate::meta::fixture::{Fixture, channel, fixture, owner};
+    use oss::model::ChannelStatus;
+
+    fn record(frag_count: u32) -> ChannelRecord {
+        ChannelRecord { config: LiveChannelConfig { frag_count, ..LiveChannelConfig::default() }, modified_ms: 1 }
+    }
+
+    async fn put(f: &Fixture, name: &str, max: u64) -> Result<ChannelPut, ErrorKind> {
+        f.meta.put_channel(&f.bucket, &channel(name), &record(3), max).await.map_err(|error| error.kind)
+    }
+
+    #[tokio::test]
+    async fn only_new_names_count_against_the_quota() {
+        let f = fixture().await;
+        assert_eq!(put(&f, "a", 2).await, Ok(ChannelPut::Created));
+        assert_eq!(put(&f, "b", 2).await, Ok(ChannelPut::Created));
+        assert_eq!(put(&f, "c", 2).await, Err(ErrorKind::QuotaExceeded));
+        assert_eq!(put(&f, "a", 2).await, Ok(ChannelPut::Replaced));
+        assert_eq!(f.meta.count_channels(&f.bucket).await, Ok(2));
+        assert_eq!(f.meta.delete_channel(&f.bucket, &channel("a")).await, Ok(true));
+        assert_eq!(f.meta.delete_channel(&f.bucket, &channel("a")).await, Ok(false));
+        assert_eq!(put(&f, "c", 2).await, Ok(ChannelPut::Created));
+        assert_eq!(f.meta.bucket_statistics(&f.bucket).await.unwrap().channels, 2);
+        let elsewhere = BucketName::parse("elsewhere").unwrap();
+        let absent = f.meta.put_channel(&elsewhere, &channel("a"), &record(3), 0).await.unwrap_err();
+        assert_eq!((absent.kind, absent.subject), (ErrorKind::NotFound, Subject::Bucket));
+        f.check_clean().await;
+    }
+
+    #[tokio::test]
+    async fn a_channel_is_replaced_whole_and_changed_in_part() {
+        let f = fixture().await;
+        put(&f, "a", 9).await.unwrap();
+        f.meta.put_channel(&f.bucket, &channel("a"), &record(7), 9).await.unwrap();
+        assert_eq!(f.meta.channel(&f.bucket, &channel("a")).await, Ok(Some(record(7))));
+        let name = channel("a");
+        let changed = f.meta.update_channel(&f.bucket, &name, |c| c.config.status = ChannelStatus::Disabled);
+        assert_eq!(changed.await.unwrap().config.status, ChannelStatus::Disabled);
+        let read = f.meta.channel(&f.bucket, &channel("a")).await.unwrap().unwrap();
+        assert_eq!((read.config.status, read.config.frag_count), (ChannelStatus::Disabled, 7));
+        let absent = f.meta.update_channel(&f.bucket, &channel("b"), |_| ()).await.unwrap_err();
+        assert_eq!((absent.kind, absent.subject), (ErrorKind::NotFound, Subject::Channel));
+    }
+
+    async fn check_list(f: &Fixture, prefix: &str, after: &str, limit: usize, expected: (&[&str], bool)) {
+        let page = f.meta.list_channels(&f.bucket, prefix, after, limit).await.unwrap();
+        let names: Vec<String> = page.items.iter().map(|(name, _)| name.to_string()).collect();
+        assert_eq!((names, page.is_truncated), (expected.0.iter().map(|n| (*n).to_owned()).collect(), expected.1));
+    }
+
+    #[tokio::test]
+    async fn lists_follow_names() {
+        // The worked examples of LiveChannel 1.6.
+        let f = fixture().await;
+        for n in 1..=9 {
+            put(&f, &format!("channel-list-{n}"), 100).await.unwrap();
+        }
+        put(&f, "other", 100).await.unwrap();
+        let list = |n: &[u32]| n.iter().map(|n| format!("channel-list-{n}")).collect::<Vec<_>>();
+        let (three, all) = (list(&[5, 6, 7]), list(&[1, 2, 3, 4, 5, 6, 7, 8, 9]));
+        let text = |names: &[String]| names.iter().map(|n| n.clone().leak() as &str).collect::<Vec<&str>>();
+        check_list(&f, "channel-list-", "channel-list-4", 3, (&text(&three), true)).await;
+        check_list(&f, "channel-list-", "", 9, (&text(&all), false)).await;
+        check_list(&f, "channel-list-", "a", 9, (&text(&all), false)).await;
+        check_list(&f, "", "channel-list-9", 9, (&["other"], false)).await;
+        check_list(&f, "channel-list-", "d", 9, (&[], false)).await;
+        check_list(&f, "", "/", 1, (&["channel-list-1"], true)).await;
+    }
+
+    #[tokio::test]
+    async fn channels_are_found_by_name() {
+        let f = fixture().await;
+        put(&f, "a", 9).await.unwrap();
+        let second = BucketName::parse("another").unwrap();
+        f.meta.create_bucket(&second, &BucketRecord::new(&second, owner(), 1), 9).await.unwrap();
+        f.meta.put_channel(&second, &channel("a"), &record(3), 9).await.unwrap();
+        f.meta.put_channel(&second, &channel("ab"), &record(3), 9).await.unwrap();
+        let find = async |limit| f.meta.buckets_with_channel(&channel("a"), limit).await.unwrap();
+        assert_eq!(find(64).await, [second.clone(), f.bucket.clone()]);
+        assert_eq!(find(1).await, [second.clone()]);
+        f.meta.delete_channel(&second, &channel("a")).await.unwrap();
+        assert_eq!(find(64).await, [f.bucket.clone()]);
+        f.check_clean().await;
+    }
+
+    #[tokio::test]
+    async fn a_live_channel_is_neither_replaced_nor_deleted() {
+        let f = fixture().await;
+        put(&f, "a", 9).await.unwrap();
+        let ttl = Duration::from_secs(10);
+        let lease = f.meta.acquire_publisher(&f.bucket, &channel("a"), "me", ttl, Claim::IfFree).await.unwrap();
+        assert_eq!(put(&f, "a", 9).await, Err(ErrorKind::Held));
+        let deleted = f.meta.delete_channel(&f.bucket, &channel("a")).await.unwrap_err();
+        assert_eq!((deleted.kind, deleted.subject), (ErrorKind::Held, Subject::Channel));
+        f.meta.update_channel(&f.bucket, &channel("a"), |c| c.modified_ms = 9).await.unwrap();
+        f.meta.release_publisher(&lease).await.unwrap();
+        assert_eq!(put(&f, "a", 9).await, Ok(ChannelPut::Replaced));
+    }
+}

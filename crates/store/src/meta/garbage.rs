@@ -57,3 +57,25 @@ impl Meta {
         Ok(collected)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meta::fixture::{fixture, key, object};
+    use crate::meta::{Body, PutGuard};
+
+    #[tokio::test]
+    async fn a_blob_waits_out_its_grace() {
+        let f = fixture().await;
+        let meta = f.meta.clone().with_garbage_grace_ms(500);
+        let extent = f.extent(5).await;
+        meta.put_object(&f.bucket, &key("a"), &object(Body::Blobs(vec![extent])), PutGuard::Any).await.unwrap();
+        meta.delete_object(&f.bucket, &key("a")).await.unwrap();
+        let collect = async |now_ms| meta.collect_garbage(&f.blobs, now_ms, 10).await.unwrap().blobs;
+        assert_eq!(collect(1_000_499).await, 0);
+        assert_eq!(f.blobs.open(extent.blob).await.unwrap().len(), 5);
+        assert_eq!(collect(1_000_500).await, 1);
+        assert!(f.blobs.open(extent.blob).await.is_err());
+        assert_eq!(collect(i64::MAX).await, 0);
+    }
+}

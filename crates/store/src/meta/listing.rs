@@ -297,3 +297,156 @@ impl Meta {
 fn nothing<T>() -> Listing<T> {
     Listing { entries: Vec::new(), prefixes: Vec::new(), is_truncated: false, next: None }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::meta::fixture::{Fixture, fixture, inline, key};
+    use crate::meta::{PutGuard, UploadRecord};
+    use oss::model::{ContentHeaders, StorageClass};
+
+    async fn with_objects(keys: impl IntoIterator<Item = &str>) -> Fixture {
+        let f = fixture().await;
+        for name in keys {
+            f.meta.put_object(&f.bucket, &key(name), &inline("x"), PutGuard::Any).await.unwrap();
+        }
+        f
+    }
+
+    /// Keys and groups in one order, then `...` if more follow, and where to go on.
+    async fn shown(f: &Fixture, query: &ListQuery) -> (Vec<String>, Option<String>) {
+        let listing = f.meta.list_objects(&f.bucket, query).await.unwrap();
+        let mut all: Vec<String> = listing.entries.iter().map(|object| object.key.to_string()).collect();
+        assert!(all.is_sorted() && listing.prefixes.is_sorted());
+        all.extend(listing.prefixes);
+        all.sort();
+        assert_eq!(listing.is_truncated, listing.next.is_some());
+        if listing.is_truncated {
+            assert_eq!(listing.next.as_ref(), all.last());
+        }
+        (all, listing.next)
+    }
+
+    fn query(prefix: &str, delimiter: &str, after: &str, limit: usize) -> ListQuery {
+        ListQuery { prefix: prefix.to_owned(), delimiter: delimiter.to_owned(), after: after.to_owned(), limit }
+    }
+
+    #[tokio::test]
+    async fn groups_fold() {
+        let f = with_objects(["a", "dir/", "dir/x", "dir/y/z", "dir-2", "other/1", "zz"]).await;
+        for (query, expected, next) in [
+            (query("", "", "", 100), vec!["a", "dir-2", "dir/", "dir/x", "dir/y/z", "other/1", "zz"], None),
+            (query("", "/", "", 100), vec!["a", "dir-2", "dir/", "other/", "zz"], None),
+            (query("", "/", "", 3), vec!["a", "dir-2", "dir/"], Some("dir/")),
+            (query("", "/", "dir/", 100), vec!["other/", "zz"], None),
+            (query("", "/", "dir/x", 100), vec!["dir/", "other/", "zz"], None),
+            (query("dir/", "/", "", 100), vec!["dir/", "dir/x", "dir/y/"], None),
+            (query("dir", "/", "", 100), vec!["dir-2", "dir/"], None),
+            (query("", "r", "", 100), vec!["a", "dir", "other", "zz"], None),
+            (query("", "dir", "", 100), vec!["a", "dir", "other/1", "zz"], None),
+            (query("nothing", "/", "", 100), vec![], None),
+            (query("", "/", "zz", 100), vec![], None),
+            (query("b", "", "a", 100), vec![], None),
+        ] {
+            let next: Option<String> = next.map(str::to_owned);
+            let expected: Vec<String> = expected.into_iter().map(str::to_owned).collect();
+            assert_eq!(shown(&f, &query).await, (expected, next), "{query:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_large_group_costs_one_step() {
+        let names: Vec<String> = (0..3000).map(|n| format!("live/{n:05}.ts")).chain(["z".to_owned()]).collect();
+        let f = with_objects(names.iter().map(String::as_str)).await;
+        let (all, next) = shown(&f, &query("", "/", "", 100)).await;
+        assert_eq!((all, next), (vec!["live/".to_owned(), "z".to_owned()], None));
+        let (all, next) = shown(&f, &query("live/", "/", "", 1000)).await;
+        assert_eq!((all.len(), next.as_deref()), (1000, Some("live/00999.ts")));
+    }
+
+    /// The rule of HTTP API 8.7, read literally.
+    fn naive(keys: &BTreeSet<String>, q: &ListQuery) -> Vec<String> {
+        let mut all = BTreeSet::new();
+        for key in keys.range::<String, _>((std::ops::Bound::Excluded(&q.after), std::ops::Bound::Unbounded)) {
+            let Some(rest) = key.strip_prefix(&q.prefix) else { continue };
+            let group = (!q.delimiter.is_empty()).then(|| rest.find(&q.delimiter)).flatten();
+            let name = group.map_or(key.clone(), |at| key[..q.prefix.len() + at + q.delimiter.len()].to_owned());
+            if name != q.after {
+                all.insert(name);
+            }
+        }
+        all.into_iter().collect()
+    }
+
+    proptest! {
+        #[test]
+        fn pages_join_to_what_the_rule_says(
+            keys in proptest::collection::btree_set("[a/b\u{0}\u{10ffff}]{1,5}", 0..40),
+            prefix in "[ab/]{0,2}",
+            delimiter in "[/a]{0,2}",
+            after in "[ab/]{0,3}",
+            limit in 1usize..6,
+        ) {
+            let keys: BTreeSet<String> = keys.into_iter().filter(|key| !key.starts_with('/')).collect();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(async {
+                let f = with_objects(keys.iter().map(String::as_str)).await;
+                let mut q = ListQuery { prefix, delimiter, after, limit };
+                let expected = naive(&keys, &q);
+                let mut joined = Vec::new();
+                loop {
+                    let (page, next) = shown(&f, &q).await;
+                    prop_assert!(page.len() <= limit);
+                    joined.extend(page);
+                    let Some(next) = next else { break };
+                    q.after = next;
+                }
+                prop_assert_eq!(joined, expected);
+                Ok(())
+            })?;
+        }
+    }
+
+    #[tokio::test]
+    async fn uploads_page_by_key_and_id() {
+        let f = fixture().await;
+        let record = UploadRecord {
+            initiated_ms: 5,
+            storage_class: StorageClass::Standard,
+            headers: ContentHeaders::default(),
+            user_meta: Vec::new(),
+            tags: Vec::new(),
+            initiator: None,
+        };
+        for (name, id) in [("a", "02"), ("a", "01"), ("a\0b", "03"), ("d/x", "04"), ("d/y", "05"), ("e", "06")] {
+            f.meta.initiate_upload(&f.bucket, &key(name), id, &record).await.unwrap();
+        }
+        let list = async |delimiter: &str, after_key: &str, after_id: &str, limit| {
+            let query = UploadListQuery {
+                prefix: String::new(),
+                delimiter: delimiter.to_owned(),
+                after_key: after_key.to_owned(),
+                after_id: after_id.to_owned(),
+                limit,
+            };
+            let listing = f.meta.list_uploads(&f.bucket, &query).await.unwrap();
+            assert_eq!(listing.is_truncated, listing.next.is_some());
+            let ids: Vec<String> = listing.entries.into_iter().map(|upload| upload.id).collect();
+            (ids.join(" "), listing.prefixes.join(" "), listing.next.map(|next| format!("{} {}", next.key, next.id)))
+        };
+        let text = str::to_owned;
+        assert_eq!(list("", "", "", 100).await, (text("01 02 03 04 05 06"), text(""), None));
+        assert_eq!(list("/", "", "", 100).await, (text("01 02 03 06"), text("d/"), None));
+        assert_eq!(list("", "", "", 1).await, (text("01"), text(""), Some(text("a 01"))));
+        assert_eq!(list("", "a", "01", 1).await, (text("02"), text(""), Some(text("a 02"))));
+        assert_eq!(list("", "a", "", 2).await, (text("03 04"), text(""), Some(text("d/x 04"))));
+        assert_eq!(list("/", "a", "02", 2).await, (text("03"), text("d/"), Some(text("d/ "))));
+        assert_eq!(list("/", "d/", "", 2).await, (text("06"), text(""), None));
+        assert_eq!(f.meta.old_uploads(6, 4).await.unwrap().len(), 4);
+        assert_eq!(f.meta.old_uploads(5, 4).await.unwrap(), []);
+    }
+}

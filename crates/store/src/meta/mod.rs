@@ -3,6 +3,8 @@
 //! Every change is one commit of the map. Where a change depends on what is there, it reads, makes a commit with
 //! preconditions and, when somebody was faster, begins again; after [`ATTEMPTS`] it gives up with `Conflict`.
 
+#[cfg(test)]
+pub(crate) mod fixture;
 pub(crate) mod key;
 
 mod account;
@@ -128,4 +130,3 @@ fn stored<R: Record>(row: &Versioned) -> Result<Stored<R>> {
 fn gave_up(subject: Subject, name: impl fmt::Display) -> Error {
     Error::conflict(subject, format!("{name} was changed by others {ATTEMPTS} times in a row"))
 }
-

@@ -318,3 +318,124 @@ impl Meta {
         Err(gave_up(Subject::Object, bucket))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+    use crate::meta::fixture::{fixture, inline, key, object};
+
+    #[tokio::test]
+    async fn an_object_reads_as_it_was_put() {
+        let f = fixture().await;
+        let many = [f.extent(3).await, f.extent(4).await, f.extent(5).await, f.extent(6).await, f.extent(7).await];
+        for body in [
+            Body::Inline(Bytes::new()),
+            Body::Inline(Bytes::from_static(b"\x00\xff bytes")),
+            Body::Blobs(vec![f.extent(5).await]),
+            Body::Blobs(many.to_vec()),
+            Body::Link("b".to_owned()),
+            Body::Inline(Bytes::from_static(b"again")),
+        ] {
+            let record = object(body);
+            let version = f.meta.put_object(&f.bucket, &key("a"), &record, PutGuard::Any).await.unwrap();
+            let read = f.meta.object(&f.bucket, &key("a")).await.unwrap();
+            assert_eq!(read, Some(Stored { value: record, version }));
+        }
+        assert_eq!(f.check_clean().await, 0, "blobs of replaced objects are deleted");
+        assert_eq!(f.meta.object(&f.bucket, &key("b")).await.unwrap(), None);
+    }
+
+    async fn check_guard(guard: PutGuard, is_there: bool, expected: Option<ErrorKind>) {
+        let f = fixture().await;
+        if is_there {
+            f.meta.put_object(&f.bucket, &key("a"), &inline("old"), PutGuard::Any).await.unwrap();
+        }
+        let put = f.meta.put_object(&f.bucket, &key("a"), &inline("new"), guard).await;
+        assert_eq!(put.err().map(|error| error.kind), expected, "{guard:?}, {is_there}");
+        f.check_clean().await;
+    }
+
+    #[tokio::test]
+    async fn guards_decide() {
+        check_guard(PutGuard::Any, true, None).await;
+        check_guard(PutGuard::Any, false, None).await;
+        check_guard(PutGuard::Absent, false, None).await;
+        check_guard(PutGuard::Absent, true, Some(ErrorKind::AlreadyExists)).await;
+        check_guard(PutGuard::VersionIs(Version(1)), false, Some(ErrorKind::Conflict)).await;
+        check_guard(PutGuard::VersionIs(Version(1)), true, Some(ErrorKind::Conflict)).await;
+        check_guard(PutGuard::VersionIs(Version(2)), true, None).await;
+    }
+
+    #[tokio::test]
+    async fn an_append_keeps_the_blobs_it_has() {
+        let f = fixture().await;
+        let mut extents = Vec::new();
+        let mut guard = PutGuard::Absent;
+        for _ in 0..12 {
+            extents.push(f.extent(2).await);
+            let grown = object(Body::Blobs(extents.clone()));
+            guard = PutGuard::VersionIs(f.meta.put_object(&f.bucket, &key("log"), &grown, guard).await.unwrap());
+        }
+        assert_eq!(f.check_clean().await, 12);
+        let read = f.meta.object(&f.bucket, &key("log")).await.unwrap().unwrap();
+        assert_eq!(read.value.body, Body::Blobs(extents));
+        f.meta.delete_object(&f.bucket, &key("log")).await.unwrap();
+        assert_eq!(f.check_clean().await, 0);
+    }
+
+    #[tokio::test]
+    async fn metadata_changes_alone() {
+        let f = fixture().await;
+        f.meta.put_object(&f.bucket, &key("a"), &inline("body"), PutGuard::Any).await.unwrap();
+        let changed = f.meta.update_object(&f.bucket, &key("a"), |o| o.acl = ObjectAcl::PublicRead).await.unwrap();
+        assert_eq!(changed.acl, ObjectAcl::PublicRead);
+        let read = f.meta.object(&f.bucket, &key("a")).await.unwrap().unwrap();
+        assert_eq!((read.value.acl, read.value.body), (ObjectAcl::PublicRead, inline("body").body));
+        let absent = f.meta.update_object(&f.bucket, &key("b"), |_| ()).await.unwrap_err();
+        assert_eq!((absent.kind, absent.subject), (ErrorKind::NotFound, Subject::Object));
+        f.check_clean().await;
+    }
+
+    #[tokio::test]
+    async fn deleting_counts_what_was_there() {
+        let f = fixture().await;
+        for name in ["a", "b", "c"] {
+            let record = object(Body::Blobs(vec![f.extent(9).await]));
+            f.meta.put_object(&f.bucket, &key(name), &record, PutGuard::Any).await.unwrap();
+        }
+        let keys = ["a", "c", "a", "nothing"].map(key);
+        assert_eq!(f.meta.delete_objects(&f.bucket, &keys).await, Ok(2));
+        assert_eq!(f.meta.delete_object(&f.bucket, &key("a")).await, Ok(false));
+        assert_eq!(f.meta.delete_object(&f.bucket, &key("b")).await, Ok(true));
+        assert_eq!(f.check_clean().await, 0);
+        let elsewhere = BucketName::parse("elsewhere").unwrap();
+        let absent = f.meta.delete_object(&elsewhere, &key("a")).await.unwrap_err();
+        assert_eq!((absent.kind, absent.subject), (ErrorKind::NotFound, Subject::Bucket));
+        let absent = f.meta.put_object(&elsewhere, &key("a"), &inline("x"), PutGuard::Any).await.unwrap_err();
+        assert_eq!((absent.kind, absent.subject), (ErrorKind::NotFound, Subject::Bucket));
+    }
+
+    #[test]
+    fn a_record_of_today_is_read_tomorrow() {
+        // Stored objects look like this. A change of the record that cannot read it needs a new version.
+        let golden = concat!(
+            "018ca473697a65cd012ca465746167d9203030303030303030303030303030303030303030303030303030303030313243a5",
+            "6372633634cfffffffffffffffffa36d6435dc001007070707070707070707070707070707ab6d6f6469666965645f6d73cf",
+            "0000018bcfe56800ab6f626a6563745f74797065a64e6f726d616ca361636ca744656661756c74ad73746f726167655f636c",
+            "617373a85374616e64617264a76865616465727386ac636f6e74656e745f747970659a746578742f706c61696ead63616368",
+            "655f636f6e74726f6cc0b3636f6e74656e745f646973706f736974696f6ec0b0636f6e74656e745f656e636f64696e67c0b0",
+            "636f6e74656e745f6c616e6775616765c0a765787069726573c0a9757365725f6d6574619192a161c402ff00a47461677390",
+            "a4626f647981a5426c6f62739183a4626c6f62c41011111111111111111111111111111111a66f666673657401a36c656ecd",
+            "012c",
+        );
+        let bytes: Vec<u8> =
+            (0..golden.len() / 2).map(|at| u8::from_str_radix(&golden[2 * at..2 * at + 2], 16).unwrap()).collect();
+        let blob = BlobId::from_bytes([0x11; 16]);
+        let record = object(Body::Blobs(vec![Extent { blob, offset: 1, len: 300 }]));
+        let written: String =
+            encode(&StoredObject::split(&record).unwrap().0).unwrap().iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(written, golden);
+        assert_eq!(decode::<StoredObject>(&bytes).unwrap().join(None), Ok(record));
+    }
+}

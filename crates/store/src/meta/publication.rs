@@ -292,3 +292,198 @@ fn publishing<'a>(meta: &'a Meta, lease: &'a PublisherLease) -> MetaTransaction<
     );
     transaction
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::kv::Claim;
+    use crate::meta::fixture::{Fixture, channel, fixture, inline, key, object};
+    use crate::meta::{Body, ChannelRecord};
+    use oss::model::LiveChannelConfig;
+
+    const TTL: Duration = Duration::from_secs(30);
+
+    async fn with_channel() -> Fixture {
+        let f = fixture().await;
+        let record = ChannelRecord { config: LiveChannelConfig::default(), modified_ms: 1 };
+        f.meta.put_channel(&f.bucket, &channel("ch"), &record, 9).await.unwrap();
+        f
+    }
+
+    async fn lease(f: &Fixture, holder: &str, claim: Claim) -> PublisherLease {
+        f.meta.acquire_publisher(&f.bucket, &channel("ch"), holder, TTL, claim).await.unwrap()
+    }
+
+    fn start(started_ms: i64) -> StartRecord {
+        StartRecord {
+            started_ms,
+            remote_addr: "192.0.2.10:47745".to_owned(),
+            playlist: "playlist.m3u8".to_owned(),
+            details: Bytes::from_static(b"avc"),
+        }
+    }
+
+    async fn segment(f: &Fixture, number_ms: u64, session: u32) -> SegmentCommit {
+        SegmentCommit {
+            key: key(&format!("ch/{number_ms}.ts")),
+            object: object(Body::Blobs(vec![f.extent(188).await])),
+            entry: SegmentEntry { number_ms, duration_ms: 5000, session, size: 188, is_discontinuous: false },
+            playlist: Some((key("ch/playlist.m3u8"), inline("#EXTM3U"))),
+            window: Bytes::from(number_ms.to_string()),
+            next: None,
+            end_ms: i64::try_from(number_ms).unwrap() + 5000,
+        }
+    }
+
+    async fn listed(f: &Fixture) -> Vec<u64> {
+        let segments = f.meta.segments(&f.bucket, &channel("ch"), 0, u64::MAX, 1000).await.unwrap();
+        segments.iter().map(|segment| segment.number_ms).collect()
+    }
+
+    #[tokio::test]
+    async fn a_push_from_begin_to_end() {
+        let f = with_channel().await;
+        let lease = lease(&f, "me", Claim::IfFree).await;
+        assert_eq!(f.meta.begin_publication(&lease, &start(100)).await, Ok(1));
+        let mut first = segment(&f, 1000, 1).await;
+        let next = OpenSegment { number_ms: 6000, blob: f.extent(1).await.blob, details: Bytes::new() };
+        first.next = Some(next.clone());
+        f.meta.commit_segment(&lease, &first).await.unwrap();
+        let live = f.meta.publication(&f.bucket, &channel("ch")).await.unwrap().unwrap();
+        assert_eq!((live.open, live.last_end_ms, live.session), (Some(next), Some(6000), 1));
+        f.meta.commit_segment(&lease, &segment(&f, 6000, 1).await).await.unwrap();
+
+        assert_eq!(listed(&f).await, [1000, 6000]);
+        let object = f.meta.object(&f.bucket, &key("ch/playlist.m3u8")).await.unwrap().unwrap();
+        assert_eq!(object.value, inline("#EXTM3U"));
+        assert_eq!(f.meta.channel_window(&f.bucket, &channel("ch")).await, Ok(Some(Bytes::from_static(b"6000"))));
+        let last = f.meta.last_segment(&f.bucket, &channel("ch")).await.unwrap().unwrap();
+        assert_eq!((last.number_ms, last.duration_ms, last.size), (6000, 5000, 188));
+        assert_eq!(f.check_clean().await, 2, "the blob that was open and never committed is deleted");
+
+        f.meta.end_publication(&lease, None).await.unwrap();
+        let history = f.meta.history(&f.bucket, &channel("ch")).await.unwrap();
+        let expected = HistoryEntry { start_ms: 100, end_ms: 11000, remote_addr: "192.0.2.10:47745".to_owned() };
+        assert_eq!(history, [expected]);
+        assert_eq!(f.meta.begin_publication(&lease, &start(200)).await, Ok(2));
+        f.check_clean().await;
+    }
+
+    #[tokio::test]
+    async fn the_playlist_alone_can_be_rewritten() {
+        let f = with_channel().await;
+        let lease = lease(&f, "me", Claim::IfFree).await;
+        f.meta.begin_publication(&lease, &start(100)).await.unwrap();
+        let (name, window) = (key("ch/playlist.m3u8"), Bytes::from_static(b"w"));
+        f.meta.commit_playlist(&lease, &name, &inline("end"), window.clone()).await.unwrap();
+        assert_eq!(f.meta.object(&f.bucket, &name).await.unwrap().unwrap().value, inline("end"));
+        assert_eq!(f.meta.channel_window(&f.bucket, &channel("ch")).await, Ok(Some(window)));
+    }
+
+    #[tokio::test]
+    async fn whoever_lost_the_lease_writes_nothing() {
+        let f = with_channel().await;
+        let old = lease(&f, "old", Claim::IfFree).await;
+        f.meta.begin_publication(&old, &start(1)).await.unwrap();
+        let new = lease(&f, "new", Claim::TakeOver(old.token())).await;
+        let lost = segment(&f, 1000, 1).await;
+        for refused in [
+            f.meta.commit_segment(&old, &lost).await,
+            f.meta.open_segment(&old, None).await,
+            f.meta.end_publication(&old, None).await,
+            f.meta.begin_publication(&old, &start(1)).await.map(|_| ()),
+            f.meta.commit_playlist(&old, &key("ch/p"), &inline("x"), Bytes::new()).await,
+            f.meta.renew_publisher(&old, TTL).await.map(|_| ()),
+        ] {
+            let error = refused.unwrap_err();
+            assert_eq!((error.kind, error.subject), (ErrorKind::Conflict, Subject::Lease));
+        }
+        assert_eq!(listed(&f).await, [0; 0]);
+        let earlier = f.meta.begin_publication(&new, &start(2)).await.unwrap_err();
+        assert_eq!((earlier.kind, earlier.subject), (ErrorKind::AlreadyExists, Subject::Publication));
+        f.meta.end_publication(&new, None).await.unwrap();
+        assert_eq!(f.meta.begin_publication(&new, &start(2)).await, Ok(2));
+    }
+
+    #[tokio::test]
+    async fn a_crashed_push_is_found_and_repaired() {
+        let f = with_channel().await;
+        let dead = lease(&f, "node-1", Claim::IfFree).await;
+        f.meta.begin_publication(&dead, &start(100)).await.unwrap();
+        let open = OpenSegment { number_ms: 1000, blob: f.extent(7).await.blob, details: Bytes::new() };
+        f.meta.open_segment(&dead, Some(&open)).await.unwrap();
+
+        assert_eq!(f.meta.dangling_publications(None).await, Ok(vec![]), "its lease still runs");
+        assert_eq!(f.meta.dangling_publications(Some("node-2")).await, Ok(vec![]));
+        let mine = f.meta.dangling_publications(Some("node-1")).await.unwrap();
+        assert_eq!(mine.len(), 1);
+        let held = mine[0].lease.clone().unwrap();
+        assert_eq!((held.token, &mine[0].record.open), (dead.token(), &Some(open.clone())));
+        f.clock.advance_ms(30_000);
+        let expired = f.meta.dangling_publications(None).await.unwrap();
+        assert_eq!((expired.len(), &expired[0].lease), (1, &None));
+
+        let repair = lease(&f, "node-1", Claim::IfFree).await;
+        let mut torn = segment(&f, 1000, 1).await;
+        torn.object = object(Body::Blobs(vec![crate::meta::Extent { blob: open.blob, offset: 0, len: 7 }]));
+        f.meta.commit_segment(&repair, &torn).await.unwrap();
+        f.meta.end_publication(&repair, None).await.unwrap();
+        assert_eq!(listed(&f).await, [1000]);
+        assert_eq!(f.meta.history(&f.bucket, &channel("ch")).await.unwrap()[0].end_ms, 6000);
+        assert_eq!(f.meta.dangling_publications(None).await, Ok(vec![]));
+    }
+
+    #[tokio::test]
+    async fn history_keeps_the_newest_ten() {
+        let f = with_channel().await;
+        let lease = lease(&f, "me", Claim::IfFree).await;
+        for n in 0..13 {
+            f.meta.begin_publication(&lease, &start(n)).await.unwrap();
+            f.meta.end_publication(&lease, Some(n + 1)).await.unwrap();
+        }
+        let history = f.meta.history(&f.bucket, &channel("ch")).await.unwrap();
+        assert_eq!(history.iter().map(|entry| entry.start_ms).collect::<Vec<_>>(), (3..13).collect::<Vec<_>>());
+        f.meta.release_publisher(&lease).await.unwrap();
+        let record = ChannelRecord { config: LiveChannelConfig::default(), modified_ms: 1 };
+        f.meta.put_channel(&f.bucket, &channel("ch"), &record, 9).await.unwrap();
+        assert_eq!(f.meta.history(&f.bucket, &channel("ch")).await, Ok(vec![]), "LiveChannel 1.1.6");
+    }
+
+    #[tokio::test]
+    async fn the_index_outlives_the_channel_but_not_its_objects() {
+        let f = with_channel().await;
+        let lease = lease(&f, "me", Claim::IfFree).await;
+        f.meta.begin_publication(&lease, &start(1)).await.unwrap();
+        for number_ms in [1000, 6000, 11_000] {
+            f.meta.commit_segment(&lease, &segment(&f, number_ms, 1).await).await.unwrap();
+        }
+        f.meta.end_publication(&lease, None).await.unwrap();
+        f.meta.release_publisher(&lease).await.unwrap();
+        f.meta.delete_channel(&f.bucket, &channel("ch")).await.unwrap();
+        assert_eq!(listed(&f).await, [1000, 6000, 11_000]);
+        f.meta.delete_object(&f.bucket, &key("ch/6000.ts")).await.unwrap();
+        assert_eq!(listed(&f).await, [1000, 11_000]);
+        let some = f.meta.segments(&f.bucket, &channel("ch"), 1000, 10_999, 9).await.unwrap();
+        assert_eq!(some.len(), 1, "both ends belong to the range");
+        f.check_clean().await;
+
+        let record = ChannelRecord { config: LiveChannelConfig::default(), modified_ms: 1 };
+        f.meta.put_channel(&f.bucket, &channel("ch"), &record, 9).await.unwrap();
+        assert_eq!(f.meta.channel_window(&f.bucket, &channel("ch")).await, Ok(None));
+        let lease = self::lease(&f, "me", Claim::IfFree).await;
+        assert_eq!(f.meta.begin_publication(&lease, &start(1)).await, Ok(2), "sessions are counted by name");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_published_where_there_is_no_channel() {
+        let f = with_channel().await;
+        let lease = f.meta.acquire_publisher(&f.bucket, &channel("no"), "me", TTL, Claim::IfFree).await.unwrap();
+        let absent = f.meta.begin_publication(&lease, &start(1)).await.unwrap_err();
+        assert_eq!((absent.kind, absent.subject), (ErrorKind::NotFound, Subject::Channel));
+        let lease = self::lease(&f, "me", Claim::IfFree).await;
+        let absent = f.meta.commit_segment(&lease, &segment(&f, 1000, 1).await).await.unwrap_err();
+        assert_eq!((absent.kind, absent.subject), (ErrorKind::NotFound, Subject::Publication));
+    }
+}

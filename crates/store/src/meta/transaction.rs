@@ -1,5 +1,7 @@
 //! One commit in the making, with the rules that every change of an object keeps.
 
+use std::collections::HashSet;
+
 use oss::name::{BucketName, ObjectKey};
 
 use super::bucket::StatisticsDelta;
@@ -94,7 +96,7 @@ impl<'a> MetaTransaction<'a> {
         }
         self.expect_unchanged(row.clone(), seen);
         let (stored, body) = StoredObject::split(record)?;
-        let kept: Vec<BlobId> = record.body.blobs().collect();
+        let kept: HashSet<BlobId> = record.body.blobs().collect();
         if let Some(old) = &old {
             self.forget_object(key, &old.value, &kept).await?;
         }
@@ -115,7 +117,7 @@ impl<'a> MetaTransaction<'a> {
             return Ok(false);
         };
         self.expect_unchanged(row.clone(), Some(old.version));
-        self.forget_object(key, &old.value, &[]).await?;
+        self.forget_object(key, &old.value, &HashSet::new()).await?;
         if old.value.has_body_row() {
             self.write(Write::Delete(key::body(self.bucket, key)));
         }
@@ -126,7 +128,7 @@ impl<'a> MetaTransaction<'a> {
         Ok(true)
     }
 
-    async fn forget_object(&mut self, key: &ObjectKey, old: &StoredObject, kept: &[BlobId]) -> Result<()> {
+    async fn forget_object(&mut self, key: &ObjectKey, old: &StoredObject, kept: &HashSet<BlobId>) -> Result<()> {
         self.statistics.add_object(old.storage_class, old.size, -1);
         let mut blobs: Vec<BlobId> = match old.extents() {
             Some(extents) => extents.iter().map(|extent| extent.blob).collect(),

@@ -256,3 +256,113 @@ fn unused<'a>(old: &'a [Extent], new: &'a [Extent]) -> impl Iterator<Item = Blob
     let is_named = move |blob: &BlobId| new.iter().any(|extent| extent.blob == *blob);
     old.iter().map(|extent| extent.blob).filter(move |blob| !is_named(blob))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+    use crate::meta::Body;
+    use crate::meta::fixture::{Fixture, fixture, inline, key, object};
+
+    const ID: &str = "0004B9894A22E5B1888A1E29F8236E2D";
+
+    async fn begun() -> Fixture {
+        let f = fixture().await;
+        let record = UploadRecord {
+            initiated_ms: 1,
+            storage_class: StorageClass::Standard,
+            headers: ContentHeaders::default(),
+            user_meta: vec![("m".to_owned(), vec![1])],
+            tags: Vec::new(),
+            initiator: None,
+        };
+        f.meta.initiate_upload(&f.bucket, &key("big"), ID, &record).await.unwrap();
+        f
+    }
+
+    async fn put(f: &Fixture, number: u16, len: usize) -> PartRecord {
+        let part = PartRecord {
+            size: len as u64,
+            etag: ETag::from_bits(u128::from(number)),
+            crc64: 0,
+            md5: None,
+            modified_ms: 2,
+            extents: vec![f.extent(len).await],
+        };
+        f.meta.put_part(&f.bucket, &key("big"), ID, number, &part).await.unwrap();
+        part
+    }
+
+    async fn counts(f: &Fixture) -> (u64, u64, u64) {
+        let statistics = f.meta.bucket_statistics(&f.bucket).await.unwrap();
+        (statistics.uploads, statistics.parts, statistics.total.objects)
+    }
+
+    #[tokio::test]
+    async fn chosen_parts_become_the_object() {
+        let f = begun().await;
+        let first = put(&f, 1, 10).await;
+        put(&f, 2, 20).await;
+        put(&f, 2, 21).await;
+        let last = put(&f, 10_000, 30).await;
+        assert_eq!(counts(&f).await, (1, 3, 0));
+        let page = f.meta.list_parts(&f.bucket, ID, 1, 1).await.unwrap();
+        assert_eq!(
+            (page.items.iter().map(|(n, part)| (*n, part.size)).collect::<Vec<_>>(), page.is_truncated),
+            (vec![(2, 21)], true)
+        );
+        assert_eq!(f.check_clean().await, 3, "the replaced part is deleted");
+
+        let seen = f.meta.upload(&f.bucket, &key("big"), ID).await.unwrap().unwrap().version;
+        let record = object(Body::Blobs([first.extents, last.extents].concat()));
+        let complete = |seen, record: ObjectRecord, guard| {
+            let f = &f;
+            async move {
+                let done = f.meta.complete_upload(&f.bucket, &key("big"), ID, seen, &record, guard).await;
+                done.map_err(|error| (error.kind, error.subject))
+            }
+        };
+        f.meta.put_object(&f.bucket, &key("big"), &inline("old"), PutGuard::Any).await.unwrap();
+        let forbidden = complete(seen, record.clone(), PutGuard::Absent).await;
+        assert_eq!(forbidden, Err((ErrorKind::AlreadyExists, Subject::Object)));
+        let stale = complete(Version(1), record.clone(), PutGuard::Any).await;
+        assert_eq!(stale, Err((ErrorKind::Conflict, Subject::Upload)));
+        complete(seen, record.clone(), PutGuard::Any).await.unwrap();
+        let again = complete(seen, record.clone(), PutGuard::Any).await;
+        assert_eq!(again, Err((ErrorKind::NotFound, Subject::Upload)));
+        assert_eq!(f.meta.object(&f.bucket, &key("big")).await.unwrap().unwrap().value, record);
+        assert_eq!(counts(&f).await, (0, 0, 1));
+        assert_eq!(f.check_clean().await, 2, "the part that was left out is deleted");
+    }
+
+    #[tokio::test]
+    async fn a_part_that_comes_during_completion_is_noticed() {
+        let f = begun().await;
+        let part = put(&f, 1, 10).await;
+        let seen = f.meta.upload(&f.bucket, &key("big"), ID).await.unwrap().unwrap().version;
+        put(&f, 1, 11).await;
+        let record = object(Body::Blobs(part.extents));
+        let done = f.meta.complete_upload(&f.bucket, &key("big"), ID, seen, &record, PutGuard::Any).await;
+        assert_eq!(done.unwrap_err().kind, ErrorKind::Conflict);
+        assert_eq!(f.check_clean().await, 1);
+    }
+
+    #[tokio::test]
+    async fn an_aborted_upload_leaves_nothing() {
+        let f = begun().await;
+        for number in 1..=20 {
+            put(&f, number, 5).await;
+        }
+        f.meta.abort_upload(&f.bucket, &key("big"), ID).await.unwrap();
+        assert_eq!(counts(&f).await, (0, 0, 0));
+        assert_eq!(f.check_clean().await, 0);
+        let gone = f.meta.abort_upload(&f.bucket, &key("big"), ID).await.unwrap_err();
+        assert_eq!((gone.kind, gone.subject), (ErrorKind::NotFound, Subject::Upload));
+        let part =
+            PartRecord { size: 0, etag: ETag::from_bits(0), crc64: 0, md5: None, modified_ms: 0, extents: vec![] };
+        let late = f.meta.put_part(&f.bucket, &key("big"), ID, 1, &part).await.unwrap_err();
+        assert_eq!((late.kind, late.subject), (ErrorKind::NotFound, Subject::Upload));
+        let other = f.meta.put_part(&f.bucket, &key("other"), ID, 1, &part).await.unwrap_err();
+        assert!(other.is_not_found(), "the id belongs to another key");
+    }
+}

@@ -1,18 +1,194 @@
-//! The map in a file: the suite, crashes, and what may not be opened.
+//! The map in a file: the suite, crashes, company, and what may not be opened.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
 
 use super::*;
+use crate::ErrorKind;
 use crate::clock::ManualClock;
 use crate::conformance;
+use crate::kv::{Precondition, Write};
+
+fn open(path: &Path) -> SqliteKv {
+    SqliteKv::open(path, &SqliteOptions::default(), Clock::system()).unwrap()
+}
+
+fn put(key: &str, value: &str) -> Commit {
+    Commit::new().write(Write::Put(key.as_bytes().to_vec(), Bytes::copy_from_slice(value.as_bytes())))
+}
+
+async fn text(kv: &dyn Kv, key: &str) -> Option<String> {
+    let row = kv.get(key.as_bytes()).await.unwrap();
+    row.map(|row| String::from_utf8(row.value.to_vec()).unwrap())
+}
 
 #[tokio::test]
 async fn conforms() {
-    let clock = ManualClock::new(1_000_000);
+    for durability in [Durability::Full, Durability::Relaxed] {
+        let clock = ManualClock::new(1_000_000);
+        let root = tempfile::tempdir().unwrap();
+        let count = AtomicUsize::new(0);
+        let options = SqliteOptions { durability, readers: 2 };
+        let make = || async {
+            let path = root.path().join(format!("{}.db", count.fetch_add(1, Ordering::Relaxed)));
+            Box::new(SqliteKv::open(&path, &options, clock.clock()).unwrap()) as Box<dyn Kv>
+        };
+        conformance::kv::check(make, &clock).await;
+    }
+}
+
+#[tokio::test]
+async fn everything_is_there_after_reopening() {
     let root = tempfile::tempdir().unwrap();
-    let count = std::sync::atomic::AtomicUsize::new(0);
-    let make = || async {
-        let n = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let path = root.path().join(format!("{n}.db"));
-        Box::new(SqliteKv::open(&path, &SqliteOptions::default(), clock.clock()).unwrap()) as Box<dyn Kv>
+    let path = root.path().join("meta.db");
+    let kv = open(&path);
+    kv.commit(put("a", "1")).await.unwrap();
+    let lease = kv.acquire("l", "me", Duration::from_secs(60), Claim::IfFree).await.unwrap();
+    let Outcome::Done(version) = kv.commit(put("b", "2")).await.unwrap() else { unreachable!() };
+    drop(kv);
+    let kv = open(&path);
+    assert_eq!(text(&kv, "a").await.as_deref(), Some("1"));
+    assert_eq!(kv.get(b"b").await.unwrap().unwrap().version, version);
+    assert_eq!(kv.lease("l").await.unwrap(), Some(lease.clone()));
+    let Outcome::Done(next) = kv.commit(put("b", "3")).await.unwrap() else { unreachable!() };
+    assert!(next > version && next.0 > lease.token.0, "numbers go on where they were");
+    assert_eq!(kv.integrity_check().await, Ok(vec![]));
+}
+
+/// A killed process leaves the file and its log as they are at that moment. Their copies, taken after the first
+/// commits were acknowledged, must hold them whole.
+#[tokio::test]
+async fn what_was_acknowledged_survives_a_kill() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("meta.db");
+    let kv = open(&path);
+    for n in 0..500 {
+        let both = put(&format!("a{n}"), "x").write(Write::Put(format!("b{n}").into_bytes(), Bytes::new()));
+        kv.commit(both).await.unwrap();
+    }
+    let copy = root.path().join("copy.db");
+    std::fs::copy(&path, &copy).unwrap();
+    std::fs::copy(root.path().join("meta.db-wal"), root.path().join("copy.db-wal")).unwrap();
+    let after = open(&copy);
+    assert_eq!(after.range(&Range::prefix(b"a")).await.unwrap().len(), 500);
+    assert_eq!(after.range(&Range::prefix(b"b")).await.unwrap().len(), 500);
+    assert_eq!(after.integrity_check().await, Ok(vec![]));
+}
+
+/// A power cut may also tear the end of the log: then the last commits are gone, each of them whole.
+#[tokio::test]
+async fn a_torn_log_loses_whole_commits_from_its_end() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("meta.db");
+    let kv = open(&path);
+    for n in 0..40 {
+        let value = "x".repeat(500);
+        let both = put(&format!("a{n:02}"), &value).write(Write::Put(format!("b{n:02}").into_bytes(), Bytes::new()));
+        kv.commit(both).await.unwrap();
+    }
+    let log = std::fs::read(root.path().join("meta.db-wal")).unwrap();
+    let mut seen = Vec::new();
+    for part in 0..=8 {
+        let copy = root.path().join(format!("copy{part}.db"));
+        std::fs::copy(&path, &copy).unwrap();
+        let torn = &log[..log.len() * part / 8];
+        std::fs::write(root.path().join(format!("copy{part}.db-wal")), torn).unwrap();
+        // The tables themselves may be among what is lost.
+        let after = SqliteKv::open(&copy, &SqliteOptions::default(), Clock::system()).unwrap();
+        let names = |rows: Vec<Entry>| rows.iter().map(|row| row.key[1..].to_vec()).collect::<Vec<_>>();
+        let a = names(after.range(&Range::prefix(b"a")).await.unwrap());
+        let b = names(after.range(&Range::prefix(b"b")).await.unwrap());
+        assert_eq!(a, b, "half a commit");
+        let expected: Vec<Vec<u8>> = (0..a.len()).map(|n| format!("{n:02}").into_bytes()).collect();
+        assert_eq!(a, expected, "a commit is missing before a later one");
+        assert_eq!(after.integrity_check().await, Ok(vec![]));
+        seen.push(a.len());
+    }
+    assert!(seen.is_sorted() && seen.last() == Some(&40), "{seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_writers_share_transactions_and_lose_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let kv = open(&root.path().join("meta.db"));
+    let tasks: Vec<_> = (0..32)
+        .map(|task| {
+            let kv = kv.clone();
+            tokio::spawn(async move {
+                for n in 0..50 {
+                    let commit = put(&format!("{task}/{n}"), "x").write(Write::Add(b"sum".to_vec(), vec![1]));
+                    kv.commit(commit).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let sum = kv.get(b"sum").await.unwrap().unwrap();
+    assert_eq!(crate::kv::counters(&sum.value).collect::<Vec<_>>(), [1600]);
+    assert_eq!(sum.version, crate::kv::Version(1600));
+    assert_eq!(kv.range(&Range::prefix(b"")).await.unwrap().len(), 1601);
+}
+
+/// Several processes may have the file open: each sees the commits and leases of the others.
+#[tokio::test]
+async fn two_owners_exclude_each_other() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("meta.db");
+    let (one, two) = (open(&path), open(&path));
+    one.commit(put("a", "1")).await.unwrap();
+    assert_eq!(text(&two, "a").await.as_deref(), Some("1"));
+    let absent = put("a", "2").require(Precondition::Absent(b"a".to_vec()));
+    assert_eq!(two.commit(absent).await.unwrap(), Outcome::Refused(0));
+    let lease = one.acquire("l", "one", Duration::from_secs(60), Claim::IfFree).await.unwrap();
+    let held = two.acquire("l", "two", Duration::from_secs(60), Claim::IfFree).await.unwrap_err();
+    assert_eq!(held.kind, ErrorKind::Held);
+    two.acquire("l", "two", Duration::from_secs(60), Claim::TakeOver(lease.token)).await.unwrap();
+    let fenced = put("a", "3").require(Precondition::LeaseHeld("l".to_owned(), lease.token));
+    assert_eq!(one.commit(fenced).await.unwrap(), Outcome::Refused(0));
+}
+
+#[tokio::test]
+async fn a_snapshot_outlives_the_map() {
+    let root = tempfile::tempdir().unwrap();
+    let kv = open(&root.path().join("meta.db"));
+    kv.commit(put("a", "1")).await.unwrap();
+    let snapshot = kv.snapshot().await.unwrap();
+    kv.commit(put("a", "2")).await.unwrap();
+    drop(kv);
+    assert_eq!(snapshot.get(b"a").await.unwrap().unwrap().value, "1");
+}
+
+#[tokio::test]
+async fn long_ranges_are_read_too() {
+    let root = tempfile::tempdir().unwrap();
+    let kv = open(&root.path().join("meta.db"));
+    let writes = (0..5000u32).map(|n| Write::Put(n.to_be_bytes().to_vec(), Bytes::new())).collect();
+    kv.commit(Commit { preconditions: vec![], writes }).await.unwrap();
+    assert_eq!(kv.range(&Range::prefix(b"")).await.unwrap().len(), 5000);
+    let snapshot = kv.snapshot().await.unwrap();
+    assert_eq!(snapshot.range(&Range::prefix(b"").reversed().limit(4000)).await.unwrap().len(), 4000);
+}
+
+#[test]
+fn files_of_others_are_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let check = |name: &str, expected: ErrorKind| {
+        let refused = SqliteKv::open(&root.path().join(name), &SqliteOptions::default(), Clock::system());
+        assert_eq!(refused.map(|_| ()).unwrap_err().kind, expected, "{name}");
     };
-    conformance::kv::check(make, &clock).await;
+    std::fs::write(root.path().join("text.db"), "not a database at all, but long enough to be one".repeat(30)).unwrap();
+    check("text.db", ErrorKind::Corrupt);
+    check("no/such/folder.db", ErrorKind::Unavailable);
+    let other = Connection::open(root.path().join("other.db")).unwrap();
+    other.execute_batch("CREATE TABLE t (x); PRAGMA user_version = 7").unwrap();
+    drop(other);
+    check("other.db", ErrorKind::Corrupt);
+    drop(open(&root.path().join("newer.db")));
+    let newer = Connection::open(root.path().join("newer.db")).unwrap();
+    newer.pragma_update(None, "user_version", SCHEMA_VERSION + 1).unwrap();
+    drop(newer);
+    check("newer.db", ErrorKind::Corrupt);
 }
