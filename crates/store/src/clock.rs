@@ -59,7 +59,9 @@ impl ManualClock {
 
 /// Fills buffers with random bytes.
 #[derive(Clone)]
-pub struct Randomness(Arc<dyn Fn(&mut [u8]) + Send + Sync>);
+pub struct Randomness(Arc<Fill>);
+
+type Fill = dyn Fn(&mut [u8]) + Send + Sync;
 
 impl Randomness {
     /// Random bytes from `fill`, which the caller takes from the operating system.

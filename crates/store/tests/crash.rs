@@ -2,6 +2,7 @@
 //!
 //! One story goes through everything that changes the metadata or the blobs. It is told again and again, each time cut
 //! off one write later; whatever the moment, a cut may leave blobs without a name, and nothing else.
+#![allow(clippy::unwrap_used, reason = "a failed expectation of a test is a panic")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

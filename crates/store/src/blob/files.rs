@@ -58,7 +58,7 @@ impl FileBlobs {
     /// # Errors
     /// `Unavailable` if the directory cannot be made.
     pub fn open(root: &Path, ids: BlobIds) -> Result<Self> {
-        fs::create_dir_all(root).map_err(|e| failed(root, &e))?;
+        make_upper_directories(root).map_err(|e| failed(root, &e))?;
         let mut shards = Vec::new();
         shards.resize_with(SHARDS, Shard::default);
         Ok(Self(Arc::new(Shared {
@@ -92,19 +92,17 @@ impl Shared {
         self.shards.get(shard_of(id))
     }
 
-    /// Makes the directory of an id, durably: its own directory must not vanish with the files in it.
+    /// Makes the directory of an id, durably: its own directory must not vanish with the files in it. One that is there
+    /// may have been made just before a crash, so it is flushed once in each life of the process.
     fn make_directory(&self, id: BlobId) -> io::Result<()> {
         let Some(shard) = self.shard(id) else { return Ok(()) };
         if shard.is_made.load(Ordering::Acquire) {
             return Ok(());
         }
         let directory = self.directory(shard_of(id));
-        if !directory.is_dir() {
-            fs::create_dir_all(&directory)?;
-            if let Some(parent) = directory.parent() {
-                sync_directory(parent)?;
-            }
-            sync_directory(&self.root)?;
+        fs::create_dir_all(&directory)?;
+        if let Some(parent) = directory.parent() {
+            sync_directory(parent)?;
         }
         shard.is_made.store(true, Ordering::Release);
         Ok(())
@@ -198,6 +196,16 @@ impl Shared {
 fn shard_of(id: BlobId) -> usize {
     let [.., high, low] = id.to_bytes();
     (usize::from(high) << 8 | usize::from(low)) & (SHARDS - 1)
+}
+
+/// The root and the sixteen directories in it, durably.
+fn make_upper_directories(root: &Path) -> io::Result<()> {
+    fs::create_dir_all(root)?;
+    for digit in 0..16 {
+        fs::create_dir_all(root.join(format!("{digit:x}")))?;
+    }
+    sync_directory(root)?;
+    sync_directory(root.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {

@@ -120,8 +120,11 @@ struct Names<T> {
     /// What every key of the walk begins with, up to where names begin.
     base: Vec<u8>,
     encode: fn(&[u8]) -> Vec<u8>,
-    decode: fn(&[u8], &Entry) -> Result<(String, T)>,
+    decode: Decode<T>,
 }
+
+/// The name in what follows the base of a row's key, and the item the row becomes.
+type Decode<T> = fn(&[u8], &Entry) -> Result<(String, T)>;
 
 impl<T> Names<T> {
     /// What the keys begin with whose names begin with `prefix`.

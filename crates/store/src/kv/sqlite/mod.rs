@@ -333,10 +333,9 @@ fn create_tables(path: &Path, connection: Connection) -> Result<Connection> {
         ))
         .map_err(failed)?;
     // The entry of a new file in its directory is not made durable by flushing the file.
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        let synced = std::fs::File::open(parent).and_then(|directory| directory.sync_all());
-        synced.map_err(|e| Error::unavailable(Subject::Engine, e))?;
-    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let synced = std::fs::File::open(parent).and_then(|directory| directory.sync_all());
+    synced.map_err(|e| Error::unavailable(Subject::Engine, e))?;
     Ok(connection)
 }
 
