@@ -17,12 +17,7 @@ use crate::shutdown::Shutdown;
 use crate::state::State;
 
 /// Answers until the word to stop is given.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    state: Arc<State>,
-    numbers: PrometheusHandle,
-    mut shutdown: Shutdown,
-) {
+pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, numbers: PrometheusHandle, mut shutdown: Shutdown) {
     let upkeep = numbers.clone();
     let mut every_5_s = tokio::time::interval(std::time::Duration::from_secs(5));
     loop {
@@ -66,7 +61,9 @@ fn answer(
             "/readyz" if is_stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned()),
             "/readyz" => match state.meta.list_buckets(None, "", "", 1).await {
                 Ok(_) => (StatusCode::OK, "ready\n".to_owned()),
-                Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("the metadata store does not answer: {error}\n")),
+                Err(error) => {
+                    (StatusCode::SERVICE_UNAVAILABLE, format!("the metadata store does not answer: {error}\n"))
+                }
             },
             "/metrics" => (StatusCode::OK, numbers.render()),
             _ => (StatusCode::NOT_FOUND, "There is /healthz, /readyz and /metrics here.\n".to_owned()),

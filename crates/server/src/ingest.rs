@@ -243,7 +243,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     async fn close(&mut self, end: &End) {
         self.finish().await;
         match end {
-            End::Closed | End::Stopped(StopReason::Shutdown) => tracing::debug!(peer = %self.peer, %end, "rtmp connection ended"),
+            End::Closed | End::Stopped(StopReason::Shutdown) => {
+                tracing::debug!(peer = %self.peer, %end, "rtmp connection ended")
+            }
             End::Refused => {}
             _ => tracing::info!(peer = %self.peer, %end, "rtmp connection ended"),
         }

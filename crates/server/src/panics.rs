@@ -23,10 +23,7 @@ struct CatchUnwind<F>(std::pin::Pin<Box<AssertUnwindSafe<F>>>);
 impl<F: Future<Output = ()>> Future for CatchUnwind<F> {
     type Output = Result<(), String>;
 
-    fn poll(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Self::Output> {
+    fn poll(mut self: std::pin::Pin<&mut Self>, context: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
         let polled = std::panic::catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(context)));
         match polled {
             Ok(poll) => poll.map(Ok),

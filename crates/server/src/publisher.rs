@@ -139,8 +139,9 @@ struct Push {
 impl Push {
     async fn begin(&mut self) -> anyhow::Result<()> {
         loop {
+            let is_publishing = self.handle_events()?;
             self.write().await?;
-            if self.handle_events()? {
+            if is_publishing {
                 return Ok(());
             }
             if self.stream.read_buf(self.session.read_buffer()).await? == 0 {

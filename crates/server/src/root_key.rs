@@ -105,7 +105,8 @@ impl RootKey {
         };
         let id = format!("MPND{}", letters(&crate::ids::random::<20>()));
         let secret = letters(&crate::ids::random::<40>());
-        let text = serde_json::to_string_pretty(&Kept { access_key_id: id.clone(), access_key_secret: secret.clone() })?;
+        let text =
+            serde_json::to_string_pretty(&Kept { access_key_id: id.clone(), access_key_secret: secret.clone() })?;
         let path = data_dir.join(FILE);
         let mut file = std::fs::OpenOptions::new()
             .write(true)
@@ -119,11 +120,18 @@ impl RootKey {
     }
 
     fn new(id: &str, secret: String, is_new: bool) -> anyhow::Result<Self> {
-        let id = AccessKeyId::parse(id).map_err(|error| anyhow::anyhow!("{ID_VARIABLE} is no access key id: {error}"))?;
+        let id =
+            AccessKeyId::parse(id).map_err(|error| anyhow::anyhow!("{ID_VARIABLE} is no access key id: {error}"))?;
         if secret.len() > 128 {
             bail!("{SECRET_VARIABLE} is longer than 128 bytes");
         }
-        Ok(Self { owner: OwnerId(ROOT_OWNER.to_owned()), id, secret: SecretKey::new(secret.clone()), is_new, text: secret })
+        Ok(Self {
+            owner: OwnerId(ROOT_OWNER.to_owned()),
+            id,
+            secret: SecretKey::new(secret.clone()),
+            is_new,
+            text: secret,
+        })
     }
 }
 

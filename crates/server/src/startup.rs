@@ -137,10 +137,8 @@ pub(crate) async fn start(config: Config, numbers: PrometheusHandle) -> anyhow::
     }
     let listener = bind(state.config.admin_listen)?;
     let admin = listener.local_addr()?;
-    accepting.push(crate::panics::spawn(
-        "admin",
-        crate::admin::serve(listener, state.clone(), numbers, shutdown.clone()),
-    ));
+    accepting
+        .push(crate::panics::spawn("admin", crate::admin::serve(listener, state.clone(), numbers, shutdown.clone())));
     accepting.push(crate::panics::spawn("upkeep", live::upkeep(state.clone(), shutdown.clone())));
     Ok(Running { http, rtmp, admin, state, trigger, accepting, _lock: lock })
 }

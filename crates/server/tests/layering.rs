@@ -52,8 +52,20 @@ fn check(folder: &Path, words: &[&str]) {
 
 /// What a crate without IO, clock, randomness and tasks does not mention.
 const IMPURE: &[&str] = &[
-    "std::fs", "std::net::Tcp", "std::net::Udp", "std::thread", "std::process", "std::env", "SystemTime::now",
-    "Instant::now", "tokio", "getrandom", "rand::", "println!", "eprintln!", "static mut",
+    "std::fs",
+    "std::net::Tcp",
+    "std::net::Udp",
+    "std::thread",
+    "std::process",
+    "std::env",
+    "SystemTime::now",
+    "Instant::now",
+    "tokio",
+    "getrandom",
+    "rand::",
+    "println!",
+    "eprintln!",
+    "static mut",
 ];
 
 #[test]

@@ -7,11 +7,11 @@ use std::time::Instant;
 
 use hyper::body::Incoming;
 use hyper::{Request, Response};
-use oss::access::cors::{self, CorsHeaders};
+use oss::Error;
 use oss::access::Caller;
+use oss::access::cors::{self, CorsHeaders};
 use oss::request::{OperationKind, RawRequest, Route, route};
 use oss::sign::{Credentials, KnownKey, SignOptions};
-use oss::Error;
 
 use crate::http::body::{AnswerBody, RequestBody};
 use crate::http::page;
@@ -48,9 +48,7 @@ pub(super) async fn answer(
     };
     if !body.is_finished() {
         // What was not read cannot be skipped, so the connection cannot be used again.
-        response
-            .headers_mut()
-            .insert(hyper::header::CONNECTION, hyper::header::HeaderValue::from_static("close"));
+        response.headers_mut().insert(hyper::header::CONNECTION, hyper::header::HeaderValue::from_static("close"));
     }
     let status = response.status().as_u16();
     metrics::counter!(crate::metrics::HTTP_REQUESTS, "operation" => operation, "status" => status.to_string())
@@ -63,11 +61,8 @@ pub(super) async fn answer(
 /// Step 1: the request, free of hyper.
 fn receive(request: Request<Incoming>, is_secure: bool) -> (RawRequest, RequestBody) {
     let (head, incoming) = request.into_parts();
-    let headers: Vec<(String, Vec<u8>)> = head
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
-        .collect();
+    let headers: Vec<(String, Vec<u8>)> =
+        head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect();
     let host = head
         .headers
         .get(hyper::header::HOST)
@@ -158,7 +153,9 @@ async fn authenticate(
 async fn look_up(state: &Arc<State>, route: &Route) -> Result<Option<Bucket>, Error> {
     match &route.bucket {
         None => Ok(None),
-        Some(name) => Ok(state.meta.bucket(name).await.map_err(ops::internal)?.map(|record| Bucket::new(name.clone(), record))),
+        Some(name) => {
+            Ok(state.meta.bucket(name).await.map_err(ops::internal)?.map(|record| Bucket::new(name.clone(), record)))
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use oss::access::policy::ConditionValues;
 use oss::access::{AccessRequest, Caller, Grant, authorize};
 use oss::model::{BucketAcl, ChannelStatus};
 use oss::name::{BucketName, ChannelName, ObjectKey, PlaylistName};
-use oss::request::{OperationKind, RawRequest, Resource, Style};
+use oss::request::{OperationKind, Resource};
 use oss::sign::KnownKey;
 use oss::sign::rtmp::{PublishCredentials, PublishRefusal as SignatureRefusal};
 use oss::{Error, ErrorCode};
@@ -92,7 +92,8 @@ async fn check(
     let channel_text = found.as_ref().map_or(target.channel.as_str(), |(channel, _)| channel.as_str());
     let caller = identify(state, &credentials, &record, &name, channel_text, target, now_ms)?;
 
-    let channel_key = ObjectKey::parse(channel_text.as_bytes()).map_err(|_| Error::new(ErrorCode::NoSuchLiveChannel))?;
+    let channel_key =
+        ObjectKey::parse(channel_text.as_bytes()).map_err(|_| Error::new(ErrorCode::NoSuchLiveChannel))?;
     let resource = Resource::Object(name.clone(), channel_key);
     let access = crate::ops::access_of(&name, &record, &state.config.region)?;
     let grant = authorize(&AccessRequest {
@@ -158,7 +159,7 @@ fn identify(
 
 /// The bucket that the URL names: in its path, its host, or a helper parameter.
 fn named_bucket(state: &Arc<State>, target: &PublishTarget) -> Result<Option<BucketName>, Error> {
-    let of_host = target.host.as_deref().and_then(|host| bucket_of_host(state, host));
+    let of_host = target.host.as_deref().and_then(|host| state.addressing.bucket_of_host(host));
     if let Some(text) = &target.bucket {
         let of_path = BucketName::parse(text).map_err(|_| no_such_bucket(text))?;
         return match of_host {
@@ -188,8 +189,7 @@ async fn find_bucket(
     let mut seen: Vec<BucketName> = Vec::new();
     for variant in &target.channel_variants {
         let Ok(channel) = ChannelName::parse(variant.as_bytes()) else { continue };
-        let names =
-            state.meta.buckets_with_channel(&channel, MAX_CANDIDATES).await.map_err(crate::ops::internal)?;
+        let names = state.meta.buckets_with_channel(&channel, MAX_CANDIDATES).await.map_err(crate::ops::internal)?;
         for name in names {
             if is_signed && credentials.is_some_and(|c| c.verify(&state.root.secret, name.as_str(), variant)) {
                 return bucket(state, &name).await;
@@ -212,14 +212,6 @@ async fn find_bucket(
         },
         None => Ok(None),
     }
-}
-
-/// The bucket that a host name stands for: virtual-hosted or a custom domain.
-fn bucket_of_host(state: &Arc<State>, host: &str) -> Option<BucketName> {
-    let raw =
-        RawRequest { method: "GET".to_owned(), path: "/".to_owned(), host: host.to_owned(), ..RawRequest::default() };
-    let route = oss::request::route(&raw, &state.addressing).ok()?;
-    if route.style == Style::Path { None } else { route.bucket }
 }
 
 async fn find_channel(

@@ -90,11 +90,9 @@ mod tests {
 
     #[test]
     fn the_documented_check_values() {
-        for (bytes, crc64) in [
-            (&b""[..], 0),
-            (b"123456789", 11_051_210_869_376_104_954),
-            (b"hello oss", 15_021_467_531_229_347_219),
-        ] {
+        for (bytes, crc64) in
+            [(&b""[..], 0), (b"123456789", 11_051_210_869_376_104_954), (b"hello oss", 15_021_467_531_229_347_219)]
+        {
             assert_eq!(checksums(bytes).crc64, crc64);
         }
         assert_eq!(checksums(&[b'a'; 102_400]).etag.as_str(), "302D3A0C8E319EAA95B059B346DE1D1D");

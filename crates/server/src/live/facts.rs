@@ -1,6 +1,6 @@
-//! What LiveChannelStat shows of a push's codecs, and what the session report counts.
+//! What LiveChannelStat shows of a push's codecs.
 
-use media::remux::{MediaFacts, RemuxStats};
+use media::remux::MediaFacts;
 use media::rtmp::metadata::Metadata;
 
 /// Codec facts with every gap filled (LiveChannel 2.2): 0 and an empty name where nothing is known.
@@ -40,37 +40,4 @@ impl ShownFacts {
         }
         shown
     }
-}
-
-/// What the remuxer corrected or left out, by name.
-pub(crate) fn remux_quirks(stats: &RemuxStats) -> impl Iterator<Item = (&'static str, u64)> {
-    [
-        ("malformed", stats.malformed),
-        ("oversized", stats.oversized),
-        ("foreign_video", stats.foreign_video),
-        ("foreign_audio", stats.foreign_audio),
-        ("skipped_tracks", stats.skipped_tracks),
-        ("repeated_headers", stats.repeated_headers),
-        ("broken_headers", stats.broken_headers),
-        ("before_first_key", stats.before_first_key),
-        ("without_parameter_sets", stats.without_parameter_sets),
-        ("without_audio_config", stats.without_audio_config),
-        ("audio_before_picture", stats.audio_before_picture),
-        ("other_framing", stats.other_framing),
-        ("bad_nals", stats.bad_nals),
-        ("fillers", stats.fillers),
-        ("merged_tags", stats.merged_tags),
-        ("wrong_key_flags", stats.wrong_key_flags),
-        ("adts_in_flv", stats.adts_in_flv),
-        ("repaired_dts", stats.repaired_dts),
-        ("wild_composition", stats.wild_composition),
-        ("dts_shifts", stats.dts_shifts),
-        ("audio_resyncs", stats.audio_resyncs),
-        ("jumps", stats.jumps),
-        ("narrow_wraps", stats.narrow_wraps),
-        ("forced_cuts", stats.forced_cuts),
-        ("strict_cuts", stats.strict_cuts),
-        ("discontinuities", stats.discontinuities),
-    ]
-    .into_iter()
 }

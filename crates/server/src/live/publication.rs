@@ -70,7 +70,6 @@ pub(crate) struct Publication {
 /// The segment that grows.
 struct Open {
     number_ms: u64,
-    opening: SegmentOpening,
     date_ms: i64,
     discontinuity: bool,
     digest: BodyDigest,
@@ -257,7 +256,10 @@ impl Publication {
             && let Some(after_s) = self.state.config.live.end_list_after_s
         {
             let (state, id, stored_ms) = (self.state.clone(), self.admission.id.clone(), self.window.stored_ms);
-            crate::panics::spawn("end list", super::upkeep::end_list(state, id, stored_ms, Duration::from_secs(after_s)));
+            crate::panics::spawn(
+                "end list",
+                super::upkeep::end_list(state, id, stored_ms, Duration::from_secs(after_s)),
+            );
         }
     }
 
@@ -300,9 +302,8 @@ impl Publication {
         if self.anchor.is_none() || opening.discontinuity {
             self.anchor = Some((now_ms, opening.media_time_ms));
         }
-        let date_ms = self
-            .anchor
-            .map_or(now_ms, |(wall_ms, media_ms)| wall_ms.saturating_add(opening.media_time_ms - media_ms));
+        let date_ms =
+            self.anchor.map_or(now_ms, |(wall_ms, media_ms)| wall_ms.saturating_add(opening.media_time_ms - media_ms));
         let digest = match self.state.config.live.segment_etag {
             SegmentEtag::Crc => BodyDigest::with_crc(),
             SegmentEtag::Md5 => BodyDigest::with_md5(),
@@ -314,7 +315,7 @@ impl Publication {
                 None
             }
         };
-        Some(Open { number_ms, opening, date_ms, discontinuity: opening.discontinuity, digest, writer })
+        Some(Open { number_ms, date_ms, discontinuity: opening.discontinuity, digest, writer })
     }
 
     /// Writes down that the first segment of a push is open.
@@ -402,6 +403,13 @@ impl Publication {
             next,
             stored_ms,
         )?;
+        // The grant of the publish covers what lies below its channel, and nothing else is ever written here.
+        for key in [Some(&commit.key), commit.playlist.as_ref().map(|(key, _)| key)].into_iter().flatten() {
+            self.admission
+                .grant
+                .put_below_channel(key.clone())
+                .map_err(|error| store::Error::new(store::ErrorKind::Conflict, store::Subject::Object, error))?;
+        }
         loop {
             match self.state.meta.commit_segment(&self.lease, &commit).await {
                 Ok(()) => break,
@@ -434,7 +442,7 @@ impl Publication {
             metrics::counter!(crate::metrics::QUIRKS, "quirk" => quirk.name()).increment(count);
             quirks.push(format!("{}={count}", quirk.name()));
         }
-        for (name, count) in super::facts::remux_quirks(remux).filter(|(_, count)| *count > 0) {
+        for (name, count) in remux.counters().into_iter().skip(4).filter(|(_, count)| *count > 0) {
             metrics::counter!(crate::metrics::QUIRKS, "quirk" => name).increment(count);
             quirks.push(format!("{name}={count}"));
         }

@@ -182,9 +182,8 @@ async fn close_torn(
     let end_ms = i64::try_from(open.number_ms.saturating_add(recovered.duration_ms)).unwrap_or(i64::MAX);
     let dated = state.config.live.program_date_time;
     let now_ms = state.clock.now_ms();
-    let (mut commit, _) = finished
-        .commit(&id, record.session, &mut window, before.as_ref(), dated, None, now_ms)
-        .map_err(internal)?;
+    let (mut commit, _) =
+        finished.commit(&id, record.session, &mut window, before.as_ref(), dated, None, now_ms).map_err(internal)?;
     commit.end_ms = end_ms.min(now_ms);
     state.meta.commit_segment(lease, &commit).await.map_err(internal)?;
     Ok(Some(recovered.duration_ms))

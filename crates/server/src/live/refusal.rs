@@ -34,13 +34,9 @@ impl PublishRefusal {
 
     /// The server stops.
     pub(crate) fn shutdown(target: &str, now_ms: i64) -> Self {
-        let error = Error::new(ErrorCode::ServiceUnavailable).message("The server is stopping. Please push again soon.");
+        let error =
+            Error::new(ErrorCode::ServiceUnavailable).message("The server is stopping. Please push again soon.");
         Self::new(error, target, now_ms)
-    }
-
-    /// The OSS code.
-    pub(crate) fn code(&self) -> ErrorCode {
-        self.error.code
     }
 
     /// How the encoder is told. GStreamer reads `BadName` as taken and `Denied` as forbidden; OBS closes at once on
@@ -88,7 +84,8 @@ mod tests {
 
     #[test]
     fn the_description_carries_code_message_and_numbers() {
-        let refusal = PublishRefusal::new(ErrorCode::NoSuchLiveChannel, "examplebucket/ch", 1_704_164_645_000).to_rtmp();
+        let refusal =
+            PublishRefusal::new(ErrorCode::NoSuchLiveChannel, "examplebucket/ch", 1_704_164_645_000).to_rtmp();
         assert_eq!(refusal.code, RefusalCode::BadName);
         assert!(refusal.description.starts_with(
             "NoSuchLiveChannel: The specified live channel does not exist. (EC=0026-00000021, RequestId=65937D25"

@@ -57,11 +57,7 @@ pub(super) async fn end_list(state: Arc<State>, id: ChannelId, stored_ms: i64, a
         let Some(playlist) = window.list.playlist() else { return Ok(()) };
         let key = oss::name::ObjectKey::parse(format!("{channel}/{}", window.playlist).as_bytes())?;
         let record = crate::ops::playlist_record(playlist.render().into_bytes(), state.clock.now_ms());
-        state
-            .meta
-            .commit_playlist(&lease, &key, &record, window.to_bytes())
-            .await
-            .map_err(crate::ops::internal)
+        state.meta.commit_playlist(&lease, &key, &record, window.to_bytes()).await.map_err(crate::ops::internal)
     }
     .await;
     if let Err(error) = outcome {

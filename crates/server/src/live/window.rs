@@ -152,10 +152,8 @@ pub(crate) fn checked(window: &mut LiveWindow, before: Option<&MediaPlaylist>) -
     }
     if let Some(first) = window.segments.front_mut() {
         first.discontinuity = true;
-        window.target_duration_s = window
-            .target_duration_s
-            .max(u32::try_from(first.duration_ms.div_ceil(1000)).unwrap_or(u32::MAX))
-            .max(1);
+        window.target_duration_s =
+            window.target_duration_s.max(u32::try_from(first.duration_ms.div_ceil(1000)).unwrap_or(u32::MAX)).max(1);
     }
     window.playlist()
 }

@@ -137,10 +137,11 @@ impl StoredContent {
                 continue;
             }
             let wanted = piece.len.min(READ_BYTES);
-            let bytes = piece.reader.read_at(piece.offset, usize::try_from(wanted).unwrap_or(0)).await.map_err(|error| {
-                tracing::error!(%error, "a stored body cannot be read");
-                Error::new(ErrorCode::InternalError)
-            })?;
+            let bytes =
+                piece.reader.read_at(piece.offset, usize::try_from(wanted).unwrap_or(0)).await.map_err(|error| {
+                    tracing::error!(%error, "a stored body cannot be read");
+                    Error::new(ErrorCode::InternalError)
+                })?;
             if bytes.is_empty() {
                 tracing::error!("a stored body is shorter than its metadata says");
                 return Err(Error::new(ErrorCode::InternalError));

@@ -3,7 +3,6 @@
 use oss::model::BucketAcl;
 use oss::name::BucketName;
 use oss::request::{ListBucketsParameters, check_put_bucket_headers, parse_bucket_acl};
-use oss::xml::MAX_DOCUMENT_BYTES;
 use oss::xml::bucket::{BucketInfo, BucketStat, CreateBucketConfiguration, render_acl, render_location};
 use oss::xml::service::{ListAllMyBucketsResult, ListedBucket, RegionNames};
 use oss::{Error, ErrorCode};
@@ -61,7 +60,7 @@ pub(super) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<An
     let name = name(call)?;
     check_put_bucket_headers(call.raw)?;
     let acl = parse_bucket_acl(call.raw)?;
-    let text = read_xml(call, body, MAX_DOCUMENT_BYTES).await?;
+    let text = read_xml(call, body).await?;
     let wish = CreateBucketConfiguration::parse(&text, &call.state.config.region)?;
     let taken = || Error::new(ErrorCode::BucketAlreadyExists).with("BucketName", name.as_str());
     if let Some(bucket) = &call.granted.bucket {
@@ -93,9 +92,7 @@ async fn create(call: &Call<'_>, name: &BucketName, record: &BucketRecord) -> Re
     call.state.meta.create_bucket(name, record, max).await.map_err(|error| match error.kind {
         store::ErrorKind::QuotaExceeded => Error::new(ErrorCode::TooManyBuckets),
         // Somebody else made it a moment ago.
-        store::ErrorKind::AlreadyExists => {
-            Error::new(ErrorCode::BucketAlreadyExists).with("BucketName", name.as_str())
-        }
+        store::ErrorKind::AlreadyExists => Error::new(ErrorCode::BucketAlreadyExists).with("BucketName", name.as_str()),
         _ => internal(error),
     })
 }

@@ -50,10 +50,13 @@ pub(crate) async fn grant(
     // An odd spelling of the host may have led to another bucket than the one that was looked up.
     let bucket = match (&route.bucket, bucket) {
         (Some(name), Some(bucket)) if bucket.name == *name => Some(bucket),
-        (Some(name), Some(_)) => state.meta.bucket(name).await.map_err(internal)?.map(|record| Bucket::new(name.clone(), record)),
+        (Some(name), Some(_)) => {
+            state.meta.bucket(name).await.map_err(internal)?.map(|record| Bucket::new(name.clone(), record))
+        }
         (_, bucket) => bucket,
     };
-    let access = bucket.as_ref().map(|bucket| access_of(&bucket.name, &bucket.record, &state.config.region)).transpose()?;
+    let access =
+        bucket.as_ref().map(|bucket| access_of(&bucket.name, &bucket.record, &state.config.region)).transpose()?;
     let object_acl = match (&access, route.resource.key(), route.kind.permission()) {
         (Some(access), Some(key), Permission::Read | Permission::Write | Permission::OwnerOnly) => {
             object_acl(state, &caller, access, key).await?

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use oss::model::{ChannelStatus, LiveChannelConfig};
-use oss::name::ChannelName;
-use oss::request::{ListLiveChannelParameters, Style, check_comp, parse_channel, parse_channel_status};
+use oss::name::{BucketName, ChannelName};
+use oss::request::{
+    ChannelUrlRules, ChannelUrls, ListLiveChannelParameters, check_comp, parse_channel, parse_channel_status,
+};
 use oss::xml::live_channel::{
-    AudioStat, ChannelUrls, ConfigurationRules, ListLiveChannelResult, ListedChannel, LiveChannelStat, LiveRecord,
-    VideoStat, parse_configuration, render_configuration, render_create_result, render_history,
-    snapshot_bucket_foreign, snapshot_bucket_missing, too_many_channels,
+    AudioStat, ConfigurationRules, ListLiveChannelResult, ListedChannel, LiveChannelStat, LiveRecord, VideoStat,
+    parse_configuration, render_configuration, render_create_result, render_history, snapshot_bucket_foreign,
+    snapshot_bucket_missing, too_many_channels,
 };
 use oss::{Error, ErrorCode};
 use store::meta::ChannelRecord;
@@ -16,15 +18,13 @@ use store::meta::ChannelRecord;
 use super::{Answer, BodySource, Call, internal, read_xml};
 use crate::live::StopReason;
 
-/// The largest LiveChannelConfiguration (LiveChannel 1.1.1).
-const MAX_BODY: usize = 64 * 1024;
 /// How long disabling waits for the push to end (LiveChannel 1.2).
 const DISABLE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// PutLiveChannel (LiveChannel 1.1).
 pub(super) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
     let name = parse_channel(call.route())?;
-    let text = read_xml(call, body, MAX_BODY).await?;
+    let text = read_xml(call, body).await?;
     let config = parse_configuration(&text, ConfigurationRules::default())?;
     let bucket = call.bucket()?;
     if let Some(snapshot) = &config.snapshot {
@@ -53,7 +53,7 @@ pub(super) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<An
         _ => internal(error),
     })?;
     tracing::info!(bucket = %id.0, channel = %name, "channel configured");
-    Ok(Answer::xml(render_create_result(&urls(call, &name, &config))))
+    Ok(Answer::xml(render_create_result(&urls(call, &id.0, &name, &config))))
 }
 
 /// PutLiveChannelStatus (LiveChannel 1.2). Disabling ends a running push before it answers.
@@ -152,7 +152,7 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Error> {
             description: channel.config.description.clone(),
             status: channel.config.status,
             modified_ms: channel.modified_ms,
-            urls: urls(call, name, &channel.config),
+            urls: urls(call, &bucket.name, name, &channel.config),
         })
         .collect();
     let next_marker = if page.is_truncated { channels.last().map(|channel| channel.name.clone()) } else { None };
@@ -193,22 +193,10 @@ fn missing_channel(error: store::Error) -> Error {
 }
 
 /// The addresses of a channel, in the style in which the request named its bucket (LiveChannel 1.1.3).
-fn urls(call: &Call<'_>, channel: &ChannelName, config: &LiveChannelConfig) -> ChannelUrls {
-    let bucket = call.route().bucket.as_ref().map(|bucket| bucket.as_str()).unwrap_or_default();
-    let host = call.raw.host.as_str();
-    let settings = &call.state.config;
-    let playlist = &config.playlist_name;
-    let rtmp_host = settings.public_rtmp.as_deref();
-    let is_path = call.route().style == Style::Path;
-    let (play_host, play_path) = match (is_path, settings.virtual_host_urls) {
-        (true, true) => (format!("{bucket}.{host}"), String::new()),
-        (true, false) => (host.to_owned(), format!("{bucket}/")),
-        (false, _) => (host.to_owned(), String::new()),
+fn urls(call: &Call<'_>, bucket: &BucketName, channel: &ChannelName, config: &LiveChannelConfig) -> ChannelUrls {
+    let rules = ChannelUrlRules {
+        rtmp_authority: call.state.config.public_rtmp.clone(),
+        force_virtual_hosted: call.state.config.virtual_host_urls,
     };
-    let publish = match rtmp_host {
-        // Another authority knows nothing of the request's virtual host, so the path names the bucket.
-        Some(public) => format!("rtmp://{public}/{bucket}/live/{channel}"),
-        None => format!("rtmp://{play_host}/{play_path}live/{channel}"),
-    };
-    ChannelUrls { publish, play: format!("http://{play_host}/{play_path}{channel}/{playlist}") }
+    ChannelUrls::new(call.raw, call.route().style, &rules, bucket, channel, config.playlist_name.as_str())
 }

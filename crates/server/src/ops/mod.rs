@@ -202,7 +202,8 @@ pub(crate) fn internal(error: store::Error) -> Error {
 }
 
 /// Reads an XML body and checks its Content-MD5.
-async fn read_xml(call: &Call<'_>, body: &mut dyn BodySource, limit: usize) -> Result<Bytes, Error> {
+async fn read_xml(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Bytes, Error> {
+    let limit = oss::xml::body_limit(call.granted.grant.operation()).unwrap_or(oss::xml::MAX_DOCUMENT_BYTES);
     let digests = BodyDigests::parse(call.raw)?;
     let whole = answer::read_whole(body, limit, Error::new(ErrorCode::MalformedXML)).await?;
     if digests.md5.is_some() {

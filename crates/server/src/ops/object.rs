@@ -75,8 +75,7 @@ fn already_exists(key: &oss::name::ObjectKey) -> Error {
 
 /// The headers that an upload answers with (HTTP API 4).
 fn upload_headers(answer: Answer, record: &ObjectRecord) -> Answer {
-    let answer =
-        answer.header("etag", record.etag.quoted()).header("x-oss-hash-crc64ecma", record.crc64.to_string());
+    let answer = answer.header("etag", record.etag.quoted()).header("x-oss-hash-crc64ecma", record.crc64.to_string());
     match record.md5 {
         Some(md5) => answer.header("content-md5", base64::engine::general_purpose::STANDARD.encode(md5)),
         None => answer,
