@@ -1,7 +1,7 @@
 //! Buckets, objects, uploads, channels, pushes, segments and keys, written once over [`Kv`].
 //!
 //! Every change is one commit of the map. Where a change depends on what is there, it reads, makes a commit with
-//! preconditions and, when somebody was faster, begins again; after [`ATTEMPTS`] it gives up with `Conflict`.
+//! preconditions and, when somebody was faster, begins again; after 64 attempts it gives up with `Conflict`.
 
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -1,6 +1,6 @@
 //! The SQL of the map: reading rows and leases.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::failed;
@@ -33,11 +33,11 @@ pub(super) fn range(connection: &Connection, range: &Range) -> Result<Vec<Entry>
         None => statement.query(params![range.from, limit]),
     }
     .map_err(failed)?;
-    let mut entries = Vec::new();
+    let mut packer = Packer::default();
     while let Some(row) = rows.next().map_err(failed)? {
-        entries.push(entry(row).map_err(failed)?);
+        packer.push(row).map_err(failed)?;
     }
-    Ok(entries)
+    Ok(packer.into_entries())
 }
 
 pub(super) fn is_prefix_empty(connection: &Connection, prefix: &[u8]) -> Result<bool> {
@@ -64,8 +64,41 @@ pub(super) fn lease(connection: &Connection, name: &str) -> Result<Option<Lease>
     lease.optional().map_err(failed)
 }
 
-fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
-    Ok(Entry { key: bytes(row, 0)?, value: bytes(row, 1)?, version: version(row, 2)? })
+/// Bytes after which a new buffer is begun, so that one row that is kept does not keep a long range alive.
+const PACK: usize = 64 << 10;
+
+/// Gathers rows, many to a buffer: a day of segments would otherwise be 86,400 allocations.
+#[derive(Default)]
+struct Packer {
+    entries: Vec<Entry>,
+    buffer: BytesMut,
+    /// Lengths of key and value of the rows in the buffer.
+    pending: Vec<(usize, usize, Version)>,
+}
+
+impl Packer {
+    fn push(&mut self, row: &Row<'_>) -> rusqlite::Result<()> {
+        let (key, value) = (row.get_ref(0)?.as_bytes()?, row.get_ref(1)?.as_bytes()?);
+        if self.buffer.len() + key.len() + value.len() > PACK {
+            self.flush();
+        }
+        self.buffer.extend_from_slice(key);
+        self.buffer.extend_from_slice(value);
+        self.pending.push((key.len(), value.len(), version(row, 2)?));
+        Ok(())
+    }
+
+    fn flush(&mut self) {
+        let mut packed = self.buffer.split().freeze();
+        for (key, value, version) in self.pending.drain(..) {
+            self.entries.push(Entry { key: packed.split_to(key), value: packed.split_to(value), version });
+        }
+    }
+
+    fn into_entries(mut self) -> Vec<Entry> {
+        self.flush();
+        self.entries
+    }
 }
 
 fn bytes(row: &Row<'_>, index: usize) -> rusqlite::Result<Bytes> {
