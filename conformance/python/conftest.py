@@ -24,7 +24,8 @@ def pytest_sessionstart(session):
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    running = Server(tmp_path_factory.mktemp("server")).start()
+    # Every test has buckets of its own, more than an account has by default.
+    running = Server(tmp_path_factory.mktemp("server"), settings="max_buckets = 10000\n").start()
     yield running
     assert running.running(), f"the server died:\n{running.log()[-3000:]}"
     assert running.stop() == 0
@@ -38,8 +39,8 @@ def fresh_server(tmp_path):
     """Starts servers of the test's own: `fresh_server(arguments)`; all end with the test."""
     started = []
 
-    def start(*arguments: str, environment=None, name: str = "server") -> Server:
-        running = Server(tmp_path / name, list(arguments), environment).start()
+    def start(*arguments: str, environment=None, name: str = "server", settings: str = "") -> Server:
+        running = Server(tmp_path / name, list(arguments), environment, settings).start()
         started.append(running)
         return running
 

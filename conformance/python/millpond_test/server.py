@@ -29,8 +29,16 @@ START_TIMEOUT_S = 20
 class Server:
     """One `millpond serve` over one data directory; it may be killed and started again on the same data."""
 
-    def __init__(self, folder: Path, arguments: Optional[List[str]] = None, environment: Optional[Dict[str, str]] = None):
+    def __init__(
+        self,
+        folder: Path,
+        arguments: Optional[List[str]] = None,
+        environment: Optional[Dict[str, str]] = None,
+        settings: str = "",
+    ):
+        """`settings` is the text of a configuration file."""
         self.folder = folder
+        self.settings = settings
         self.data = folder / "data"
         self.arguments = arguments or []
         self.environment = environment or {}
@@ -54,6 +62,9 @@ class Server:
             str(BINARY), "serve", "--data-dir", str(self.data), "--listen", "127.0.0.1:0", "--rtmp-listen", "127.0.0.1:0",
             "--admin-listen", "127.0.0.1:0", "--log-format", "json", *self.arguments,
         ]  # fmt: skip
+        if self.settings:
+            (self.folder / "millpond.toml").write_text(self.settings)
+            command += ["--config", "millpond.toml"]
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment, cwd=self.folder)
         ready = self._wait_until_listening()

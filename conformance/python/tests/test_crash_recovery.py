@@ -42,7 +42,9 @@ def test_the_torn_segment_is_closed_stored_and_listed(fresh_channel, source, sec
     assert recovered_s == pytest.approx(report.video_frames / media.SOURCE_RATE, abs=0.05)
     found = media.decode_listed(play_url(channel))
     assert found.errors == ""
-    assert found.video == source.decoded.video[: len(found.video)]
+    # The cut may fall between a picture and the B-frames shown before it, so the last few may have gaps.
+    assert found.video[:-3] == source.decoded.video[: len(found.video) - 3]
+    assert set(found.video) <= set(source.decoded.video)
     assert found.audio == source.decoded.audio[: len(found.audio)]
     records = channel.bucket.get_live_channel_history(channel.name).records
     assert len(records) == 1

@@ -38,6 +38,12 @@ def test_a_prefix_selects(bucket, lister):
     assert lister(bucket, prefix="none")[0] == []
 
 
+def test_a_space_in_a_parameter_survives_the_form_encoding_of_the_sdk(bucket, lister):
+    # oss2 writes it as a plus sign, and signs it as %20 under V4.
+    assert lister(bucket, prefix="z z")[0] == ["z z"]
+    assert lister(bucket, after="z z")[0] == KEYS[KEYS.index("z z") + 1 :]
+
+
 def test_a_delimiter_folds(bucket, lister):
     assert lister(bucket, delimiter="/")[:2] == ([key for key in KEYS if "/" not in key], ["live/"])
     assert lister(bucket, prefix="live/", delimiter="/")[:2] == (["live/1.ts", "live/2.ts", "live/playlist.m3u8"], ["live/ch1/"])

@@ -183,7 +183,7 @@ def test_a_configuration_in_any_accepted_spelling(server, bucket, case):
     body, expected = ACCEPTED[case]
     assert signed_request(server, "PUT", bucket.bucket_name, "chan", "live", body.encode()).status_code == 200
     target = bucket.get_live_channel("chan").target
-    assert (target.frag_duration, target.frag_count, target.playlist_name) == expected
+    assert (int(target.frag_duration), int(target.frag_count), target.playlist_name) == expected
 
 
 def test_a_description_comes_back_unchanged(server, bucket):

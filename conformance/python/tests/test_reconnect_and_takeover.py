@@ -71,7 +71,8 @@ def test_whatever_way_a_push_ends_its_last_segment_is_listed(channel, source, en
     assert sum(segment.duration_ms for segment in playlist.segments) > 2500
     found = media.decode_listed(channel.play_url)
     assert found.errors == ""
-    assert found.video == source.decoded.video[: len(found.video)]
+    # The cut may fall between a picture and the B-frames shown before it, so the last few may have gaps.
+    assert found.video[:-3] == source.decoded.video[: len(found.video) - 3]
 
 
 def test_two_channels_record_side_by_side(server, source):

@@ -86,5 +86,5 @@ def test_a_running_channel_cannot_be_replaced_or_deleted(channel, source):
         channel.bucket.put_live_channel_status(channel.name, "enabled")
         assert push.running()
     wait_for(lambda: channel.status() == "Idle", "idle")
-    assert channel.bucket.get_live_channel(channel.name).target.frag_duration == 2
+    assert int(channel.bucket.get_live_channel(channel.name).target.frag_duration) == 2
     channel.bucket.delete_live_channel(channel.name)
