@@ -1,5 +1,21 @@
 //! Millpond: a live-streaming recorder and an object store in one binary.
 
+/// Prints a line for people; that nobody reads it (a closed pipe) is no reason to fail.
+macro_rules! say {
+    ($($arg:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($arg)*);
+    }};
+}
+
+/// The same on standard error.
+macro_rules! complain {
+    ($($arg:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($arg)*);
+    }};
+}
+
 mod admin;
 mod cli;
 mod clock;
@@ -67,7 +83,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("millpond: {error:#}");
+            complain!("millpond: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -46,7 +46,7 @@ impl Default for RemuxConfig {
         Self {
             frag_duration_ms: 5_000,
             segmenting: Segmenting::Oss,
-            flush_bytes: 128 * 1024,
+            flush_bytes: 256 * 1024,
             max_video_bytes: 32 * 1024 * 1024,
             max_audio_bytes: 64 * 1024,
             recovery_points_are_keys: false,

@@ -69,11 +69,11 @@ impl Channel {
         };
         let expires_s = Clock::system().now_s() + i64::from(create.expires);
         let urls = super::small_runtime()?.block_on(make(&create.endpoint, &root, &wish, expires_s))?;
-        println!("Push to   {}", urls.push);
-        println!("  in OBS  Server      {}", urls.obs_server);
-        println!("          Stream Key  {}", urls.obs_key);
-        println!("Play      {}", urls.play);
-        println!("  page    {}", urls.page);
+        say!("Push to   {}", urls.push);
+        say!("  in OBS  Server      {}", urls.obs_server);
+        say!("          Stream Key  {}", urls.obs_key);
+        say!("Play      {}", urls.play);
+        say!("  page    {}", urls.page);
         Ok(ExitCode::SUCCESS)
     }
 }

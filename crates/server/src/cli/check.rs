@@ -34,11 +34,11 @@ impl Check {
             // a crash ended: that one has a name.
             let report = store::check::check(&meta, blobs.as_ref(), now_ms, 0).await?;
             for finding in &report.findings {
-                println!("{finding}");
+                say!("{finding}");
             }
             let orphans = report.findings.iter().filter(|finding| matches!(finding, Finding::OrphanBlob(..))).count();
             let faults = report.findings.len() - orphans;
-            println!(
+            say!(
                 "{} objects, {} blobs; {faults} faults, {orphans} blobs without a name{}",
                 report.objects,
                 report.blobs,

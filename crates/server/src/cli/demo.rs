@@ -66,7 +66,7 @@ impl Demo {
                     "push": camera.push, "camera_play": camera.play, "camera_page": camera.page,
                     "obs_server": camera.obs_server, "obs_key": camera.obs_key,
                 });
-                println!("{line}");
+                say!("{line}");
             } else {
                 explain(&clock, &camera);
             }
@@ -81,17 +81,17 @@ impl Demo {
 fn explain(clock: &Urls, camera: &Urls) {
     let (bold, dim, plain) =
         if std::io::stdout().is_terminal() { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
-    println!("{bold}A picture plays{plain} {dim}(in some seconds; the built-in publisher pushes it){plain}");
-    println!("  Watch it       {bold}{}{plain}", clock.page);
-    println!("  Playlist       {}", clock.play);
-    println!();
-    println!("{bold}Push your own{plain} {dim}(valid for seven days){plain}");
-    println!("  OBS            Settings > Stream > Service: Custom…");
-    println!("    Server       {}", camera.obs_server);
-    println!("    Stream Key   {}", camera.obs_key);
-    println!("  ffmpeg         ffmpeg -re -i FILE.mp4 -c:v libx264 -g 60 -c:a aac -f flv \\");
-    println!("                   '{}'", camera.push);
-    println!("  Watch it       {}", camera.page);
-    println!();
-    println!("{dim}Stop with Ctrl-C. Everything stays in the data folder.{plain}");
+    say!("{bold}A picture plays{plain} {dim}(in some seconds; the built-in publisher pushes it){plain}");
+    say!("  Watch it       {bold}{}{plain}", clock.page);
+    say!("  Playlist       {}", clock.play);
+    say!();
+    say!("{bold}Push your own{plain} {dim}(valid for seven days){plain}");
+    say!("  OBS            Settings > Stream > Service: Custom…");
+    say!("    Server       {}", camera.obs_server);
+    say!("    Stream Key   {}", camera.obs_key);
+    say!("  ffmpeg         ffmpeg -re -i FILE.mp4 -c:v libx264 -g 60 -c:a aac -f flv \\");
+    say!("                   '{}'", camera.push);
+    say!("  Watch it       {}", camera.page);
+    say!();
+    say!("{dim}Stop with Ctrl-C. Everything stays in the data folder.{plain}");
 }

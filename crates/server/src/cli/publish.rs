@@ -56,7 +56,7 @@ impl Publish {
             while let Some(ended) = pushes.join_next().await {
                 if let Err(error) = ended.map_err(anyhow::Error::from).and_then(|outcome| outcome) {
                     failed += 1;
-                    eprintln!("millpond: {error:#}");
+                    complain!("millpond: {error:#}");
                 }
             }
             Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -90,7 +90,7 @@ impl Sign {
             Sign::Rtmp(sign) => sign.url()?,
             Sign::Url(sign) => sign.url()?,
         };
-        println!("{url}");
+        say!("{url}");
         Ok(ExitCode::SUCCESS)
     }
 }

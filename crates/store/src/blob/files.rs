@@ -123,6 +123,11 @@ impl Shared {
         Ok(())
     }
 
+    /// Whether the directory of an id is known to be there.
+    fn is_directory_made(&self, id: BlobId) -> bool {
+        self.shard(id).is_none_or(|shard| shard.is_made.load(Ordering::Acquire))
+    }
+
     fn create(&self, id: BlobId) -> io::Result<File> {
         self.make_directory(id)?;
         OpenOptions::new().read(true).write(true).create_new(true).open(self.part(id))
@@ -233,19 +238,20 @@ impl BlobStore for FileBlobs {
     async fn create(&self, on_drop: OnDrop) -> Result<Box<dyn BlobWriter>> {
         let id = self.0.ids.mint();
         let mark = Mark::new(&self.0, id)?;
-        let store = Arc::clone(&self.0);
-        let file = blocking(id, move || store.create(id)).await?;
+        let file = if self.0.is_directory_made(id) {
+            self.0.create(id).map_err(|e| failed(id.to_string(), &e))?
+        } else {
+            let store = Arc::clone(&self.0);
+            blocking(id, move || store.create(id)).await?
+        };
         Ok(Box::new(FileWriter { mark, file: Arc::new(file), len: 0, is_entry_synced: false, on_drop, is_over: false }))
     }
 
     async fn open(&self, id: BlobId) -> Result<Box<dyn BlobReader>> {
-        let store = Arc::clone(&self.0);
-        let (file, len) = blocking(id, move || {
-            let file = store.open(id)?;
-            let len = file.metadata()?.len();
-            Ok((file, len))
-        })
-        .await?;
+        // Two calls that the kernel answers from memory but for files long unread; a hop to another thread would cost
+        // every reader more than the file itself.
+        let opened = self.0.open(id).and_then(|file| file.metadata().map(|metadata| (file, metadata.len())));
+        let (file, len) = opened.map_err(|e| failed(id.to_string(), &e))?;
         Ok(Box::new(FileReader { store: Arc::clone(&self.0), id, file: Arc::new(file), len }))
     }
 
@@ -324,9 +330,10 @@ impl BlobWriter for FileWriter {
     }
 
     async fn append(&mut self, bytes: Bytes) -> Result<()> {
-        let (file, offset, added) = (Arc::clone(&self.file), self.len, bytes.len() as u64);
-        blocking(self.mark.id, move || file.write_all_at(&bytes, offset)).await?;
-        self.len = self.len.saturating_add(added);
+        // Into the page cache, on this thread: handing a write to another thread costs more than the write. What waits
+        // for the disk, syncing, is handed over.
+        self.file.write_all_at(&bytes, self.len).map_err(|e| failed(self.mark.id.to_string(), &e))?;
+        self.len = self.len.saturating_add(bytes.len() as u64);
         Ok(())
     }
 

@@ -163,7 +163,7 @@ fn q09_connect_is_answered_with_window_bandwidth_and_chunk_size_first() {
     let answers = peer.answers();
     assert_eq!(answers[0], Answer::Control(MessageKind::WindowAcknowledgementSize, window.to_vec()));
     assert_eq!(answers[1], Answer::Control(MessageKind::SetPeerBandwidth, [window.as_slice(), &[2]].concat()));
-    assert_eq!(answers[2], Answer::Control(MessageKind::SetChunkSize, vec![0, 0, 0x10, 0]));
+    assert_eq!(answers[2], Answer::Control(MessageKind::SetChunkSize, vec![0, 0, 0xea, 0x60]));
     let Answer::Command(0, result) = &answers[3] else { panic!("{answers:?}") };
     assert_eq!((result.name.as_str(), result.transaction), ("_result", 1.0));
     assert_eq!(result.info("code"), Some("NetConnection.Connect.Success"));
