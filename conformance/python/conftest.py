@@ -9,8 +9,10 @@ from pathlib import Path
 import oss2
 import pytest
 
-from millpond_test import media
-from millpond_test.server import Server, create_channel
+pytest.register_assert_rewrite("millpond_test")
+
+from millpond_test import media  # noqa: E402
+from millpond_test.server import Server, create_channel  # noqa: E402
 
 # A missing tool is a failure of the run, never a reason to skip.
 REQUIRED_TOOLS = ["ffmpeg", "ffprobe", "gst-launch-1.0"]

@@ -117,3 +117,19 @@ def test_answered_writes_survive_a_kill(fresh_server):
     bucket = server.bucket(bucket.bucket_name)
     for key, body in written.items():
         assert bucket.get_object(key).read() == body
+
+
+def test_a_second_push_torn_in_its_first_segment_is_set_apart(fresh_channel, source):
+    channel = fresh_channel()
+    media.push_file(source.path, channel.push_url)
+    wait_for(lambda: channel.status() == "Idle", "idle")
+    before = fetch_playlist(play_url(channel))
+    with media.Push(source.path, channel.push_url):
+        wait_for(lambda: channel.status() == "Live", "live")
+        time.sleep(1.2)
+        channel.server.kill()
+    reopen(channel)
+    playlist, _ = read_stream(play_url(channel))
+    assert violations(playlist, before) == []
+    assert playlist.next_sequence == before.next_sequence + 1
+    assert playlist.segments[-1].discontinuity
