@@ -183,7 +183,8 @@ impl PlaylistName {
                 .with("ArgumentName", "PlaylistName")
                 .with("ArgumentValue", &text[..end]))
         };
-        if text.contains('/') {
+        // Control characters cannot be written in XML 1.0, so the channel's configuration could not be shown.
+        if text.contains('/') || text.chars().any(|c| c < ' ' || c == '\u{7f}') {
             return refuse("0044-00000016", "PlaylistName must not contain '/'.");
         }
         if !(6..=128).contains(&text.len()) {

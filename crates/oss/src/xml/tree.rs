@@ -131,6 +131,9 @@ fn read(text: &str) -> Result<Element> {
                     },
                 };
                 let parent = open.last_mut().ok_or_else(|| malformed("There is text outside the root element."))?;
+                if !is_allowed(resolved) {
+                    return Err(malformed("The text has characters that XML does not allow."));
+                }
                 parent.text.push(resolved);
             }
             Event::DocType(_) => return Err(malformed("A document type declaration is not allowed.")),
@@ -142,6 +145,12 @@ fn read(text: &str) -> Result<Element> {
         Some(root) if open.is_empty() => Ok(root),
         _ => Err(malformed("The document ends too early.")),
     }
+}
+
+/// Whether a character can be written back. XML 1.0 forbids most control characters, but keys may hold them, and they are
+/// written as references; of NUL not even that can be read again.
+fn is_allowed(character: char) -> bool {
+    character != '\0'
 }
 
 fn named(start: &BytesStart<'_>) -> Element {
@@ -166,6 +175,9 @@ fn place(element: Element, open: &mut [Element], root: &mut Option<Element>) {
 }
 
 fn add_text(text: &str, open: &mut [Element]) -> Result<()> {
+    if !text.chars().all(is_allowed) {
+        return Err(malformed("The text has characters that XML does not allow."));
+    }
     match open.last_mut() {
         Some(parent) => parent.text.push_str(text),
         None if text.trim().is_empty() => {}

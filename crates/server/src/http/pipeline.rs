@@ -7,11 +7,11 @@ use std::time::Instant;
 
 use hyper::body::Incoming;
 use hyper::{Request, Response};
-use oss::Error;
 use oss::access::Caller;
 use oss::access::cors::{self, CorsHeaders};
 use oss::request::{OperationKind, RawRequest, Route, route};
 use oss::sign::{Credentials, KnownKey, SignOptions};
+use oss::{Error, ErrorCode};
 
 use crate::http::body::{AnswerBody, RequestBody};
 use crate::http::page;
@@ -109,10 +109,43 @@ async fn run(
     if route.kind == OperationKind::Preflight {
         return preflight(envelope, raw, &route, bucket.as_ref());
     }
-    let authenticated = authenticate(state, raw, route, envelope.now_ms).await?;
+    let form_decoded = spaces_for_pluses(raw);
+    let (raw, authenticated) = match (authenticate(state, raw, route, envelope.now_ms).await, &form_decoded) {
+        // V1 does not sign what a listing asks for.
+        (Ok(first), Some(other)) if is_v1_listing(&first) => {
+            (other, ops::Authenticated { route: oss::request::route(other, &state.addressing)?, ..first })
+        }
+        (Ok(first), _) => (raw, first),
+        // The signature of V4 tells which reading the client meant.
+        (Err(error), Some(other)) if error.code == ErrorCode::SignatureDoesNotMatch => {
+            let again = authenticate(state, other, oss::request::route(other, &state.addressing)?, envelope.now_ms);
+            (other, again.await.map_err(|_| error)?)
+        }
+        (Err(error), _) => return Err(error),
+    };
     let granted = ops::grant(state, raw, authenticated, bucket, peer, envelope.now_ms).await?;
     let call = Call { state, raw, granted, peer, now_ms: envelope.now_ms, request_id: &envelope.request_id };
     ops::run(call, body).await
+}
+
+/// A header-signed request with `+` in its query read as a space. A plus is a plus (HTTP API 1.4), but the HTTP library
+/// below oss2 writes the spaces of listing parameters this way, and every SDK writes a plus as `%2B`.
+fn spaces_for_pluses(raw: &RawRequest) -> Option<RawRequest> {
+    (raw.header("authorization").is_some() && raw.query.contains('+'))
+        .then(|| RawRequest { query: raw.query.replace('+', "%20"), ..raw.clone() })
+}
+
+fn is_v1_listing(authenticated: &ops::Authenticated) -> bool {
+    matches!(authenticated.credentials, Credentials::V1Header(_))
+        && matches!(
+            authenticated.route.kind,
+            OperationKind::ListBuckets
+                | OperationKind::ListObjects
+                | OperationKind::ListObjectsV2
+                | OperationKind::ListObjectVersions
+                | OperationKind::ListMultipartUploads
+                | OperationKind::ListLiveChannel
+        )
 }
 
 /// Step 2: who calls. The route comes out again because one client's odd addressing shows only in its signature.

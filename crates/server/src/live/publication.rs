@@ -26,7 +26,7 @@ use super::admission::Admission;
 use super::channels::{Claim, OnAir, StopReason};
 use super::digest::BodyDigest;
 use super::facts::ShownFacts;
-use super::recovery;
+use super::recovery::{self, Place};
 use super::refusal::PublishRefusal;
 use super::window::{Window, checked};
 use crate::config::{Durability, SegmentEtag, Segmenting};
@@ -321,7 +321,7 @@ impl Publication {
     /// Writes down that the first segment of a push is open.
     async fn note_open(&mut self, next: Option<Open>) {
         self.open = next;
-        let record = self.open.as_ref().and_then(|open| open.record(&self.admission));
+        let record = self.open.as_ref().and_then(|open| open.record(&self.admission, self.window.list.session.into()));
         if let Err(error) = self.state.meta.open_segment(&self.lease, record.as_ref()).await {
             match error.kind {
                 store::ErrorKind::Conflict | store::ErrorKind::NotFound => self.lose(&error),
@@ -390,7 +390,7 @@ impl Publication {
             blob,
             sums: open.digest.finish(),
         };
-        let next = self.open.as_ref().and_then(|next| next.record(&self.admission));
+        let next = self.open.as_ref().and_then(|next| next.record(&self.admission, Place::Later));
         let stored_ms = self.state.clock.now_ms();
         let mut window = self.window.clone();
         let dated = self.state.config.live.program_date_time;
@@ -467,7 +467,7 @@ impl Publication {
 }
 
 impl Open {
-    fn record(&self, admission: &Admission) -> Option<OpenSegment> {
+    fn record(&self, admission: &Admission, place: Place) -> Option<OpenSegment> {
         let writer = self.writer.as_ref()?;
         let details = recovery::OpenDetails {
             date_ms: self.date_ms,
@@ -475,6 +475,7 @@ impl Open {
             playlist: admission.playlist.to_string(),
             frag_count: admission.channel.config.frag_count,
             frag_duration_s: admission.channel.config.frag_duration,
+            place,
         };
         Some(OpenSegment { number_ms: self.number_ms, blob: writer.id(), details: details.to_bytes() })
     }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use media::hls::SessionState;
 use oss::{Error, ErrorCode};
 use serde::{Deserialize, Serialize};
 use store::blob::OnDrop;
@@ -32,6 +33,28 @@ pub(super) struct OpenDetails {
     pub(super) playlist: String,
     pub(super) frag_count: u32,
     pub(super) frag_duration_s: u32,
+    pub(super) place: Place,
+}
+
+/// Where an open segment stands in its push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Place {
+    /// It is the first, and replaces the list of the push before.
+    FirstOfFreshList,
+    /// It is the first, and continues the list of the push before (D11).
+    FirstAfterReturn,
+    /// Segments of its push are listed before it.
+    Later,
+}
+
+impl From<SessionState> for Place {
+    fn from(state: SessionState) -> Self {
+        match state {
+            SessionState::StartsFresh => Place::FirstOfFreshList,
+            SessionState::Continues => Place::FirstAfterReturn,
+            SessionState::Running => Place::Later,
+        }
+    }
 }
 
 impl OpenDetails {
@@ -164,9 +187,10 @@ async fn close_torn(
     let blob = writer.finish(state.config.storage.durability == Durability::Full).await.map_err(internal)?;
     let id = (lease.bucket().clone(), lease.channel().clone());
     let mut window = window(state, &id).await?;
-    if window.playlist != details.playlist || window.list.frag_count == 0 {
+    if details.place != Place::Later {
         // The push had not stored a segment yet, so the window is still that of the push before.
-        window.list.begin_session(details.frag_count, details.frag_duration_s, false);
+        let continues = details.place == Place::FirstAfterReturn;
+        window.list.begin_session(details.frag_count, details.frag_duration_s, continues);
         window.playlist.clone_from(&details.playlist);
     }
     let before = window.list.playlist();
