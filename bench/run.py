@@ -236,14 +236,10 @@ def push(url, file, megabytes):
     return time.monotonic() - started
 
 
-def touch_memory(folder, megabytes):
-    """Writes and deletes a file. A virtual machine pays for memory when it is first touched, and gives what is freed back
-    after a while; without this the page cache of whoever runs next would cost several times what it costs on iron."""
-    path = folder / "touch"
-    with path.open("wb") as scratch:
-        for _ in range(int(megabytes * 1.3)):
-            scratch.write(bytes(1_000_000))
-    path.unlink()
+def settle():
+    """Waits until freed memory has gone back to the host. On a virtual machine a page costs several times as much when it
+    is touched for the first time since; without this whoever runs right after somebody freed memory would look cheap."""
+    time.sleep(4)
 
 
 def ingest(args, floor_binary):
@@ -254,7 +250,7 @@ def ingest(args, floor_binary):
         millpond.create_channels([f"round{n}" for n in range(args.rounds + 1)], 5)
         # The first round fills caches and tells how many bytes a push is; it does not count.
         for n in range(args.rounds + 1):
-            touch_memory(args.scratch, args.megabytes)
+            settle()
             before = settled_cpu_seconds(floor.pid)
             push(floor.url, file, args.megabytes)
             _, line = floor.next_line(lambda line: "bytes" in line or "error" in line, 30)
@@ -264,9 +260,9 @@ def ingest(args, floor_binary):
             floor_cost = line["cpu_seconds"] / gigabytes
             by_proc = (settled_cpu_seconds(floor.pid) - before) / gigabytes
 
-            # Both write to files that were not there before, so that neither reuses the pages of its last round.
+            # Both write to files that were not there before, and nothing is deleted, so that neither reuses pages.
             floor_file.rename(floor_file.with_suffix(f".{n}"))
-            touch_memory(args.scratch, args.megabytes)
+            settle()
             before = settled_cpu_seconds(millpond.pid)
             took = push(millpond.push_url(f"round{n}"), file, args.megabytes)
             cost = (settled_cpu_seconds(millpond.pid) - before) / gigabytes
