@@ -97,6 +97,13 @@ const AUDIO_LEAD: MediaDuration = MediaDuration::from_ms(100);
 /// How long pictures wait for audio of the same time, to be written in order.
 const VIDEO_PATIENCE: MediaDuration = MediaDuration::from_ms(300);
 
+/// Audio that reaches so close to a picture has no frame before it that is worth waiting for: encoders send in order of
+/// time, and one AAC frame at 44.1 kHz lasts 23 ms.
+const AUDIO_GRAIN: MediaDuration = MediaDuration::from_ms(25);
+
+/// Whole pictures after which an encoder is known not to send them in parts (quirk Q41).
+const PICTURES_TO_KNOW: u64 = 16;
+
 /// How long the first key frame waits for an audio configuration, so that the first PMT announces it (quirk Q46).
 const OPENING_PATIENCE: MediaDuration = MediaDuration::from_ms(500);
 
@@ -443,7 +450,14 @@ impl Remuxer {
     /// Whether the newest picture may be written before another follows: a part of it might.
     fn newest_picture_may_go(&self, eager: Eagerness) -> bool {
         let outrun = self.pictures.back().zip(self.frames.back());
+        // An encoder that sends pictures in parts does so from the beginning. Once it is known not to, waiting for the
+        // next picture would only delay every segment by a frame.
+        // Audio that may come back is worth the wait, because a key frame is where it is announced again.
+        let audio_may_return = self.audio.is_configured() && !self.assembler.announces_audio();
+        let comes_whole =
+            !self.pictures_come_in_parts && !audio_may_return && self.stats.pictures >= PICTURES_TO_KNOW;
         eager.end
+            || comes_whole
             || eager.flush && (!self.pictures_come_in_parts || eager.video_is_idle)
             || outrun.is_some_and(|(waiting, frame)| frame.pts - waiting.picture.dts > PART_PATIENCE)
     }
@@ -453,7 +467,7 @@ impl Remuxer {
         if eager.end || eager.audio_is_idle || !self.assembler.announces_audio() || self.pictures_are_too_many() {
             return false;
         }
-        if self.audio_has_vanished(picture) || self.audio_end.is_some_and(|end| end >= picture) {
+        if self.audio_has_vanished(picture) || self.audio_end.is_some_and(|end| end + AUDIO_GRAIN >= picture) {
             return false;
         }
         let newest = self.pictures.back().map_or(picture, |waiting| waiting.picture.dts);
