@@ -34,7 +34,7 @@ fuzz_one() {
     local name=$1 status
     mkdir -p "corpus-run/$name" "artifacts/$name"
     # Memory that grows with a declared length instead of with the bytes received shows as one large allocation.
-    "$folder/$name" "corpus-run/$name" "corpus/$name" -max_total_time="$seconds" -max_len=16384 -timeout=10 -rss_limit_mb=1024 \
+    "$folder/$name" "corpus-run/$name" "corpus/$name" -max_total_time="$seconds" -max_len=16384 -timeout=30 -rss_limit_mb=1024 \
         -malloc_limit_mb=64 -artifact_prefix="artifacts/$name/" -print_final_stats=1 >"artifacts/$name.log" 2>&1
     status=$?
     if [ $status -ne 0 ]; then
