@@ -11,8 +11,10 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
 
+use crate::admin_api;
 use crate::shutdown::Shutdown;
 use crate::state::State;
 
@@ -25,15 +27,31 @@ pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, numbers: Pro
             () = shutdown.wait() => return,
             _ = every_5_s.tick() => upkeep.run_upkeep(),
             accepted = listener.accept() => {
-                let Ok((stream, _)) = accepted else {
+                let Ok((stream, peer)) = accepted else {
                     tokio::time::sleep(std::time::Duration::from_millis(50)).await;
                     continue;
                 };
                 let (state, numbers, shutdown) = (state.clone(), numbers.clone(), shutdown.clone());
                 tokio::spawn(async move {
+                    let tls = state.tls.clone();
+                    let mut is_secure = false;
+                    let stream: Box<dyn Stream> = match tls {
+                        Some(tls) if matches!(first_byte(&stream).await, Some(0x16)) => {
+                            let Ok(stream) = tls.accept(stream).await else { return };
+                            is_secure = true;
+                            Box::new(stream)
+                        }
+                        _ => Box::new(stream),
+                    };
                     let service = service_fn(move |request: Request<Incoming>| {
-                        let answer = answer(&request, &state, &numbers, &shutdown);
-                        async move { Ok::<_, Infallible>(answer.await) }
+                        let (state, numbers, shutdown) = (state.clone(), numbers.clone(), shutdown.clone());
+                        async move {
+                            Ok::<_, Infallible>(if admin_api::is_wanted(&request) {
+                                admin_api::answer(request, &state, peer, is_secure).await
+                            } else {
+                                answer(&request, &state, &numbers, &shutdown).await
+                            })
+                        }
                     });
                     let mut builder = Builder::new(TokioExecutor::new());
                     builder.http1().timer(TokioTimer::new()).header_read_timeout(std::time::Duration::from_secs(10));
@@ -43,6 +61,17 @@ pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, numbers: Pro
             }
         }
     }
+}
+
+/// Either kind of connection.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+async fn first_byte(stream: &TcpStream) -> Option<u8> {
+    let mut first = [0; 1];
+    let peeked = tokio::time::timeout(std::time::Duration::from_secs(10), stream.peek(&mut first)).await;
+    matches!(peeked, Ok(Ok(1))).then_some(first[0])
 }
 
 fn answer(
@@ -66,7 +95,7 @@ fn answer(
                 }
             },
             "/metrics" => (StatusCode::OK, numbers.render()),
-            _ => (StatusCode::NOT_FOUND, "There is /healthz, /readyz and /metrics here.\n".to_owned()),
+            _ => (StatusCode::NOT_FOUND, "There is /healthz, /readyz, /metrics and /api/v1 here.\n".to_owned()),
         };
         let mut response = Response::new(Full::new(Bytes::from(text)));
         *response.status_mut() = status;

@@ -35,10 +35,26 @@ pub(crate) struct Config {
     pub(crate) virtual_host_urls: bool,
     /// Buckets one account may have (HTTP API 16).
     pub(crate) max_buckets: usize,
+    /// Callbacks of uploads may reach loopback and private addresses (HTTP API 13).
+    pub(crate) callback_allow_private: bool,
+    /// Wrong signatures a minute from one address before further ones are answered with 503; 0 is no limit.
+    pub(crate) auth_failures_per_minute: u32,
+    /// The certificate of HTTPS and RTMPS.
+    pub(crate) tls: TlsConfig,
     /// How live pushes are handled.
     pub(crate) live: LiveConfig,
     /// How bytes are kept.
     pub(crate) storage: StorageConfig,
+}
+
+/// The certificate of HTTPS and RTMPS (D5); both files or neither.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct TlsConfig {
+    /// PEM file with the certificate and those that lead to its root.
+    pub(crate) certificate: Option<PathBuf>,
+    /// PEM file with its private key.
+    pub(crate) key: Option<PathBuf>,
 }
 
 /// The switches of live pushes.
@@ -105,6 +121,8 @@ pub(crate) struct StorageConfig {
     pub(crate) durability: Durability,
     /// How long the bytes of a replaced or deleted object are kept for downloads that still run, seconds.
     pub(crate) garbage_grace_s: u64,
+    /// How often lifecycle rules are run, seconds (HTTP API 8.13).
+    pub(crate) lifecycle_interval_s: u64,
 }
 
 /// What a power cut may take.
@@ -131,6 +149,9 @@ impl Default for Config {
             public_rtmp: None,
             virtual_host_urls: false,
             max_buckets: 100,
+            callback_allow_private: false,
+            auth_failures_per_minute: 600,
+            tls: TlsConfig::default(),
             live: LiveConfig::default(),
             storage: StorageConfig::default(),
         }
@@ -161,7 +182,7 @@ impl Default for LiveConfig {
 
 impl Default for StorageConfig {
     fn default() -> Self {
-        Self { durability: Durability::Full, garbage_grace_s: 300 }
+        Self { durability: Durability::Full, garbage_grace_s: 300, lifecycle_interval_s: 3600 }
     }
 }
 
@@ -192,6 +213,15 @@ pub(crate) struct ConfigArgs {
     /// Host and port encoders should push to, when it differs from the API's.
     #[arg(long, env = "MILLPOND_PUBLIC_RTMP", value_name = "HOST[:PORT]")]
     pub(crate) public_rtmp: Option<String>,
+    /// PEM file with the certificate of HTTPS and RTMPS; read again when it changes.
+    #[arg(long, env = "MILLPOND_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// PEM file with the private key of the certificate.
+    #[arg(long, env = "MILLPOND_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Wrong signatures a minute from one address before further ones are answered with 503 [default: 600].
+    #[arg(long, env = "MILLPOND_AUTH_FAILURES_PER_MINUTE", value_name = "COUNT")]
+    pub(crate) auth_failures_per_minute: Option<u32>,
     /// Where segments are cut when a key frame comes late [default: oss].
     #[arg(long, env = "MILLPOND_SEGMENTING", value_enum)]
     pub(crate) segmenting: Option<Segmenting>,
@@ -229,6 +259,10 @@ impl Config {
         if args.public_rtmp.is_some() {
             config.public_rtmp.clone_from(&args.public_rtmp);
         }
+        if args.tls_cert.is_some() {
+            config.tls = TlsConfig { certificate: args.tls_cert.clone(), key: args.tls_key.clone() };
+        }
+        replace(&mut config.auth_failures_per_minute, &args.auth_failures_per_minute);
         replace(&mut config.live.segmenting, &args.segmenting);
         replace(&mut config.storage.durability, &args.durability);
         config.check()?;
@@ -260,6 +294,9 @@ impl Config {
         }
         if !(1024..=1 << 30).contains(&self.live.max_message_bytes) {
             bail!("`live.max_message_bytes` is between 1 KiB and 1 GiB");
+        }
+        if !(1..=86_400).contains(&self.storage.lifecycle_interval_s) {
+            bail!("`storage.lifecycle_interval_s` is between a second and a day");
         }
         if self.live.media_timeout_s == 0 || self.live.ping_after_s == 0 {
             bail!("`live.media_timeout_s` and `live.ping_after_s` are at least 1");
@@ -303,6 +340,7 @@ mod tests {
         let text = toml::to_string(&Config {
             public_rtmp: Some(String::new()),
             custom_domains: BTreeMap::new(),
+            tls: TlsConfig { certificate: Some(PathBuf::new()), key: Some(PathBuf::new()) },
             live: LiveConfig {
                 end_list_after_s: Some(0),
                 default_bucket: Some(String::new()),

@@ -26,6 +26,27 @@ pub(crate) fn upload_id() -> String {
     hex_upper(&random::<16>())
 }
 
+/// The id of an access key.
+pub(crate) fn access_key_id() -> String {
+    format!("MPND{}", letters(&random::<20>()))
+}
+
+/// The secret of an access key: 238 random bits.
+pub(crate) fn secret() -> String {
+    letters(&random::<40>())
+}
+
+/// The number of a user: 18 digits (access control 1).
+pub(crate) fn user_number() -> String {
+    let number = u64::from_le_bytes(random()) % 100_000_000_000_000_000;
+    format!("2{number:017}")
+}
+
+fn letters(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    bytes.iter().map(|b| char::from(ALPHABET[usize::from(*b) % ALPHABET.len()])).collect()
+}
+
 /// The random bytes of an RTMP handshake.
 pub(crate) fn handshake_random() -> media::rtmp::handshake::HandshakeRandom {
     media::rtmp::handshake::HandshakeRandom::new(random())

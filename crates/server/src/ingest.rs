@@ -50,7 +50,7 @@ enum End {
 }
 
 /// Serves one RTMP connection until it ends.
-pub(crate) async fn serve<S>(stream: S, peer: SocketAddr, state: Arc<State>, shutdown: Shutdown)
+pub(crate) async fn serve<S>(stream: S, peer: SocketAddr, is_secure: bool, state: Arc<State>, shutdown: Shutdown)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -62,6 +62,7 @@ where
     let mut connection = Connection {
         stream,
         peer,
+        is_secure,
         session,
         state,
         publication: None,
@@ -79,6 +80,7 @@ where
 struct Connection<S> {
     stream: S,
     peer: SocketAddr,
+    is_secure: bool,
     session: ServerSession,
     state: Arc<State>,
     publication: Option<Publication>,
@@ -136,7 +138,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                     tracing::debug!(peer = %self.peer, app = request.app, encoder = request.flash_version, "rtmp connect");
                 }
                 Event::Publish(request) => {
-                    let admitted = admit(&self.state, &request, self.peer).await;
+                    let admitted = admit(&self.state, &request, self.peer, self.is_secure).await;
                     match admitted {
                         Ok(admission) => {
                             let publication = Publication::start(self.state.clone(), admission).await;

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::shutdown::Shutdown;
 use crate::state::State;
+use crate::tls::{Rewound, Tls};
 use crate::{http, ingest};
 
 /// How long a peer may stay silent before its first byte.
@@ -71,13 +73,45 @@ async fn serve(stream: TcpStream, peer: SocketAddr, fallback: Fallback, state: A
         return;
     }
     match (first, fallback) {
-        ([0x03], _) => ingest::serve(stream, peer, state, shutdown).await,
-        ([0x16], _) => {
-            // TLS needs a certificate, which is not configurable yet; closing is what a plain port does.
-            tracing::info!(%peer, "a TLS connection was refused: HTTPS and RTMPS are not built yet");
-        }
-        ([byte], Fallback::Rtmp) if !byte.is_ascii_alphabetic() => ingest::serve(stream, peer, state, shutdown).await,
+        ([0x16], _) => match state.tls.clone() {
+            Some(tls) => serve_secure(stream, &tls, peer, fallback, state, shutdown).await,
+            // Closing is what a plain port does.
+            None => tracing::info!(%peer, "a TLS connection was refused: no certificate is configured"),
+        },
+        ([byte], _) if is_rtmp(byte, fallback) => ingest::serve(stream, peer, false, state, shutdown).await,
         _ => http::serve_connection(stream, peer, false, state, shutdown).await,
+    }
+}
+
+fn is_rtmp(first: u8, fallback: Fallback) -> bool {
+    first == 0x03 || (fallback == Fallback::Rtmp && !first.is_ascii_alphabetic())
+}
+
+/// Behind TLS the first byte that was encrypted decides; a client that agreed on a protocol speaks HTTP.
+async fn serve_secure(
+    stream: TcpStream,
+    tls: &Tls,
+    peer: SocketAddr,
+    fallback: Fallback,
+    state: Arc<State>,
+    shutdown: Shutdown,
+) {
+    let mut stream = match tls.accept(stream).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::debug!(%peer, %error, "no TLS with this peer");
+            return;
+        }
+    };
+    if stream.get_ref().1.alpn_protocol().is_some() {
+        return http::serve_connection(stream, peer, true, state, shutdown).await;
+    }
+    let Ok(Ok(first)) = tokio::time::timeout(FIRST_BYTE_TIMEOUT, stream.read_u8()).await else { return };
+    let stream = Rewound::new(Some(first), stream);
+    if is_rtmp(first, fallback) {
+        ingest::serve(stream, peer, true, state, shutdown).await;
+    } else {
+        http::serve_connection(stream, peer, true, state, shutdown).await;
     }
 }
 

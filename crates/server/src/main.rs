@@ -16,13 +16,19 @@ macro_rules! complain {
     }};
 }
 
+mod accounts;
 mod admin;
+mod admin_api;
+mod auth_failures;
+mod callback;
 mod cli;
 mod clock;
 mod config;
 mod http;
+mod identity;
 mod ids;
 mod ingest;
+mod lifecycle;
 mod listen;
 mod live;
 mod log;
@@ -34,6 +40,7 @@ mod root_key;
 mod shutdown;
 mod startup;
 mod state;
+mod tls;
 
 use std::process::ExitCode;
 
@@ -61,6 +68,18 @@ enum Command {
     /// Print a signed URL.
     #[command(subcommand)]
     Sign(cli::sign::Sign),
+    /// Users of the account: make, list, delete, enable, disable.
+    #[command(subcommand)]
+    User(cli::accounts::User),
+    /// Access keys of users, or of the account itself, whose name here is root.
+    #[command(subcommand)]
+    Key(cli::accounts::Key),
+    /// What users may do.
+    #[command(subcommand)]
+    Policy(cli::accounts::Policy),
+    /// Temporary keys.
+    #[command(subcommand)]
+    Sts(cli::accounts::Sts),
     /// Make LiveChannels over the API.
     #[command(subcommand)]
     Channel(cli::channel::Channel),
@@ -68,6 +87,8 @@ enum Command {
     Publish(cli::publish::Publish),
     /// Look for dangling names and orphaned bytes in a data directory.
     Check(cli::check::Check),
+    /// Run the lifecycle rules of a data directory once, or say what they would do.
+    Lifecycle(cli::lifecycle::Lifecycle),
 }
 
 fn main() -> ExitCode {
@@ -76,9 +97,14 @@ fn main() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Demo(demo) => demo.run(),
         Command::Sign(sign) => sign.run(),
+        Command::User(user) => user.run(),
+        Command::Key(key) => key.run(),
+        Command::Policy(policy) => policy.run(),
+        Command::Sts(sts) => sts.run(),
         Command::Channel(channel) => channel.run(),
         Command::Publish(publish) => publish.run(),
         Command::Check(check) => check.run(),
+        Command::Lifecycle(lifecycle) => lifecycle.run(),
     };
     match outcome {
         Ok(code) => code,

@@ -7,6 +7,8 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 pub(crate) const RTMP_CONNECTIONS: &str = "millpond_rtmp_connections_total";
 /// Publishes refused, by `code`.
 pub(crate) const PUBLISH_REFUSED: &str = "millpond_publish_refused_total";
+/// Wrong signatures beyond the budget of their address.
+pub(crate) const AUTH_FAILURES_LIMITED: &str = "millpond_auth_failures_limited_total";
 /// Publications running.
 pub(crate) const PUBLICATIONS: &str = "millpond_publications";
 /// RTMP media payload bytes received.
@@ -43,6 +45,7 @@ pub(crate) fn install() -> anyhow::Result<PrometheusHandle> {
         .install_recorder()?;
     describe_counter!(RTMP_CONNECTIONS, "RTMP connections accepted");
     describe_counter!(PUBLISH_REFUSED, "Publishes refused, by OSS error code");
+    describe_counter!(AUTH_FAILURES_LIMITED, "Wrong signatures beyond the budget of their address");
     describe_gauge!(PUBLICATIONS, "Publications running now");
     describe_counter!(INGEST_BYTES, Unit::Bytes, "RTMP media payload received");
     describe_counter!(SEGMENTS, "Live segments stored");

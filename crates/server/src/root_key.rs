@@ -99,12 +99,7 @@ impl RootKey {
     }
 
     fn generate(data_dir: &Path) -> anyhow::Result<Self> {
-        let letters = |bytes: &[u8]| -> String {
-            const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-            bytes.iter().map(|b| char::from(ALPHABET[usize::from(*b) % ALPHABET.len()])).collect()
-        };
-        let id = format!("MPND{}", letters(&crate::ids::random::<20>()));
-        let secret = letters(&crate::ids::random::<40>());
+        let (id, secret) = (crate::ids::access_key_id(), crate::ids::secret());
         let text =
             serde_json::to_string_pretty(&Kept { access_key_id: id.clone(), access_key_secret: secret.clone() })?;
         let path = data_dir.join(FILE);

@@ -16,6 +16,8 @@ use store::kv::{SqliteKv, SqliteOptions};
 use store::meta::Meta;
 use tokio::task::JoinHandle;
 
+use crate::accounts;
+use crate::auth_failures::AuthFailures;
 use crate::clock::Clock;
 use crate::config::{Config, Durability};
 use crate::listen::{self, Fallback};
@@ -24,6 +26,7 @@ use crate::ops::RateLimits;
 use crate::root_key::RootKey;
 use crate::shutdown::{Shutdown, ShutdownTrigger};
 use crate::state::State;
+use crate::tls::{self, Tls};
 
 /// How long running pushes and requests may take to end once the server stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
@@ -107,6 +110,7 @@ pub(crate) fn make_data_dir(path: &Path) -> anyhow::Result<()> {
 pub(crate) async fn start(config: Config, numbers: PrometheusHandle) -> anyhow::Result<Running> {
     make_data_dir(&config.data_dir)?;
     let root = RootKey::obtain(&config.data_dir)?;
+    let tls = Tls::load(&config.tls)?.map(Arc::new);
     let Stores { meta, blobs, lock } = open_stores(&config.data_dir, config.storage.durability)?;
     let addressing = addressing(&config)?;
     let limits = RateLimits::new(config.live.max_list_calls_per_s);
@@ -119,6 +123,10 @@ pub(crate) async fn start(config: Config, numbers: PrometheusHandle) -> anyhow::
         blobs,
         addressing,
         root,
+        identities: Default::default(),
+        tls: tls.clone(),
+        signed_playlists: Default::default(),
+        auth_failures: AuthFailures::new(config.auth_failures_per_minute),
         channels: Arc::new(Channels::default()),
         limits,
         config,
@@ -139,7 +147,12 @@ pub(crate) async fn start(config: Config, numbers: PrometheusHandle) -> anyhow::
     let admin = listener.local_addr()?;
     accepting
         .push(crate::panics::spawn("admin", crate::admin::serve(listener, state.clone(), numbers, shutdown.clone())));
+    if let Some(tls) = tls {
+        accepting.push(crate::panics::spawn("certificate", tls::watch(tls, shutdown.clone())));
+    }
+    accepting.push(crate::panics::spawn("sessions", accounts::forget_sessions(state.clone(), shutdown.clone())));
     accepting.push(crate::panics::spawn("upkeep", live::upkeep(state.clone(), shutdown.clone())));
+    accepting.push(crate::panics::spawn("lifecycle", crate::lifecycle::watch(state.clone(), shutdown.clone())));
     Ok(Running { http, rtmp, admin, state, trigger, accepting, _lock: lock })
 }
 

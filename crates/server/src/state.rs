@@ -6,11 +6,14 @@ use oss::request::Addressing;
 use store::blob::BlobStore;
 use store::meta::Meta;
 
+use crate::auth_failures::AuthFailures;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::identity::Identities;
 use crate::live::Channels;
-use crate::ops::RateLimits;
+use crate::ops::{RateLimits, SignedPlaylists};
 use crate::root_key::RootKey;
+use crate::tls::Tls;
 
 /// The parts of a running server.
 pub(crate) struct State {
@@ -26,6 +29,14 @@ pub(crate) struct State {
     pub(crate) addressing: Addressing,
     /// The account that owns everything.
     pub(crate) root: RootKey,
+    /// What is kept of users and keys.
+    pub(crate) identities: Identities,
+    /// Playlists signed lately.
+    pub(crate) signed_playlists: SignedPlaylists,
+    /// The certificate, when there is one.
+    pub(crate) tls: Option<Arc<Tls>>,
+    /// Who guesses keys.
+    pub(crate) auth_failures: AuthFailures,
     /// The name under which this data directory's server holds leases, the same in its next life.
     pub(crate) holder: String,
     /// Who is on air.

@@ -454,8 +454,7 @@ impl Remuxer {
         // next picture would only delay every segment by a frame.
         // Audio that may come back is worth the wait, because a key frame is where it is announced again.
         let audio_may_return = self.audio.is_configured() && !self.assembler.announces_audio();
-        let comes_whole =
-            !self.pictures_come_in_parts && !audio_may_return && self.stats.pictures >= PICTURES_TO_KNOW;
+        let comes_whole = !self.pictures_come_in_parts && !audio_may_return && self.stats.pictures >= PICTURES_TO_KNOW;
         eager.end
             || comes_whole
             || eager.flush && (!self.pictures_come_in_parts || eager.video_is_idle)

@@ -124,7 +124,8 @@ fn the_worked_example() {
 fn follow(raw: &RawRequest, uri: &str) -> RawRequest {
     let (path, query) = uri.split_once('?').unwrap_or((uri, ""));
     let query = query.split('#').next().unwrap_or(query);
-    let absolute = path.split_once("://").map(|(_, rest)| rest).or(path.strip_prefix("//"));
+    let schemed = path.split_once("://").filter(|(scheme, _)| !scheme.is_empty());
+    let absolute = schemed.map(|(_, rest)| rest).or(path.strip_prefix("//"));
     if let Some(rest) = absolute {
         let at = rest.find('/').unwrap();
         return get(&rest[..at], &format!("{}?{query}", &rest[at..]));

@@ -9,6 +9,7 @@ mod form;
 mod known_key;
 pub mod presign;
 mod refusal;
+mod rpc;
 pub mod rtmp;
 mod secret;
 mod signable;
@@ -17,6 +18,7 @@ mod v4;
 
 pub use form::FormCredentials;
 pub use known_key::{KnownKey, SessionToken};
+pub use rpc::RpcClaim;
 pub use secret::{SecretKey, SigningKey};
 pub use v1::{V1Header, V1Url};
 pub use v4::{V4Header, V4Url};
@@ -176,6 +178,27 @@ impl Credentials {
         let Some(id) = self.access_key_id() else { return Err(no_claim()) };
         let secret = known_key::check(id, self.security_token(), key, now_ms)?;
         self.verify(secret, raw, route)
+    }
+
+    /// As [`Credentials::admit`], for callers that keep derived keys: `derive` gives what [`SigningKey::derive`] gives
+    /// for a secret, a day and a region.
+    ///
+    /// # Errors
+    /// As [`Credentials::admit`].
+    pub fn admit_with(
+        &self,
+        key: Option<&KnownKey<'_>>,
+        raw: &RawRequest,
+        route: &Route,
+        now_ms: i64,
+        derive: impl FnOnce(&SecretKey, &str, &str) -> SigningKey,
+    ) -> Result<(), Error> {
+        let Some(id) = self.access_key_id() else { return Err(no_claim()) };
+        let secret = known_key::check(id, self.security_token(), key, now_ms)?;
+        match self.signing_scope() {
+            Some((date, region)) => self.verify_with(&derive(secret, date, region), raw, route),
+            None => self.verify(secret, raw, route),
+        }
     }
 
     /// Compares the signature, in constant time, with those of the accepted spellings of the request (OSS auth 3.4,

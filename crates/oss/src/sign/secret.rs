@@ -23,6 +23,15 @@ impl SecretKey {
         Self(secret)
     }
 
+    /// Whether this is the same secret, in a time that depends on the lengths alone.
+    pub fn is_same(&self, other: &SecretKey) -> bool {
+        self.as_bytes().ct_eq(other.as_bytes()).into()
+    }
+
+    pub(super) fn as_text(&self) -> &str {
+        &self.0
+    }
+
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }

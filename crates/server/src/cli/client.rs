@@ -25,6 +25,13 @@ pub(super) struct Call<'a> {
     pub(super) body: Bytes,
 }
 
+/// What the management API says when it refuses.
+#[derive(serde::Deserialize)]
+struct Fault {
+    code: String,
+    message: String,
+}
+
 impl Client {
     /// A client of `http://host:port`.
     ///
@@ -85,6 +92,9 @@ impl Client {
             return Ok(body);
         }
         let text = String::from_utf8_lossy(&body);
+        if let Ok(fault) = serde_json::from_str::<Fault>(&text) {
+            bail!("{} {}: {}", status.as_u16(), fault.code, fault.message)
+        }
         let element = |name: &str| {
             let after = text.split_once(&format!("<{name}>"))?.1;
             Some(after.split_once("</")?.0.to_owned())

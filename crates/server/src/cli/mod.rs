@@ -1,9 +1,11 @@
 //! The subcommands, one file each.
 
+pub(crate) mod accounts;
 pub(crate) mod channel;
 pub(crate) mod check;
 mod client;
 pub(crate) mod demo;
+pub(crate) mod lifecycle;
 pub(crate) mod publish;
 pub(crate) mod serve;
 pub(crate) mod sign;

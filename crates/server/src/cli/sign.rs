@@ -113,7 +113,7 @@ impl SignRtmp {
             parameters: &parameters,
         };
         let expires_s = Clock::system().now_s() + i64::from(self.common.expires);
-        Ok(sign_rtmp_url(&url, &key.id, &key.secret, None, expires_s))
+        Ok(sign_rtmp_url(&url, &key.id, &key.secret, token().as_deref(), expires_s))
     }
 }
 
@@ -122,7 +122,7 @@ impl SignUrl {
         let (bucket, key) = split(&self.object)?;
         oss::name::ObjectKey::parse(key.as_bytes())?;
         let root = RootKey::find(&self.common.data_dir)?;
-        let signer = Signer { access_key: root.id.clone(), secret: root.secret.clone(), token: None };
+        let signer = Signer { access_key: root.id.clone(), secret: root.secret.clone(), token: token() };
         let query: Vec<_> = self.process.iter().map(|process| ("x-oss-process", Some(process.as_str()))).collect();
         let method = self.method.to_ascii_uppercase();
         let unsigned = UnsignedRequest { method: &method, bucket: Some(&bucket), key, query: &query, headers: &[] };
@@ -139,6 +139,11 @@ impl SignUrl {
             false => format!("http://{host}/{bucket}{path}?{signed}"),
         })
     }
+}
+
+/// The token that goes with a temporary key in the environment (`millpond sts assume`).
+fn token() -> Option<String> {
+    std::env::var("OSS_SESSION_TOKEN").ok().filter(|token| !token.is_empty())
 }
 
 /// Splits `BUCKET/REST`.

@@ -10,12 +10,13 @@ use hyper::{Request, Response};
 use oss::access::Caller;
 use oss::access::cors::{self, CorsHeaders};
 use oss::request::{OperationKind, RawRequest, Route, route};
-use oss::sign::{Credentials, KnownKey, SignOptions};
+use oss::sign::{Credentials, SignOptions};
 use oss::{Error, ErrorCode};
 
 use crate::http::body::{AnswerBody, RequestBody};
 use crate::http::page;
 use crate::http::render::Envelope;
+use crate::identity::{self, Identity};
 use crate::ops::{self, Answer, Bucket, Call};
 use crate::state::State;
 
@@ -119,9 +120,12 @@ async fn run(
         // The signature of V4 tells which reading the client meant.
         (Err(error), Some(other)) if error.code == ErrorCode::SignatureDoesNotMatch => {
             let again = authenticate(state, other, oss::request::route(other, &state.addressing)?, envelope.now_ms);
-            (other, again.await.map_err(|_| error)?)
+            match again.await {
+                Ok(again) => (other, again),
+                Err(_) => return Err(state.auth_failures.refuse(peer.ip(), error).await),
+            }
         }
-        (Err(error), _) => return Err(error),
+        (Err(error), _) => return Err(state.auth_failures.refuse(peer.ip(), error).await),
     };
     let granted = ops::grant(state, raw, authenticated, bucket, peer, envelope.now_ms).await?;
     let call = Call { state, raw, granted, peer, now_ms: envelope.now_ms, request_id: &envelope.request_id };
@@ -158,28 +162,27 @@ async fn authenticate(
     let options = SignOptions { accepted_regions: state.config.accepted_regions.clone() };
     let credentials = Credentials::extract(raw, &route, &options, now_ms)?;
     let Some(id) = credentials.access_key_id() else {
-        return Ok(ops::Authenticated { route, credentials, caller: Caller::Anonymous });
+        let caller = Caller::Anonymous;
+        return Ok(ops::Authenticated { route, credentials, caller, identity: None });
     };
-    let is_root = *id == state.root.id;
-    let key = is_root.then_some(KnownKey {
-        secret: &state.root.secret,
-        is_enabled: true,
-        user_is_enabled: true,
-        session: None,
-    });
-    let caller = Caller::Root { owner: state.root.owner.clone(), access_key: id.clone() };
-    match credentials.admit(key.as_ref(), raw, &route, now_ms) {
-        Ok(()) => Ok(ops::Authenticated { route, credentials, caller }),
-        Err(error) => {
-            // ali-oss with an IP endpoint names the bucket twice (HTTP API 1.5).
-            let other = oss::request::route_as_path_style(raw, &state.addressing)
-                .filter(|other| credentials.admit(key.as_ref(), raw, other, now_ms).is_ok());
-            match other {
-                Some(route) => Ok(ops::Authenticated { route, credentials, caller }),
-                None => Err(error),
-            }
-        }
-    }
+    let identity = identity::find(state, id).await?;
+    let admit = |route: &Route| {
+        let known = identity.as_deref().map(Identity::known_key);
+        credentials.admit_with(known.as_ref(), raw, route, now_ms, |secret, date, region| {
+            state.identities.signing_key(id, secret, date, region)
+        })
+    };
+    // ali-oss with an IP endpoint names the bucket twice (HTTP API 1.5).
+    let other = || oss::request::route_as_path_style(raw, &state.addressing).filter(|other| admit(other).is_ok());
+    let route = match admit(&route) {
+        Ok(()) => route,
+        Err(error) => match other() {
+            Some(route) => route,
+            None => return Err(error),
+        },
+    };
+    let caller = identity.as_ref().map_or(Caller::Anonymous, |identity| identity.caller().clone());
+    Ok(ops::Authenticated { route, credentials, caller, identity })
 }
 
 /// Step 3: the bucket, wanted by CORS before anybody is authenticated, because refusals carry CORS headers too.

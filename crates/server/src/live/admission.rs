@@ -10,13 +10,13 @@ use oss::access::{AccessRequest, Caller, Grant, authorize};
 use oss::model::{BucketAcl, ChannelStatus};
 use oss::name::{BucketName, ChannelName, ObjectKey, PlaylistName};
 use oss::request::{OperationKind, Resource};
-use oss::sign::KnownKey;
 use oss::sign::rtmp::{PublishCredentials, PublishRefusal as SignatureRefusal};
 use oss::{Error, ErrorCode};
 use store::meta::{BucketRecord, ChannelRecord};
 
 use super::channels::ChannelId;
 use super::refusal::PublishRefusal;
+use crate::identity::{self, Identity};
 use crate::state::State;
 
 /// Buckets that are tried when the URL names none (LiveChannel 3.8 step 5).
@@ -51,6 +51,7 @@ pub(crate) async fn admit(
     state: &Arc<State>,
     request: &PublishRequest,
     remote: SocketAddr,
+    is_secure: bool,
 ) -> Result<Admission, PublishRefusal> {
     let now_ms = state.clock.now_ms();
     let target = match request.target() {
@@ -64,13 +65,20 @@ pub(crate) async fn admit(
         Some(bucket) => format!("{bucket}/{}", target.channel),
         None => target.channel.clone(),
     };
-    check(state, &target, remote, now_ms).await.map_err(|error| PublishRefusal::new(error, shown, now_ms))
+    match check(state, &target, remote, is_secure, now_ms).await {
+        Ok(admission) => Ok(admission),
+        Err(error) => {
+            let error = state.auth_failures.refuse(remote.ip(), error).await;
+            Err(PublishRefusal::new(error, shown, now_ms))
+        }
+    }
 }
 
 async fn check(
     state: &Arc<State>,
     target: &PublishTarget,
     remote: SocketAddr,
+    is_secure: bool,
     now_ms: i64,
 ) -> Result<Admission, Error> {
     // The signature's form and dates do not depend on the bucket, and where the URL names no bucket the signature is
@@ -82,15 +90,21 @@ async fn check(
         return Err(no_such_bucket(name.as_str()));
     }
     let extracted = PublishCredentials::extract(&target.parameters, now_ms.div_euclid(1000));
+    let identity = match extracted.as_ref().ok().and_then(PublishCredentials::access_key_id) {
+        Some(id) => identity::find(state, id).await?,
+        None => None,
+    };
     let record = match named {
         Some(name) => bucket(state, &name).await?.ok_or_else(|| no_such_bucket(name.as_str()))?,
-        None => find_bucket(state, target, extracted.as_ref().ok()).await?.ok_or_else(|| no_such_bucket(""))?,
+        None => find_bucket(state, target, extracted.as_ref().ok(), identity.as_deref())
+            .await?
+            .ok_or_else(|| no_such_bucket(""))?,
     };
     let name = BucketName::parse(&record.name)?;
     let credentials = extracted?;
     let found = find_channel(state, &name, target).await?;
     let channel_text = found.as_ref().map_or(target.channel.as_str(), |(channel, _)| channel.as_str());
-    let caller = identify(state, &credentials, &record, &name, channel_text, target, now_ms)?;
+    let caller = identify(&credentials, identity.as_deref(), &record, channel_text, target, now_ms)?;
 
     let channel_key =
         ObjectKey::parse(channel_text.as_bytes()).map_err(|_| Error::new(ErrorCode::NoSuchLiveChannel))?;
@@ -106,7 +120,9 @@ async fn check(
         url_signed: false,
         referer: None,
         conditions: &ConditionValues {
-            source_ip: Some(remote.ip()),
+            source_ip: Some(remote.ip().to_canonical()),
+            secure: is_secure,
+            bucket_tags: crate::ops::tag_pairs(&record.tags),
             now_s: now_ms.div_euclid(1000),
             ..ConditionValues::default()
         },
@@ -125,36 +141,31 @@ async fn check(
 
 /// Checks 4 to 9: who publishes.
 fn identify(
-    state: &Arc<State>,
     credentials: &PublishCredentials,
+    identity: Option<&Identity>,
     record: &BucketRecord,
-    bucket: &BucketName,
     channel: &str,
     target: &PublishTarget,
     now_ms: i64,
 ) -> Result<Caller, Error> {
-    let Some(id) = credentials.access_key_id() else {
+    if credentials.access_key_id().is_none() {
         return match record.acl {
             BucketAcl::PublicReadWrite => Ok(Caller::Anonymous),
             BucketAcl::Private | BucketAcl::PublicRead => Err(SignatureRefusal::unsigned().into()),
         };
-    };
-    let key = (*id == state.root.id).then_some(KnownKey {
-        secret: &state.root.secret,
-        is_enabled: true,
-        user_is_enabled: true,
-        session: None,
-    });
+    }
+    let key = identity.map(Identity::known_key);
+    let bucket = record.name.as_str();
     // The name that was found is signed; while none is found, any spelling that the client sent may be (step 6).
-    let mut outcome = credentials.admit(key.as_ref(), bucket.as_str(), channel, now_ms);
+    let mut outcome = credentials.admit(key.as_ref(), bucket, channel, now_ms);
     for variant in target.channel_variants.iter().filter(|variant| *variant != channel) {
         if outcome.is_ok() {
             break;
         }
-        outcome = credentials.admit(key.as_ref(), bucket.as_str(), variant, now_ms).or(outcome);
+        outcome = credentials.admit(key.as_ref(), bucket, variant, now_ms).or(outcome);
     }
     outcome?;
-    Ok(Caller::Root { owner: state.root.owner.clone(), access_key: id.clone() })
+    Ok(identity.map_or(Caller::Anonymous, |identity| identity.caller().clone()))
 }
 
 /// The bucket that the URL names: in its path, its host, or a helper parameter.
@@ -183,6 +194,7 @@ async fn find_bucket(
     state: &Arc<State>,
     target: &PublishTarget,
     credentials: Option<&PublishCredentials>,
+    identity: Option<&Identity>,
 ) -> Result<Option<BucketRecord>, Error> {
     let is_signed = credentials.is_some_and(|credentials| credentials.access_key_id().is_some());
     let mut public = Vec::new();
@@ -191,7 +203,8 @@ async fn find_bucket(
         let Ok(channel) = ChannelName::parse(variant.as_bytes()) else { continue };
         let names = state.meta.buckets_with_channel(&channel, MAX_CANDIDATES).await.map_err(crate::ops::internal)?;
         for name in names {
-            if is_signed && credentials.is_some_and(|c| c.verify(&state.root.secret, name.as_str(), variant)) {
+            let fits = |(c, key): (&PublishCredentials, &Identity)| c.verify(key.secret(), name.as_str(), variant);
+            if is_signed && credentials.zip(identity).is_some_and(fits) {
                 return bucket(state, &name).await;
             }
             if !seen.contains(&name) {

@@ -113,6 +113,9 @@ impl Publication {
             max_video_bytes: live.max_message_bytes,
             ..RemuxConfig::default()
         });
+        if config.snapshot.is_some() {
+            tracing::warn!(channel = %admission.id.1, "snapshots are configured, but taking pictures is not built yet");
+        }
         let now = Instant::now();
         let published = window.list.playlist();
         tracing::info!(

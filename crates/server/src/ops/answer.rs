@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use oss::{Error, ErrorCode};
-use store::blob::BlobReader;
+use store::blob::{BlobId, BlobReader, BlobStore};
 
 /// The bytes of a request's body, one piece after the other.
 pub(crate) trait BodySource: Send {
@@ -87,16 +87,19 @@ impl Answer {
     }
 }
 
-/// A range of a stored body: pieces of blobs, opened before the answer begins so that an overwrite or delete during a
-/// long download changes nothing for it.
+/// A range of a stored body: pieces of blobs. The first ones are open before the answer begins, so that an overwrite or
+/// delete during a long download changes nothing for it; of an object of very many parts the later ones are opened
+/// when it is their turn, because open files are few, and rely on the grace that deleted blobs have.
 pub(crate) struct StoredContent {
+    blobs: Arc<dyn BlobStore>,
     pieces: std::collections::VecDeque<Piece>,
     remaining: u64,
 }
 
 /// A range of one blob.
 struct Piece {
-    reader: Arc<dyn BlobReader>,
+    blob: BlobId,
+    reader: Option<Box<dyn BlobReader>>,
     offset: u64,
     len: u64,
 }
@@ -104,6 +107,8 @@ struct Piece {
 /// How much is read at once: large enough that a system call costs little beside its bytes, small enough that many
 /// slow readers cost little memory.
 const READ_BYTES: u64 = 256 * 1024;
+/// Blobs that one answer holds open.
+const OPEN_AT_ONCE: usize = 16;
 
 impl std::fmt::Debug for StoredContent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -112,12 +117,21 @@ impl std::fmt::Debug for StoredContent {
 }
 
 impl StoredContent {
-    /// Joins ranges of open blobs.
-    pub(crate) fn new(pieces: impl IntoIterator<Item = (Arc<dyn BlobReader>, u64, u64)>) -> Self {
-        let pieces: std::collections::VecDeque<_> =
-            pieces.into_iter().map(|(reader, offset, len)| Piece { reader, offset, len }).collect();
+    /// Joins ranges of blobs: blob, first byte, length.
+    ///
+    /// # Errors
+    /// `InternalError` when one of the first blobs cannot be opened.
+    pub(crate) async fn open(
+        blobs: Arc<dyn BlobStore>,
+        ranges: impl Iterator<Item = (BlobId, u64, u64)>,
+    ) -> Result<Self, Error> {
+        let mut pieces: std::collections::VecDeque<_> =
+            ranges.map(|(blob, offset, len)| Piece { blob, reader: None, offset, len }).collect();
+        for piece in pieces.iter_mut().take(OPEN_AT_ONCE) {
+            piece.reader = Some(blobs.open(piece.blob).await.map_err(unreadable)?);
+        }
         let remaining = pieces.iter().map(|piece| piece.len).sum();
-        Self { pieces, remaining }
+        Ok(Self { blobs, pieces, remaining })
     }
 
     /// Bytes still to come.
@@ -136,12 +150,12 @@ impl StoredContent {
                 self.pieces.pop_front();
                 continue;
             }
-            let wanted = piece.len.min(READ_BYTES);
-            let bytes =
-                piece.reader.read_at(piece.offset, usize::try_from(wanted).unwrap_or(0)).await.map_err(|error| {
-                    tracing::error!(%error, "a stored body cannot be read");
-                    Error::new(ErrorCode::InternalError)
-                })?;
+            let wanted = usize::try_from(piece.len.min(READ_BYTES)).unwrap_or(0);
+            let reader = match &mut piece.reader {
+                Some(reader) => reader,
+                closed => closed.insert(self.blobs.open(piece.blob).await.map_err(unreadable)?),
+            };
+            let bytes = reader.read_at(piece.offset, wanted).await.map_err(unreadable)?;
             if bytes.is_empty() {
                 tracing::error!("a stored body is shorter than its metadata says");
                 return Err(Error::new(ErrorCode::InternalError));
@@ -153,6 +167,11 @@ impl StoredContent {
             return Ok(Some(bytes));
         }
     }
+}
+
+fn unreadable(error: store::Error) -> Error {
+    tracing::error!(%error, "a stored body cannot be read");
+    Error::new(ErrorCode::InternalError)
 }
 
 /// Reads a whole body of at most `limit` bytes.

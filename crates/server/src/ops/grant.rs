@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use oss::access::policy::{ConditionValues, Policy};
 use oss::access::{AccessRequest, BucketAccess, Caller, authorize};
-use oss::model::ObjectAcl;
+use oss::model::{ObjectAcl, Tag};
 use oss::name::BucketName;
 use oss::playlist_sign::{check_request, is_sign_process, split_process_key};
-use oss::request::{OperationKind, Permission, RawRequest, Resource, Route};
+use oss::request::{OperationKind, Permission, RawRequest, Resource, Route, parse_tagging_header};
 use oss::sign::Credentials;
 use oss::{Error, ErrorCode};
 use store::meta::BucketRecord;
 
-use super::{Bucket, Granted, internal};
+use super::{Bucket, Granted, internal, website};
+use crate::identity::Identity;
 use crate::state::State;
 
 /// A request whose caller is known.
@@ -24,6 +25,8 @@ pub(crate) struct Authenticated {
     pub(crate) credentials: Credentials,
     /// Who calls.
     pub(crate) caller: Caller,
+    /// The key that signed.
+    pub(crate) identity: Option<Arc<Identity>>,
 }
 
 /// Decides whether the caller may do what the request asks for.
@@ -38,7 +41,7 @@ pub(crate) async fn grant(
     peer: SocketAddr,
     now_ms: i64,
 ) -> Result<Granted, Error> {
-    let Authenticated { mut route, credentials, caller } = authenticated;
+    let Authenticated { mut route, credentials, caller, identity } = authenticated;
     if credentials.is_url_signed() {
         read_process_in_key(state, raw, &mut route).await?;
     }
@@ -55,27 +58,31 @@ pub(crate) async fn grant(
         }
         (_, bucket) => bucket,
     };
+    website::enter(&mut route, raw, &caller, bucket.as_ref());
     let access =
         bucket.as_ref().map(|bucket| access_of(&bucket.name, &bucket.record, &state.config.region)).transpose()?;
-    let object_acl = match (&access, route.resource.key(), route.kind.permission()) {
+    let object = match (&access, route.resource.key(), route.kind.permission()) {
         (Some(access), Some(key), Permission::Read | Permission::Write | Permission::OwnerOnly) => {
-            object_acl(state, &caller, access, key).await?
+            object(state, &caller, access, key).await?
         }
         _ => None,
     };
+    let mut conditions = conditions(raw, &route, peer, now_ms);
+    conditions.existing_tags = object.as_ref().map(|object| tag_pairs(&object.tags)).unwrap_or_default();
+    conditions.bucket_tags = bucket.as_ref().map(|bucket| tag_pairs(&bucket.record.tags)).unwrap_or_default();
     let request = AccessRequest {
         caller: &caller,
         operation: route.kind,
         resource: &route.resource,
         bucket: access.as_ref(),
-        object_acl,
+        object_acl: object.map(|object| object.acl),
         names_version: route.query.has("versionId"),
         url_signed: credentials.is_url_signed(),
         referer: raw.header_text("referer"),
-        conditions: &conditions(raw, &route, peer, now_ms),
+        conditions: &conditions,
     };
     let grant = authorize(&request)?;
-    Ok(Granted { grant, route, credentials, bucket })
+    Ok(Granted { grant, route, credentials, identity, bucket })
 }
 
 /// Undoes what a client that wrote `x-oss-process` into the key has done, unless there is an object with that very key
@@ -122,30 +129,50 @@ pub(crate) fn access_of(name: &BucketName, record: &BucketRecord, region: &str) 
     })
 }
 
-/// The ACL of the object, which matters only to those whom neither ownership nor a policy lets in.
-async fn object_acl(
+/// What decisions look at.
+pub(super) struct ObjectFacts {
+    pub(super) acl: ObjectAcl,
+    pub(super) tags: Vec<Tag>,
+}
+
+/// What is known of the object: its ACL matters to those whom neither ownership nor a policy lets in, its tags to
+/// policies.
+pub(super) async fn object(
     state: &Arc<State>,
     caller: &Caller,
     bucket: &BucketAccess,
     key: &oss::name::ObjectKey,
-) -> Result<Option<ObjectAcl>, Error> {
-    if matches!(caller, Caller::Root { owner, .. } if *owner == bucket.owner) {
+) -> Result<Option<ObjectFacts>, Error> {
+    let is_owner = matches!(caller, Caller::Root { owner, .. } if *owner == bucket.owner);
+    if is_owner && bucket.policy.is_none() {
         return Ok(None);
     }
     let found = state.meta.object(&bucket.name, key).await.map_err(internal)?;
-    Ok(found.map(|object| object.value.acl))
+    Ok(found.map(|object| ObjectFacts { acl: object.value.acl, tags: object.value.tags }))
 }
 
-fn conditions(raw: &RawRequest, route: &Route, peer: SocketAddr, now_ms: i64) -> ConditionValues {
+pub(super) fn conditions(raw: &RawRequest, route: &Route, peer: SocketAddr, now_ms: i64) -> ConditionValues {
     ConditionValues {
-        source_ip: Some(peer.ip()),
+        // A socket for both families shows IPv4 peers as IPv6 addresses.
+        source_ip: Some(peer.ip().to_canonical()),
         user_agent: raw.header_text("user-agent").map(str::to_owned),
         now_s: now_ms.div_euclid(1000),
         secure: raw.secure,
         prefix: route.query.first("prefix").map(str::to_owned),
         delimiter: route.query.first("delimiter").map(str::to_owned),
+        // A header that breaks the rules is refused by the operation; no condition fits it.
+        request_tags: raw
+            .header_text("x-oss-tagging")
+            .and_then(|text| parse_tagging_header(text).ok())
+            .map(|tags| tag_pairs(&tags))
+            .unwrap_or_default(),
         ..ConditionValues::default()
     }
+}
+
+/// Tags as conditions of policies see them.
+pub(crate) fn tag_pairs(tags: &[Tag]) -> Vec<(String, String)> {
+    tags.iter().map(|tag| (tag.key.clone(), tag.value.clone())).collect()
 }
 
 /// 404 for the bucket that a request names.

@@ -1,7 +1,7 @@
 //! ListObjects, first and second version (HTTP API 8.7, 8.8): the cost follows the page.
 
 use oss::Error;
-use oss::request::{ListObjectsParameters, ListObjectsV2Parameters};
+use oss::request::{ListObjectsParameters, ListObjectsV2Parameters, ListVersionsParameters};
 use oss::xml::listing::{ListedObject, ObjectPage};
 use store::meta::ListQuery;
 
@@ -33,6 +33,20 @@ pub(super) async fn objects_v2(call: &Call<'_>) -> Result<Answer, Error> {
     let page = page(call, &query).await?;
     let record = &call.bucket()?.record;
     Ok(Answer::xml(page.render_v2(&record.name, &asked, &record.owner)))
+}
+
+/// ListObjectVersions of a bucket that was never versioned (HTTP API 8.9).
+pub(super) async fn versions(call: &Call<'_>) -> Result<Answer, Error> {
+    let asked = ListVersionsParameters::parse(call.query())?;
+    let query = ListQuery {
+        prefix: asked.prefix.clone(),
+        delimiter: asked.delimiter.clone(),
+        after: asked.key_marker.clone(),
+        limit: asked.max_keys as usize,
+    };
+    let page = page(call, &query).await?;
+    let record = &call.bucket()?.record;
+    Ok(Answer::xml(page.render_versions(&record.name, &asked, &record.owner)))
 }
 
 async fn page(call: &Call<'_>, query: &ListQuery) -> Result<ObjectPage, Error> {

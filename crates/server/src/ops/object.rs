@@ -1,80 +1,106 @@
 //! Objects: put, get, head, delete (HTTP API 9.1 to 9.5).
 
-use std::sync::Arc;
-
 use base64::Engine;
 use bytes::Bytes;
 use oss::access::Caller;
 use oss::model::{ObjectAcl, ObjectType};
+use oss::name::ObjectKey;
 use oss::request::{
-    Conditions, ObjectHeaders, RangeBehaviour, RangeOutcome, ResponseOverrides, apply_range, check_no_conditions,
-    invalid_range,
+    Conditions, ObjectHeaders, OperationKind, RangeBehaviour, RangeOutcome, ResponseOverrides, apply_range,
+    check_no_conditions, invalid_range,
 };
 use oss::{Error, ErrorCode};
-use store::blob::BlobReader;
 use store::meta::{Body, Extent, ObjectRecord, PutGuard};
 
-use super::{Answer, BodySource, Call, Content, StoredContent, internal, upload};
+use super::upload::{self, Keep, Received};
+use super::{Answer, BodySource, Call, Content, StoredContent, callback, expiration, internal, website};
+use crate::state::State;
 
 /// What is answered when an upload named no type (HTTP API 9.1).
-const DEFAULT_TYPE: &str = "application/octet-stream";
+pub(super) const DEFAULT_TYPE: &str = "application/octet-stream";
 
 /// PutObject (HTTP API 9.1).
 pub(super) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
     check_no_conditions(call.raw)?;
     let headers = ObjectHeaders::parse(call.raw)?;
-    refuse_callback(call)?;
-    let bucket = call.bucket()?;
+    let notice = callback::of_request(call).await?;
     let key = call.key()?.clone();
+    if headers.tags.as_ref().is_some_and(|tags| !tags.is_empty()) {
+        call.may(OperationKind::PutObjectTagging, call.bucket()?, &key).await?;
+    }
     if headers.forbid_overwrite && exists(call, &key).await? {
         return Err(already_exists(&key));
     }
-    let received = upload::receive(call, body).await?;
-    let record = ObjectRecord {
+    let forbid_overwrite = headers.forbid_overwrite;
+    let received = upload::receive(call, body, Keep::Anywhere).await?;
+    let record = uploaded(call, headers, received, ObjectType::Normal)?;
+    store(call, &key, &record, guard_of(forbid_overwrite)).await?;
+    let answer = upload_headers(Answer::empty(200), &record);
+    let answer = expiration::announce(call, &key, &record, answer)?;
+    callback::tell(call, notice, &key, &record, answer).await
+}
+
+/// The object that an upload makes.
+pub(super) fn uploaded(
+    call: &Call<'_>,
+    headers: ObjectHeaders,
+    received: Received,
+    object_type: ObjectType,
+) -> Result<ObjectRecord, Error> {
+    Ok(ObjectRecord {
         size: received.sums.len,
         etag: received.sums.etag,
         crc64: received.sums.crc64,
         md5: received.sums.md5,
         modified_ms: call.state.clock.now_ms(),
-        object_type: ObjectType::Normal,
+        object_type,
         acl: headers.acl.unwrap_or(ObjectAcl::Default),
-        storage_class: headers.storage_class.unwrap_or(bucket.record.storage_class),
+        storage_class: headers.storage_class.unwrap_or(call.bucket()?.record.storage_class),
         headers: headers.content,
         user_meta: headers.user_meta,
         tags: headers.tags.unwrap_or_default(),
         body: received.body,
-    };
-    let answer = upload_headers(Answer::empty(200), &record);
-    let guard = if headers.forbid_overwrite { PutGuard::Absent } else { PutGuard::Any };
-    call.state.meta.put_object(&bucket.name, &key, &record, guard).await.map_err(|error| match error.kind {
-        store::ErrorKind::AlreadyExists => already_exists(&key),
+    })
+}
+
+/// Names an object whose blobs are durable.
+///
+/// # Errors
+/// `FileAlreadyExists` as the guard demands; the blobs are deleted then.
+pub(super) async fn store(
+    call: &Call<'_>,
+    key: &ObjectKey,
+    record: &ObjectRecord,
+    guard: PutGuard,
+) -> Result<(), Error> {
+    let bucket = &call.bucket()?.name;
+    let Err(error) = call.state.meta.put_object(bucket, key, record, guard).await else { return Ok(()) };
+    upload::discard(call.state, record.body.blobs(), &error).await;
+    Err(match error.kind {
+        store::ErrorKind::AlreadyExists => already_exists(key),
+        store::ErrorKind::NotFound => super::no_such_bucket(call.route()),
         _ => internal(error),
-    })?;
-    Ok(answer)
+    })
 }
 
-/// Callbacks are not built; accepting one in silence would lose it (D19).
-fn refuse_callback(call: &Call<'_>) -> Result<(), Error> {
-    if call.raw.header("x-oss-callback").is_some() {
-        return Err(Error::new(ErrorCode::NotImplemented).with("Header", "x-oss-callback"));
-    }
-    if call.query().has("callback") {
-        return Err(Error::new(ErrorCode::NotImplemented).with("Subresource", "callback"));
-    }
-    Ok(())
+/// What `x-oss-forbid-overwrite` demands of the commit.
+pub(super) fn guard_of(forbid_overwrite: bool) -> PutGuard {
+    if forbid_overwrite { PutGuard::Absent } else { PutGuard::Any }
 }
 
-async fn exists(call: &Call<'_>, key: &oss::name::ObjectKey) -> Result<bool, Error> {
+/// Whether there is an object of this key.
+pub(super) async fn exists(call: &Call<'_>, key: &ObjectKey) -> Result<bool, Error> {
     let found = call.state.meta.object(&call.bucket()?.name, key).await.map_err(internal)?;
     Ok(found.is_some())
 }
 
-fn already_exists(key: &oss::name::ObjectKey) -> Error {
+/// 409 for an object that was not to be overwritten.
+pub(super) fn already_exists(key: &ObjectKey) -> Error {
     Error::new(ErrorCode::FileAlreadyExists).with("Key", key.as_str())
 }
 
 /// The headers that an upload answers with (HTTP API 4).
-fn upload_headers(answer: Answer, record: &ObjectRecord) -> Answer {
+pub(super) fn upload_headers(answer: Answer, record: &ObjectRecord) -> Answer {
     let answer = answer.header("etag", record.etag.quoted()).header("x-oss-hash-crc64ecma", record.crc64.to_string());
     match record.md5 {
         Some(md5) => answer.header("content-md5", base64::engine::general_purpose::STANDARD.encode(md5)),
@@ -84,8 +110,16 @@ fn upload_headers(answer: Answer, record: &ObjectRecord) -> Answer {
 
 /// GetObject (HTTP API 9.2).
 pub(super) async fn get(call: &Call<'_>) -> Result<Answer, Error> {
-    let record = find(call).await?;
-    let answer = conditional_headers(call, &record)?;
+    let record = match find_content(call).await {
+        Err(error) if error.code == ErrorCode::NoSuchKey => return website::instead(call, error).await,
+        found => found?,
+    };
+    send(call, call.key()?, &record).await
+}
+
+/// An object as GET sends it: whole or in part, unless a condition forbids.
+pub(super) async fn send(call: &Call<'_>, key: &ObjectKey, record: &ObjectRecord) -> Result<Answer, Error> {
+    let answer = conditional_headers(call, key, record)?;
     let size = record.size;
     let requested = call.raw.header_text("range");
     let range = apply_range(requested, RangeBehaviour::of(call.raw), size);
@@ -104,8 +138,8 @@ pub(super) async fn get(call: &Call<'_>) -> Result<Answer, Error> {
 
 /// HeadObject (HTTP API 9.3).
 pub(super) async fn head(call: &Call<'_>) -> Result<Answer, Error> {
-    let record = find(call).await?;
-    let answer = conditional_headers(call, &record)?;
+    let record = find_content(call).await?;
+    let answer = conditional_headers(call, call.key()?, &record)?;
     Ok(Answer { content: Content::Announced(record.size), ..answer })
 }
 
@@ -140,7 +174,26 @@ pub(super) async fn find(call: &Call<'_>) -> Result<ObjectRecord, Error> {
     found.map(|stored| stored.value).ok_or_else(|| Error::new(ErrorCode::NoSuchKey).with("Key", key.as_str()))
 }
 
-fn check_version(call: &Call<'_>) -> Result<(), Error> {
+/// The object of the request, or the one its link leads to, shown as a link (HTTP API 9.2, 9.10). Whoever follows a link
+/// needs the right to read both.
+///
+/// # Errors
+/// As [`find`]; `SymlinkTargetNotExist`, `InvalidTargetType`, and the refusals of access control 8 for the target.
+pub(super) async fn find_content(call: &Call<'_>) -> Result<ObjectRecord, Error> {
+    let record = find(call).await?;
+    let Body::Link(target) = &record.body else { return Ok(record) };
+    let absent = || Error::new(ErrorCode::SymlinkTargetNotExist).with("Key", target.as_str());
+    let key = ObjectKey::parse(target.as_bytes())?;
+    let bucket = call.bucket()?;
+    call.may(OperationKind::GetObject, bucket, &key).await?;
+    let found = call.state.meta.object(&bucket.name, &key).await.map_err(internal)?.ok_or_else(absent)?.value;
+    match found.object_type {
+        ObjectType::Symlink => Err(Error::new(ErrorCode::InvalidTargetType)),
+        _ => Ok(ObjectRecord { object_type: ObjectType::Symlink, ..found }),
+    }
+}
+
+pub(super) fn check_version(call: &Call<'_>) -> Result<(), Error> {
     match call.query().first("versionId") {
         None | Some("" | "null") => Ok(()),
         Some(other) => Err(Error::new(ErrorCode::NoSuchVersion)
@@ -150,7 +203,7 @@ fn check_version(call: &Call<'_>) -> Result<(), Error> {
 }
 
 /// Evaluates the conditions and gives the headers of the object, overrides included.
-fn conditional_headers(call: &Call<'_>, record: &ObjectRecord) -> Result<Answer, Error> {
+fn conditional_headers(call: &Call<'_>, key: &ObjectKey, record: &ObjectRecord) -> Result<Answer, Error> {
     let is_anonymous = matches!(call.granted.grant.caller(), Caller::Anonymous);
     let overrides = ResponseOverrides::parse(call.query(), is_anonymous)?;
     let outcome = Conditions::of_read(call.raw).evaluate(&record.etag, record.modified_ms);
@@ -160,7 +213,7 @@ fn conditional_headers(call: &Call<'_>, record: &ObjectRecord) -> Result<Answer,
             .header("last-modified", oss::date::format_http(record.modified_ms)),
         _ => error,
     })?;
-    let mut answer = object_headers(Answer::empty(200), record);
+    let mut answer = expiration::announce(call, key, record, object_headers(Answer::empty(200), record))?;
     for (name, value) in overrides.headers {
         answer.headers.retain(|(known, _)| known != name);
         answer = answer.header(name, value);
@@ -206,8 +259,13 @@ pub(super) fn object_headers(answer: Answer, record: &ObjectRecord) -> Answer {
     answer
 }
 
-/// The bytes `start..start + len` of a stored body, every blob open before the answer begins.
+/// The bytes `start..start + len` of a stored body.
 pub(super) async fn content(call: &Call<'_>, body: &Body, start: u64, len: u64) -> Result<Content, Error> {
+    content_of(call.state, body, start, len).await
+}
+
+/// The bytes `start..start + len` of a stored body, its first blobs open before the answer begins.
+pub(super) async fn content_of(state: &State, body: &Body, start: u64, len: u64) -> Result<Content, Error> {
     match body {
         Body::Inline(bytes) => {
             let from = usize::try_from(start).unwrap_or(usize::MAX).min(bytes.len());
@@ -215,12 +273,9 @@ pub(super) async fn content(call: &Call<'_>, body: &Body, start: u64, len: u64) 
             Ok(Content::Bytes(bytes.slice(from..to)))
         }
         Body::Blobs(extents) => {
-            let mut pieces: Vec<(Arc<dyn BlobReader>, u64, u64)> = Vec::new();
-            for (extent, from, count) in overlapping(extents, start, len) {
-                let reader = call.state.blobs.open(extent.blob).await.map_err(internal)?;
-                pieces.push((Arc::from(reader), extent.offset + from, count));
-            }
-            Ok(Content::Stored(StoredContent::new(pieces)))
+            let pieces = overlapping(extents, start, len).into_iter();
+            let pieces = pieces.map(|(extent, from, count)| (extent.blob, extent.offset.saturating_add(from), count));
+            Ok(Content::Stored(StoredContent::open(state.blobs.clone(), pieces).await?))
         }
         Body::Link(_) => Ok(Content::Bytes(Bytes::new())),
     }

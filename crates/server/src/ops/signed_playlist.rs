@@ -1,9 +1,14 @@
 //! GetSignedPlaylist: `x-oss-process=hls/sign` (OSS auth 9).
 
 use bytes::{Bytes, BytesMut};
+use oss::model::ETag;
+use oss::name::{BucketName, ObjectKey};
 use oss::playlist_sign::{SignContext, check_size, sign_playlist};
-use oss::request::{Conditions, ResponseOverrides};
+use oss::request::{Conditions, ResponseOverrides, Style};
 use oss::{Error, ErrorCode};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use store::meta::ObjectRecord;
 
 use super::vod_playlist::PLAYLIST_TYPE;
 use super::{Answer, Call, Content, object};
@@ -12,29 +17,30 @@ use crate::live::checksums;
 /// The type that an upload gets when it names none, which no player takes for a playlist.
 const UNKNOWN_TYPE: &[u8] = b"application/octet-stream";
 
+/// Memory for signed playlists: about a thousand URLs of live playlists with signed segments.
+const MAX_SIGNED_BYTES: u64 = 16 << 20;
+/// How many that may be, for the first size of the tables.
+const EXPECTED_PLAYLISTS: usize = 4096;
+
 /// The playlist with every URI signed like the request.
 pub(super) async fn get(call: &Call<'_>) -> Result<Answer, Error> {
     let process = call.query().first("x-oss-process").unwrap_or_default();
-    let record = object::find(call).await?;
+    let record = object::find_content(call).await?;
     check_size(record.size)?;
-    let text = read(object::content(call, &record.body, 0, record.size).await?).await?;
     let bucket = super::bucket::name(call)?;
-    let signed = sign_playlist(
-        &text,
-        &SignContext {
-            bucket,
-            key: call.key()?,
-            style: call.route().style,
-            host: &call.raw.host,
-            addressing: &call.state.addressing,
-            credentials: &call.granted.credentials,
-            secret: &call.granted.secret(call.state)?,
-            process,
-            signs_tags: true,
-        },
-    )?;
+    let name = SignedName {
+        bucket: bucket.clone(),
+        key: call.key()?.clone(),
+        etag: record.etag.clone(),
+        modified_ms: record.modified_ms,
+        style: call.route().style,
+        host: call.raw.host.clone(),
+        query: call.raw.query.clone(),
+        process: process.to_owned(),
+    };
+    let signed = call.state.signed_playlists.0.get_or_insert_async(&name, sign(call, &record, process)).await?;
+    let Signed { text: signed, etag } = signed;
     // Conditions are about the text that is sent, not about the one that is stored (OSS auth 9.5).
-    let etag = checksums(&signed).etag;
     let modified = oss::date::format_http(record.modified_ms);
     Conditions::of_read(call.raw).evaluate(&etag, record.modified_ms).check().map_err(|error| match error.code {
         ErrorCode::NotModified => error.header("etag", etag.quoted()).header("last-modified", modified.clone()),
@@ -45,7 +51,7 @@ pub(super) async fn get(call: &Call<'_>) -> Result<Answer, Error> {
         _ => PLAYLIST_TYPE.into(),
     };
     let cache_control = record.headers.cache_control.clone().unwrap_or_else(|| b"no-cache".to_vec());
-    let mut answer = Answer { status: 200, headers: Vec::new(), content: Content::Bytes(signed.into()) }
+    let mut answer = Answer { status: 200, headers: Vec::new(), content: Content::Bytes(signed) }
         .header("content-type", content_type)
         .header("cache-control", cache_control)
         .header("etag", etag.quoted())
@@ -56,6 +62,66 @@ pub(super) async fn get(call: &Call<'_>) -> Result<Answer, Error> {
         answer = answer.header(name, value);
     }
     Ok(answer)
+}
+
+async fn sign(call: &Call<'_>, record: &ObjectRecord, process: &str) -> Result<Signed, Error> {
+    let text = read(object::content(call, &record.body, 0, record.size).await?).await?;
+    let signed = sign_playlist(
+        &text,
+        &SignContext {
+            bucket: super::bucket::name(call)?,
+            key: call.key()?,
+            style: call.route().style,
+            host: &call.raw.host,
+            addressing: &call.state.addressing,
+            credentials: &call.granted.credentials,
+            secret: call.granted.secret()?,
+            process,
+            signs_tags: true,
+        },
+    )?;
+    let etag = checksums(&signed).etag;
+    Ok(Signed { text: signed.into(), etag })
+}
+
+/// What was signed lately: a thousand viewers with one URL cost one signing for each new playlist. The result depends on
+/// nothing but the stored text and the URL, whose access key id stands for one secret only.
+#[derive(Debug)]
+pub(crate) struct SignedPlaylists(Cache<SignedName, Signed, ByBytes>);
+
+impl Default for SignedPlaylists {
+    fn default() -> Self {
+        Self(Cache::with_weighter(EXPECTED_PLAYLISTS, MAX_SIGNED_BYTES, ByBytes))
+    }
+}
+
+/// What the text of a signed playlist depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct SignedName {
+    bucket: BucketName,
+    key: ObjectKey,
+    etag: ETag,
+    modified_ms: i64,
+    style: Style,
+    host: String,
+    query: String,
+    process: String,
+}
+
+#[derive(Debug, Clone)]
+struct Signed {
+    text: Bytes,
+    etag: ETag,
+}
+
+#[derive(Debug, Clone)]
+struct ByBytes;
+
+impl Weighter<SignedName, Signed> for ByBytes {
+    fn weight(&self, name: &SignedName, signed: &Signed) -> u64 {
+        let words = name.key.as_str().len() + name.host.len() + name.query.len() + name.process.len();
+        (words + signed.text.len() + 256) as u64
+    }
 }
 
 async fn read(content: Content) -> Result<Bytes, Error> {

@@ -40,10 +40,26 @@ pub struct UserRecord {
     pub name: String,
     /// The account the user belongs to.
     pub account: OwnerId,
-    /// Policy documents, as they were sent.
-    pub policies: Vec<String>,
+    /// What the user may do.
+    pub policies: Vec<UserPolicy>,
+    /// Whether the user may do anything.
+    #[serde(default = "yes")]
+    pub enabled: bool,
     /// When it was made, Unix milliseconds.
     pub created_ms: i64,
+}
+
+/// A policy of a user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserPolicy {
+    /// Its name, one of its kind per user.
+    pub name: String,
+    /// The document, as it was sent; a predefined policy has none.
+    pub document: Option<String>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A temporary key of a user.
@@ -59,8 +75,20 @@ pub struct SessionRecord {
     pub uid: OwnerId,
     /// What narrows it further.
     pub policy: Option<String>,
+    /// The role it was given for, as bucket policies name it (access control 4.1).
+    #[serde(default)]
+    pub role: Option<SessionRole>,
     /// When it ends, Unix milliseconds.
     pub expires_ms: i64,
+}
+
+/// A role in use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionRole {
+    /// The role.
+    pub role: String,
+    /// The name that its user chose for the session.
+    pub session: String,
 }
 
 impl Record for KeyRecord {
@@ -176,6 +204,33 @@ impl Meta {
         Ok(self.record(&Table::Session.name(id.as_str())).await?.map(|stored| stored.value))
     }
 
+    /// Deletes the keys and sessions of an account or user; the ids of those it were.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Unavailable`.
+    pub async fn delete_keys_of(&self, uid: &OwnerId) -> Result<Vec<String>> {
+        let mut commit = Commit::new();
+        let mut ids = Vec::new();
+        for row in self.kv().range(&Range::prefix(Table::AccessKey.all())).await? {
+            let key: KeyRecord = decode(&row.value)?;
+            if key.uid == *uid {
+                commit = commit.write(Write::Delete(row.key.to_vec()));
+                ids.push(key.id);
+            }
+        }
+        for row in self.kv().range(&Range::prefix(Table::Session.all())).await? {
+            let session: SessionRecord = decode(&row.value)?;
+            if session.uid == *uid {
+                commit = commit.write(Write::Delete(row.key.to_vec()));
+                ids.push(session.id);
+            }
+        }
+        if !ids.is_empty() {
+            self.kv().commit(commit).await?;
+        }
+        Ok(ids)
+    }
+
     /// Deletes the sessions that ended before `now_ms`, `limit` of them at most; how many it were.
     ///
     /// # Errors
@@ -277,7 +332,8 @@ mod tests {
             uid: OwnerId("2".to_owned()),
             name: "anna".to_owned(),
             account: OwnerId("1".to_owned()),
-            policies: vec!["{}".to_owned()],
+            policies: vec![UserPolicy { name: "p".to_owned(), document: Some("{}".to_owned()) }],
+            enabled: false,
             created_ms: 1,
         };
         f.meta.put_user(&user).await.unwrap();
@@ -292,15 +348,20 @@ mod tests {
                 token: "t".to_owned(),
                 uid: user.uid.clone(),
                 policy: None,
+                role: None,
                 expires_ms: n,
             };
             assert!(!format!("{session:?}").contains("hidden"));
             f.meta.put_session(&session).await.unwrap();
         }
+        assert_eq!(f.meta.delete_keys_of(&OwnerId("none".to_owned())).await, Ok(Vec::new()));
         assert_eq!(f.meta.delete_ended_sessions(3, 2).await, Ok(2));
         assert_eq!(f.meta.delete_ended_sessions(3, 2).await, Ok(1));
         assert_eq!(f.meta.delete_ended_sessions(3, 2).await, Ok(0));
         assert_eq!(f.meta.session(&id("STS.3")).await.unwrap().unwrap().expires_ms, 3);
+        assert_eq!(f.meta.delete_keys_of(&user.uid).await.unwrap(), ["STS.3", "STS.4"]);
+        assert_eq!(f.meta.delete_keys_of(&OwnerId("1".to_owned())).await.unwrap(), ["a", "c"]);
+        assert_eq!(f.meta.session(&id("STS.3")).await, Ok(None));
     }
 
     #[tokio::test]

@@ -26,12 +26,12 @@ use crate::error::{Error, Result, Subject};
 use crate::kv::{Entry, Kv, Range, Version, Versioned};
 use crate::record::{Record, decode};
 
-pub use account::{KeyRecord, SessionRecord, UserRecord};
+pub use account::{KeyRecord, SessionRecord, SessionRole, UserPolicy, UserRecord};
 pub use bucket::{BucketRecord, BucketStatistics, ClassStatistics};
 pub use channel::{ChannelPut, ChannelRecord, HistoryEntry};
 pub use garbage::Collected;
 pub use listing::{ListQuery, ListedObject, ListedUpload, Listing, UploadListQuery, UploadListing, UploadMarker};
-pub use object::{Body, Extent, ObjectRecord, PutGuard};
+pub use object::{Body, Extent, ObjectRecord, PutGuard, SeenObject};
 pub use publication::{DanglingPublication, OpenSegment, PublicationRecord, SegmentCommit, StartRecord};
 pub use segment::SegmentEntry;
 pub use upload::{PartRecord, UploadRecord};

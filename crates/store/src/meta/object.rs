@@ -77,6 +77,17 @@ pub struct ObjectRecord {
     pub body: Body,
 }
 
+/// An object as it was when somebody decided about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenObject {
+    /// Its key; no key twice in one list.
+    pub key: ObjectKey,
+    /// When its bytes had last been written, Unix milliseconds.
+    pub modified_ms: i64,
+    /// The tag it had.
+    pub etag: ETag,
+}
+
 /// What a put demands of the object it replaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PutGuard {
@@ -309,9 +320,31 @@ impl Meta {
             let mut transaction = MetaTransaction::new(self, bucket);
             let mut deleted = 0;
             for key in &keys {
-                deleted += usize::from(transaction.delete_object(key).await?);
+                deleted += usize::from(transaction.delete_object(key, |_| true).await?);
             }
             if transaction.commit().await?.is_some() {
+                return Ok(deleted);
+            }
+        }
+        Err(gave_up(Subject::Object, bucket))
+    }
+
+    /// Deletes those objects whose bytes are still the ones that were seen, all in one commit; which they were. An
+    /// object that was written since, however shortly before, stays.
+    ///
+    /// # Errors
+    /// `NotFound` (bucket).
+    pub async fn delete_unchanged(&self, bucket: &BucketName, seen: &[SeenObject]) -> Result<Vec<ObjectKey>> {
+        for _ in 0..ATTEMPTS {
+            let mut transaction = MetaTransaction::new(self, bucket);
+            let mut deleted = Vec::new();
+            for object in seen {
+                let is_same = |now: &StoredObject| now.modified_ms == object.modified_ms && now.etag == object.etag;
+                if transaction.delete_object(&object.key, is_same).await? {
+                    deleted.push(object.key.clone());
+                }
+            }
+            if deleted.is_empty() || transaction.commit().await?.is_some() {
                 return Ok(deleted);
             }
         }
@@ -382,6 +415,25 @@ mod tests {
         assert_eq!(read.value.body, Body::Blobs(extents));
         f.meta.delete_object(&f.bucket, &key("log")).await.unwrap();
         assert_eq!(f.check_clean().await, 0);
+    }
+
+    #[tokio::test]
+    async fn what_was_written_since_is_not_deleted() {
+        let f = fixture().await;
+        let seen = |name: &str, body: &'static str| {
+            let record = inline(body);
+            SeenObject { key: key(name), modified_ms: record.modified_ms, etag: record.etag }
+        };
+        let newer = ObjectRecord { modified_ms: inline("y").modified_ms + 1, ..inline("y") };
+        for (name, record) in [("a", inline("x")), ("b", newer), ("c", inline("x"))] {
+            f.meta.put_object(&f.bucket, &key(name), &record, PutGuard::Any).await.unwrap();
+        }
+        let all = [seen("a", "x"), seen("b", "y"), seen("c", "x"), seen("d", "x")];
+        let deleted = f.meta.delete_unchanged(&f.bucket, &all).await.unwrap();
+        assert_eq!(deleted, [key("a"), key("c")]);
+        assert!(f.meta.object(&f.bucket, &key("b")).await.unwrap().is_some());
+        assert_eq!(f.meta.delete_unchanged(&f.bucket, &all).await.unwrap(), []);
+        f.check_clean().await;
     }
 
     #[tokio::test]

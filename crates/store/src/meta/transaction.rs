@@ -110,10 +110,16 @@ impl<'a> MetaTransaction<'a> {
         self.put(row, &stored)
     }
 
-    /// Removes an object, its blobs' names and its entry in the segment index; whether it was there.
-    pub(crate) async fn delete_object(&mut self, key: &ObjectKey) -> Result<bool> {
+    /// Removes an object, its blobs' names and its entry in the segment index; whether it was there. One that `goes`
+    /// does not take stays.
+    pub(crate) async fn delete_object(
+        &mut self,
+        key: &ObjectKey,
+        goes: impl FnOnce(&StoredObject) -> bool,
+    ) -> Result<bool> {
         let row = key::object(self.bucket, key);
-        let Some(old) = self.meta.record::<StoredObject>(&row).await? else {
+        let old = self.meta.record::<StoredObject>(&row).await?;
+        let Some(old) = old.filter(|old| goes(&old.value)) else {
             return Ok(false);
         };
         self.expect_unchanged(row.clone(), Some(old.version));

@@ -1,0 +1,227 @@
+//! The requests that this server makes: callbacks to applications (HTTP API 13). The address comes from whoever may
+//! upload, so that it must not lead into the server's own network unless the operator says so.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Full};
+use hyper::{Request, Uri};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+/// How long one address has for its whole answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest answer.
+const MAX_ANSWER_BYTES: usize = 1 << 20;
+
+/// Why an address is not called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unreachable {
+    /// It is no address.
+    Malformed,
+    /// It asks for TLS, which this client does not speak.
+    Scheme,
+    /// It leads into the network of the server.
+    Private,
+}
+
+/// Whether an address may be called. A name that cannot be resolved now is not refused: calling it will fail.
+///
+/// # Errors
+/// See [`Unreachable`].
+pub(crate) async fn check_address(url: &str, allow_private: bool) -> Result<(), Unreachable> {
+    let (host, port) = split(url)?;
+    for address in resolve(&host, port).await {
+        if !may_call(address.ip(), allow_private) {
+            return Err(Unreachable::Private);
+        }
+    }
+    Ok(())
+}
+
+/// Posts `body` and gives the JSON that came back.
+///
+/// # Errors
+/// A sentence that the client of the upload gets to read.
+pub(crate) async fn post(
+    url: &str,
+    host: Option<&str>,
+    content_type: &str,
+    body: Bytes,
+    allow_private: bool,
+) -> Result<Bytes, String> {
+    let exchange = exchange(url, host, content_type, body, allow_private);
+    match tokio::time::timeout(TIMEOUT, exchange).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err("The callback server did not answer in time.".to_owned()),
+    }
+}
+
+async fn exchange(
+    url: &str,
+    host: Option<&str>,
+    content_type: &str,
+    body: Bytes,
+    allow_private: bool,
+) -> Result<Bytes, String> {
+    let unreachable = |_| "The callback address is not valid.".to_owned();
+    let (name, port) = split(url).map_err(unreachable)?;
+    let stream = connect(&name, port, allow_private).await?;
+    let lost = |_| "The connection to the callback server was lost.".to_owned();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
+    let connection = crate::panics::spawn("callback", async move {
+        // How it ends shows in the answer.
+        let _ = connection.await;
+    });
+    let uri: Uri = url.parse().map_err(|_| unreachable(Unreachable::Malformed))?;
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
+    let authority = uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
+    let request = Request::post(target)
+        .header("host", host.unwrap_or(authority))
+        .header("content-type", content_type)
+        .header("content-length", body.len())
+        .header("user-agent", "http-client/0.0.1")
+        .header("connection", "close")
+        .body(Full::new(body))
+        .map_err(|_| unreachable(Unreachable::Malformed))?;
+    let answer = async {
+        let response = sender.send_request(request).await.map_err(lost)?;
+        let status = response.status().as_u16();
+        if status != 200 {
+            return Err(format!("Error status : {status}."));
+        }
+        if !response.headers().contains_key(hyper::header::CONTENT_LENGTH) {
+            return Err("Response header has no content length.".to_owned());
+        }
+        let mut incoming = response.into_body();
+        let mut whole = BytesMut::new();
+        while let Some(frame) = incoming.frame().await {
+            if let Ok(data) = frame.map_err(lost)?.into_data() {
+                if whole.len() + data.len() > MAX_ANSWER_BYTES {
+                    return Err("Response body is too long.".to_owned());
+                }
+                whole.extend_from_slice(&data);
+            }
+        }
+        let whole = whole.freeze();
+        match serde_json::from_slice::<serde::de::IgnoredAny>(&whole) {
+            Ok(_) => Ok(whole),
+            Err(_) => Err("Response body is not valid json format.".to_owned()),
+        }
+    }
+    .await;
+    connection.abort();
+    answer
+}
+
+/// Connects to an address that was checked, not to a name that might mean another one a moment later.
+async fn connect(host: &str, port: u16, allow_private: bool) -> Result<TcpStream, String> {
+    let mut fault = "The callback host cannot be resolved.".to_owned();
+    for address in resolve(host, port).await {
+        if !may_call(address.ip(), allow_private) {
+            return Err("Private address is forbidden to callback.".to_owned());
+        }
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(_) => fault = "The callback server cannot be connected to.".to_owned(),
+        }
+    }
+    Err(fault)
+}
+
+fn split(url: &str) -> Result<(String, u16), Unreachable> {
+    let uri: Uri = url.parse().map_err(|_| Unreachable::Malformed)?;
+    if uri.scheme_str() != Some("http") {
+        return Err(Unreachable::Scheme);
+    }
+    let host = uri.host().filter(|host| !host.is_empty()).ok_or(Unreachable::Malformed)?;
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    Ok((host, uri.port_u16().unwrap_or(80)))
+}
+
+async fn resolve(host: &str, port: u16) -> Vec<SocketAddr> {
+    match tokio::time::timeout(TIMEOUT, tokio::net::lookup_host((host, port))).await {
+        Ok(Ok(addresses)) => addresses.collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Whether an address lies outside, or inside where the operator allows it. Link-local addresses are those of the
+/// services that tell machines their secrets: nothing opens them.
+fn may_call(ip: IpAddr, allow_private: bool) -> bool {
+    let ip = match ip.to_canonical() {
+        IpAddr::V6(v6) => match v6.segments() {
+            // NAT64 and 6to4 carry an IPv4 address.
+            [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
+                let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+                IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+            }
+            _ => IpAddr::V6(v6),
+        },
+        v4 => v4,
+    };
+    let (is_never, is_inside) = match ip {
+        IpAddr::V4(v4) => {
+            let [first, second, ..] = v4.octets();
+            let is_shared = first == 100 && (64..128).contains(&second);
+            (
+                v4.is_link_local() || v4.is_multicast() || v4.is_broadcast() || first == 0 || first >= 240,
+                v4.is_loopback() || v4.is_private() || is_shared,
+            )
+        }
+        IpAddr::V6(v6) => (
+            v6.is_unicast_link_local() || v6.is_multicast() || v6.is_unspecified(),
+            v6.is_loopback() || v6.is_unique_local(),
+        ),
+    };
+    !is_never && (allow_private || !is_inside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_the_own_network_are_not_called() {
+        for (ip, usual, private) in [
+            ("8.8.8.8", true, true),
+            ("2606:4700::1111", true, true),
+            ("127.0.0.1", false, true),
+            ("10.1.2.3", false, true),
+            ("172.16.0.1", false, true),
+            ("172.32.0.1", true, true),
+            ("192.168.0.1", false, true),
+            ("100.100.100.200", false, true),
+            ("100.128.0.1", true, true),
+            ("169.254.169.254", false, false),
+            ("0.0.0.0", false, false),
+            ("224.0.0.1", false, false),
+            ("255.255.255.255", false, false),
+            ("::", false, false),
+            ("::1", false, true),
+            ("fe80::1", false, false),
+            ("fd00::1", false, true),
+            ("::ffff:127.0.0.1", false, true),
+            ("64:ff9b::a9fe:a9fe", false, false),
+            ("2002:7f00:1::", false, true),
+        ] {
+            let ip: IpAddr = ip.parse().unwrap();
+            assert_eq!((may_call(ip, false), may_call(ip, true)), (usual, private), "{ip}");
+        }
+    }
+
+    #[tokio::test]
+    async fn addresses_are_judged_before_they_are_called() {
+        for (url, expected) in [
+            ("http://127.0.0.1:1/x", Err(Unreachable::Private)),
+            ("http://[::1]/", Err(Unreachable::Private)),
+            ("http://localhost/", Err(Unreachable::Private)),
+            ("https://8.8.8.8/", Err(Unreachable::Scheme)),
+            ("http://8.8.8.8:99/x?y", Ok(())),
+            ("http://:80/", Err(Unreachable::Malformed)),
+        ] {
+            assert_eq!(check_address(url, false).await, expected, "{url}");
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The configurations of a bucket: each is put, got and deleted whole (HTTP API 8.11 to 8.18, 15).
+
+use oss::model::Tag;
+use oss::request::{parse_regions, parse_tag_keys};
+use oss::xml::bucket::{
+    invalid_log_target, parse_logging, parse_versioning, render_logging, render_versioning, unconfigured,
+};
+use oss::xml::cors::{parse_cors, render_cors};
+use oss::xml::lifecycle::{parse_lifecycle, render_lifecycle};
+use oss::xml::referer::{parse_referer, render_referer};
+use oss::xml::service::render_regions;
+use oss::xml::tagging::{parse_bucket_tagging, render_tagging};
+use oss::xml::website::{parse_website, render_website};
+use oss::{Error, ErrorCode};
+use store::meta::BucketRecord;
+
+use super::{Answer, BodySource, Call, bucket, internal, read_xml};
+
+async fn update(call: &Call<'_>, change: impl FnMut(&mut BucketRecord) + Send) -> Result<(), Error> {
+    match call.state.meta.update_bucket(&call.bucket()?.name, change).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.is_not_found() => Err(super::no_such_bucket(call.route())),
+        Err(error) => Err(internal(error)),
+    }
+}
+
+/// DELETE of any configuration: 204, whether there was one or not.
+async fn remove(call: &Call<'_>, change: impl FnMut(&mut BucketRecord) + Send) -> Result<Answer, Error> {
+    update(call, change).await?;
+    Ok(Answer::empty(204))
+}
+
+fn configured<T>(setting: Option<&T>, absent: ErrorCode, render: impl Fn(&T) -> String) -> Result<Answer, Error> {
+    setting.map(|setting| Answer::xml(render(setting))).ok_or_else(|| Error::new(absent))
+}
+
+/// PutBucketCors (HTTP API 8.11).
+pub(super) async fn put_cors(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
+    let cors = parse_cors(&read_xml(call, body).await?)?;
+    update(call, |record| record.cors = Some(cors.clone())).await?;
+    Ok(Answer::empty(200))
+}
+
+/// GetBucketCors (HTTP API 8.11).
+pub(super) fn cors(call: &Call<'_>) -> Result<Answer, Error> {
+    configured(call.bucket()?.record.cors.as_ref(), ErrorCode::NoSuchCORSConfiguration, render_cors)
+}
+
+/// DeleteBucketCors (HTTP API 8.11).
+pub(super) async fn delete_cors(call: &Call<'_>) -> Result<Answer, Error> {
+    remove(call, |record| record.cors = None).await
+}
+
+/// PutBucketReferer (HTTP API 8.12).
+pub(super) async fn put_referer(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
+    let referer = parse_referer(&read_xml(call, body).await?)?;
+    update(call, |record| record.referer = Some(referer.clone())).await?;
+    Ok(Answer::empty(200))
+}
+
+/// GetBucketReferer (HTTP API 8.12): a bucket without one shows the default.
+pub(super) fn referer(call: &Call<'_>) -> Result<Answer, Error> {
+    Ok(Answer::xml(render_referer(&call.bucket()?.record.referer.clone().unwrap_or_default())))
+}
+
+/// DELETE of the Referer configuration, the same as putting the default (HTTP API 8.12).
+pub(super) async fn delete_referer(call: &Call<'_>) -> Result<Answer, Error> {
+    remove(call, |record| record.referer = None).await
+}
+
+/// PutBucketLifecycle (HTTP API 8.13).
+pub(super) async fn put_lifecycle(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
+    let may_overlap =
+        call.raw.header_text("x-oss-allow-same-action-overlap").is_some_and(|text| text.eq_ignore_ascii_case("true"));
+    let text = read_xml(call, body).await?;
+    let rules = parse_lifecycle(&text, may_overlap, &mut crate::ids::upload_id)?;
+    update(call, |record| record.lifecycle = Some(rules.clone())).await?;
+    Ok(Answer::empty(200))
+}
+
+/// GetBucketLifecycle (HTTP API 8.13).
+pub(super) fn lifecycle(call: &Call<'_>) -> Result<Answer, Error> {
+    let rules = call.bucket()?.record.lifecycle.as_ref();
+    configured(rules, ErrorCode::NoSuchLifecycle, |rules| render_lifecycle(rules))
+}
+
+/// DeleteBucketLifecycle (HTTP API 8.13).
+pub(super) async fn delete_lifecycle(call: &Call<'_>) -> Result<Answer, Error> {
+    remove(call, |record| record.lifecycle = None).await
+}
+
+/// PutBucketLogging (HTTP API 8.15). The configuration is kept; delivering the log is not built.
+pub(super) async fn put_logging(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
+    let logging = parse_logging(&read_xml(call, body).await?)?;
+    if let Some(logging) = &logging {
+        let refuse = || invalid_log_target(&logging.target_bucket);
+        let target = oss::name::BucketName::parse(&logging.target_bucket).map_err(|_| refuse())?;
+        let target = call.other_bucket(&target).await.map_err(|error| match error.code {
+            ErrorCode::NoSuchBucket => refuse(),
+            _ => error,
+        })?;
+        if target.record.owner != call.bucket()?.record.owner {
+            return Err(refuse());
+        }
+    }
+    update(call, |record| record.logging.clone_from(&logging)).await?;
+    Ok(Answer::empty(200))
+}
+
+/// GetBucketLogging (HTTP API 8.15).
+pub(super) fn logging(call: &Call<'_>) -> Result<Answer, Error> {
+    Ok(Answer::xml(render_logging(call.bucket()?.record.logging.as_ref())))
+}
+
+/// DeleteBucketLogging (HTTP API 8.15).
+pub(super) async fn delete_logging(call: &Call<'_>) -> Result<Answer, Error> {
+    remove(call, |record| record.logging = None).await
+}
+
+/// PutBucketWebsite (HTTP API 8.16).
+pub(super) async fn put_website(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
+    let website = parse_website(&read_xml(call, body).await?)?;
+    update(call, |record| record.website = Some(website.clone())).await?;
+    Ok(Answer::empty(200))
+}
+
+/// GetBucketWebsite (HTTP API 8.16).
+pub(super) fn website(call: &Call<'_>) -> Result<Answer, Error> {
+    let website = call.bucket()?.record.website.as_ref();
+    configured(website, ErrorCode::NoSuchWebsiteConfiguration, render_website)
+}
+
+/// DeleteBucketWebsite (HTTP API 8.16).
+pub(super) async fn delete_website(call: &Call<'_>) -> Result<Answer, Error> {
+    remove(call, |record| record.website = None).await
+}
+
+/// PutBucketTags (HTTP API 8.17).
+pub(super) async fn put_tags(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
+    let tags = parse_bucket_tagging(&read_xml(call, body).await?)?;
+    update(call, |record| record.tags.clone_from(&tags)).await?;
+    Ok(Answer::empty(200))
+}
+
+/// GetBucketTags (HTTP API 8.17).
+pub(super) fn tags(call: &Call<'_>) -> Result<Answer, Error> {
+    Ok(Answer::xml(render_tagging(&call.bucket()?.record.tags)))
+}
+
+/// DeleteBucketTags (HTTP API 8.17): the named ones, or all.
+pub(super) async fn delete_tags(call: &Call<'_>) -> Result<Answer, Error> {
+    let named = parse_tag_keys(call.query());
+    let goes = |tag: &Tag| named.is_empty() || named.contains(&tag.key);
+    remove(call, |record| record.tags.retain(|tag| !goes(tag))).await
+}
+
+/// PutBucketVersioning (HTTP API 8.18): only what changes nothing.
+pub(super) async fn put_versioning(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
+    parse_versioning(&read_xml(call, body).await?)?;
+    Ok(Answer::empty(200))
+}
+
+/// GetBucketVersioning (HTTP API 8.18).
+pub(super) fn versioning(call: &Call<'_>) -> Result<Answer, Error> {
+    call.bucket()?;
+    Ok(Answer::xml(render_versioning()))
+}
+
+/// DescribeRegions (HTTP API 7.2).
+pub(super) fn regions(call: &Call<'_>) -> Result<Answer, Error> {
+    parse_regions(call.query(), &call.state.config.region)?;
+    Ok(Answer::xml(render_regions(&bucket::region(call))))
+}
+
+/// GET of a configuration that is not built (HTTP API 15).
+pub(super) fn unbuilt(call: &Call<'_>) -> Result<Answer, Error> {
+    Ok(Answer::xml(unconfigured(call.route().sub_resource.unwrap_or_default())?))
+}

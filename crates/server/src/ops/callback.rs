@@ -1,0 +1,88 @@
+//! Telling the application's server that an object was stored (HTTP API 13). Sending is [`crate::callback`]'s business.
+
+use base64::Engine;
+use bytes::Bytes;
+use oss::name::ObjectKey;
+use oss::request::{Callback, CallbackFacts, PostFields, callback_failed, private_callback_address};
+use oss::{Error, ErrorCode};
+use store::meta::ObjectRecord;
+
+use super::{Answer, Call, Content};
+use crate::callback::{Unreachable, check_address, post};
+
+/// The callback that a request asks for, judged before anything is stored.
+///
+/// # Errors
+/// `InvalidArgument`; `NotImplemented` for addresses that begin with `https`.
+pub(super) async fn of_request(call: &Call<'_>) -> Result<Option<Callback>, Error> {
+    permitted(call, Callback::of_request(call.raw, call.query())?).await
+}
+
+/// The callback that a form asks for, judged before anything is stored.
+///
+/// # Errors
+/// As [`of_request`].
+pub(super) async fn of_form(call: &Call<'_>, fields: &PostFields) -> Result<Option<Callback>, Error> {
+    permitted(call, Callback::of_form(fields)?).await
+}
+
+async fn permitted(call: &Call<'_>, callback: Option<Callback>) -> Result<Option<Callback>, Error> {
+    for url in callback.iter().flat_map(|callback| &callback.urls) {
+        match check_address(url, call.state.config.callback_allow_private).await {
+            Ok(()) => {}
+            Err(Unreachable::Private) => return Err(private_callback_address()),
+            Err(Unreachable::Scheme) => {
+                return Err(Error::new(ErrorCode::NotImplemented).with("Header", "x-oss-callback"));
+            }
+            Err(Unreachable::Malformed) => {
+                return Err(Error::argument("callback", "", "The callback url configuration is invalid."));
+            }
+        }
+    }
+    Ok(callback)
+}
+
+/// Tells of a stored object, if that was asked for: the answer is then the one of the application's server.
+///
+/// # Errors
+/// `CallbackFailed`, which is sent as 203: the object stays.
+pub(super) async fn tell(
+    call: &Call<'_>,
+    callback: Option<Callback>,
+    key: &ObjectKey,
+    record: &ObjectRecord,
+    answer: Answer,
+) -> Result<Answer, Error> {
+    let Some(callback) = callback else { return Ok(answer) };
+    let mime_type = record.headers.content_type.as_deref().map(String::from_utf8_lossy);
+    let md5 = record.md5.map(|md5| base64::engine::general_purpose::STANDARD.encode(md5));
+    let body = callback.body(CallbackFacts {
+        bucket: call.bucket()?.name.as_str(),
+        object: key.as_str(),
+        etag: record.etag.as_str(),
+        size: record.size,
+        mime_type: mime_type.as_deref().unwrap_or(super::object::DEFAULT_TYPE),
+        crc64: record.crc64,
+        content_md5: md5.as_deref().unwrap_or_default(),
+        client_ip: &call.peer.ip().to_canonical().to_string(),
+        request_id: call.request_id,
+        operation: call.granted.grant.operation().name(),
+    });
+    let body = Bytes::from(body);
+    let allow_private = call.state.config.callback_allow_private;
+    let mut fault = String::new();
+    for url in &callback.urls {
+        match post(url, callback.host.as_deref(), callback.body_type.as_str(), body.clone(), allow_private).await {
+            Ok(json) => {
+                let mut answer = Answer { status: 200, content: Content::Bytes(json), ..answer };
+                answer.headers.retain(|(name, _)| name != "content-type" && name != "location");
+                return Ok(answer.header("content-type", "application/json"));
+            }
+            Err(detail) => fault = detail,
+        }
+    }
+    tracing::info!(request_id = call.request_id, fault, "a callback failed");
+    Err(callback_failed(fault)
+        .header("etag", record.etag.quoted())
+        .header("x-oss-hash-crc64ecma", record.crc64.to_string()))
+}

@@ -1,0 +1,137 @@
+//! CopyObject (HTTP API 9.7).
+//!
+//! The bytes are read and written again, a piece at a time: a blob belongs to one object, so that deleting one never
+//! looks at others, and the copy of an object made of parts gets the MD5 tag that the specification demands, which only
+//! reading gives. A copy onto itself changes what is known of the object and touches no byte.
+
+use oss::model::{ObjectAcl, ObjectType};
+use oss::request::{Conditions, CopyDirective, CopySource, ObjectHeaders, OperationKind, check_copy_length};
+use oss::xml::object::render_copy_object_result;
+use oss::{Error, ErrorCode};
+use store::meta::{Body, ObjectRecord, PutGuard, Stored};
+
+use super::object::{already_exists, content_of, exists, guard_of, store};
+use super::upload::{self, Intake, Keep};
+use super::{Answer, Bucket, Call, internal};
+
+/// How often a copy onto itself is tried while others write the same object.
+const ATTEMPTS: usize = 16;
+
+/// CopyObject (HTTP API 9.7).
+pub(super) async fn copy(call: &Call<'_>) -> Result<Answer, Error> {
+    let source = CopySource::parse(call.raw)?;
+    let headers = ObjectHeaders::parse(call.raw)?;
+    let metadata = CopyDirective::of_metadata(call.raw)?;
+    let tags = CopyDirective::of_tags(call.raw)?;
+    let (bucket, key) = (call.bucket()?, call.key()?);
+    let from = call.other_bucket(&source.bucket).await?;
+    call.may(OperationKind::GetObject, &from, &source.key).await?;
+    if tags == CopyDirective::Replace && headers.tags.as_ref().is_some_and(|tags| !tags.is_empty()) {
+        call.may(OperationKind::PutObjectTagging, bucket, key).await?;
+    }
+    let found = read_source(call, &from, &source).await?;
+    if headers.forbid_overwrite && exists(call, key).await? {
+        return Err(already_exists(key));
+    }
+    let wish = Wish { headers, metadata, tags };
+    let record = if from.name == bucket.name && source.key == *key {
+        onto_itself(call, bucket, found, wish).await?
+    } else {
+        check_copy_length(found.value.size)?;
+        duplicate(call, bucket, found.value, wish).await?
+    };
+    Ok(Answer::xml(render_copy_object_result(&record.etag, record.modified_ms))
+        .header("etag", record.etag.quoted())
+        .header("x-oss-hash-crc64ecma", record.crc64.to_string()))
+}
+
+/// What the request wants of the copy.
+struct Wish {
+    headers: ObjectHeaders,
+    metadata: CopyDirective,
+    tags: CopyDirective,
+}
+
+/// The object that is copied, conditions held.
+///
+/// # Errors
+/// `NoSuchKey`, `NotModified`, `PreconditionFailed`.
+pub(super) async fn read_source(
+    call: &Call<'_>,
+    bucket: &Bucket,
+    source: &CopySource,
+) -> Result<Stored<ObjectRecord>, Error> {
+    let found = call.state.meta.object(&bucket.name, &source.key).await.map_err(internal)?;
+    let found = found.ok_or_else(|| Error::new(ErrorCode::NoSuchKey).with("Key", source.key.as_str()))?;
+    Conditions::of_copy_source(call.raw).evaluate(&found.value.etag, found.value.modified_ms).check()?;
+    Ok(found)
+}
+
+async fn duplicate(call: &Call<'_>, bucket: &Bucket, found: ObjectRecord, wish: Wish) -> Result<ObjectRecord, Error> {
+    let mut record = ObjectRecord {
+        modified_ms: call.state.clock.now_ms(),
+        acl: wish.headers.acl.unwrap_or(ObjectAcl::Default),
+        storage_class: wish.headers.storage_class.unwrap_or(bucket.record.storage_class),
+        ..found
+    };
+    if wish.metadata == CopyDirective::Replace {
+        record.headers = wish.headers.content;
+        record.user_meta = wish.headers.user_meta;
+    }
+    if wish.tags == CopyDirective::Replace {
+        record.tags = wish.headers.tags.unwrap_or_default();
+    }
+    // A link is copied as the link it is.
+    if !matches!(record.body, Body::Link(_)) {
+        let mut intake = Intake::new(call.state, Keep::Anywhere);
+        upload::copy(&mut intake, content_of(call.state, &record.body, 0, record.size).await?).await?;
+        let received = intake.finish(|sums| check_copied(&record, sums.crc64)).await?;
+        record.object_type = ObjectType::Normal;
+        record.etag = received.sums.etag;
+        record.md5 = received.sums.md5;
+        record.body = received.body;
+    }
+    store(call, call.key()?, &record, guard_of(wish.headers.forbid_overwrite)).await?;
+    Ok(record)
+}
+
+/// Bytes that rotted on the disk must not become a copy with a good checksum.
+fn check_copied(source: &ObjectRecord, crc64: u64) -> Result<(), Error> {
+    if source.crc64 == crc64 {
+        return Ok(());
+    }
+    tracing::error!(stored = source.crc64, read = crc64, "a stored body is not what was written");
+    Err(Error::new(ErrorCode::InternalError))
+}
+
+/// Metadata alone changes, always as `REPLACE` says.
+async fn onto_itself(
+    call: &Call<'_>,
+    bucket: &Bucket,
+    mut found: Stored<ObjectRecord>,
+    wish: Wish,
+) -> Result<ObjectRecord, Error> {
+    let key = call.key()?;
+    for _ in 0..ATTEMPTS {
+        let mut record = ObjectRecord {
+            modified_ms: call.state.clock.now_ms(),
+            acl: wish.headers.acl.unwrap_or(ObjectAcl::Default),
+            storage_class: wish.headers.storage_class.unwrap_or(bucket.record.storage_class),
+            headers: wish.headers.content.clone(),
+            user_meta: wish.headers.user_meta.clone(),
+            ..found.value
+        };
+        if wish.tags == CopyDirective::Replace {
+            record.tags = wish.headers.tags.clone().unwrap_or_default();
+        }
+        match call.state.meta.put_object(&bucket.name, key, &record, PutGuard::VersionIs(found.version)).await {
+            Ok(_) => return Ok(record),
+            Err(error) if error.kind == store::ErrorKind::Conflict => {
+                let again = call.state.meta.object(&bucket.name, key).await.map_err(internal)?;
+                found = again.ok_or_else(|| Error::new(ErrorCode::NoSuchKey).with("Key", key.as_str()))?;
+            }
+            Err(error) => return Err(internal(error)),
+        }
+    }
+    Err(Error::new(ErrorCode::ServiceUnavailable).message("The object is being written by others. Please try again."))
+}

@@ -1,0 +1,64 @@
+//! Rights beyond the one that the request itself was granted: the source of a copy, the target of a link, each key of a
+//! batch, the sender of a form.
+
+use oss::Error;
+use oss::access::{AccessRequest, Caller, Grant, authorize};
+use oss::name::{BucketName, ObjectKey};
+use oss::request::{OperationKind, Resource};
+
+use super::grant::{access_of, conditions, object, tag_pairs};
+use super::{Bucket, Call, internal};
+
+impl Call<'_> {
+    /// Decides whether the caller may also do this to an object.
+    ///
+    /// # Errors
+    /// The refusals of access control 8.
+    pub(super) async fn may(&self, kind: OperationKind, bucket: &Bucket, key: &ObjectKey) -> Result<Grant, Error> {
+        self.may_as(self.granted.grant.caller(), kind, bucket, key).await
+    }
+
+    /// Decides whether somebody may do this to an object.
+    ///
+    /// # Errors
+    /// The refusals of access control 8.
+    pub(super) async fn may_as(
+        &self,
+        caller: &Caller,
+        kind: OperationKind,
+        bucket: &Bucket,
+        key: &ObjectKey,
+    ) -> Result<Grant, Error> {
+        let access = access_of(&bucket.name, &bucket.record, &self.state.config.region)?;
+        let object = object(self.state, caller, &access, key).await?;
+        let mut conditions = conditions(self.raw, self.route(), self.peer, self.now_ms);
+        conditions.existing_tags = object.as_ref().map(|object| tag_pairs(&object.tags)).unwrap_or_default();
+        conditions.bucket_tags = tag_pairs(&bucket.record.tags);
+        authorize(&AccessRequest {
+            caller,
+            operation: kind,
+            resource: &Resource::Object(bucket.name.clone(), key.clone()),
+            object_acl: object.map(|object| object.acl),
+            bucket: Some(&access),
+            names_version: false,
+            url_signed: self.granted.credentials.is_url_signed(),
+            referer: self.raw.header_text("referer"),
+            conditions: &conditions,
+        })
+    }
+
+    /// A bucket that the request names beside its own.
+    ///
+    /// # Errors
+    /// `NoSuchBucket`.
+    pub(super) async fn other_bucket(&self, name: &BucketName) -> Result<Bucket, Error> {
+        match &self.granted.bucket {
+            Some(bucket) if bucket.name == *name => Ok(bucket.clone()),
+            _ => {
+                let record = self.state.meta.bucket(name).await.map_err(internal)?;
+                let absent = || Error::new(oss::ErrorCode::NoSuchBucket).with("BucketName", name.as_str());
+                Ok(Bucket::new(name.clone(), record.ok_or_else(absent)?))
+            }
+        }
+    }
+}

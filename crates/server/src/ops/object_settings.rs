@@ -1,0 +1,52 @@
+//! What can be said of an object after it was written: its ACL and its tags (HTTP API 9.9, 9.11).
+
+use oss::Error;
+use oss::request::required_object_acl;
+use oss::xml::bucket::render_acl;
+use oss::xml::tagging::{parse_object_tagging, render_tagging};
+use store::meta::ObjectRecord;
+
+use super::object::{check_version, find};
+use super::{Answer, BodySource, Call, internal, read_xml};
+
+/// PutObjectACL (HTTP API 9.9).
+pub(super) async fn put_acl(call: &Call<'_>) -> Result<Answer, Error> {
+    let acl = required_object_acl(call.raw)?;
+    update(call, |record| record.acl = acl).await?;
+    Ok(Answer::empty(200))
+}
+
+/// GetObjectACL (HTTP API 9.9).
+pub(super) async fn acl(call: &Call<'_>) -> Result<Answer, Error> {
+    let record = find(call).await?;
+    Ok(Answer::xml(render_acl(&call.bucket()?.record.owner, record.acl.as_str())))
+}
+
+/// PutObjectTagging (HTTP API 9.11).
+pub(super) async fn put_tags(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
+    let tags = parse_object_tagging(&read_xml(call, body).await?)?;
+    update(call, |record| record.tags.clone_from(&tags)).await?;
+    Ok(Answer::empty(200))
+}
+
+/// GetObjectTagging (HTTP API 9.11).
+pub(super) async fn tags(call: &Call<'_>) -> Result<Answer, Error> {
+    Ok(Answer::xml(render_tagging(&find(call).await?.tags)))
+}
+
+/// DeleteObjectTagging (HTTP API 9.11).
+pub(super) async fn delete_tags(call: &Call<'_>) -> Result<Answer, Error> {
+    update(call, |record| record.tags.clear()).await?;
+    Ok(Answer::empty(204))
+}
+
+/// Changes the object in one commit; when its bytes were last written stays as it is.
+async fn update(call: &Call<'_>, change: impl FnMut(&mut ObjectRecord) + Send) -> Result<(), Error> {
+    check_version(call)?;
+    let key = call.key()?;
+    match call.state.meta.update_object(&call.bucket()?.name, key, change).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.is_not_found() => Err(Error::new(oss::ErrorCode::NoSuchKey).with("Key", key.as_str())),
+        Err(error) => Err(internal(error)),
+    }
+}

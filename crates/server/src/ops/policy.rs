@@ -1,0 +1,46 @@
+//! The policy of a bucket (HTTP API 8.14, access control 4).
+
+use oss::access::policy::Policy;
+use oss::request::BodyDigests;
+use oss::{Error, ErrorCode};
+
+use super::{Answer, BodySource, Call, answer, bucket, internal};
+
+/// PutBucketPolicy: the document is kept as it was sent.
+pub(super) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
+    let name = bucket::name(call)?;
+    let too_long = || Error::new(ErrorCode::InvalidPolicyDocument).message("The policy is longer than 16 KB.");
+    let digests = BodyDigests::parse(call.raw)?;
+    let document = answer::read_whole(body, Policy::MAX_BYTES, too_long()).await?;
+    if digests.md5.is_some() {
+        digests.check(crate::live::checksums(&document).md5, None)?;
+    }
+    Policy::parse_for_bucket(&document, name, &call.state.config.region)?;
+    let text = String::from_utf8(document.to_vec())
+        .map_err(|_| Error::new(ErrorCode::InvalidPolicyDocument).message("The policy is no UTF-8."))?;
+    set(call, Some(text)).await?;
+    Ok(Answer::empty(200))
+}
+
+/// GetBucketPolicy: byte for byte what was sent.
+pub(super) fn get(call: &Call<'_>) -> Result<Answer, Error> {
+    let bucket = call.bucket()?;
+    let missing = || Error::new(ErrorCode::NoSuchBucketPolicy).with("BucketName", bucket.name.as_str());
+    let text = bucket.record.policy_json.clone().ok_or_else(missing)?;
+    Ok(Answer::bytes("application/json", text))
+}
+
+/// DeleteBucketPolicy; there need not be one.
+pub(super) async fn delete(call: &Call<'_>) -> Result<Answer, Error> {
+    set(call, None).await?;
+    Ok(Answer::empty(204))
+}
+
+async fn set(call: &Call<'_>, text: Option<String>) -> Result<(), Error> {
+    let name = bucket::name(call)?;
+    let set = call.state.meta.update_bucket(name, |record| record.policy_json.clone_from(&text)).await;
+    set.map(|_| ()).map_err(|error| match error.kind {
+        store::ErrorKind::NotFound => super::no_such_bucket(call.route()),
+        _ => internal(error),
+    })
+}

@@ -1,0 +1,326 @@
+//! Every operation there is, asked for over HTTP of the real server by those who may not: strangers, users without a
+//! policy, and keys that were disabled. The list is complete by construction: a new operation does not compile until
+//! its request is written here.
+
+#![allow(clippy::unwrap_used, reason = "a failed expectation of a test is a panic")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use md5::Digest;
+use oss::name::{AccessKeyId, BucketName};
+use oss::request::{Addressing, OperationKind, RawRequest, route};
+use oss::sign::SecretKey;
+use oss::sign::presign::{Signer, UnsignedRequest};
+use serde_json::{Value, json};
+
+const BUCKET: &str = "refusals";
+const ROOT: (&str, &str) = ("ROOTKEY", "RootSecret");
+
+type Parameters = &'static [(&'static str, Option<&'static str>)];
+
+/// A request: method, bucket or none, key, parameters, headers, body.
+#[derive(Clone)]
+struct Asked {
+    method: &'static str,
+    bucket: Option<&'static str>,
+    key: &'static str,
+    query: Parameters,
+    headers: Vec<(String, Vec<u8>)>,
+    body: Vec<u8>,
+}
+
+fn asked(method: &'static str, bucket: Option<&'static str>, key: &'static str, query: Parameters) -> Asked {
+    Asked { method, bucket, key, query, headers: Vec::new(), body: Vec::new() }
+}
+
+impl Asked {
+    fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.as_bytes().to_vec()));
+        self
+    }
+
+    fn body(mut self, body: &[u8]) -> Self {
+        let md5 = base64::engine::general_purpose::STANDARD.encode(md5::Md5::digest(body));
+        self.body = body.to_vec();
+        self.header("content-md5", &md5)
+    }
+}
+
+/// The request for an operation; `None` for what HTTP cannot ask for, or everybody may.
+fn request(kind: OperationKind) -> Option<Asked> {
+    use OperationKind as Kind;
+    let service = |method, query| Some(asked(method, None, "", query));
+    let bucket = |method, query| Some(asked(method, Some(BUCKET), "", query));
+    let object = |method, query| Some(asked(method, Some(BUCKET), "secret", query));
+    let channel = |method, query| Some(asked(method, Some(BUCKET), "channel", query));
+    let copy = |asked: Option<Asked>| asked.map(|asked| asked.header("x-oss-copy-source", "/refusals/secret"));
+    match kind {
+        Kind::ListBuckets => service("GET", &[]),
+        Kind::DescribeRegions => service("GET", &[("regions", None)]),
+        Kind::PutBucket => Some(asked("PUT", Some("refusals-new"), "", &[])),
+        Kind::HeadBucket => bucket("HEAD", &[]),
+        Kind::DeleteBucket => bucket("DELETE", &[]),
+        Kind::GetBucketInfo => bucket("GET", &[("bucketInfo", None)]),
+        Kind::GetBucketLocation => bucket("GET", &[("location", None)]),
+        Kind::GetBucketStat => bucket("GET", &[("stat", None)]),
+        Kind::ListObjects => bucket("GET", &[]),
+        Kind::ListObjectsV2 => bucket("GET", &[("list-type", Some("2"))]),
+        Kind::ListObjectVersions => bucket("GET", &[("versions", None)]),
+        Kind::PutBucketAcl => bucket("PUT", &[("acl", None)]),
+        Kind::GetBucketAcl => bucket("GET", &[("acl", None)]),
+        Kind::PutBucketCors => bucket("PUT", &[("cors", None)]),
+        Kind::GetBucketCors => bucket("GET", &[("cors", None)]),
+        Kind::DeleteBucketCors => bucket("DELETE", &[("cors", None)]),
+        Kind::PutBucketReferer => bucket("PUT", &[("referer", None)]),
+        Kind::GetBucketReferer => bucket("GET", &[("referer", None)]),
+        Kind::DeleteBucketReferer => bucket("DELETE", &[("referer", None)]),
+        Kind::PutBucketLifecycle => bucket("PUT", &[("lifecycle", None)]),
+        Kind::GetBucketLifecycle => bucket("GET", &[("lifecycle", None)]),
+        Kind::DeleteBucketLifecycle => bucket("DELETE", &[("lifecycle", None)]),
+        Kind::PutBucketPolicy => bucket("PUT", &[("policy", None)]),
+        Kind::GetBucketPolicy => bucket("GET", &[("policy", None)]),
+        Kind::DeleteBucketPolicy => bucket("DELETE", &[("policy", None)]),
+        Kind::GetBucketPolicyStatus => bucket("GET", &[("policyStatus", None)]),
+        Kind::PutBucketLogging => bucket("PUT", &[("logging", None)]),
+        Kind::GetBucketLogging => bucket("GET", &[("logging", None)]),
+        Kind::DeleteBucketLogging => bucket("DELETE", &[("logging", None)]),
+        Kind::PutBucketWebsite => bucket("PUT", &[("website", None)]),
+        Kind::GetBucketWebsite => bucket("GET", &[("website", None)]),
+        Kind::DeleteBucketWebsite => bucket("DELETE", &[("website", None)]),
+        Kind::PutBucketTags => bucket("PUT", &[("tagging", None)]),
+        Kind::GetBucketTags => bucket("GET", &[("tagging", None)]),
+        Kind::DeleteBucketTags => bucket("DELETE", &[("tagging", None)]),
+        Kind::PutBucketVersioning => bucket("PUT", &[("versioning", None)]),
+        Kind::GetBucketVersioning => bucket("GET", &[("versioning", None)]),
+        Kind::PutObject => object("PUT", &[]),
+        Kind::GetObject => object("GET", &[]),
+        Kind::HeadObject => object("HEAD", &[]),
+        Kind::GetObjectMeta => object("HEAD", &[("objectMeta", None)]),
+        Kind::DeleteObject => object("DELETE", &[]),
+        Kind::DeleteMultipleObjects => bucket("POST", &[("delete", None)])
+            .map(|asked| asked.body(b"<Delete><Object><Key>secret</Key></Object></Delete>")),
+        Kind::CopyObject => copy(object("PUT", &[])),
+        Kind::AppendObject => object("POST", &[("append", None), ("position", Some("0"))]),
+        Kind::PutObjectAcl => object("PUT", &[("acl", None)]),
+        Kind::GetObjectAcl => object("GET", &[("acl", None)]),
+        Kind::PutSymlink => object("PUT", &[("symlink", None)]),
+        Kind::GetSymlink => object("GET", &[("symlink", None)]),
+        Kind::PutObjectTagging => object("PUT", &[("tagging", None)]),
+        Kind::GetObjectTagging => object("GET", &[("tagging", None)]),
+        Kind::DeleteObjectTagging => object("DELETE", &[("tagging", None)]),
+        Kind::InitiateMultipartUpload => object("POST", &[("uploads", None)]),
+        Kind::UploadPart => object("PUT", &[("partNumber", Some("1")), ("uploadId", Some("A"))]),
+        Kind::UploadPartCopy => copy(object("PUT", &[("partNumber", Some("1")), ("uploadId", Some("A"))])),
+        Kind::CompleteMultipartUpload => object("POST", &[("uploadId", Some("A"))]),
+        Kind::AbortMultipartUpload => object("DELETE", &[("uploadId", Some("A"))]),
+        Kind::ListParts => object("GET", &[("uploadId", Some("A"))]),
+        Kind::ListMultipartUploads => bucket("GET", &[("uploads", None)]),
+        Kind::PostObject => bucket("POST", &[]).map(|asked| {
+            let form = "--b\r\ncontent-disposition: form-data; name=\"key\"\r\n\r\nnew\r\n--b\r\ncontent-disposition: \
+                        form-data; name=\"file\"\r\n\r\nx\r\n--b--\r\n";
+            asked.header("content-type", "multipart/form-data; boundary=b").body(form.as_bytes())
+        }),
+        Kind::GetSignedPlaylist => object("GET", &[("x-oss-process", Some("hls/sign"))]),
+        Kind::ProcessObject => object("GET", &[("x-oss-process", Some("image/info"))]),
+        Kind::RestoreObject => object("POST", &[("restore", None)]),
+        Kind::PutLiveChannel => channel("PUT", &[("live", None)]),
+        Kind::PutLiveChannelStatus => channel("PUT", &[("live", None), ("status", Some("disabled"))]),
+        Kind::GetLiveChannelInfo => channel("GET", &[("live", None)]),
+        Kind::GetLiveChannelStat => channel("GET", &[("live", None), ("comp", Some("stat"))]),
+        Kind::GetLiveChannelHistory => channel("GET", &[("live", None), ("comp", Some("history"))]),
+        Kind::ListLiveChannel => bucket("GET", &[("live", None)]),
+        Kind::DeleteLiveChannel => channel("DELETE", &[("live", None)]),
+        Kind::PostVodPlaylist => Some(asked("POST", Some(BUCKET), "channel/vod.m3u8", &[("vod", None)])),
+        Kind::GetVodPlaylist => channel("GET", &[("vod", None)]),
+        Kind::GetSubResource => bucket("GET", &[("encryption", None)]),
+        Kind::PutSubResource => bucket("PUT", &[("encryption", None)]),
+        Kind::DeleteSubResource => bucket("DELETE", &[("encryption", None)]),
+        // Everybody may ask whether a page may; pushes come over RTMP, and the tests of pushes refuse them.
+        Kind::Preflight | Kind::PublishRtmpStream => None,
+    }
+}
+
+/// The server as a process; it ends with the test.
+struct Server {
+    process: Child,
+    http: String,
+    admin: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn start() -> Server {
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = Command::new(env!("CARGO_BIN_EXE_millpond"))
+        .args(["serve", "--log-format", "json", "--auth-failures-per-minute", "0"])
+        .args(["--listen", "127.0.0.1:0", "--rtmp-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+        .arg("--data-dir")
+        .arg(folder.path().join("data"))
+        .env("OSS_ACCESS_KEY_ID", ROOT.0)
+        .env("OSS_ACCESS_KEY_SECRET", ROOT.1)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    let line = lines.find_map(|line| line.ok().filter(|line| line.contains("\"listening\""))).unwrap();
+    let said: Value = serde_json::from_str(&line).unwrap();
+    let http = said["http"][0].as_str().unwrap().to_owned();
+    Server { process, http, admin: said["admin"].as_str().unwrap().to_owned(), _folder: folder }
+}
+
+/// Sends a request, signed when there is a key; status and body, of which HEAD has only what a header says.
+fn send(address: &str, asked: &Asked, key: Option<(&str, &str)>) -> (u16, String) {
+    let bucket = asked.bucket.map(|name| BucketName::parse(name).unwrap());
+    let unsigned = UnsignedRequest {
+        method: asked.method,
+        bucket: bucket.as_ref(),
+        key: asked.key,
+        query: asked.query,
+        headers: &asked.headers,
+    };
+    let mut headers = asked.headers.clone();
+    if let Some((id, secret)) = key {
+        let signer = Signer {
+            access_key: AccessKeyId::parse(id).unwrap(),
+            secret: SecretKey::new(secret.to_owned()),
+            token: None,
+        };
+        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        headers.extend(signer.v1_headers(&unsigned, i64::try_from(now_s).unwrap()));
+    }
+    let mut head = format!("{} {} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n", asked.method, target(asked));
+    for (name, value) in &headers {
+        head.push_str(&format!("{name}: {}\r\n", String::from_utf8_lossy(value)));
+    }
+    head.push_str(&format!("content-length: {}\r\n\r\n", asked.body.len()));
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(&asked.body).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let in_header = head
+        .lines()
+        .find_map(|line| line.strip_prefix("x-oss-err: "))
+        .map(|encoded| String::from_utf8(base64::engine::general_purpose::STANDARD.decode(encoded).unwrap()).unwrap());
+    (status, in_header.unwrap_or_else(|| body.to_owned()))
+}
+
+fn target(asked: &Asked) -> String {
+    let bucket = asked.bucket.map(|bucket| format!("/{bucket}")).unwrap_or_default();
+    let mut target = format!("{bucket}/{}", asked.key);
+    for (index, (name, value)) in asked.query.iter().enumerate() {
+        target.push(if index == 0 { '?' } else { '&' });
+        target.push_str(name);
+        target.extend(value.iter().map(|value| format!("={value}")));
+    }
+    target
+}
+
+/// A call of the management API by the account.
+fn manage(server: &Server, method: &'static str, path: String, body: &Value) -> Value {
+    let key = String::leak(format!("v1/{path}"));
+    let asked = asked(method, Some("api"), key, &[]).header("x-oss-admin", "v1").body(body.to_string().as_bytes());
+    let (status, body) = send(&server.admin, &asked, Some(ROOT));
+    assert!((200..300).contains(&status), "{method} {path}: {status} {body}");
+    serde_json::from_str(&body).unwrap_or(Value::Null)
+}
+
+fn new_key(server: &Server, user: &str) -> (String, String) {
+    let made = manage(server, "POST", format!("users/{user}/keys"), &json!({}));
+    let text = |name: &str| made[name].as_str().unwrap().to_owned();
+    (text("access_key_id"), text("access_key_secret"))
+}
+
+#[test]
+fn each_operation_refuses_strangers_users_without_rights_and_disabled_keys() {
+    let server = start();
+    let root = |asked: Asked| {
+        let (status, body) = send(&server.http, &asked, Some(ROOT));
+        assert_eq!(status, 200, "{body}");
+    };
+    root(asked("PUT", Some(BUCKET), "", &[]));
+    root(asked("PUT", Some(BUCKET), "secret", &[]).body(b"what nobody may read"));
+    let channel = "<LiveChannelConfiguration><Target><Type>HLS</Type></Target></LiveChannelConfiguration>";
+    root(asked("PUT", Some(BUCKET), "channel", &[("live", None)]).body(channel.as_bytes()));
+
+    for user in ["foreign", "disabled"] {
+        manage(&server, "POST", "users".to_owned(), &json!({"name": user}));
+    }
+    manage(
+        &server,
+        "PUT",
+        "users/disabled/policies/all".to_owned(),
+        &json!({"Version": "1", "Statement": [{"Effect": "Allow", "Action": "oss:*", "Resource": "*"}]}),
+    );
+    let (foreign, disabled, of_disabled) =
+        (new_key(&server, "foreign"), new_key(&server, "disabled"), new_key(&server, "disabled"));
+    let key = |(id, secret): &(String, String)| -> (String, String) { (id.clone(), secret.clone()) };
+    let (id, secret) = key(&disabled);
+    let (status, body) = send(&server.http, &request(OperationKind::GetObject).unwrap(), Some((&id, &secret)));
+    assert_eq!((status, body.as_str()), (200, "what nobody may read"));
+    manage(&server, "PATCH", format!("users/disabled/keys/{id}"), &json!({"enabled": false}));
+
+    let mut checked = 0;
+    let mut check = |kind: OperationKind, who: &str, key: Option<&(String, String)>, expected: (u16, &str)| {
+        let asked = request(kind).unwrap();
+        let (status, body) = send(&server.http, &asked, key.map(|(id, secret)| (id.as_str(), secret.as_str())));
+        let code = body.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>")).map(|(code, _)| code);
+        assert_eq!((status, code), (expected.0, Some(expected.1)), "{who}, {}: {body}", kind.name());
+        checked += 1;
+    };
+    for kind in OperationKind::ALL.iter().copied().filter(|kind| request(*kind).is_some()) {
+        // A signed playlist wants its signature in the URL before anything else (OSS auth 9.2).
+        let denied = match kind {
+            OperationKind::GetSignedPlaylist => (400, "InvalidRequest"),
+            _ => (403, "AccessDenied"),
+        };
+        check(kind, "a stranger", None, denied);
+        // A form carries its own credentials: headers do not count (OSS auth 2).
+        if kind != OperationKind::PostObject {
+            check(kind, "a user without rights", Some(&foreign), denied);
+            check(kind, "a disabled key", Some(&disabled), (403, "InvalidAccessKeyId"));
+        }
+    }
+    manage(&server, "PATCH", "users/disabled".to_owned(), &json!({"enabled": false}));
+    for kind in [OperationKind::GetObject, OperationKind::PutBucketAcl, OperationKind::DeleteLiveChannel] {
+        check(kind, "a disabled user", Some(&of_disabled), (403, "UserDisable"));
+    }
+    assert_eq!(checked, (OperationKind::ALL.len() - 2) * 3 - 2 + 3);
+    // Nothing was done in spite of a refusal.
+    for kind in [OperationKind::GetObject, OperationKind::GetLiveChannelInfo] {
+        assert_eq!(send(&server.http, &request(kind).unwrap(), Some(ROOT)).0, 200);
+    }
+}
+
+#[test]
+fn each_request_asks_for_its_operation() {
+    for &kind in OperationKind::ALL {
+        let Some(asked) = request(kind) else { continue };
+        let whole = target(&asked);
+        let (path, query) = whole.split_once('?').unwrap_or((&whole, ""));
+        let raw = RawRequest {
+            method: asked.method.to_owned(),
+            path: path.to_owned(),
+            query: query.to_owned(),
+            headers: asked.headers.clone(),
+            host: "127.0.0.1:9000".to_owned(),
+            secure: false,
+        };
+        assert_eq!(route(&raw, &Addressing::default()).unwrap().kind, kind);
+    }
+}
