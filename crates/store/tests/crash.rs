@@ -122,6 +122,10 @@ impl BlobWriter for CutWriter {
         self.0.append(bytes).await
     }
 
+    async fn flush(&mut self) -> Result<()> {
+        self.0.flush().await
+    }
+
     async fn sync(&mut self) -> Result<()> {
         self.0.sync().await
     }

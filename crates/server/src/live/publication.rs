@@ -220,6 +220,7 @@ impl Publication {
     pub(crate) async fn tick(&mut self) {
         self.remuxer.flush();
         self.handle_outputs().await;
+        self.flush().await;
         self.learn();
         if self.state.config.storage.durability == Durability::Full
             && self.synced.elapsed() >= SYNC
@@ -340,6 +341,16 @@ impl Publication {
         if let Err(error) = writer.append(bytes).await {
             tracing::error!(%error, channel = %self.admission.id.1, "a segment cannot be written and is dropped");
             // Deleted with the next commit, which names another blob as open.
+            open.writer = None;
+        }
+    }
+
+    /// Hands the open segment's bytes to the system, so that they survive a crash of this process.
+    async fn flush(&mut self) {
+        let Some(open) = &mut self.open else { return };
+        let Some(writer) = &mut open.writer else { return };
+        if let Err(error) = writer.flush().await {
+            tracing::error!(%error, channel = %self.admission.id.1, "a segment cannot be written and is dropped");
             open.writer = None;
         }
     }

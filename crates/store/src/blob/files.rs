@@ -1,6 +1,7 @@
 //! Blobs as files: `<one hex digit>/<two hex digits>/<id>`, with `.part` behind the id until the blob is finished.
 //!
-//! The directories are named by the last, random digits of the id, so they fill evenly. A file is renamed within its
+//! The directories are named by the last digits of the id. Chance says which of them takes the blobs of a while, so
+//! they fill evenly. A file is renamed within its
 //! directory, after its data was flushed; then the directory is flushed, once for all renames that wait for it.
 
 use std::collections::HashSet;
@@ -8,13 +9,15 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::UNIX_EPOCH;
 
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
+use tokio::task::JoinHandle;
 
+use super::direct::{BLOCK, Run, Runs};
 use super::{
     Blob, BlobId, BlobIds, BlobInfo, BlobReader, BlobState, BlobStore, BlobWriter, OnDrop, ScanCursor, ScanPage,
     available,
@@ -23,6 +26,12 @@ use crate::error::{Error, Result, Subject};
 
 /// Directories that hold files: the last three hex digits of an id.
 const SHARDS: usize = 1 << 12;
+
+/// The size of the directories' turns: so many blobs are made in one before the next.
+const TURN: u64 = 256;
+
+/// Pieces of this size come faster than live: a push is written out five times a second, an upload when it has so much.
+const FAST_PIECE: usize = 256 << 10;
 
 /// The most bytes that are looked for in the page cache on the calling thread.
 const MAX_CACHED_READ: usize = 256 << 10;
@@ -42,6 +51,10 @@ struct Shared {
     growing: Mutex<HashSet<BlobId>>,
     /// Cleared once a read without waiting was refused by the filesystem.
     may_peek: AtomicBool,
+    runs: Runs,
+    /// Blobs made so far, and the directory whose turn it is.
+    made: AtomicU64,
+    current: AtomicUsize,
 }
 
 /// One directory, and how much of it is known to be on disk.
@@ -67,6 +80,9 @@ impl FileBlobs {
             shards,
             growing: Mutex::default(),
             may_peek: AtomicBool::new(cfg!(target_os = "linux")),
+            runs: Runs::new(root),
+            made: AtomicU64::new(0),
+            current: AtomicUsize::new(0),
         })))
     }
 }
@@ -74,6 +90,23 @@ impl FileBlobs {
 impl Shared {
     fn growing(&self) -> MutexGuard<'_, HashSet<BlobId>> {
         self.growing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new id in the directory whose turn it is. Neighbours in time share a directory, so it is rarely a new one that
+    /// must be made first, and one flush serves all that end together.
+    fn mint(&self) -> BlobId {
+        let id = self.ids.mint();
+        if self.made.fetch_add(1, Ordering::Relaxed).is_multiple_of(TURN) {
+            self.current.store(shard_of(id), Ordering::Relaxed);
+            return id;
+        }
+        let current = self.current.load(Ordering::Relaxed).to_be_bytes();
+        let [.., current_high, current_low] = current;
+        let mut bytes = id.to_bytes();
+        let [.., high, low] = &mut bytes;
+        *high = (*high & 0xf0) | (current_high & 0x0f);
+        *low = current_low;
+        BlobId::from_bytes(bytes)
     }
 
     fn directory(&self, shard: usize) -> PathBuf {
@@ -236,7 +269,7 @@ async fn blocking<T: Send + 'static>(id: BlobId, work: impl FnOnce() -> io::Resu
 #[async_trait]
 impl BlobStore for FileBlobs {
     async fn create(&self, on_drop: OnDrop) -> Result<Box<dyn BlobWriter>> {
-        let id = self.0.ids.mint();
+        let id = self.0.mint();
         let mark = Mark::new(&self.0, id)?;
         let file = if self.0.is_directory_made(id) {
             self.0.create(id).map_err(|e| failed(id.to_string(), &e))?
@@ -244,7 +277,7 @@ impl BlobStore for FileBlobs {
             let store = Arc::clone(&self.0);
             blocking(id, move || store.create(id)).await?
         };
-        Ok(Box::new(FileWriter { mark, file: Arc::new(file), len: 0, is_entry_synced: false, on_drop, is_over: false }))
+        Ok(Box::new(FileWriter::new(mark, file, 0, on_drop)))
     }
 
     async fn open(&self, id: BlobId) -> Result<Box<dyn BlobReader>> {
@@ -259,7 +292,7 @@ impl BlobStore for FileBlobs {
         let mark = Mark::new(&self.0, id)?;
         let store = Arc::clone(&self.0);
         let (file, len) = blocking(id, move || store.recover(id)).await?;
-        Ok(Box::new(FileWriter { mark, file: Arc::new(file), len, is_entry_synced: false, on_drop, is_over: false }))
+        Ok(Box::new(FileWriter::new(mark, file, len, on_drop)))
     }
 
     async fn delete(&self, id: BlobId) -> Result<()> {
@@ -309,14 +342,95 @@ impl Drop for Mark {
 }
 
 struct FileWriter {
-    mark: Mark,
+    /// Shared with the write in flight, so that nobody takes up the blob before that has ended.
+    mark: Arc<Mark>,
     file: Arc<File>,
-    /// Bytes that count. After a failed append the file may be longer; the next one overwrites that.
+    /// The same file, open for direct writes.
+    direct: Option<Arc<File>>,
     len: u64,
+    /// What was appended last, while bytes come in large pieces. Everything before is written or in flight.
+    run: Option<Run>,
+    in_flight: Option<JoinHandle<io::Result<()>>>,
+    /// A write failed, so the file may lack bytes that count.
+    is_broken: bool,
     /// Whether the name of the unfinished file is on disk too.
     is_entry_synced: bool,
     on_drop: OnDrop,
     is_over: bool,
+}
+
+impl FileWriter {
+    fn new(mark: Mark, file: File, len: u64, on_drop: OnDrop) -> Self {
+        Self {
+            mark: Arc::new(mark),
+            file: Arc::new(file),
+            direct: None,
+            len,
+            run: None,
+            in_flight: None,
+            is_broken: false,
+            is_entry_synced: false,
+            on_drop,
+            is_over: false,
+        }
+    }
+
+    fn failed(&mut self, error: &io::Error) -> Error {
+        self.is_broken = true;
+        failed(self.mark.id.to_string(), error)
+    }
+
+    /// Writes into the page cache, on this thread: handing such a write to another thread costs more than the write.
+    fn write_cached(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all_at(bytes, self.len).map_err(|e| self.failed(&e))?;
+        self.len = self.len.saturating_add(bytes.len() as u64);
+        Ok(())
+    }
+
+    /// Starts to gather bytes for direct writes, if the filesystem has them, from the next whole block on.
+    fn begin_run(&mut self, bytes: &mut Bytes) -> Result<()> {
+        if self.direct.is_none() {
+            let store = &self.mark.store;
+            self.direct = store.runs.open(&store.part(self.mark.id)).map(Arc::new);
+        }
+        if self.direct.is_none() || !self.mark.store.runs.is_on() {
+            return Ok(());
+        }
+        let block = BLOCK as u64;
+        let missing = usize::try_from((block - self.len % block) % block).unwrap_or(0);
+        let head = bytes.split_to(missing.min(bytes.len()));
+        self.write_cached(&head)?;
+        self.run = Some(self.mark.store.runs.take());
+        Ok(())
+    }
+
+    /// Waits for the write in flight, and refuses to go on after one that failed.
+    async fn settle(&mut self) -> Result<()> {
+        if let Some(task) = &mut self.in_flight {
+            let written = task.await;
+            self.in_flight = None;
+            written.map_err(io::Error::other).flatten().map_err(|e| self.failed(&e))?;
+        }
+        if self.is_broken {
+            return Err(self.failed(&io::Error::other("an earlier write failed")));
+        }
+        Ok(())
+    }
+
+    /// The write of what is gathered, to be run where it may wait. Nothing is in flight.
+    fn take_run(&mut self) -> impl FnOnce() -> io::Result<()> + Send + 'static {
+        let (mark, file, direct) = (Arc::clone(&self.mark), Arc::clone(&self.file), self.direct.clone());
+        let run = self.run.take();
+        let end = self.len;
+        move || {
+            let Some(run) = run else { return Ok(()) };
+            let offset = end.saturating_sub(run.len() as u64);
+            let runs = &mark.store.runs;
+            let written = run.write(direct.as_ref().unwrap_or(&file), &file, offset, runs);
+            runs.put(run);
+            written
+        }
+    }
 }
 
 #[async_trait]
@@ -329,15 +443,41 @@ impl BlobWriter for FileWriter {
         self.len
     }
 
-    async fn append(&mut self, bytes: Bytes) -> Result<()> {
-        // Into the page cache, on this thread: handing a write to another thread costs more than the write. What waits
-        // for the disk, syncing, is handed over.
-        self.file.write_all_at(&bytes, self.len).map_err(|e| failed(self.mark.id.to_string(), &e))?;
-        self.len = self.len.saturating_add(bytes.len() as u64);
+    async fn append(&mut self, mut bytes: Bytes) -> Result<()> {
+        if self.is_broken {
+            return self.settle().await;
+        }
+        // Nobody is about to read such bytes from the page cache; those of a push at ordinary rates stay in it.
+        if self.run.is_none() && bytes.len() >= FAST_PIECE {
+            self.begin_run(&mut bytes)?;
+        }
+        while let Some(run) = &mut self.run
+            && !bytes.is_empty()
+        {
+            let count = run.fill(&bytes);
+            self.len = self.len.saturating_add(count as u64);
+            bytes.advance(count);
+            if run.is_full() {
+                // One write is on its way while the next run is gathered.
+                self.settle().await?;
+                self.in_flight = Some(tokio::task::spawn_blocking(self.take_run()));
+                self.run = Some(self.mark.store.runs.take());
+            }
+        }
+        self.write_cached(&bytes)
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        self.settle().await?;
+        if self.run.is_some() {
+            self.in_flight = Some(tokio::task::spawn_blocking(self.take_run()));
+            self.settle().await?;
+        }
         Ok(())
     }
 
     async fn sync(&mut self) -> Result<()> {
+        self.flush().await?;
         let (file, store, id) = (Arc::clone(&self.file), Arc::clone(&self.mark.store), self.mark.id);
         let is_entry_synced = self.is_entry_synced;
         blocking(id, move || {
@@ -350,6 +490,7 @@ impl BlobWriter for FileWriter {
     }
 
     async fn truncate(&mut self, len: u64) -> Result<()> {
+        self.flush().await?;
         if len < self.len {
             let file = Arc::clone(&self.file);
             blocking(self.mark.id, move || file.set_len(len)).await?;
@@ -359,11 +500,11 @@ impl BlobWriter for FileWriter {
     }
 
     async fn finish(mut self: Box<Self>, is_durable: bool) -> Result<Blob> {
+        self.settle().await?;
+        let write = self.take_run();
         let (file, store, id, len) = (Arc::clone(&self.file), Arc::clone(&self.mark.store), self.mark.id, self.len);
         blocking(id, move || {
-            if file.metadata()?.len() > len {
-                file.set_len(len)?;
-            }
+            write()?;
             if is_durable {
                 file.sync_data()?;
             }
@@ -460,6 +601,7 @@ fn peek(_store: &Shared, _file: &File, _offset: u64, _len: usize) -> Option<Byte
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::blob::direct::RUN;
     use crate::clock::{Clock, Randomness};
     use crate::conformance;
 
@@ -479,6 +621,7 @@ mod tests {
         let first = open(root.path(), 1);
         let mut writer = first.create(OnDrop::Keep).await.unwrap();
         writer.append(Bytes::from_static(b"half a seg")).await.unwrap();
+        writer.flush().await.unwrap();
         let id = writer.id();
 
         // The first life still holds its file, as a killed process would until the kernel takes it.
@@ -495,6 +638,17 @@ mod tests {
         assert_eq!(reader.read_at(0, 100).await.unwrap(), "half a segment");
     }
 
+    #[test]
+    fn directories_take_turns() {
+        let root = tempfile::tempdir().unwrap();
+        let store = open(root.path(), 1);
+        let ids: Vec<_> = (0..3 * TURN).map(|_| store.0.mint()).collect();
+        assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len());
+        let mut shards: Vec<_> = ids.iter().map(|id| shard_of(*id)).collect();
+        shards.dedup();
+        assert_eq!(shards.len(), 3);
+    }
+
     #[tokio::test]
     async fn files_of_others_are_left_alone() {
         let root = tempfile::tempdir().unwrap();
@@ -506,6 +660,59 @@ mod tests {
         fs::write(directory.join("notes.txt"), "mine").unwrap();
         fs::write(directory.join(format!("{}.tmp", "0".repeat(32))), "mine").unwrap();
         assert_eq!(store.scan(None).await.unwrap().blobs.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn large_pieces_are_written_in_order_between_small_ones() {
+        // Beside the sources, because the temporary one may be on a filesystem without direct writes.
+        let root = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let store = open(root.path(), 1);
+        for is_on in [store.0.runs.is_on(), false] {
+            let mut writer = store.create(OnDrop::Delete).await.unwrap();
+            let id = writer.id();
+            let mut expected = Vec::new();
+            for (n, len) in [5, RUN, 1, RUN + 7, 3 * RUN, 0, BLOCK, 100_000, RUN, 65_536, 12].into_iter().enumerate() {
+                let piece: Vec<u8> = (0..len).map(|at| (at % 251 + n).to_le_bytes()[0]).collect();
+                expected.extend_from_slice(&piece);
+                writer.append(Bytes::from(piece)).await.unwrap();
+                assert_eq!(writer.len(), expected.len() as u64);
+                if n % 4 == 3 {
+                    writer.flush().await.unwrap();
+                    let reader = store.open(id).await.unwrap();
+                    assert_eq!(reader.read_at(0, usize::MAX).await.unwrap(), expected, "flushed, direct: {is_on}");
+                }
+                if n == 6 {
+                    let len = expected.len() - RUN / 2;
+                    writer.truncate(len as u64).await.unwrap();
+                    expected.truncate(len);
+                }
+            }
+            writer.finish(true).await.unwrap();
+            let reader = store.open(id).await.unwrap();
+            assert_eq!(
+                (reader.len(), reader.read_at(0, usize::MAX).await.unwrap()),
+                (expected.len() as u64, expected.into())
+            );
+            store.0.runs.turn_off();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_write_that_fails_later_breaks_the_blob() {
+        let root = tempfile::tempdir().unwrap();
+        let store = open(root.path(), 1);
+        let mut writer = FileWriter::new(
+            Mark::new(&store.0, store.0.ids.mint()).unwrap(),
+            File::open(root.path()).unwrap(),
+            0,
+            OnDrop::Keep,
+        );
+        writer.run = Some(store.0.runs.take());
+        writer.append(Bytes::from(vec![1; RUN])).await.unwrap();
+        assert!(writer.flush().await.is_err());
+        assert!(writer.append(Bytes::from_static(b"more")).await.is_err());
+        assert!(writer.sync().await.is_err());
+        assert!(Box::new(writer).finish(true).await.is_err());
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -133,6 +133,10 @@ impl BlobWriter for MemoryWriter {
         Ok(())
     }
 
+    async fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     async fn sync(&mut self) -> Result<()> {
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! A blob is written once, by one writer, and never changes after it is finished. While it grows it can already be
 //! read, and after a crash its torn remains can be found and finished: that is how an open segment survives (D8).
 
+mod direct;
 pub mod files;
 pub mod memory;
 
@@ -192,8 +193,8 @@ pub trait BlobStore: Send + Sync {
     async fn scan(&self, cursor: Option<ScanCursor>) -> Result<ScanPage>;
 }
 
-/// A blob that grows. What is appended can at once be read by [`BlobStore::open`] and survives a crash of the process;
-/// a crash of the machine, only what was synced.
+/// A blob that grows. What was flushed can be read by [`BlobStore::open`] and survives a crash of the process; a crash
+/// of the machine, only what was synced. Of what was appended since, any part from the front may be there already.
 #[async_trait]
 pub trait BlobWriter: Send {
     /// The id it has and will have.
@@ -207,8 +208,12 @@ pub trait BlobWriter: Send {
         self.len() == 0
     }
 
-    /// Adds bytes to the end. After an error the length is as before, and the same bytes may be appended again.
+    /// Adds bytes to the end. They may be written later, so an error here and below may be about bytes of an earlier
+    /// call; after one the blob can only be aborted or dropped.
     async fn append(&mut self, bytes: Bytes) -> Result<()>;
+
+    /// Makes what was appended readable, and survive a crash of the process. The other methods do so too.
+    async fn flush(&mut self) -> Result<()>;
 
     /// Makes what was appended survive a crash of the machine.
     async fn sync(&mut self) -> Result<()>;

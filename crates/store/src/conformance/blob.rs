@@ -46,6 +46,7 @@ async fn is_absent(store: &dyn BlobStore, id: BlobId) -> bool {
 async fn started(store: &dyn BlobStore, on_drop: OnDrop, bytes: &'static [u8]) -> Box<dyn BlobWriter> {
     let mut writer = store.create(on_drop).await.unwrap();
     writer.append(Bytes::from_static(bytes)).await.unwrap();
+    writer.flush().await.unwrap();
     writer
 }
 
@@ -98,6 +99,7 @@ async fn a_growing_blob_can_be_read(store: &dyn BlobStore) {
     let early = store.open(id).await.unwrap();
     assert_eq!(all(early.as_ref()).await, "begun");
     writer.append(Bytes::from_static(b" and done")).await.unwrap();
+    writer.flush().await.unwrap();
     assert_eq!(all(early.as_ref()).await, "begun", "a reader keeps the length it was opened with");
     assert_eq!(all(store.open(id).await.unwrap().as_ref()).await, "begun and done");
     assert_eq!(states(store).await.get(&id), Some(&(14, BlobState::Growing)));
@@ -170,8 +172,9 @@ async fn agrees_with_vectors(store: &dyn BlobStore, seed: u64) {
                 finished.push((writer.finish(false).await.unwrap().id, bytes));
             }
             2 if !growing.is_empty() => {
-                let (writer, bytes) = growing.swap_remove(choices.size(growing.len()));
+                let (mut writer, bytes) = growing.swap_remove(choices.size(growing.len()));
                 let id = writer.id();
+                writer.flush().await.unwrap();
                 drop(writer);
                 growing.push((store.recover(id, OnDrop::Keep).await.unwrap(), bytes));
             }
@@ -203,6 +206,9 @@ async fn agrees_with_vectors(store: &dyn BlobStore, seed: u64) {
             }
             _ => {}
         }
+    }
+    for (writer, _) in &mut growing {
+        writer.flush().await.unwrap();
     }
     let expected: BTreeMap<BlobId, (u64, BlobState)> = finished
         .iter()
