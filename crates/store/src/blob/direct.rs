@@ -160,6 +160,7 @@ fn open(_path: &Path) -> io::Result<File> {
 
 /// Filesystems that are nothing but page cache accept direct writes and gain nothing by them.
 #[cfg(target_os = "linux")]
+#[allow(clippy::useless_conversion, reason = "the type of f_type differs between architectures")]
 fn is_on_a_device(root: &Path) -> bool {
     const TMPFS_MAGIC: i64 = 0x0102_1994;
     rustix::fs::statfs(root).is_ok_and(|found| i64::try_from(found.f_type) != Ok(TMPFS_MAGIC))
@@ -197,7 +198,7 @@ mod tests {
         let cached = File::options().read(true).write(true).open(&path).unwrap();
         let mut run = runs.take();
         run.fill(&vec![7; MIN_DIRECT + 5]);
-        // A pipe refuses every write at an offset, with another error; a file open for direct writes refuses odd ones.
+        // Open for direct writes, a file refuses an offset that is no whole block.
         if let Some(direct) = runs.open(&path) {
             run.write(&direct, &cached, 1, &runs).unwrap();
             assert_eq!(std::fs::read(&path).unwrap().get(1..), Some(&vec![7; MIN_DIRECT + 5][..]));

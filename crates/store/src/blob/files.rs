@@ -664,8 +664,7 @@ mod tests {
 
     #[tokio::test]
     async fn large_pieces_are_written_in_order_between_small_ones() {
-        // Beside the sources, because the temporary one may be on a filesystem without direct writes.
-        let root = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let root = tempfile::tempdir().unwrap();
         let store = open(root.path(), 1);
         for is_on in [store.0.runs.is_on(), false] {
             let mut writer = store.create(OnDrop::Delete).await.unwrap();
