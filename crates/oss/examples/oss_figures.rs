@@ -1,4 +1,4 @@
-//! What checking a request costs: `cargo run --release -p millpond-oss --example figures`.
+//! What checking a request costs: `cargo run --release -p millpond-oss --example oss_figures`.
 
 use std::hint::black_box;
 use std::time::Instant;

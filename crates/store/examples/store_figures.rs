@@ -1,4 +1,4 @@
-//! What the stores can do on this machine: `cargo run --release -p millpond-store --example figures [folder]`.
+//! What the stores can do on this machine: `cargo run --release -p millpond-store --example store_figures [folder]`.
 //!
 //! The folder should lie on the disk that matters; without one, a temporary folder is used.
 
