@@ -35,6 +35,7 @@ release:
 test: tools
 	cargo test --workspace --locked
 	cargo build --release --locked
+	scripts/fuzz.sh 5
 	cd conformance/python && ../../$(PYTHON) -m pytest
 	npm --prefix conformance/node test
 
