@@ -15,6 +15,8 @@ use crate::state::State;
 
 /// Read at once; large enough that a system call costs little beside its bytes.
 const READ_BYTES: usize = 64 * 1024;
+/// Read at once after a read that filled the buffer: such a push is faster than live.
+const FAST_READ_BYTES: usize = 256 * 1024;
 /// How long a publishing connection is left alone after a read that did not fill the buffer. Encoders write a frame in
 /// many small pieces; taken one by one each would cost a wake-up, a read and a second read that finds nothing, which
 /// is most of what ingest costs. Latency grows by as much, which is a fiftieth of what is allowed.
@@ -99,7 +101,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let buffer = self.session.read_buffer();
-            buffer.reserve(READ_BYTES);
+            buffer.reserve(if self.throttle.is_fast { FAST_READ_BYTES } else { READ_BYTES });
             let outcome = tokio::select! {
                 read = self.throttle.read(&mut self.stream, buffer) => self.take(read).await,
                 _ = ticks.tick() => self.tick().await,
@@ -282,12 +284,14 @@ struct Throttle {
     window_start: Instant,
     bytes: u64,
     resume_at: Option<Instant>,
+    /// The last read filled the buffer.
+    is_fast: bool,
 }
 
 impl Throttle {
     /// A quota in Mbit/s; 0 is none.
     fn new(mbit_s: u32, now: Instant) -> Self {
-        Self { bytes_per_second: u64::from(mbit_s) * 1_000_000 / 8, window_start: now, bytes: 0, resume_at: None }
+        Self { bytes_per_second: u64::from(mbit_s) * 1_000_000 / 8, window_start: now, bytes: 0, resume_at: None, is_fast: false }
     }
 
     /// Reads when the quota allows. Cancelled while it waits, it goes on waiting at the next call.
@@ -304,7 +308,8 @@ impl Throttle {
     }
 
     fn count(&mut self, count: usize) {
-        if count < READ_BYTES / 2 {
+        self.is_fast = count >= READ_BYTES;
+        if count < READ_BYTES {
             self.resume_at = Some(Instant::now() + COALESCE);
         }
         if self.bytes_per_second == 0 {
