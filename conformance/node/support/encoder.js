@@ -5,10 +5,10 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 
 /** H.264 with B-frames, 30 fps, a key frame each second, and AAC. */
-export function makeSource(seconds) {
+export function makeSource(seconds, size = "640x360") {
   const file = path.join(mkdtempSync(path.join(tmpdir(), "millpond-source-")), "source.flv");
   const made = spawnSync("ffmpeg", [
-    "-v", "error", "-y", "-f", "lavfi", "-i", `testsrc2=size=640x360:rate=30:duration=${seconds}`,
+    "-v", "error", "-y", "-f", "lavfi", "-i", `testsrc2=size=${size}:rate=30:duration=${seconds}`,
     "-f", "lavfi", "-i", `sine=frequency=440:sample_rate=44100:duration=${seconds}`,
     "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-bf", "2", "-g", "30", "-sc_threshold", "0",
     "-c:a", "aac", "-b:a", "96k", "-f", "flv", file,
@@ -17,11 +17,12 @@ export function makeSource(seconds) {
   return file;
 }
 
-/** Starts the push; `options` go before the output. */
+/** Starts the push, to several URLs at once if there is a list of them; `options` go before the output. */
 export function push(source, url, { paced = true, loop = false, options = [] } = {}) {
+  const output = Array.isArray(url) ? ["-map", "0", "-f", "tee", url.map((one) => `[f=flv]${one}`).join("|")] : ["-f", "flv", url];
   const child = spawn("ffmpeg", [
     "-hide_banner", "-nostats", "-v", "info", ...(loop ? ["-stream_loop", "-1"] : []), ...(paced ? ["-re"] : []),
-    "-i", source, "-c", "copy", ...options, "-f", "flv", url,
+    "-i", source, "-c", "copy", ...options, ...output,
   ]);
   const running = { child, stderr: "" };
   child.stderr.on("data", (data) => (running.stderr += data));

@@ -85,12 +85,13 @@ function loopback(_host, options, callback) {
   else callback(null, "127.0.0.1", 4);
 }
 
+/** `what` names the condition, or is a function that does once the time is over. */
 export async function waitFor(condition, what, timeoutMs = 15_000) {
   const deadline = Date.now() + timeoutMs;
   for (;;) {
     const value = await condition();
     if (value) return value;
-    if (Date.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);
+    if (Date.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${typeof what === "function" ? await what() : what}`);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }

@@ -4,14 +4,10 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { chromium } from "playwright-core";
+import { launch } from "../support/browser.js";
 import { makeSource, push } from "../support/encoder.js";
 import { Server, waitFor } from "../support/server.js";
 
-const quiet = [
-  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-  "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
-];
 const configuration = {
   Description: "", Status: "enabled",
   Target: { Type: "HLS", FragDuration: 1, FragCount: 5, PlaylistName: "playlist.m3u8" },
@@ -21,7 +17,7 @@ let server, browser, source;
 before(async () => {
   server = await Server.start();
   source = makeSource(10);
-  browser = await chromium.launch({ executablePath: process.env.CHROMIUM_BIN ?? "/usr/bin/chromium", args: quiet });
+  browser = await launch();
 });
 after(async () => {
   await browser?.close();
