@@ -40,6 +40,7 @@ test: tools
 	npm --prefix conformance/node test
 
 bench: tools release
+	@scripts/setup-bench.sh
 	$(PYTHON) bench/run.py
 
 fuzz:

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import ingest
 import paced
+import signatures
+import viewers
 from harness import ROOT, TARGET, WORK, check_signature, run
 
 # The names of parts, and what measures them: it gets the arguments and those of its names that are wanted, and returns
@@ -26,6 +28,8 @@ PARTS = (
     (("start",), paced.start),
     (("memory", "latency"), paced.load),
     (("ingest",), ingest.rows),
+    (("viewers",), viewers.rows),
+    (("verification",), signatures.rows),
 )
 NAMES = [name for names, _ in PARTS for name in names]
 
@@ -43,7 +47,7 @@ def machine():
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--millpond", type=Path, help="the binary; built with cargo build --release when absent")
-    parser.add_argument("--rounds", type=int, default=5, help="counted rounds of ingest")
+    parser.add_argument("--rounds", type=int, default=5, help="counted rounds where kinds are compared")
     parser.add_argument("--megabytes", type=int, default=400, help="megabytes of each unpaced push")
     parser.add_argument("--publishers", type=int, default=50)
     parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES)

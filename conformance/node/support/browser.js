@@ -21,7 +21,8 @@ export async function observe(page, port) {
     return requests.get(id);
   };
   const lower = (headers) => Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
-  session.on("Network.requestWillBeSent", ({ requestId, request }) => Object.assign(of(requestId), { url: request.url, method: request.method }));
+  session.on("Network.requestWillBeSent", ({ requestId, request: { url, method } }) =>
+    Object.assign(of(requestId), { url, method }));
   session.on("Network.requestWillBeSentExtraInfo", ({ requestId, headers }) => Object.assign(of(requestId).sent, lower(headers)));
   session.on("Network.responseReceived", ({ requestId, response }) =>
     Object.assign(of(requestId), { status: of(requestId).status || response.status, protocol: response.protocol }));

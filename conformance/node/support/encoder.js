@@ -19,7 +19,8 @@ export function makeSource(seconds, size = "640x360") {
 
 /** Starts the push, to several URLs at once if there is a list of them; `options` go before the output. */
 export function push(source, url, { paced = true, loop = false, options = [] } = {}) {
-  const output = Array.isArray(url) ? ["-map", "0", "-f", "tee", url.map((one) => `[f=flv]${one}`).join("|")] : ["-f", "flv", url];
+  const all = Array.isArray(url) && url.map((one) => `[f=flv]${one}`).join("|");
+  const output = all ? ["-map", "0", "-f", "tee", all] : ["-f", "flv", url];
   const child = spawn("ffmpeg", [
     "-hide_banner", "-nostats", "-v", "info", ...(loop ? ["-stream_loop", "-1"] : []), ...(paced ? ["-re"] : []),
     "-i", source, "-c", "copy", ...options, ...output,

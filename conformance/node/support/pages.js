@@ -32,11 +32,12 @@ const players = {
     <script src="/video.min.js"></script>
     <video id="v" class="video-js" controls muted autoplay playsinline width="640" height="360"></video>
     <script>
-      const player = videojs("v", { html5: { vhs: { overrideNative: true }, nativeAudioTracks: false, nativeVideoTracks: false } });
+      const vhs = { overrideNative: true };
+      const player = videojs("v", { html5: { vhs, nativeAudioTracks: false, nativeVideoTracks: false } });
       player.on("error", () =>
         report.errors.push({ what: player.error().message, status: player.error().status ?? null, fatal: true }));
-      player.on("xhr-hooks-ready", () =>
-        player.tech().vhs.xhr.onRequest((options) => ({ ...options, headers: extra ? { ...options.headers, [extra]: "1" } : options.headers })));
+      const addHeader = (options) => ({ ...options, headers: { ...options.headers, [extra]: "1" } });
+      player.on("xhr-hooks-ready", () => extra && player.tech().vhs.xhr.onRequest(addHeader));
       player.ready(() =>
         player.tech().on("retryplaylist", () => report.errors.push({ what: "retryplaylist", status: null, fatal: false })));
       player.src({ src: url, type: "application/vnd.apple.mpegurl" });

@@ -24,6 +24,9 @@ pub(crate) const SESSION_PREFIX: &str = "STS.";
 const MAX_USERS: usize = 1024;
 /// Keys derived for a day and a region that are kept.
 const MAX_SIGNING_KEYS: usize = 4096;
+/// The longest region, in bytes, whose key is kept. It comes from a request that is not verified yet, and whoever knows a
+/// key id could fill the memory with regions as long as a request may be.
+const MAX_KEPT_REGION: usize = 64;
 
 /// What is known of an access key.
 #[derive(Debug, Clone)]
@@ -100,6 +103,9 @@ impl Default for Identities {
 impl Identities {
     /// The key that V4 signs with, derived once a day and region.
     pub(crate) fn signing_key(&self, id: &AccessKeyId, secret: &SecretKey, date: &str, region: &str) -> SigningKey {
+        if region.len() > MAX_KEPT_REGION {
+            return SigningKey::derive(secret, date, region);
+        }
         let name = (id.to_string(), date.to_owned(), region.to_owned());
         match self.signing_keys.get(&name) {
             Some((of, key)) if of.is_same(secret) => key,
@@ -233,6 +239,19 @@ mod tests {
         let _ = identities.signing_key(&id, &new, "20240102", "r");
         let name = ("AK".to_owned(), "20240102".to_owned(), "r".to_owned());
         assert!(identities.signing_keys.get(&name).unwrap().0.is_same(&new));
+    }
+
+    #[test]
+    fn keys_kept_are_few_and_short() {
+        let identities = Identities::default();
+        let id = AccessKeyId::parse("AK").unwrap();
+        let secret = SecretKey::new("s".to_owned());
+        let _ = identities.signing_key(&id, &secret, "20240102", &"r".repeat(MAX_KEPT_REGION + 1));
+        assert_eq!(identities.signing_keys.len(), 0);
+        for number in 0..3 * MAX_SIGNING_KEYS {
+            let _ = identities.signing_key(&id, &secret, "20240102", &format!("r{number}"));
+        }
+        assert!((1..=MAX_SIGNING_KEYS).contains(&identities.signing_keys.len()), "{}", identities.signing_keys.len());
     }
 
     #[test]

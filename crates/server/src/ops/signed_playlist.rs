@@ -137,3 +137,39 @@ async fn read(content: Content) -> Result<Bytes, Error> {
         Content::Empty | Content::Announced(_) | Content::Xml(_) => Ok(Bytes::new()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(query: String) -> SignedName {
+        SignedName {
+            bucket: BucketName::parse("bucket").unwrap(),
+            key: ObjectKey::parse(b"live/a.m3u8").unwrap(),
+            etag: checksums(b"text").etag,
+            modified_ms: 0,
+            style: Style::Path,
+            host: "localhost".to_owned(),
+            query,
+            process: "hls/sign".to_owned(),
+        }
+    }
+
+    fn signed(bytes: usize) -> Signed {
+        Signed { text: vec![b'a'; bytes].into(), etag: checksums(b"signed").etag }
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_in_bytes() {
+        let kept = SignedPlaylists::default();
+        for number in 0..20_000 {
+            kept.0.insert(name(format!("Signature={number}")), signed(2000));
+        }
+        assert!((MAX_SIGNED_BYTES / 4..=MAX_SIGNED_BYTES).contains(&kept.0.weight()), "{}", kept.0.weight());
+        // A URL counts as well as a text, and one playlist does not push out all the others.
+        kept.0.insert(name("a".repeat(MAX_SIGNED_BYTES as usize)), signed(1));
+        kept.0.insert(name("b".to_owned()), signed(MAX_SIGNED_BYTES as usize));
+        assert!(kept.0.get(&name("b".to_owned())).is_none());
+        assert!((MAX_SIGNED_BYTES / 4..=MAX_SIGNED_BYTES).contains(&kept.0.weight()), "{}", kept.0.weight());
+    }
+}
