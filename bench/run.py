@@ -47,7 +47,7 @@ def machine():
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--millpond", type=Path, help="the binary; built with cargo build --release when absent")
-    parser.add_argument("--rounds", type=int, default=5, help="counted rounds where kinds are compared")
+    parser.add_argument("--rounds", type=int, default=5, help="counted rounds of what is compared")
     parser.add_argument("--megabytes", type=int, default=400, help="megabytes of each unpaced push")
     parser.add_argument("--publishers", type=int, default=50)
     parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES)

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Installs what `make bench` needs beyond scripts/setup-tests.sh: a load generator and the web server it is compared with.
-# Running it again changes nothing and prints nothing.
+# Installs what only `make bench` needs: nginx to be compared with, wrk to make requests. Running it again changes nothing.
 set -euo pipefail
 
 fail() {
@@ -8,24 +7,24 @@ fail() {
     exit 1
 }
 
-has() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ]; }
+has() { command -v "$1" >/dev/null 2>&1; }
 
 packages=()
+# Debian keeps nginx where only root looks.
+has nginx || [ -x /usr/sbin/nginx ] || packages+=(nginx-light)
 has wrk || packages+=(wrk)
-# The program alone: the package would start a service.
-has nginx || packages+=(nginx-light)
+[ ${#packages[@]} -eq 0 ] && exit 0
 
-if [ ${#packages[@]} -gt 0 ]; then
-    has apt-get || fail "please install: ${packages[*]}"
-    root=()
-    if [ "$(id -u)" -ne 0 ]; then
-        has sudo || fail "run as root, or install: ${packages[*]}"
-        root=(sudo)
-    fi
-    echo "setup-bench: installing ${packages[*]}"
-    log=$(mktemp)
-    "${root[@]}" apt-get update -qq >"$log" 2>&1 || { cat "$log" >&2; fail "apt-get update failed"; }
-    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >"$log" 2>&1 ||
-        { tail -30 "$log" >&2; fail "apt-get could not install: ${packages[*]}"; }
-    rm -f "$log"
+has apt-get || fail "please install: ${packages[*]}"
+root=()
+if [ "$(id -u)" -ne 0 ]; then
+    has sudo || fail "run as root, or install: ${packages[*]}"
+    root=(sudo)
 fi
+echo "setup-bench: installing ${packages[*]}"
+log=$(mktemp)
+"${root[@]}" apt-get update -qq >"$log" 2>&1 || { cat "$log" >&2; fail "apt-get update failed"; }
+# RUNLEVEL=1 keeps the package from starting a web server on port 80.
+"${root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${packages[@]}" >"$log" 2>&1 ||
+    { tail -30 "$log" >&2; fail "apt-get could not install: ${packages[*]}"; }
+rm -f "$log"
