@@ -58,24 +58,25 @@ const rows = [
   ["closed", { header: "x-page-trace" }, SCRIPTED, refused("AccessForbidden", null, badPreflight), ["vod"]],
   ["listed", {}, SCRIPTED, playing],
   ["listed", {}, ["native"], playing, ["live"]],
-  ["listed", { from: "other" }, SCRIPTED, refused("AccessDenied", "0003-00000503")],
-  ["listed", { referrer: "no-referrer" }, SCRIPTED, refused("AccessDenied", "0003-00000501")],
-  ["unlisted", {}, [...SCRIPTED, "native"], refused("AccessDenied", "0003-00000503")],
+  ["listed", { from: "other" }, SCRIPTED, refused("AccessDenied", "0003-00000503"), ["vod"]],
+  ["listed", { referrer: "no-referrer" }, SCRIPTED, refused("AccessDenied", "0003-00000501"), ["live"]],
+  ["unlisted", {}, SCRIPTED, refused("AccessDenied", "0003-00000503")],
+  ["unlisted", {}, ["native"], refused("AccessDenied", "0003-00000503"), ["live"]],
   ["unlisted-closed", {}, SCRIPTED, refused("AccessDenied", "0003-00000503", unreadable), ["live"]],
   ["empty-too", {}, SCRIPTED, refused("AccessDenied", "0003-00000503"), ["live"]],
   ["empty-too", { referrer: "no-referrer" }, SCRIPTED, playing, ["live"]],
-  ["black", {}, SCRIPTED, refused("AccessDenied", "0003-00000502")],
+  ["black", {}, SCRIPTED, refused("AccessDenied", "0003-00000502"), ["vod"]],
   ["black", { from: "other" }, ["hls.js"], playing, ["live"]],
   ["private", {}, SCRIPTED, refused("AccessDenied", "0003-00000001")],
   ["private", { sign: "v1" }, SCRIPTED, playing],
   ["private", { sign: "v4" }, ["hls.js"], playing, ["vod"]],
   ["private", { sign: "v4" }, ["video.js", "native"], playing, ["live"]],
   ["private", { sign: "expired" }, SCRIPTED, refused("AccessDenied", "0002-00000069"), ["live"]],
-  ["private", { sign: "playlist only" }, ["hls.js", "native"], refused("AccessDenied", "0003-00000001", { at: ".ts" })],
-  ["private-closed", { sign: "v1" }, SCRIPTED, hidden],
+  ["private", { sign: "playlist only" }, ["hls.js"], refused("AccessDenied", "0003-00000001", { at: ".ts" })],
+  ["private-closed", { sign: "v1" }, SCRIPTED, hidden, ["live"]],
   ["private-listed", { sign: "v1" }, SCRIPTED, playing],
-  ["private-listed", { sign: "v1", from: "other" }, ["hls.js"], refused("AccessDenied", "0003-00000503", unreadable)],
-  ["private-unlisted", { sign: "v1" }, SCRIPTED, refused("AccessDenied", "0003-00000503")],
+  ["private-listed", { sign: "v1", from: "other" }, ["hls.js"], refused("AccessDenied", "0003-00000503", unreadable), ["vod"]],
+  ["private-unlisted", { sign: "v1" }, SCRIPTED, refused("AccessDenied", "0003-00000503"), ["live"]],
   ["secure", { sign: "v1", from: "secure" }, SCRIPTED, playing, ["live"]],
   ["secure", { sign: "v4", from: "secure" }, ["hls.js"], playing, ["vod"]],
 ];
@@ -171,7 +172,7 @@ const ofPath = (end) => ({ url }) => new URL(url).pathname.endsWith(end);
 async function assertPlays(watched, player, kind, origin, expected, shot) {
   const { page, wire, report } = watched;
   const describe = async () =>
-    JSON.stringify({ picture: await pictureOf(page), errors: await report(), last: wire.all().slice(-3), console: watched.console });
+    JSON.stringify([await pictureOf(page), await report(), wire.all().slice(-3), watched.console]);
   const picture = await plays(page, kind === "live" ? null : 0, SECONDS, describe);
   assert.equal(picture.width, 320);
   assert.ok(picture.frames > 0, "no frame was decoded");
