@@ -24,8 +24,6 @@ export async function observe(page, port) {
   session.on("Network.requestWillBeSent", ({ requestId, request: { url, method } }) =>
     Object.assign(of(requestId), { url, method }));
   session.on("Network.requestWillBeSentExtraInfo", ({ requestId, headers }) => Object.assign(of(requestId).sent, lower(headers)));
-  session.on("Network.responseReceived", ({ requestId, response }) =>
-    Object.assign(of(requestId), { status: of(requestId).status || response.status, protocol: response.protocol }));
   session.on("Network.responseReceivedExtraInfo", ({ requestId, statusCode, headers }) =>
     Object.assign(of(requestId), { status: statusCode, headers: lower(headers) }));
   session.on("Network.loadingFailed", ({ requestId, errorText, corsErrorStatus }) =>
