@@ -1,5 +1,7 @@
 //! One RTMP connection: the socket on one side, a `ServerSession` on the other, a `Publication` at the end.
 
+mod intake;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,18 +11,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use self::intake::Intake;
 use crate::live::{Publication, PublishRefusal, StopReason, admit};
 use crate::shutdown::Shutdown;
 use crate::state::State;
 
-/// Read at once; large enough that a system call costs little beside its bytes.
-const READ_BYTES: usize = 64 * 1024;
-/// Read at once after a read that filled the buffer: such a push is faster than live.
-const FAST_READ_BYTES: usize = 256 * 1024;
-/// How long a publishing connection is left alone after a read that did not fill the buffer. Encoders write a frame in
-/// many small pieces; taken one by one each would cost a wake-up, a read and a second read that finds nothing, which
-/// is most of what ingest costs. Latency grows by as much, which is a fiftieth of what is allowed.
-const COALESCE: Duration = Duration::from_millis(1);
 /// How often timers are looked at and the open segment is written out: a process crash loses less than 500 ms (D8).
 const TICK: Duration = Duration::from_millis(200);
 /// From the first byte to `publish`.
@@ -60,7 +55,7 @@ where
     let limits = Limits { max_message: state.config.live.max_message_bytes, ..Limits::default() };
     let session = ServerSession::new(limits, crate::ids::handshake_random());
     let now = Instant::now();
-    let throttle = Throttle::new(state.config.live.max_ingest_mbit_s, now);
+    let intake = Intake::new(state.config.live.max_ingest_mbit_s, now);
     let mut connection = Connection {
         stream,
         peer,
@@ -69,7 +64,7 @@ where
         state,
         publication: None,
         stop: None,
-        throttle,
+        intake,
         connected: now,
         last_read: now,
         last_media: now,
@@ -87,7 +82,7 @@ struct Connection<S> {
     state: Arc<State>,
     publication: Option<Publication>,
     stop: Option<watch::Receiver<Option<StopReason>>>,
-    throttle: Throttle,
+    intake: Intake,
     connected: Instant,
     last_read: Instant,
     last_media: Instant,
@@ -101,9 +96,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let buffer = self.session.read_buffer();
-            buffer.reserve(if self.throttle.is_fast { FAST_READ_BYTES } else { READ_BYTES });
+            self.intake.make_room(buffer);
             let outcome = tokio::select! {
-                read = self.throttle.read(&mut self.stream, buffer) => self.take(read).await,
+                read = self.intake.read(&mut self.stream, buffer) => self.take(read).await,
                 _ = ticks.tick() => self.tick().await,
                 reason = stop_word(&mut self.stop) => Err(self.stop_publication(reason).await),
                 () = shutdown.wait() => Err(self.stop_publication(StopReason::Shutdown).await),
@@ -128,7 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         self.write_output().await?;
         outcome?;
         if self.publication.is_some() {
-            self.throttle.count(count);
+            self.intake.count(count);
         }
         Ok(())
     }
@@ -275,59 +270,5 @@ async fn stop_word(stop: &mut Option<watch::Receiver<Option<StopReason>>>) -> St
             _ => std::future::pending().await,
         },
         None => std::future::pending().await,
-    }
-}
-
-/// Keeps a channel below its ingest quota by reading slower, averaged over a second (LiveChannel 7.4).
-struct Throttle {
-    bytes_per_second: u64,
-    window_start: Instant,
-    bytes: u64,
-    resume_at: Option<Instant>,
-    /// The last read filled the buffer.
-    is_fast: bool,
-}
-
-impl Throttle {
-    /// A quota in Mbit/s; 0 is none.
-    fn new(mbit_s: u32, now: Instant) -> Self {
-        Self { bytes_per_second: u64::from(mbit_s) * 1_000_000 / 8, window_start: now, bytes: 0, resume_at: None, is_fast: false }
-    }
-
-    /// Reads when the quota allows. Cancelled while it waits, it goes on waiting at the next call.
-    async fn read<S: AsyncRead + Unpin>(
-        &mut self,
-        stream: &mut S,
-        buffer: &mut bytes::BytesMut,
-    ) -> std::io::Result<usize> {
-        if let Some(resume_at) = self.resume_at {
-            tokio::time::sleep_until(resume_at).await;
-            self.resume_at = None;
-        }
-        stream.read_buf(buffer).await
-    }
-
-    fn count(&mut self, count: usize) {
-        self.is_fast = count >= READ_BYTES;
-        if count < READ_BYTES {
-            self.resume_at = Some(Instant::now() + COALESCE);
-        }
-        if self.bytes_per_second == 0 {
-            return;
-        }
-        self.bytes += count as u64;
-        let elapsed = self.window_start.elapsed();
-        if self.bytes >= self.bytes_per_second {
-            // What arrived is worth this much time at the quota.
-            let due = Duration::from_secs_f64(self.bytes as f64 / self.bytes_per_second as f64);
-            let now = Instant::now();
-            let resume_at = now + due.saturating_sub(elapsed);
-            self.resume_at = self.resume_at.max((resume_at > now).then_some(resume_at));
-            self.window_start = resume_at;
-            self.bytes = 0;
-        } else if elapsed >= Duration::from_secs(1) {
-            self.window_start = Instant::now();
-            self.bytes = 0;
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! Timed access units to segments: the TS writer and the segmenter joined, with the bytes that are not yet handed out.
 
+use super::outbox::Outbox;
 use super::stats::RemuxStats;
 use super::{Output, RemuxConfig, SegmentClosing, SegmentOpening};
 use crate::access_unit::{AudioFrame, Picture};
@@ -22,6 +23,9 @@ const CLOCK_LAG: MediaDuration = MediaDuration::from_ms(500);
 /// Audio may end this much later than video before it decides how long the last segment is (quirk Q33).
 const AUDIO_TAIL: MediaDuration = MediaDuration::from_ms(3_000);
 
+/// Room for the parameter sets, headers and clock packets around a picture, bytes.
+const PICTURE_OVERHEAD: usize = 4 * 1024;
+
 /// How long a picture lasts when nothing tells.
 const DEFAULT_INTERVAL: MediaDuration = MediaDuration::from_ms(40);
 
@@ -38,7 +42,7 @@ pub(super) struct Assembler {
     audio_config: Option<Arc<crate::aac::AudioConfig>>,
     batch: Vec<AudioFrame>,
     batch_bytes: usize,
-    out: Vec<u8>,
+    out: Outbox,
     handed_out: u64,
     key_frame: bool,
     /// Whether the open segment has no picture yet: its first one brings the parameter sets, key frame or not, so that
@@ -62,7 +66,7 @@ impl Assembler {
             audio_config: None,
             batch: Vec::new(),
             batch_bytes: 0,
-            out: Vec::new(),
+            out: Outbox::new(config.flush_bytes.max(1)),
             handed_out: 0,
             key_frame: false,
             awaits_picture: false,
@@ -127,7 +131,7 @@ impl Assembler {
             if let Some(reason) = cut {
                 self.flush_batch();
                 if let Some(writer) = &mut self.writer {
-                    writer.fill_clock(&mut self.out, picture.dts);
+                    writer.fill_clock(self.out.bytes(), picture.dts);
                 }
                 self.close(reason, picture.dts, stats);
             }
@@ -140,8 +144,13 @@ impl Assembler {
             self.sets = Some(Arc::clone(&picture.parameter_sets));
             stats.key_frames += 1;
         }
+        // Whole access units are handed out, so this is the place to do it when the next does not fit.
+        let bytes: usize = picture.nals.iter().map(|nal| nal.bytes().len()).sum();
+        if self.out.len() >= self.flush_bytes / 2 && !self.out.has_room_for(bytes + bytes / 32 + PICTURE_OVERHEAD) {
+            self.hand_out();
+        }
         if let Some(writer) = &mut self.writer {
-            writer.write_picture(&mut self.out, &picture, self.awaits_picture);
+            writer.write_picture(self.out.bytes(), &picture, self.awaits_picture);
         }
         self.awaits_picture = false;
         stats.pictures += 1;
@@ -158,7 +167,7 @@ impl Assembler {
             && self.last_dts.is_some()
             && let Some(writer) = &mut self.writer
         {
-            writer.write_picture_rest(&mut self.out, nals);
+            writer.write_picture_rest(self.out.bytes(), nals);
             self.hand_out_when_full();
         }
     }
@@ -179,12 +188,12 @@ impl Assembler {
             self.flush_batch();
             let clock = frame.pts - CLOCK_LAG;
             if let Some(writer) = &mut self.writer {
-                writer.fill_clock(&mut self.out, clock);
+                writer.fill_clock(self.out.bytes(), clock);
             }
             self.close(reason, frame.pts, stats);
             self.open(frame.pts, false, stats);
             if let Some(writer) = &mut self.writer {
-                writer.write_clock(&mut self.out, clock);
+                writer.write_clock(self.out.bytes(), clock);
             }
         }
         if let Some(last) = self.batch.last() {
@@ -196,9 +205,9 @@ impl Assembler {
         }
         if let Some(writer) = &mut self.writer {
             if before_video {
-                writer.fill_clock(&mut self.out, frame.pts);
+                writer.fill_clock(self.out.bytes(), frame.pts);
             } else if alone {
-                writer.fill_clock(&mut self.out, frame.pts - CLOCK_LAG);
+                writer.fill_clock(self.out.bytes(), frame.pts - CLOCK_LAG);
             }
         }
         self.batch_bytes += frame.len();
@@ -214,6 +223,10 @@ impl Assembler {
     /// Hands out everything written so far.
     pub(super) fn flush(&mut self) {
         self.flush_batch();
+        // Only who sends faster than live fills the buffer between two flushes.
+        if self.out.len() < self.flush_bytes / 2 {
+            self.out.forget();
+        }
         self.hand_out();
     }
 
@@ -257,10 +270,8 @@ impl Assembler {
         self.handed_out = 0;
         let media_time_ms = (at - self.zero).to_ms();
         self.outputs.push_back(Output::Open(SegmentOpening { discontinuity, key_frame, media_time_ms }));
-        if self.out.capacity() == 0 {
-            self.out.reserve(self.flush_bytes.saturating_add(self.flush_bytes / 4));
-        }
-        writer.begin_segment(&mut self.out, self.program);
+        self.out.begin(0);
+        writer.begin_segment(self.out.bytes(), self.program);
     }
 
     fn close(&mut self, reason: CutReason, end: Timestamp, stats: &mut RemuxStats) {
@@ -284,7 +295,7 @@ impl Assembler {
 
     fn flush_batch(&mut self) {
         if let Some(writer) = &mut self.writer {
-            writer.write_audio(&mut self.out, &self.batch);
+            writer.write_audio(self.out.bytes(), &self.batch);
         }
         self.batch.clear();
         self.batch_bytes = 0;
@@ -297,12 +308,13 @@ impl Assembler {
     }
 
     fn hand_out(&mut self) {
-        if self.out.is_empty() {
+        let length = self.out.len();
+        if length == 0 {
             return;
         }
-        let capacity = self.flush_bytes.saturating_add(self.flush_bytes / 4);
-        let full = std::mem::replace(&mut self.out, Vec::with_capacity(capacity));
-        self.handed_out += full.len() as u64;
-        self.outputs.push_back(Output::Data(full.into()));
+        let data = self.out.take(length >= self.flush_bytes / 2);
+        self.handed_out += length as u64;
+        self.outputs.push_back(Output::Data(data));
+        self.out.begin(self.handed_out);
     }
 }

@@ -2,6 +2,7 @@
 
 mod assembler;
 mod audio;
+mod outbox;
 mod stats;
 mod timeline;
 mod video;
@@ -60,7 +61,8 @@ impl Default for RemuxConfig {
 pub enum Output {
     /// A segment begins.
     Open(SegmentOpening),
-    /// More bytes of the open segment: whole transport packets, ending with a whole access unit.
+    /// More bytes of the open segment: whole transport packets, ending with a whole access unit. As a rule their address
+    /// agrees with their offset in the segment modulo 4096, so that a store can write whole blocks from where they lie.
     Data(Bytes),
     /// The open segment is complete.
     Close(SegmentClosing),

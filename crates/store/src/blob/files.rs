@@ -1,8 +1,8 @@
 //! Blobs as files: `<one hex digit>/<two hex digits>/<id>`, with `.part` behind the id until the blob is finished.
 //!
 //! The directories are named by the last digits of the id. Chance says which of them takes the blobs of a while, so
-//! they fill evenly. A file is renamed within its
-//! directory, after its data was flushed; then the directory is flushed, once for all renames that wait for it.
+//! they fill evenly. A file is renamed within its directory and its data flushed; then the directory is flushed, once
+//! for all renames that wait for it.
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
@@ -505,11 +505,11 @@ impl BlobWriter for FileWriter {
         let (file, store, id, len) = (Arc::clone(&self.file), Arc::clone(&self.mark.store), self.mark.id, self.len);
         blocking(id, move || {
             write()?;
-            if is_durable {
-                file.sync_data()?;
-            }
+            // The name is given before the flush, which then takes both to the disk at once: nothing leads to the blob
+            // yet, and what a crash leaves of it is taken up or swept under either name.
             fs::rename(store.part(id), store.finished(id))?;
             if is_durable {
+                file.sync_data()?;
                 store.sync_renames(id)?;
             }
             Ok(())

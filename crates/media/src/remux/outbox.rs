@@ -1,0 +1,119 @@
+//! Bytes of the open segment that are written and not yet handed out.
+
+use bytes::Bytes;
+use std::collections::VecDeque;
+
+/// What the place of a byte in memory and its place in the segment agree modulo. It is a multiple of the blocks of
+/// common disks, so that a store can write whole blocks from where they lie.
+const BLOCK: usize = 4096;
+
+/// Buffers of a take that is faster than live which are used again once nobody looks at them any more.
+const MAX_LENT: usize = 12;
+
+/// A buffer that grows until it is taken.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    bytes: Vec<u8>,
+    /// Where the first byte lies in `bytes`; what is before it only moves the rest to its place.
+    start: usize,
+    capacity: usize,
+    /// Full buffers that were handed out, each as its first byte.
+    lent: VecDeque<Bytes>,
+}
+
+impl Outbox {
+    /// For about `full` bytes at once.
+    pub(super) fn new(full: usize) -> Self {
+        let capacity = full.saturating_add(full / 4).saturating_add(BLOCK);
+        Self { bytes: Vec::new(), start: 0, capacity, lent: VecDeque::new() }
+    }
+
+    /// Where to append.
+    pub(super) fn bytes(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len().saturating_sub(self.start)
+    }
+
+    /// Whether `more` bytes fit without the memory being moved.
+    pub(super) fn has_room_for(&self, more: usize) -> bool {
+        self.bytes.capacity().saturating_sub(self.bytes.len()) >= more
+    }
+
+    /// Makes ready for bytes from `offset` of the segment on. Nothing is in the buffer.
+    pub(super) fn begin(&mut self, offset: u64) {
+        if self.bytes.capacity() < self.capacity {
+            self.bytes = Vec::with_capacity(self.capacity);
+        }
+        let offset = usize::try_from(offset % BLOCK as u64).unwrap_or(0);
+        let place = self.bytes.as_ptr().addr() % BLOCK;
+        self.start = (offset + BLOCK - place) % BLOCK;
+        self.bytes.clear();
+        self.bytes.resize(self.start, 0);
+    }
+
+    /// Takes what was appended since [`Self::begin`], which has to follow. With `again`, its memory serves once more when
+    /// the taker is done with it.
+    pub(super) fn take(&mut self, again: bool) -> Bytes {
+        let start = self.start.min(self.bytes.len());
+        let whole = Bytes::from(std::mem::take(&mut self.bytes));
+        let taken = whole.slice(start..);
+        self.start = 0;
+        if self.lent.front().is_some_and(Bytes::is_unique)
+            && let Some(free) = self.lent.pop_front()
+        {
+            self.bytes = Vec::from(free);
+        }
+        // One byte is enough to hold on to the memory, and all that is copied when it comes back.
+        if again && self.lent.len() < MAX_LENT && !whole.is_empty() {
+            self.lent.push_back(whole.slice(..1));
+        }
+        taken
+    }
+
+    /// Lets go of the memory that was to be used again.
+    pub(super) fn forget(&mut self) {
+        self.lent.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_lie_where_the_segment_has_them() {
+        let mut outbox = Outbox::new(10_000);
+        let mut offset = 0;
+        let mut kept = Vec::new();
+        for length in [188, 4096, 9_000, 376, 12_000] {
+            outbox.begin(offset);
+            assert!(outbox.has_room_for(length));
+            outbox.bytes().extend(std::iter::repeat_n(7, length));
+            assert_eq!(outbox.len(), length);
+            let taken = outbox.take(true);
+            assert_eq!((taken.len(), taken.as_ptr().addr() as u64 % 4096), (length, offset % 4096));
+            offset += length as u64;
+            kept.push(taken);
+        }
+        assert!(kept.iter().all(|taken| taken.iter().all(|byte| *byte == 7)));
+    }
+
+    #[test]
+    fn memory_is_used_again_only_when_nobody_looks() {
+        let mut outbox = Outbox::new(10_000);
+        let mut fill = |byte: u8, offset| {
+            outbox.begin(offset);
+            outbox.bytes().extend(std::iter::repeat_n(byte, 10_000));
+            outbox.take(true)
+        };
+        let (first, second) = (fill(1, 0), fill(2, 10_000));
+        let place = first.as_ptr();
+        drop(first);
+        let (third, fourth) = (fill(3, 20_000), fill(4, 30_000));
+        assert!(second.iter().all(|byte| *byte == 2) && third.iter().all(|byte| *byte == 3));
+        assert!([&third, &fourth].iter().any(|taken| taken.as_ptr().addr().abs_diff(place.addr()) < 4096));
+    }
+}

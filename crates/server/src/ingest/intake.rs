@@ -1,0 +1,117 @@
+//! When a connection is read, and into what.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::time::Instant;
+
+/// Read at once; large enough that a system call costs little beside its bytes.
+const READ_BYTES: usize = 64 * 1024;
+/// Read at once by a push that is faster than live.
+const FAST_READ_BYTES: usize = 1024 * 1024;
+/// Reads in a row that filled the buffer, after which a push counts as faster than live. A key frame is less.
+const FAST_READS: u8 = 8;
+/// How long a publishing connection is left alone after a read that did not fill the buffer. Encoders write a frame in
+/// many small pieces; taken one by one each would cost a wake-up, a read and a second read that finds nothing, which
+/// is most of what ingest costs. Latency grows by as much, which is a fiftieth of what is allowed.
+const COALESCE: Duration = Duration::from_millis(1);
+/// The same for a push that is faster than live, which nobody watches.
+const FAST_COALESCE: Duration = Duration::from_millis(3);
+/// Buffers of a fast push that wait to be used again; the media of one is looked at while the next is read.
+const MAX_SPENT: usize = 3;
+
+/// How one connection reads: below its channel's quota, averaged over a second (LiveChannel 7.4), and not more often than
+/// it pays.
+pub(super) struct Intake {
+    bytes_per_second: u64,
+    window_start: Instant,
+    bytes: u64,
+    resume_at: Option<Instant>,
+    /// Reads in a row of at least [`READ_BYTES`].
+    large_reads: u8,
+    /// What a fast push was read into earlier and may still be looked at.
+    spent: VecDeque<BytesMut>,
+}
+
+impl Intake {
+    /// A quota in Mbit/s; 0 is none.
+    pub(super) fn new(mbit_s: u32, now: Instant) -> Self {
+        Self {
+            bytes_per_second: u64::from(mbit_s) * 1_000_000 / 8,
+            window_start: now,
+            bytes: 0,
+            resume_at: None,
+            large_reads: 0,
+            spent: VecDeque::new(),
+        }
+    }
+
+    /// Makes room for one read behind what `buffer` holds.
+    pub(super) fn make_room(&mut self, buffer: &mut BytesMut) {
+        if !self.is_fast() {
+            self.spent.clear();
+            return buffer.reserve(READ_BYTES);
+        }
+        if buffer.try_reclaim(FAST_READ_BYTES) {
+            return;
+        }
+        // Fresh memory costs more than reading into it, so what is no longer looked at is used again.
+        let wanted = buffer.len() + FAST_READ_BYTES;
+        let mut next = self.spent.pop_front().unwrap_or_default();
+        if !next.try_reclaim(wanted) {
+            next = BytesMut::with_capacity(wanted + READ_BYTES);
+        }
+        next.extend_from_slice(buffer);
+        let mut full = std::mem::replace(buffer, next);
+        full.clear();
+        self.spent.push_back(full);
+        self.spent.truncate(MAX_SPENT);
+    }
+
+    /// Reads when the quota allows. Cancelled while it waits, it goes on waiting at the next call.
+    pub(super) async fn read<S: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut S,
+        buffer: &mut BytesMut,
+    ) -> std::io::Result<usize> {
+        if let Some(resume_at) = self.resume_at {
+            tokio::time::sleep_until(resume_at).await;
+            self.resume_at = None;
+        }
+        stream.read_buf(buffer).await
+    }
+
+    /// Whether bytes come faster than anybody watches them.
+    fn is_fast(&self) -> bool {
+        self.large_reads >= FAST_READS
+    }
+
+    /// Notes what a read brought, and when the next one is due.
+    pub(super) fn count(&mut self, count: usize) {
+        let was_fast = self.is_fast();
+        self.large_reads = if count < READ_BYTES { 0 } else { self.large_reads.saturating_add(1) };
+        let (buffer, pause) = if was_fast { (FAST_READ_BYTES, FAST_COALESCE) } else { (READ_BYTES, COALESCE) };
+        if count < buffer {
+            self.resume_at = Some(Instant::now() + pause);
+        }
+        if self.bytes_per_second == 0 {
+            return;
+        }
+        self.bytes += count as u64;
+        let elapsed = self.window_start.elapsed();
+        if self.bytes >= self.bytes_per_second {
+            // What arrived is worth this much time at the quota.
+            let due = Duration::from_secs_f64(self.bytes as f64 / self.bytes_per_second as f64);
+            let now = Instant::now();
+            let resume_at = now + due.saturating_sub(elapsed);
+            self.resume_at = self.resume_at.max((resume_at > now).then_some(resume_at));
+            self.window_start = resume_at;
+            self.bytes = 0;
+        } else if elapsed >= Duration::from_secs(1) {
+            self.window_start = Instant::now();
+            self.bytes = 0;
+        }
+    }
+}
