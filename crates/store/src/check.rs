@@ -30,8 +30,8 @@ pub enum Finding {
     MissingBlob(String, BlobId),
     /// A name that leads beyond the end of a blob.
     ShortBlob(String, BlobId),
-    /// Two names that lead to one blob: deleting one would break the other.
-    SharedBlob(String, BlobId),
+    /// A blob with so many names, of which so many are counted: it would be deleted too early, or never.
+    WrongNameCount(BlobId, u64, u64),
     /// An object whose size is not that of its bytes.
     WrongSize(String),
     /// A row that belongs to another which is not there, or says otherwise.
@@ -48,7 +48,9 @@ impl fmt::Display for Finding {
             Finding::OrphanBlob(blob, len) => write!(f, "blob {blob} of {len} bytes has no name"),
             Finding::MissingBlob(name, blob) => write!(f, "{name}: blob {blob} is not there"),
             Finding::ShortBlob(name, blob) => write!(f, "{name}: blob {blob} is too short"),
-            Finding::SharedBlob(name, blob) => write!(f, "{name}: blob {blob} has another name too"),
+            Finding::WrongNameCount(blob, names, counted) => {
+                write!(f, "blob {blob} has {names} names, of which {counted} are counted")
+            }
             Finding::WrongSize(name) => write!(f, "{name}: the size is not that of the bytes"),
             Finding::StrayRow(name) => write!(f, "{name}: belongs to nothing"),
             Finding::WrongCounters(name) => write!(f, "{name}: the counters are wrong"),
@@ -102,6 +104,7 @@ pub async fn check(meta: &Meta, blobs: &dyn BlobStore, now_ms: i64, grace_ms: i6
             check.report.findings.push(finding);
         }
     }
+    check.name_counts();
     for info in found.values() {
         let is_old = info.modified_ms.max(info.id.created_ms()) < now_ms.saturating_sub(grace_ms);
         let is_named = check.names.blobs.contains_key(&info.id) || check.names.garbage.contains(&info.id);
@@ -149,12 +152,15 @@ async fn list_blobs(blobs: &dyn BlobStore) -> Result<HashMap<BlobId, BlobInfo>> 
 #[derive(Default)]
 struct Names {
     blobs: HashMap<BlobId, Named>,
+    /// What is counted beyond the first name.
+    counted: HashMap<BlobId, u64>,
     garbage: HashSet<BlobId>,
 }
 
 /// Who names a blob, and how much of it.
 struct Named {
     by: String,
+    names: u64,
     end: u64,
     row: (Vec<u8>, Version),
 }
@@ -202,14 +208,26 @@ impl Check<'_> {
             let end = extent.offset.saturating_add(extent.len);
             let named = self.names.blobs.entry(extent.blob).or_insert_with(|| Named {
                 by: by.clone(),
+                names: 0,
                 end: 0,
                 row: (row.key.to_vec(), row.version),
             });
             named.end = named.end.max(end);
-            if named.by != by {
-                self.report.findings.push(Finding::SharedBlob(by.clone(), extent.blob));
+            named.names += 1;
+        }
+    }
+
+    /// Compares the names that were found with those that are counted.
+    fn name_counts(&mut self) {
+        let mut wrong = Vec::new();
+        for (blob, named) in &self.names.blobs {
+            let counted = self.names.counted.remove(blob).unwrap_or(0).saturating_add(1);
+            if counted != named.names {
+                wrong.push(Finding::WrongNameCount(*blob, named.names, counted));
             }
         }
+        wrong.extend(self.names.counted.drain().map(|(blob, further)| Finding::WrongNameCount(blob, 0, further)));
+        self.report.findings.extend(wrong);
     }
 
     async fn buckets(&mut self) -> Result<()> {
@@ -230,6 +248,14 @@ impl Check<'_> {
             self.channels(bucket).await?;
         }
         self.homeless(&buckets).await?;
+        self.each(Table::Sharing.all(), |check, row| {
+            let further = counters(&row.value).next().and_then(|further| u64::try_from(further).ok());
+            let read = key::shared_blob(row).and_then(|blob| Ok((blob, further.ok_or_else(|| key::strange(row))?)));
+            if let Some((blob, further)) = check.readable(row, read) {
+                check.names.counted.insert(blob, further);
+            }
+        })
+        .await?;
         self.each(Table::Garbage.all(), |check, row| {
             if let Some(record) = check.readable(row, decode::<GarbageRecord>(&row.value)) {
                 check.names.garbage.extend(record.blobs);
@@ -475,12 +501,12 @@ mod tests {
     #[tokio::test]
     async fn names_that_lead_nowhere_are_told() {
         let f = fixture().await;
-        let (gone, short, shared) = (f.extent(3).await, f.extent(3).await, f.extent(3).await);
+        let (gone, short, uncounted) = (f.extent(3).await, f.extent(3).await, f.extent(3).await);
         put(&f, "gone", vec![gone]).await;
         f.blobs.delete(gone.blob).await.unwrap();
         put(&f, "short", vec![Extent { len: 4, ..short }]).await;
-        put(&f, "one", vec![shared]).await;
-        put(&f, "two", vec![shared]).await;
+        put(&f, "one", vec![uncounted]).await;
+        put(&f, "two", vec![uncounted]).await;
         let mut wrong = inline("four");
         wrong.size = 5;
         f.meta.put_object(&f.bucket, &object_key("wrong"), &wrong, PutGuard::Any).await.unwrap();
@@ -492,7 +518,7 @@ mod tests {
                 "Dbucket\\x00wrong: the size is not that of the bytes".to_owned(),
                 format!("Obucket\\x00gone: blob {} is not there", gone.blob),
                 format!("Obucket\\x00short: blob {} is too short", short.blob),
-                format!("Obucket\\x00two: blob {} has another name too", shared.blob),
+                format!("blob {} has 2 names, of which 1 are counted", uncounted.blob),
             ]
         );
     }

@@ -33,6 +33,8 @@ pub enum Subject {
     Bucket,
     /// An object.
     Object,
+    /// The object that another one takes its bytes from.
+    Source,
     /// A multipart upload.
     Upload,
     /// A part of a multipart upload.

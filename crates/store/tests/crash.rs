@@ -20,7 +20,7 @@ use store::clock::{ManualClock, Randomness};
 use store::kv::{Claim, Commit, Entry, Kv, Lease, MemoryKv, Outcome, Range, Snapshot, Versioned};
 use store::meta::{
     Body, BucketRecord, ChannelRecord, Extent, Meta, ObjectRecord, OpenSegment, PartRecord, PutGuard, SegmentCommit,
-    SegmentEntry, StartRecord, UploadRecord,
+    SegmentEntry, Source, StartRecord, UploadRecord,
 };
 use store::{Error, ErrorKind, Result, Subject};
 
@@ -190,6 +190,7 @@ async fn tell(meta: &Meta, blobs: &dyn BlobStore, clock: &ManualClock) -> Result
     let bucket = bucket();
     meta.create_bucket(&bucket, &BucketRecord::new(&bucket, OwnerId("1".to_owned()), 1), 9).await?;
     objects(meta, blobs).await?;
+    copies(meta, blobs).await?;
     upload(meta, blobs).await?;
     push(meta, blobs).await?;
     clock.advance_ms(1_000_000);
@@ -222,28 +223,61 @@ async fn objects(meta: &Meta, blobs: &dyn BlobStore) -> Result<()> {
     meta.update_object(&bucket, &key("many"), |object| object.acl = ObjectAcl::Private).await.map(|_| ())
 }
 
-async fn upload(meta: &Meta, blobs: &dyn BlobStore) -> Result<()> {
+/// Blobs with several names: in objects, parts and what they become; the first name goes before the others.
+async fn copies(meta: &Meta, blobs: &dyn BlobStore) -> Result<()> {
     let bucket = bucket();
-    let record = UploadRecord {
+    let original = object(Body::Blobs(vec![extent(blobs, 50).await?, extent(blobs, 60).await?]));
+    let version = meta.put_object(&bucket, &key("original"), &original, PutGuard::Any).await?;
+    let from = key("original");
+    let source = Source { bucket: &bucket, key: &from, version };
+    for name in ["copy", "copy", "second copy"] {
+        meta.put_object_from(&bucket, &key(name), &original, PutGuard::Any, &source).await?;
+    }
+    meta.initiate_upload(&bucket, &key("joined"), "THREE", &upload_record()).await?;
+    for number in [1, 2, 3] {
+        let Body::Blobs(extents) = &original.body else { return Ok(()) };
+        let part = part(extents.clone());
+        meta.put_part_from(&bucket, &key("joined"), "THREE", number, &part, &source).await?;
+    }
+    meta.delete_object(&bucket, &from).await?;
+    let seen = meta.upload(&bucket, &key("joined"), "THREE").await?.unwrap().version;
+    let parts = meta.list_parts(&bucket, "THREE", 0, 2).await?.items;
+    let chosen = object(Body::Blobs(parts.into_iter().flat_map(|(_, part)| part.extents).collect()));
+    meta.complete_upload(&bucket, &key("joined"), "THREE", seen, &chosen, PutGuard::Any).await?;
+    meta.put_object(&bucket, &key("copy"), &object(Body::Inline(Bytes::new())), PutGuard::Any).await?;
+    meta.delete_objects(&bucket, &["joined", "copy"].map(key)).await?;
+    meta.delete_object(&bucket, &key("second copy")).await.map(|_| ())
+}
+
+fn upload_record() -> UploadRecord {
+    UploadRecord {
         initiated_ms: 1,
         storage_class: StorageClass::Standard,
         headers: ContentHeaders::default(),
         user_meta: Vec::new(),
         tags: Vec::new(),
         initiator: None,
-    };
+    }
+}
+
+fn part(extents: Vec<Extent>) -> PartRecord {
+    PartRecord {
+        size: extents.iter().map(|extent| extent.len).sum(),
+        etag: ETag::from_bits(0),
+        crc64: 0,
+        md5: None,
+        modified_ms: 1,
+        extents,
+    }
+}
+
+async fn upload(meta: &Meta, blobs: &dyn BlobStore) -> Result<()> {
+    let bucket = bucket();
+    let record = upload_record();
     for id in ["ONE", "TWO"] {
         meta.initiate_upload(&bucket, &key("big"), id, &record).await?;
         for number in [1, 2, 2, 3] {
-            let extent = extent(blobs, usize::from(number)).await?;
-            let part = PartRecord {
-                size: extent.len,
-                etag: ETag::from_bits(0),
-                crc64: 0,
-                md5: None,
-                modified_ms: 1,
-                extents: vec![extent],
-            };
+            let part = part(vec![extent(blobs, usize::from(number)).await?]);
             meta.put_part(&bucket, &key("big"), id, number, &part).await?;
         }
     }

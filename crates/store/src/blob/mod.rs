@@ -6,6 +6,7 @@
 mod direct;
 pub mod files;
 pub mod memory;
+mod pins;
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,6 +20,7 @@ use crate::error::{Error, Result, Subject};
 
 pub use files::FileBlobs;
 pub use memory::MemoryBlobs;
+pub use pins::{Pinned, Pins};
 
 /// The name of a blob: 48 bits of time and 74 of randomness, laid out as a UUID of version 7 (RFC 9562 5.7).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -102,6 +102,7 @@ async fn preconditions_guard_commits(kv: &dyn Kv) {
     let old = put(kv, b"there", b"1").await;
     let new = put(kv, b"there", b"2").await;
     put(kv, b"dir/a", b"x").await;
+    kv.commit(Commit::new().write(Write::Add(b"count".to_vec(), vec![3, 9]))).await.unwrap();
     let there = || b"there".to_vec();
     let gone = || b"gone".to_vec();
     for (preconditions, expected) in [
@@ -109,6 +110,8 @@ async fn preconditions_guard_commits(kv: &dyn Kv) {
         (vec![Precondition::Exists(gone())], Some(0)),
         (vec![Precondition::VersionIs(there(), old)], Some(0)),
         (vec![Precondition::VersionIs(gone(), new)], Some(0)),
+        (vec![Precondition::CounterAtLeast(b"count".to_vec(), 4)], Some(0)),
+        (vec![Precondition::CounterAtLeast(gone(), 1)], Some(0)),
         (vec![Precondition::PrefixEmpty(b"dir/".to_vec())], Some(0)),
         (vec![Precondition::Exists(there()), Precondition::Exists(gone()), Precondition::Absent(there())], Some(1)),
         (vec![Precondition::LeaseHeld("nobody".to_owned(), crate::kv::FencingToken(1))], Some(0)),
@@ -120,6 +123,8 @@ async fn preconditions_guard_commits(kv: &dyn Kv) {
         Precondition::Absent(gone()),
         Precondition::Exists(there()),
         Precondition::VersionIs(there(), new),
+        Precondition::CounterAtLeast(b"count".to_vec(), 3),
+        Precondition::CounterAtLeast(gone(), 0),
         Precondition::PrefixEmpty(b"dir0".to_vec()),
         Precondition::LeaseFree("nobody".to_owned()),
     ];
@@ -290,9 +295,10 @@ fn random_commit(choices: &mut Choices) -> Commit {
     let mut commit = Commit::new();
     for _ in 0..choices.below(2) {
         let key = random_key(choices);
-        commit.preconditions.push(match choices.below(3) {
+        commit.preconditions.push(match choices.below(4) {
             0 => Precondition::Absent(key),
             1 => Precondition::Exists(key),
+            2 => Precondition::CounterAtLeast([b"n", key.as_slice()].concat(), choices.below(5).cast_signed()),
             _ => Precondition::PrefixEmpty(key),
         });
     }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::{
     Claim, Commit, Entry, FencingToken, Kv, Lease, Outcome, Precondition, Range, Snapshot, Version, Versioned, Write,
-    add_counters, expiry,
+    add_counters, counters, expiry,
 };
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result, Subject};
@@ -109,6 +109,10 @@ impl State {
             Precondition::Exists(key) => self.rows.0.contains_key(key.as_slice()),
             Precondition::VersionIs(key, version) => {
                 self.rows.0.get(key.as_slice()).is_some_and(|row| row.version == *version)
+            }
+            Precondition::CounterAtLeast(key, least) => {
+                let row = self.rows.0.get(key.as_slice());
+                row.and_then(|row| counters(&row.value).next()).unwrap_or(0) >= *least
             }
             Precondition::PrefixEmpty(prefix) => self.rows.range(&Range::prefix(prefix.as_slice()).limit(1)).is_empty(),
             Precondition::LeaseHeld(name, token) => self.leases.get(name).is_some_and(|lease| lease.token == *token),

@@ -103,6 +103,8 @@ pub enum Precondition {
     Exists(Vec<u8>),
     /// The key is there and was last written by this commit.
     VersionIs(Vec<u8>, Version),
+    /// The first of the counters kept under the key is at least this; an absent one is 0.
+    CounterAtLeast(Vec<u8>, i64),
     /// No key starts with this prefix.
     PrefixEmpty(Vec<u8>),
     /// The lease was last given out with this token. It need not be unexpired: expiry lets others take it, and taking

@@ -7,7 +7,10 @@ use super::{Meta, key};
 use crate::blob::{BlobId, BlobStore};
 use crate::error::{Result, Subject};
 use crate::kv::{Commit, Range, Write};
-use crate::record::{Record, decode};
+use crate::record::{Record, decode, encode};
+
+/// How long a blob that is still being read is left alone at least, so that nobody looks at it all the time.
+const MIN_RESPITE_MS: i64 = 1000;
 
 /// Blobs that lost their name by one commit.
 #[derive(Debug, Serialize, Deserialize)]
@@ -29,8 +32,8 @@ pub struct Collected {
 }
 
 impl Meta {
-    /// Deletes the blobs whose grace has passed at `now_ms`, of `limit` commits at most. A crash in between repeats
-    /// the deletion, which does no harm.
+    /// Deletes the blobs whose grace has passed at `now_ms`, of `limit` commits at most; those that are pinned get
+    /// another grace. A crash in between repeats the deletion, which does no harm.
     ///
     /// # Errors
     /// `Corrupt`, `Unavailable`; what was deleted until then stays deleted.
@@ -44,12 +47,22 @@ impl Meta {
         let rows = self.kv().range(&range).await?;
         let mut collected = Collected { blobs: 0, has_more: rows.len() == limit };
         let mut commit = Commit::new();
+        let mut pinned = Vec::new();
         for row in &rows {
             for blob in decode::<GarbageRecord>(&row.value)?.blobs {
+                if self.pins.is_pinned(blob) {
+                    pinned.push(blob);
+                    continue;
+                }
                 blobs.delete(blob).await?;
                 collected.blobs += 1;
             }
             commit = commit.write(Write::Delete(row.key.to_vec()));
+        }
+        if let Some(first) = pinned.first() {
+            let due_ms = now_ms.saturating_add(self.garbage_grace_ms.max(MIN_RESPITE_MS));
+            commit =
+                commit.write(Write::Put(key::garbage(due_ms, Some(*first)), encode(&GarbageRecord { blobs: pinned })?));
         }
         if !rows.is_empty() {
             self.kv().commit(commit).await?;
@@ -77,5 +90,23 @@ mod tests {
         assert_eq!(collect(1_000_500).await, 1);
         assert!(f.blobs.open(extent.blob).await.is_err());
         assert_eq!(collect(i64::MAX).await, 0);
+    }
+
+    #[tokio::test]
+    async fn a_blob_that_is_still_to_be_read_outlives_its_grace() {
+        let f = fixture().await;
+        let meta = f.meta.clone().with_garbage_grace_ms(0);
+        let (read, unread) = (f.extent(5).await, f.extent(6).await);
+        meta.put_object(&f.bucket, &key("a"), &object(Body::Blobs(vec![read, unread])), PutGuard::Any).await.unwrap();
+        let pin = meta.pin([read.blob]);
+        meta.delete_object(&f.bucket, &key("a")).await.unwrap();
+        let collect = async |now_ms| meta.collect_garbage(&f.blobs, now_ms, 10).await.unwrap();
+        assert_eq!(collect(1_000_000).await, Collected { blobs: 1, has_more: false });
+        assert!(f.blobs.open(unread.blob).await.is_err());
+        assert_eq!(f.blobs.open(read.blob).await.unwrap().len(), 5);
+        assert_eq!(collect(1_000_000 + MIN_RESPITE_MS).await.blobs, 0);
+        drop(pin);
+        assert_eq!(collect(1_000_000 + 2 * MIN_RESPITE_MS).await.blobs, 1);
+        assert_eq!(f.check_clean().await, 0);
     }
 }

@@ -19,6 +19,7 @@
 //! O <bucket> 00 <key>                      object
 //! P <bucket> 00 <upload id> 00 <number>    part
 //! Q <bucket>                               number of channels
+//! R <blob>                                 names of a blob beyond its first
 //! S <bucket> 00 <channel> 00 <number>      segment; outlives the channel
 //! T <bucket>                               counters of objects, bytes, uploads, parts
 //! U <bucket> 00 <key, escaped> <upload id> upload
@@ -49,6 +50,7 @@ pub(crate) enum Table {
     Object = b'O' as isize,
     Part = b'P' as isize,
     ChannelCount = b'Q' as isize,
+    Sharing = b'R' as isize,
     Segment = b'S' as isize,
     Statistics = b'T' as isize,
     Upload = b'U' as isize,
@@ -215,6 +217,17 @@ pub(crate) fn garbage(due_ms: i64, first: Option<BlobId>) -> Vec<u8> {
     key
 }
 
+/// The counter of a blob's names beyond its first.
+pub(crate) fn sharing(blob: BlobId) -> Vec<u8> {
+    Table::Sharing.name(blob.to_bytes())
+}
+
+/// The blob in the key of such a counter.
+pub(crate) fn shared_blob(entry: &Entry) -> Result<BlobId> {
+    let bytes = last(entry, &Table::Sharing.all())?;
+    Ok(BlobId::from_bytes(bytes.try_into().map_err(|_| strange(entry))?))
+}
+
 /// The last component of a key, which follows `prefix`.
 pub(crate) fn last<'a>(entry: &'a Entry, prefix: &[u8]) -> Result<&'a [u8]> {
     entry.key.strip_prefix(prefix).ok_or_else(|| strange(entry))
@@ -299,7 +312,7 @@ mod tests {
         fn nothing_found_in_a_key_panics(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
             let _ = split_upload(&bytes);
             let entry = Entry { key: bytes.into(), value: bytes::Bytes::new(), version: crate::kv::Version(1) };
-            let _ = (segment_number(&entry), part_number(&entry), two(&entry), channel_of(&entry));
+            let _ = (segment_number(&entry), part_number(&entry), two(&entry), channel_of(&entry), shared_blob(&entry));
         }
     }
 }

@@ -21,6 +21,7 @@ mod upload;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::blob::{BlobId, Pinned, Pins};
 use crate::clock::Clock;
 use crate::error::{Error, Result, Subject};
 use crate::kv::{Entry, Kv, Range, Version, Versioned};
@@ -31,7 +32,7 @@ pub use bucket::{BucketRecord, BucketStatistics, ClassStatistics};
 pub use channel::{ChannelPut, ChannelRecord, HistoryEntry};
 pub use garbage::Collected;
 pub use listing::{ListQuery, ListedObject, ListedUpload, Listing, UploadListQuery, UploadListing, UploadMarker};
-pub use object::{Body, Extent, ObjectRecord, PutGuard, SeenObject};
+pub use object::{Body, Extent, ObjectRecord, PutGuard, SeenObject, Source};
 pub use publication::{DanglingPublication, OpenSegment, PublicationRecord, SegmentCommit, StartRecord};
 pub use segment::SegmentEntry;
 pub use upload::{PartRecord, UploadRecord};
@@ -70,6 +71,7 @@ pub struct Meta {
     kv: Arc<dyn Kv>,
     clock: Clock,
     garbage_grace_ms: i64,
+    pins: Pins,
 }
 
 impl fmt::Debug for Meta {
@@ -81,15 +83,22 @@ impl fmt::Debug for Meta {
 impl Meta {
     /// The nouns in this map. `clock` dates the garbage.
     pub fn new(kv: Arc<dyn Kv>, clock: Clock) -> Self {
-        Self { kv, clock, garbage_grace_ms: GARBAGE_GRACE_MS }
+        Self { kv, clock, garbage_grace_ms: GARBAGE_GRACE_MS, pins: Pins::default() }
     }
 
-    /// Keeps blobs without a name for this long. A store that cannot read what was deleted while it is open needs
-    /// longer than the longest download; the others only from looking a name up to opening its blob.
+    /// Keeps blobs without a name for this long: from looking a name up to opening or pinning its blob. A store that
+    /// cannot read what was deleted while it is open, or is read by several processes, needs longer than the longest
+    /// download.
     #[must_use]
     pub fn with_garbage_grace_ms(mut self, grace_ms: i64) -> Self {
         self.garbage_grace_ms = grace_ms;
         self
+    }
+
+    /// Keeps these blobs, whatever becomes of their names, until the pin is dropped: for a reader that opens them one
+    /// after the other. Holds for this process.
+    pub fn pin(&self, blobs: impl IntoIterator<Item = BlobId>) -> Pinned {
+        self.pins.pin(blobs)
     }
 
     pub(crate) fn kv(&self) -> &dyn Kv {

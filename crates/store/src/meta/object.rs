@@ -31,14 +31,14 @@ pub struct Extent {
 pub enum Body {
     /// Here. For small bodies, about 16 KiB at most: such an object is one commit.
     Inline(Bytes),
-    /// In blobs, one run after the other. A blob belongs to one object.
+    /// In blobs, one run after the other. Copies of an object share its blobs.
     Blobs(Vec<Extent>),
     /// In the object of this key in the same bucket (HTTP API 9.10).
     Link(String),
 }
 
 impl Body {
-    /// The blobs it is in.
+    /// The blobs it is in, one for each run.
     pub fn blobs(&self) -> impl Iterator<Item = BlobId> + '_ {
         let extents = match self {
             Body::Blobs(extents) => extents.as_slice(),
@@ -98,6 +98,17 @@ pub enum PutGuard {
     Absent,
     /// That it is still the one that was read (the next append).
     VersionIs(Version),
+}
+
+/// An object whose blobs others come to share, as it was read.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// Its bucket.
+    pub bucket: &'a BucketName,
+    /// Its key.
+    pub key: &'a ObjectKey,
+    /// The commit that wrote it.
+    pub version: Version,
 }
 
 /// An object as it is written down.
@@ -267,8 +278,37 @@ impl Meta {
         record: &ObjectRecord,
         guard: PutGuard,
     ) -> Result<Version> {
+        self.set_object(bucket, key, record, guard, None).await
+    }
+
+    /// The same with blobs that all belong to `source`, which keeps them: a copy that touches no byte.
+    ///
+    /// # Errors
+    /// As [`Meta::put_object`]; `Conflict` (source) when the source was written since, so that its blobs may be gone.
+    pub async fn put_object_from(
+        &self,
+        bucket: &BucketName,
+        key: &ObjectKey,
+        record: &ObjectRecord,
+        guard: PutGuard,
+        source: &Source<'_>,
+    ) -> Result<Version> {
+        self.set_object(bucket, key, record, guard, Some(source)).await
+    }
+
+    async fn set_object(
+        &self,
+        bucket: &BucketName,
+        key: &ObjectKey,
+        record: &ObjectRecord,
+        guard: PutGuard,
+        source: Option<&Source<'_>>,
+    ) -> Result<Version> {
         for _ in 0..ATTEMPTS {
             let mut transaction = MetaTransaction::new(self, bucket);
+            if let Some(source) = source {
+                transaction.borrow(source, record.body.blobs());
+            }
             transaction.put_object(key, record, guard).await?;
             if let Some(version) = transaction.commit().await? {
                 return Ok(version);

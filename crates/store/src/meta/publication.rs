@@ -149,8 +149,8 @@ impl Meta {
         for _ in 0..ATTEMPTS {
             let mut transaction = publishing(self, lease);
             let mut record = self.live(&mut transaction, lease).await?;
-            let left = record.open.take().map(|open| open.blob);
-            transaction.discard(left.filter(|blob| open.is_none_or(|open| open.blob != *blob)));
+            transaction.unname(record.open.take().map(|open| open.blob));
+            transaction.name(open.map(|open| open.blob));
             record.open = open.cloned();
             transaction.put(key::of_channel(Table::Publication, lease.bucket(), lease.channel()), &record)?;
             if transaction.commit().await?.is_some() {
@@ -175,12 +175,8 @@ impl Meta {
             }
             transaction.put(key::segment(bucket, channel, segment.entry.number_ms), &segment.entry.row())?;
             transaction.write(Write::Put(key::of_channel(Table::Window, bucket, channel), segment.window.clone()));
-            let left = record.open.take().map(|open| open.blob);
-            let is_named = |blob: &BlobId| {
-                segment.object.body.blobs().any(|named| named == *blob)
-                    || segment.next.as_ref().is_some_and(|next| next.blob == *blob)
-            };
-            transaction.discard(left.filter(|blob| !is_named(blob)));
+            transaction.unname(record.open.take().map(|open| open.blob));
+            transaction.name(segment.next.as_ref().map(|next| next.blob));
             record.open.clone_from(&segment.next);
             record.last_end_ms = Some(segment.end_ms);
             transaction.put(key::of_channel(Table::Publication, bucket, channel), &record)?;
@@ -225,7 +221,7 @@ impl Meta {
         for _ in 0..ATTEMPTS {
             let mut transaction = publishing(self, lease);
             let record = self.live(&mut transaction, lease).await?;
-            transaction.discard(record.open.map(|open| open.blob));
+            transaction.unname(record.open.map(|open| open.blob));
             let history = self.record::<HistoryRecord>(&history_row).await?;
             transaction.expect_unchanged(history_row.clone(), history.as_ref().map(|history| history.version));
             let mut history = history.map(|history| history.value).unwrap_or_default();

@@ -1,16 +1,16 @@
 //! One commit in the making, with the rules that every change of an object keeps.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 
 use oss::name::{BucketName, ObjectKey};
 
 use super::bucket::StatisticsDelta;
 use super::key::{self, Table};
 use super::object::{BodyRow, StoredObject};
-use super::{GarbageRecord, Meta, ObjectRecord, PutGuard};
+use super::{GarbageRecord, Meta, ObjectRecord, PutGuard, Source};
 use crate::blob::BlobId;
 use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::kv::{Commit, Outcome, Precondition, Version, Write};
+use crate::kv::{Commit, Outcome, Precondition, Version, Write, counters};
 use crate::record::{Record, decode, encode};
 
 /// What to make of a precondition that does not hold.
@@ -21,14 +21,26 @@ enum Refusal {
     Fail(Error),
 }
 
-/// A change within one bucket: what must hold, what is written, which blobs lose their name and how the bucket's
+/// How the names of a blob change. A name is one mention in an object, a part or the open segment of a push.
+#[derive(Debug, Clone, Copy, Default)]
+struct Names {
+    gained: i64,
+    lost: i64,
+    /// Somebody else names it too, as the commit demands.
+    is_borrowed: bool,
+}
+
+/// A change within one bucket: what must hold, what is written, which blobs gain or lose names and how the bucket's
 /// counters move, all in one commit.
+///
+/// A blob with one name has no row of its own; further names are counted in a row. So only copies write that row, and
+/// only what takes a name away reads it: the last name that goes makes the blob garbage.
 pub(crate) struct MetaTransaction<'a> {
     meta: &'a Meta,
     bucket: &'a BucketName,
     commit: Commit,
     refusals: Vec<Refusal>,
-    garbage: Vec<BlobId>,
+    names: BTreeMap<BlobId, Names>,
     statistics: StatisticsDelta,
 }
 
@@ -40,7 +52,7 @@ impl<'a> MetaTransaction<'a> {
             bucket,
             commit: Commit::new(),
             refusals: Vec::new(),
-            garbage: Vec::new(),
+            names: BTreeMap::new(),
             statistics: StatisticsDelta::default(),
         };
         let absent = Error::not_found(Subject::Bucket, bucket);
@@ -72,8 +84,27 @@ impl<'a> MetaTransaction<'a> {
         Ok(())
     }
 
-    pub(crate) fn discard(&mut self, blobs: impl IntoIterator<Item = BlobId>) {
-        self.garbage.extend(blobs);
+    /// Each of these gains a name: its first, unless it loses one too or is borrowed.
+    pub(crate) fn name(&mut self, blobs: impl IntoIterator<Item = BlobId>) {
+        for blob in blobs {
+            self.names.entry(blob).or_default().gained += 1;
+        }
+    }
+
+    /// Each of these loses a name that it has.
+    pub(crate) fn unname(&mut self, blobs: impl IntoIterator<Item = BlobId>) {
+        for blob in blobs {
+            self.names.entry(blob).or_default().lost += 1;
+        }
+    }
+
+    /// These blobs are those of another object, which must still be the one that was read.
+    pub(crate) fn borrow(&mut self, source: &Source<'_>, blobs: impl IntoIterator<Item = BlobId>) {
+        let changed = Error::conflict(Subject::Source, source.key);
+        self.require(Precondition::VersionIs(key::object(source.bucket, source.key), source.version), changed);
+        for blob in blobs {
+            self.names.entry(blob).or_default().is_borrowed = true;
+        }
     }
 
     pub(crate) fn count(&mut self, change: impl FnOnce(&mut StatisticsDelta)) {
@@ -96,10 +127,10 @@ impl<'a> MetaTransaction<'a> {
         }
         self.expect_unchanged(row.clone(), seen);
         let (stored, body) = StoredObject::split(record)?;
-        let kept: HashSet<BlobId> = record.body.blobs().collect();
         if let Some(old) = &old {
-            self.forget_object(key, &old.value, &kept).await?;
+            self.forget_object(key, &old.value).await?;
         }
+        self.name(record.body.blobs());
         self.statistics.add_object(record.storage_class, record.size, 1);
         let body_row = key::body(self.bucket, key);
         match body {
@@ -123,7 +154,7 @@ impl<'a> MetaTransaction<'a> {
             return Ok(false);
         };
         self.expect_unchanged(row.clone(), Some(old.version));
-        self.forget_object(key, &old.value, &HashSet::new()).await?;
+        self.forget_object(key, &old.value).await?;
         if old.value.has_body_row() {
             self.write(Write::Delete(key::body(self.bucket, key)));
         }
@@ -134,18 +165,47 @@ impl<'a> MetaTransaction<'a> {
         Ok(true)
     }
 
-    async fn forget_object(&mut self, key: &ObjectKey, old: &StoredObject, kept: &HashSet<BlobId>) -> Result<()> {
+    async fn forget_object(&mut self, key: &ObjectKey, old: &StoredObject) -> Result<()> {
         self.statistics.add_object(old.storage_class, old.size, -1);
-        let mut blobs: Vec<BlobId> = match old.extents() {
+        let blobs: Vec<BlobId> = match old.extents() {
             Some(extents) => extents.iter().map(|extent| extent.blob).collect(),
             None => match self.meta.kv().get(&key::body(self.bucket, key)).await? {
                 Some(row) => decode::<BodyRow>(&row.value)?.blobs(),
                 None => Vec::new(),
             },
         };
-        blobs.retain(|blob| !kept.contains(blob));
-        self.garbage.extend(blobs);
+        self.unname(blobs);
         Ok(())
+    }
+
+    /// Counts the names, and returns the blobs that have none any more, in order.
+    async fn settle_names(&mut self) -> Result<Vec<BlobId>> {
+        let mut garbage = Vec::new();
+        for (blob, names) in std::mem::take(&mut self.names) {
+            let row = key::sharing(blob);
+            // The first name of a new blob is not counted.
+            let is_new = names.lost == 0 && !names.is_borrowed;
+            let change = names.gained - names.lost - i64::from(is_new);
+            if change > 0 {
+                self.write(Write::Add(row, vec![change]));
+            } else if change < 0 {
+                let counted = self.meta.kv().get(&row).await?;
+                let further = counted.as_ref().and_then(|row| counters(&row.value).next()).unwrap_or(0);
+                if further + change >= 0 {
+                    // Whoever else takes names away at the same time is in nobody's way as long as one is left.
+                    self.commit.preconditions.push(Precondition::CounterAtLeast(row.clone(), -change));
+                    self.refusals.push(Refusal::Retry);
+                    self.write(Write::Add(row, vec![change]));
+                } else {
+                    self.expect_unchanged(row.clone(), counted.as_ref().map(|row| row.version));
+                    if counted.is_some() {
+                        self.write(Write::Delete(row));
+                    }
+                    garbage.push(blob);
+                }
+            }
+        }
+        Ok(garbage)
     }
 
     /// Makes the change; `None` when somebody was faster and it has to be begun again.
@@ -153,12 +213,11 @@ impl<'a> MetaTransaction<'a> {
         if let Some(deltas) = self.statistics.deltas() {
             self.commit.writes.push(Write::Add(Table::Statistics.name(self.bucket.as_str()), deltas));
         }
-        self.garbage.sort_unstable();
-        self.garbage.dedup();
-        if let Some(first) = self.garbage.first() {
+        let garbage = self.settle_names().await?;
+        if let Some(first) = garbage.first() {
             let due_ms = self.meta.clock.now_ms().saturating_add(self.meta.garbage_grace_ms);
             let row = key::garbage(due_ms, Some(*first));
-            self.commit.writes.push(Write::Put(row, encode(&GarbageRecord { blobs: self.garbage })?));
+            self.commit.writes.push(Write::Put(row, encode(&GarbageRecord { blobs: garbage })?));
         }
         match self.meta.kv().commit(self.commit).await? {
             Outcome::Done(version) => Ok(Some(version)),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::key::{self, Table};
 use super::transaction::MetaTransaction;
-use super::{ATTEMPTS, Extent, Meta, ObjectRecord, Page, PutGuard, Stored, gave_up};
+use super::{ATTEMPTS, Extent, Meta, ObjectRecord, Page, PutGuard, Source, Stored, gave_up};
 use crate::blob::BlobId;
 use crate::error::{Error, Result, Subject};
 use crate::kv::{Precondition, Range, Version, Write};
@@ -102,6 +102,34 @@ impl Meta {
         number: u16,
         part: &PartRecord,
     ) -> Result<()> {
+        self.set_part(bucket, key, id, number, part, None).await
+    }
+
+    /// The same with blobs that all belong to `source`, which keeps them.
+    ///
+    /// # Errors
+    /// As [`Meta::put_part`]; `Conflict` (source) when the source was written since.
+    pub async fn put_part_from(
+        &self,
+        bucket: &BucketName,
+        key: &ObjectKey,
+        id: &str,
+        number: u16,
+        part: &PartRecord,
+        source: &Source<'_>,
+    ) -> Result<()> {
+        self.set_part(bucket, key, id, number, part, Some(source)).await
+    }
+
+    async fn set_part(
+        &self,
+        bucket: &BucketName,
+        key: &ObjectKey,
+        id: &str,
+        number: u16,
+        part: &PartRecord,
+        source: Option<&Source<'_>>,
+    ) -> Result<()> {
         let (upload_row, row) = (key::upload(bucket, key, id), key::part(bucket, id, number));
         for _ in 0..ATTEMPTS {
             let mut transaction = MetaTransaction::new(self, bucket);
@@ -113,8 +141,12 @@ impl Meta {
             };
             let old = self.record::<PartRecord>(&row).await?;
             transaction.expect_unchanged(row.clone(), old.as_ref().map(|old| old.version));
-            match old {
-                Some(old) => transaction.discard(unused(&old.value.extents, &part.extents)),
+            if let Some(source) = source {
+                transaction.borrow(source, blobs(part));
+            }
+            transaction.name(blobs(part));
+            match &old {
+                Some(old) => transaction.unname(blobs(&old.value)),
                 None => transaction.count(|statistics| statistics.add_parts(1)),
             }
             transaction.put(row.clone(), part)?;
@@ -166,8 +198,7 @@ impl Meta {
                 Error::conflict(Subject::Upload, format!("{id} has other parts by now")),
             );
             let parts = self.all_parts(bucket, id).await?;
-            let named: Vec<BlobId> = record.body.blobs().collect();
-            drop_upload(&mut transaction, bucket, id, &row, &parts, &named);
+            drop_upload(&mut transaction, bucket, id, &row, &parts);
             transaction.put_object(key, record, guard).await?;
             if let Some(version) = transaction.commit().await? {
                 return Ok(version);
@@ -191,7 +222,7 @@ impl Meta {
             };
             transaction.expect_unchanged(row.clone(), Some(upload.version));
             let parts = self.all_parts(bucket, id).await?;
-            drop_upload(&mut transaction, bucket, id, &row, &parts, &[]);
+            drop_upload(&mut transaction, bucket, id, &row, &parts);
             if transaction.commit().await?.is_some() {
                 return Ok(());
             }
@@ -232,29 +263,18 @@ impl Meta {
     }
 }
 
-fn drop_upload(
-    transaction: &mut MetaTransaction<'_>,
-    bucket: &BucketName,
-    id: &str,
-    row: &[u8],
-    parts: &[PartRecord],
-    named: &[BlobId],
-) {
+fn drop_upload(transaction: &mut MetaTransaction<'_>, bucket: &BucketName, id: &str, row: &[u8], parts: &[PartRecord]) {
     transaction.write(Write::Delete(row.to_vec()));
     transaction.write(Write::DeletePrefix(key::parts(bucket, id)));
     transaction.count(|statistics| {
         statistics.add_uploads(-1);
         statistics.add_parts(-i64::try_from(parts.len()).unwrap_or(i64::MAX));
     });
-    let named: std::collections::HashSet<BlobId> = named.iter().copied().collect();
-    let blobs = parts.iter().flat_map(|part| part.extents.iter().map(|extent| extent.blob));
-    transaction.discard(blobs.filter(|blob| !named.contains(blob)));
+    transaction.unname(parts.iter().flat_map(blobs));
 }
 
-/// The blobs of `old` that `new` does not name.
-fn unused<'a>(old: &'a [Extent], new: &'a [Extent]) -> impl Iterator<Item = BlobId> + 'a {
-    let is_named = move |blob: &BlobId| new.iter().any(|extent| extent.blob == *blob);
-    old.iter().map(|extent| extent.blob).filter(move |blob| !is_named(blob))
+fn blobs(part: &PartRecord) -> impl Iterator<Item = BlobId> + '_ {
+    part.extents.iter().map(|extent| extent.blob)
 }
 
 #[cfg(test)]

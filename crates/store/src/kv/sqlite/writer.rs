@@ -10,7 +10,8 @@ use super::{Durability, failed, rows};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kv::{
-    Claim, Commit, FencingToken, Lease, Outcome, Precondition, Version, Write, add_counters, after_prefix, expiry,
+    Claim, Commit, FencingToken, Lease, Outcome, Precondition, Version, Write, add_counters, after_prefix, counters,
+    expiry,
 };
 
 /// The most jobs that share one transaction: more would make the first of them wait for no gain.
@@ -222,6 +223,10 @@ fn holds(connection: &Connection, precondition: &Precondition, now_ms: i64) -> R
         Precondition::Absent(key) => rows::version_of(connection, key)?.is_none(),
         Precondition::Exists(key) => rows::version_of(connection, key)?.is_some(),
         Precondition::VersionIs(key, version) => rows::version_of(connection, key)? == Some(*version),
+        Precondition::CounterAtLeast(key, least) => {
+            let row = rows::get(connection, key)?;
+            row.and_then(|row| counters(&row.value).next()).unwrap_or(0) >= *least
+        }
         Precondition::PrefixEmpty(prefix) => rows::is_prefix_empty(connection, prefix)?,
         Precondition::LeaseHeld(name, token) => {
             rows::lease(connection, name)?.is_some_and(|lease| lease.token == *token)
