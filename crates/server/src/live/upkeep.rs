@@ -10,17 +10,19 @@ use super::recovery;
 use crate::shutdown::Shutdown;
 use crate::state::State;
 
-/// How often garbage is looked for.
-const INTERVAL: Duration = Duration::from_secs(10);
+/// How often garbage is looked for at most, and at least.
+const INTERVAL: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
 /// Blobs deleted in one go; between two goes others get the disk.
 const BATCH: usize = 256;
 
 /// Deletes the blobs of replaced and deleted objects when nobody can be reading them any more.
 pub(crate) async fn upkeep(state: Arc<State>, mut shutdown: Shutdown) {
+    let [shortest, longest] = INTERVAL;
+    let interval = Duration::from_secs(state.config.storage.garbage_grace_s).clamp(shortest, longest);
     loop {
         tokio::select! {
             () = shutdown.wait() => return,
-            () = tokio::time::sleep(INTERVAL) => {}
+            () = tokio::time::sleep(interval) => {}
         }
         loop {
             let now_ms = state.clock.now_ms();

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use oss::{Error, ErrorCode};
-use store::blob::{BlobId, BlobReader, BlobStore};
+use store::blob::{BlobId, BlobReader, BlobStore, Pinned};
+use store::meta::{Extent, Meta};
 
 /// The bytes of a request's body, one piece after the other.
 pub(crate) trait BodySource: Send {
@@ -89,11 +90,12 @@ impl Answer {
 
 /// A range of a stored body: pieces of blobs. The first ones are open before the answer begins, so that an overwrite or
 /// delete during a long download changes nothing for it; of an object of very many parts the later ones are opened
-/// when it is their turn, because open files are few, and rely on the grace that deleted blobs have.
+/// when it is their turn, because open files are few, and are pinned until then.
 pub(crate) struct StoredContent {
     blobs: Arc<dyn BlobStore>,
     pieces: std::collections::VecDeque<Piece>,
     remaining: u64,
+    _pinned: Option<Pinned>,
 }
 
 /// A range of one blob.
@@ -117,21 +119,20 @@ impl std::fmt::Debug for StoredContent {
 }
 
 impl StoredContent {
-    /// Joins ranges of blobs: blob, first byte, length.
+    /// Joins runs of bytes.
     ///
     /// # Errors
     /// `InternalError` when one of the first blobs cannot be opened.
-    pub(crate) async fn open(
-        blobs: Arc<dyn BlobStore>,
-        ranges: impl Iterator<Item = (BlobId, u64, u64)>,
-    ) -> Result<Self, Error> {
-        let mut pieces: std::collections::VecDeque<_> =
-            ranges.map(|(blob, offset, len)| Piece { blob, reader: None, offset, len }).collect();
+    pub(crate) async fn open(meta: &Meta, blobs: Arc<dyn BlobStore>, runs: &[Extent]) -> Result<Self, Error> {
+        let later = runs.get(OPEN_AT_ONCE..).filter(|later| !later.is_empty());
+        let pinned = later.map(|later| meta.pin(later.iter().map(|run| run.blob)));
+        let piece = |run: &Extent| Piece { blob: run.blob, reader: None, offset: run.offset, len: run.len };
+        let mut pieces: std::collections::VecDeque<_> = runs.iter().map(piece).collect();
         for piece in pieces.iter_mut().take(OPEN_AT_ONCE) {
             piece.reader = Some(blobs.open(piece.blob).await.map_err(unreadable)?);
         }
         let remaining = pieces.iter().map(|piece| piece.len).sum();
-        Ok(Self { blobs, pieces, remaining })
+        Ok(Self { blobs, pieces, remaining, _pinned: pinned })
     }
 
     /// Bytes still to come.

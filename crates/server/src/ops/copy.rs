@@ -1,21 +1,26 @@
 //! CopyObject (HTTP API 9.7).
 //!
-//! The bytes are read and written again, a piece at a time: a blob belongs to one object, so that deleting one never
-//! looks at others, and the copy of an object made of parts gets the MD5 tag that the specification demands, which only
-//! reading gives. A copy onto itself changes what is known of the object and touches no byte.
+//! A copy shares the blobs of its source and writes none. Where the specification demands an MD5 that is not known, that
+//! of an object made of parts or appends, the bytes are read once for it. A copy onto itself changes what is known of the
+//! object and touches no byte.
 
 use oss::model::{ObjectAcl, ObjectType};
+use oss::name::ObjectKey;
 use oss::request::{Conditions, CopyDirective, CopySource, ObjectHeaders, OperationKind, check_copy_length};
 use oss::xml::object::render_copy_object_result;
 use oss::{Error, ErrorCode};
-use store::meta::{Body, ObjectRecord, PutGuard, Stored};
+use store::Subject;
+use store::meta::{Body, ObjectRecord, PutGuard, Source, Stored};
 
-use super::object::{already_exists, content_of, exists, guard_of, store};
-use super::upload::{self, Intake, Keep};
+use super::object::{already_exists, content_of, exists, guard_of, refused, store};
+use super::upload::{self, INLINE_BYTES, Intake, Keep};
 use super::{Answer, Bucket, Call, internal};
 
 /// How often a copy onto itself is tried while others write the same object.
 const ATTEMPTS: usize = 16;
+/// The most blobs that a copy shares one by one. The bytes of an object in more of them are copied, into one blob: so no
+/// commit counts more names than this, and no object becomes more scattered by being copied.
+const MAX_SHARED: usize = 1024;
 
 /// CopyObject (HTTP API 9.7).
 pub(super) async fn copy(call: &Call<'_>) -> Result<Answer, Error> {
@@ -38,7 +43,7 @@ pub(super) async fn copy(call: &Call<'_>) -> Result<Answer, Error> {
         onto_itself(call, bucket, found, wish).await?
     } else {
         check_copy_length(found.value.size)?;
-        duplicate(call, bucket, found.value, wish).await?
+        duplicate(call, bucket, Original { bucket: &from, key: &source.key, found }, wish).await?
     };
     Ok(Answer::xml(render_copy_object_result(&record.etag, record.modified_ms))
         .header("etag", record.etag.quoted())
@@ -67,7 +72,18 @@ pub(super) async fn read_source(
     Ok(found)
 }
 
-async fn duplicate(call: &Call<'_>, bucket: &Bucket, found: ObjectRecord, wish: Wish) -> Result<ObjectRecord, Error> {
+/// An object to be copied, as it was read.
+struct Original<'a> {
+    bucket: &'a Bucket,
+    key: &'a ObjectKey,
+    found: Stored<ObjectRecord>,
+}
+
+async fn duplicate(call: &Call<'_>, bucket: &Bucket, from: Original<'_>, wish: Wish) -> Result<ObjectRecord, Error> {
+    let Stored { value: found, version } = from.found;
+    let guard = guard_of(wish.headers.forbid_overwrite);
+    // Whatever becomes of the original meanwhile, its bytes are there until the copy is made.
+    let _pinned = call.state.meta.pin(found.body.blobs());
     let mut record = ObjectRecord {
         modified_ms: call.state.clock.now_ms(),
         acl: wish.headers.acl.unwrap_or(ObjectAcl::Default),
@@ -82,17 +98,40 @@ async fn duplicate(call: &Call<'_>, bucket: &Bucket, found: ObjectRecord, wish: 
         record.tags = wish.headers.tags.unwrap_or_default();
     }
     // A link is copied as the link it is.
-    if !matches!(record.body, Body::Link(_)) {
-        let mut intake = Intake::new(call.state, Keep::Anywhere);
-        upload::copy(&mut intake, content_of(call.state, &record.body, 0, record.size).await?).await?;
-        let received = intake.finish(|sums| check_copied(&record, sums.crc64)).await?;
-        record.object_type = ObjectType::Normal;
-        record.etag = received.sums.etag;
-        record.md5 = received.sums.md5;
-        record.body = received.body;
+    if matches!(record.body, Body::Link(_)) {
+        store(call, call.key()?, &record, guard).await?;
+        return Ok(record);
     }
-    store(call, call.key()?, &record, guard_of(wish.headers.forbid_overwrite)).await?;
+    let has_tag_of_content = record.object_type == ObjectType::Normal;
+    record.object_type = ObjectType::Normal;
+    if is_shareable(&record) {
+        if !has_tag_of_content {
+            let sums = upload::read_sums(content_of(call.state, &record.body, 0, record.size).await?).await?;
+            check_copied(&record, sums.crc64)?;
+            (record.etag, record.md5) = (sums.etag, sums.md5);
+        }
+        let source = Source { bucket: &from.bucket.name, key: from.key, version };
+        let key = call.key()?;
+        match call.state.meta.put_object_from(&bucket.name, key, &record, guard, &source).await {
+            Ok(_) => return Ok(record),
+            // The original was written or deleted meanwhile: its bytes as they were read are copied.
+            Err(error) if error.subject == Subject::Source => {}
+            Err(error) => return Err(refused(call, key, error)),
+        }
+    }
+    let mut intake = Intake::new(call.state, Keep::Anywhere);
+    upload::copy(&mut intake, content_of(call.state, &record.body, 0, record.size).await?).await?;
+    let received = intake.finish(|sums| check_copied(&record, sums.crc64)).await?;
+    record.etag = received.sums.etag;
+    record.md5 = received.sums.md5;
+    record.body = received.body;
+    store(call, call.key()?, &record, guard).await?;
     Ok(record)
+}
+
+/// Whether a copy can share the blobs. Small objects are kept without any.
+fn is_shareable(record: &ObjectRecord) -> bool {
+    record.size > INLINE_BYTES as u64 && record.body.blobs().take(MAX_SHARED + 1).count() <= MAX_SHARED
 }
 
 /// Bytes that rotted on the disk must not become a copy with a good checksum.

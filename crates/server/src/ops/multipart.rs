@@ -16,16 +16,21 @@ use oss::xml::object::render_copy_part_result;
 use oss::{Error, ErrorCode};
 use store::Subject;
 use store::kv::Version;
-use store::meta::{Body, ObjectRecord, PartRecord, Stored, UploadListQuery, UploadRecord};
+use store::meta::{Body, Extent, ObjectRecord, PartRecord, Source, Stored, UploadListQuery, UploadRecord};
 
-use super::object::{already_exists, content_of, exists, guard_of};
+use super::object::{already_exists, content_of, exists, guard_of, overlapping};
 use super::upload::{self, Intake, Keep, Received};
 use super::{Answer, BodySource, Call, callback, copy, internal, read_xml};
+use crate::live::Checksums;
 
 /// Parts read at once.
 const PAGE: usize = 1000;
 /// How often a completion begins again because a part arrived meanwhile.
 const ATTEMPTS: usize = 16;
+/// The shortest range of an object that a part shares with it: a few bytes must not keep a large blob.
+const MIN_SHARED_RANGE: u64 = 1 << 20;
+/// The most blobs that a part shares, so that an object of ten thousand parts stays a list that one commit can name.
+const MAX_SHARED: usize = 16;
 
 /// InitiateMultipartUpload (HTTP API 10.1).
 pub(super) async fn initiate(call: &Call<'_>) -> Result<Answer, Error> {
@@ -90,7 +95,7 @@ pub(super) async fn copy_part(call: &Call<'_>) -> Result<Answer, Error> {
     find(call).await?;
     let from = call.other_bucket(&source.bucket).await?;
     call.may(OperationKind::GetObject, &from, &source.key).await?;
-    let found = copy::read_source(call, &from, &source).await?.value;
+    let Stored { value: found, version } = copy::read_source(call, &from, &source).await?;
     let range = copy_range(call.raw, found.size);
     let start = match range {
         RangeOutcome::Part { start, .. } => start,
@@ -98,9 +103,16 @@ pub(super) async fn copy_part(call: &Call<'_>) -> Result<Answer, Error> {
     };
     let len = range.length(found.size);
     check_copy_length(len)?;
-    let mut intake = Intake::new(call.state, Keep::InBlob);
-    upload::copy(&mut intake, content_of(call.state, &found.body, start, len).await?).await?;
-    let part = store_part(call, number, intake.finish(|_| Ok(())).await?).await?;
+    let _pinned = call.state.meta.pin(found.body.blobs());
+    let origin = Source { bucket: &from.name, key: &source.key, version };
+    let part = match share_part(call, number, &found, (start, len), &origin).await? {
+        Some(part) => part,
+        None => {
+            let mut intake = Intake::new(call.state, Keep::InBlob);
+            upload::copy(&mut intake, content_of(call.state, &found.body, start, len).await?).await?;
+            store_part(call, number, intake.finish(|_| Ok(())).await?).await?
+        }
+    };
     // oss2 reads the tag from the header.
     let answer = Answer::xml(render_copy_part_result(&part.etag, part.modified_ms))
         .header("etag", part.etag.quoted())
@@ -111,22 +123,58 @@ pub(super) async fn copy_part(call: &Call<'_>) -> Result<Answer, Error> {
     })
 }
 
+/// Makes a range of an object a part that shares its blobs; `None` when the bytes have to be copied.
+async fn share_part(
+    call: &Call<'_>,
+    number: u32,
+    found: &ObjectRecord,
+    (start, len): (u64, u64),
+    source: &Source<'_>,
+) -> Result<Option<PartRecord>, Error> {
+    let Body::Blobs(all) = &found.body else { return Ok(None) };
+    let is_whole = len == found.size;
+    let runs = overlapping(all, start, len);
+    if runs.is_empty() || runs.len() > MAX_SHARED || !(is_whole || len >= MIN_SHARED_RANGE) {
+        return Ok(None);
+    }
+    let sums = match is_whole && found.object_type == ObjectType::Normal {
+        true => Checksums { crc64: found.crc64, md5: found.md5, etag: found.etag.clone(), len },
+        false => upload::read_sums(content_of(call.state, &found.body, start, len).await?).await?,
+    };
+    let part = part_of(call, sums, runs);
+    let (row, id) = (row_of(number), upload_id(call.query()));
+    match call.state.meta.put_part_from(&call.bucket()?.name, call.key()?, id, row, &part, source).await {
+        Ok(()) => Ok(Some(part)),
+        // The object was written or deleted meanwhile: its bytes as they were read are copied.
+        Err(error) if error.subject == Subject::Source => Ok(None),
+        Err(error) if error.is_not_found() => Err(absent(call)),
+        Err(error) => Err(internal(error)),
+    }
+}
+
+fn part_of(call: &Call<'_>, sums: Checksums, extents: Vec<Extent>) -> PartRecord {
+    PartRecord {
+        size: sums.len,
+        etag: sums.etag,
+        crc64: sums.crc64,
+        md5: sums.md5,
+        modified_ms: call.state.clock.now_ms(),
+        extents,
+    }
+}
+
+fn row_of(number: u32) -> u16 {
+    u16::try_from(number).unwrap_or(u16::MAX)
+}
+
 async fn store_part(call: &Call<'_>, number: u32, received: Received) -> Result<PartRecord, Error> {
     let extents = match received.body {
         Body::Blobs(extents) => extents,
         Body::Inline(_) | Body::Link(_) => return Err(Error::new(ErrorCode::InternalError)),
     };
-    let part = PartRecord {
-        size: received.sums.len,
-        etag: received.sums.etag,
-        crc64: received.sums.crc64,
-        md5: received.sums.md5,
-        modified_ms: call.state.clock.now_ms(),
-        extents,
-    };
+    let part = part_of(call, received.sums, extents);
     let id = upload_id(call.query());
-    let row = u16::try_from(number).unwrap_or(u16::MAX);
-    match call.state.meta.put_part(&call.bucket()?.name, call.key()?, id, row, &part).await {
+    match call.state.meta.put_part(&call.bucket()?.name, call.key()?, id, row_of(number), &part).await {
         Ok(()) => Ok(part),
         Err(error) => {
             upload::discard(call.state, part.extents.iter().map(|extent| extent.blob), &error).await;

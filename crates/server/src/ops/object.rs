@@ -76,11 +76,16 @@ pub(super) async fn store(
     let bucket = &call.bucket()?.name;
     let Err(error) = call.state.meta.put_object(bucket, key, record, guard).await else { return Ok(()) };
     upload::discard(call.state, record.body.blobs(), &error).await;
-    Err(match error.kind {
+    Err(refused(call, key, error))
+}
+
+/// Why an object was not given its name.
+pub(super) fn refused(call: &Call<'_>, key: &ObjectKey, error: store::Error) -> Error {
+    match error.kind {
         store::ErrorKind::AlreadyExists => already_exists(key),
         store::ErrorKind::NotFound => super::no_such_bucket(call.route()),
         _ => internal(error),
-    })
+    }
 }
 
 /// What `x-oss-forbid-overwrite` demands of the commit.
@@ -273,23 +278,22 @@ pub(super) async fn content_of(state: &State, body: &Body, start: u64, len: u64)
             Ok(Content::Bytes(bytes.slice(from..to)))
         }
         Body::Blobs(extents) => {
-            let pieces = overlapping(extents, start, len).into_iter();
-            let pieces = pieces.map(|(extent, from, count)| (extent.blob, extent.offset.saturating_add(from), count));
-            Ok(Content::Stored(StoredContent::open(state.blobs.clone(), pieces).await?))
+            let pieces = overlapping(extents, start, len);
+            Ok(Content::Stored(StoredContent::open(&state.meta, state.blobs.clone(), &pieces).await?))
         }
         Body::Link(_) => Ok(Content::Bytes(Bytes::new())),
     }
 }
 
-/// The extents that a range touches, with where it begins in each and how much it takes.
-fn overlapping(extents: &[Extent], start: u64, len: u64) -> Vec<(&Extent, u64, u64)> {
+/// The runs of bytes that make up a range.
+pub(super) fn overlapping(extents: &[Extent], start: u64, len: u64) -> Vec<Extent> {
     let end = start.saturating_add(len);
     let mut at: u64 = 0;
     let mut touched = Vec::new();
     for extent in extents {
         let (from, to) = (start.max(at), end.min(at.saturating_add(extent.len)));
         if from < to {
-            touched.push((extent, from - at, to - from));
+            touched.push(Extent { offset: extent.offset.saturating_add(from - at), len: to - from, ..*extent });
         }
         at = at.saturating_add(extent.len);
     }

@@ -154,6 +154,24 @@ pub(super) async fn copy(intake: &mut Intake<'_>, content: Content) -> Result<()
     }
 }
 
+/// The sums of stored content, which is read and not written.
+///
+/// # Errors
+/// `InternalError`.
+pub(super) async fn read_sums(content: Content) -> Result<Checksums, Error> {
+    let mut sums = BodyDigest::with_md5();
+    match content {
+        Content::Bytes(bytes) => sums.update(&bytes),
+        Content::Stored(mut stored) => {
+            while let Some(piece) = stored.next().await? {
+                sums.update(&piece);
+            }
+        }
+        Content::Empty | Content::Announced(_) | Content::Xml(_) => {}
+    }
+    Ok(sums.finish())
+}
+
 /// Deletes the blobs of a body that was refused its name. To be called only when it is certain that no name leads to
 /// them: an engine that did not answer may have written the name all the same.
 pub(super) async fn discard(state: &State, blobs: impl Iterator<Item = BlobId>, refusal: &store::Error) {
