@@ -84,6 +84,19 @@ pub fn format_http(unix_ms: i64) -> String {
     format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
 }
 
+/// `02/Jan/2024:03:04:05 +0000`, for access logs.
+pub fn format_log(unix_ms: i64) -> String {
+    let Civil { year, month, day, hour, minute, second } = Civil::from_unix_ms(clamp(unix_ms));
+    let month = usize::try_from(month - 1).ok().and_then(|index| MONTHS.get(index)).copied().unwrap_or_default();
+    format!("{day:02}/{month}/{year:04}:{hour:02}:{minute:02}:{second:02} +0000")
+}
+
+/// `2024-01-02-03-04-05`, for the names of access logs.
+pub fn format_dashes(unix_ms: i64) -> String {
+    let Civil { year, month, day, hour, minute, second } = Civil::from_unix_ms(clamp(unix_ms));
+    format!("{year:04}-{month:02}-{day:02}-{hour:02}-{minute:02}-{second:02}")
+}
+
 fn clamp(unix_ms: i64) -> i64 {
     unix_ms.clamp(-62_135_596_800_000, 253_402_300_799_999)
 }
@@ -153,6 +166,8 @@ mod tests {
     fn the_example_date_is_written_both_ways() {
         assert_eq!(format_iso8601(EXAMPLE_MS + 999), "2024-01-02T03:04:05.000Z");
         assert_eq!(format_http(EXAMPLE_MS), "Tue, 02 Jan 2024 03:04:05 GMT");
+        assert_eq!(format_log(EXAMPLE_MS), "02/Jan/2024:03:04:05 +0000");
+        assert_eq!(format_dashes(EXAMPLE_MS), "2024-01-02-03-04-05");
         assert_eq!(format_http(0), "Thu, 01 Jan 1970 00:00:00 GMT");
         assert_eq!(format_http(-1000), "Wed, 31 Dec 1969 23:59:59 GMT");
         assert_eq!(format_iso8601(951_782_400_000), "2000-02-29T00:00:00.000Z");

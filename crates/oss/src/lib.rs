@@ -2,6 +2,7 @@
 //! written. No IO, no clock, no randomness: what these need arrives as an argument.
 
 pub mod access;
+pub mod access_log;
 pub mod date;
 pub mod error;
 pub mod model;

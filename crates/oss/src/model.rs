@@ -308,7 +308,7 @@ pub struct ContentHeaders {
     pub expires: Option<Vec<u8>>,
 }
 
-/// Where the access log of a bucket would go (HTTP API 8.15).
+/// Where the access log of a bucket goes (HTTP API 8.15).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoggingConfiguration {
     /// The bucket that receives the log.

@@ -123,6 +123,8 @@ pub(crate) struct StorageConfig {
     pub(crate) garbage_grace_s: u64,
     /// How often lifecycle rules are run, seconds (HTTP API 8.13).
     pub(crate) lifecycle_interval_s: u64,
+    /// How often access logs are written to their buckets, seconds (HTTP API 8.15).
+    pub(crate) access_log_interval_s: u64,
 }
 
 /// What a power cut may take.
@@ -182,7 +184,12 @@ impl Default for LiveConfig {
 
 impl Default for StorageConfig {
     fn default() -> Self {
-        Self { durability: Durability::Full, garbage_grace_s: 300, lifecycle_interval_s: 3600 }
+        Self {
+            durability: Durability::Full,
+            garbage_grace_s: 300,
+            lifecycle_interval_s: 3600,
+            access_log_interval_s: 60,
+        }
     }
 }
 
@@ -297,6 +304,9 @@ impl Config {
         }
         if !(1..=86_400).contains(&self.storage.lifecycle_interval_s) {
             bail!("`storage.lifecycle_interval_s` is between a second and a day");
+        }
+        if !(1..=3600).contains(&self.storage.access_log_interval_s) {
+            bail!("`storage.access_log_interval_s` is between a second and an hour");
         }
         if self.live.media_timeout_s == 0 || self.live.ping_after_s == 0 {
             bail!("`live.media_timeout_s` and `live.ping_after_s` are at least 1");

@@ -16,6 +16,7 @@ macro_rules! complain {
     }};
 }
 
+mod access_log;
 mod accounts;
 mod admin;
 mod admin_api;

@@ -31,6 +31,10 @@ pub(crate) const HTTP_REQUESTS: &str = "millpond_http_requests_total";
 pub(crate) const HTTP_SECONDS: &str = "millpond_http_request_seconds";
 /// Body bytes sent over HTTP.
 pub(crate) const HTTP_BYTES_OUT: &str = "millpond_http_sent_bytes_total";
+/// Lines of access logs written.
+pub(crate) const ACCESS_LOG_LINES: &str = "millpond_access_log_lines_total";
+/// Lines of access logs dropped, because too many waited or there was no bucket to write them to.
+pub(crate) const ACCESS_LOG_DROPPED: &str = "millpond_access_log_dropped_total";
 /// Tasks that ended in a panic: always a bug.
 pub(crate) const PANICS: &str = "millpond_panics_total";
 
@@ -57,6 +61,8 @@ pub(crate) fn install() -> anyhow::Result<PrometheusHandle> {
     describe_counter!(HTTP_REQUESTS, "HTTP requests answered");
     describe_histogram!(HTTP_SECONDS, Unit::Seconds, "HTTP requests until the head of the answer");
     describe_counter!(HTTP_BYTES_OUT, Unit::Bytes, "Body bytes sent over HTTP");
+    describe_counter!(ACCESS_LOG_LINES, "Lines of access logs written");
+    describe_counter!(ACCESS_LOG_DROPPED, "Lines of access logs dropped");
     describe_counter!(PANICS, "Tasks that panicked");
     Ok(handle)
 }

@@ -16,6 +16,7 @@ use store::kv::{SqliteKv, SqliteOptions};
 use store::meta::Meta;
 use tokio::task::JoinHandle;
 
+use crate::access_log;
 use crate::accounts;
 use crate::auth_failures::AuthFailures;
 use crate::clock::Clock;
@@ -128,6 +129,7 @@ pub(crate) async fn start(config: Config, numbers: PrometheusHandle) -> anyhow::
         signed_playlists: Default::default(),
         auth_failures: AuthFailures::new(config.auth_failures_per_minute),
         channels: Arc::new(Channels::default()),
+        access_log: Default::default(),
         limits,
         config,
     });
@@ -152,18 +154,20 @@ pub(crate) async fn start(config: Config, numbers: PrometheusHandle) -> anyhow::
     }
     accepting.push(crate::panics::spawn("sessions", accounts::forget_sessions(state.clone(), shutdown.clone())));
     accepting.push(crate::panics::spawn("upkeep", live::upkeep(state.clone(), shutdown.clone())));
+    accepting.push(crate::panics::spawn("access log", access_log::deliver(state.clone(), shutdown.clone())));
     accepting.push(crate::panics::spawn("lifecycle", crate::lifecycle::watch(state.clone(), shutdown.clone())));
     Ok(Running { http, rtmp, admin, state, trigger, accepting, _lock: lock })
 }
 
 impl Running {
-    /// Stops listening, ends pushes with their last segment listed, lets requests finish, and closes.
+    /// Stops listening, ends pushes with their last segment listed, lets requests finish, writes access logs, and closes.
     pub(crate) async fn stop(self) {
         self.trigger.fire();
         self.state.channels.stop_all(StopReason::Shutdown, STOP_PATIENCE).await;
         for task in self.accepting {
             let _ = tokio::time::timeout(STOP_PATIENCE, task).await;
         }
+        self.state.access_log.flush(&self.state).await;
     }
 }
 

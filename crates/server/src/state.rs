@@ -6,6 +6,7 @@ use oss::request::Addressing;
 use store::blob::BlobStore;
 use store::meta::Meta;
 
+use crate::access_log::AccessLog;
 use crate::auth_failures::AuthFailures;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -41,6 +42,8 @@ pub(crate) struct State {
     pub(crate) holder: String,
     /// Who is on air.
     pub(crate) channels: Arc<Channels>,
+    /// Lines about requests to buckets that are logged.
+    pub(crate) access_log: AccessLog,
     /// Quotas by rate (LiveChannel 7.4).
     pub(crate) limits: RateLimits,
 }

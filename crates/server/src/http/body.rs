@@ -37,6 +37,11 @@ impl RequestBody {
         Self { incoming, announced, is_chunked, received: 0, is_started: false, is_finished }
     }
 
+    /// Bytes received so far.
+    pub(super) fn received(&self) -> u64 {
+        self.received
+    }
+
     /// Whether the peer still has bytes to send.
     pub(super) fn is_finished(&self) -> bool {
         self.is_finished

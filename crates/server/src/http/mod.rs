@@ -2,6 +2,8 @@
 
 mod body;
 mod connection;
+mod line;
+mod logged;
 mod page;
 pub(crate) mod pipeline;
 mod render;

@@ -13,7 +13,9 @@ use oss::request::{OperationKind, RawRequest, Route, route};
 use oss::sign::{Credentials, SignOptions};
 use oss::{Error, ErrorCode};
 
-use crate::http::body::{AnswerBody, RequestBody};
+use crate::http::body::RequestBody;
+use crate::http::line::{About, Logged};
+use crate::http::logged::LoggedBody;
 use crate::http::page;
 use crate::http::render::Envelope;
 use crate::identity::{self, Identity};
@@ -26,9 +28,10 @@ pub(super) async fn answer(
     request: Request<Incoming>,
     peer: SocketAddr,
     is_secure: bool,
-) -> Response<AnswerBody> {
+) -> Response<LoggedBody> {
     let started = Instant::now();
     let now_ms = state.clock.now_ms();
+    let version = request.version();
     let (raw, mut body) = receive(request, is_secure);
     let expects_continue = raw.header("expect").is_some();
     let mut envelope = Envelope {
@@ -40,9 +43,11 @@ pub(super) async fn answer(
         cors: None,
         vary_origin: false,
     };
-    let mut operation = "none";
-    let outcome = run(&state, &raw, &mut body, peer, &mut envelope, &mut operation).await;
+    let mut seen = Seen::default();
+    let outcome = run(&state, &raw, &mut body, peer, &mut envelope, &mut seen).await;
+    let operation = seen.operation;
     body.drain(expects_continue).await;
+    let error_code = outcome.as_ref().err().map(|error| error.code);
     let mut response = match outcome {
         Ok(answer) => envelope.answer(answer),
         Err(error) => envelope.refusal(&error),
@@ -56,7 +61,23 @@ pub(super) async fn answer(
         .increment(1);
     metrics::histogram!(crate::metrics::HTTP_SECONDS).record(started.elapsed());
     tracing::debug!(%peer, request_id = envelope.request_id, operation, status, "http request");
-    response
+    let entry = seen.logged.map(|logged| {
+        let about = About { version, envelope: &envelope, error_code, operation, received: body.received() };
+        logged.entry(&state, &raw, peer, &about, &response)
+    });
+    response.map(|body| LoggedBody::new(body, entry))
+}
+
+/// What became known of a request on its way.
+struct Seen {
+    operation: &'static str,
+    logged: Option<Logged>,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self { operation: "none", logged: None }
+    }
 }
 
 /// Step 1: the request, free of hyper.
@@ -94,18 +115,19 @@ async fn run(
     body: &mut RequestBody,
     peer: SocketAddr,
     envelope: &mut Envelope,
-    operation: &mut &'static str,
+    seen: &mut Seen,
 ) -> Result<Answer, Error> {
     let route = match route(raw, &state.addressing) {
         // No bucket can be called `-`; a key that begins with `-/` needs a virtual host.
         Err(_) if raw.path.starts_with("/-/") => {
-            *operation = "Page";
+            seen.operation = "Page";
             return Ok(page::answer(&raw.method, &raw.path));
         }
         route => route?,
     };
-    *operation = route.kind.name();
+    seen.operation = route.kind.name();
     let bucket = look_up(state, &route).await?;
+    seen.logged = bucket.as_ref().and_then(|bucket| Logged::of(bucket, &route));
     add_cors(envelope, raw, &route, bucket.as_ref());
     if route.kind == OperationKind::Preflight {
         return preflight(envelope, raw, &route, bucket.as_ref());
@@ -127,6 +149,9 @@ async fn run(
         }
         (Err(error), _) => return Err(state.auth_failures.refuse(peer.ip(), error).await),
     };
+    if let Some(logged) = &mut seen.logged {
+        logged.learn_caller(&authenticated);
+    }
     let granted = ops::grant(state, raw, authenticated, bucket, peer, envelope.now_ms).await?;
     let call = Call { state, raw, granted, peer, now_ms: envelope.now_ms, request_id: &envelope.request_id };
     ops::run(call, body).await

@@ -5,6 +5,7 @@ use md5::{Digest as _, Md5};
 use oss::model::ETag;
 
 /// Checksums of the bytes seen so far.
+#[derive(Clone)]
 pub(crate) struct BodyDigest {
     crc64: Crc,
     identity: Identity,
@@ -12,6 +13,7 @@ pub(crate) struct BodyDigest {
 }
 
 /// What the ETag is made of.
+#[derive(Clone)]
 enum Identity {
     /// The MD5 of the content (HTTP API 5.2).
     Md5(Box<Md5>),

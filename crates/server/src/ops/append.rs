@@ -109,7 +109,11 @@ async fn grown(
     Ok(record)
 }
 
-async fn lengthened(state: &State, old: Body, received: Received) -> Result<Body, Error> {
+/// A body with what was received behind it.
+///
+/// # Errors
+/// `ObjectNotAppendable` for a link; `InternalError`.
+pub(super) async fn lengthened(state: &State, old: Body, received: Received) -> Result<Body, Error> {
     let (mut kept, tail, tail_len) = match old {
         Body::Inline(bytes) => {
             let len = bytes.len() as u64;

@@ -89,7 +89,7 @@ pub(super) async fn delete_lifecycle(call: &Call<'_>) -> Result<Answer, Error> {
     remove(call, |record| record.lifecycle = None).await
 }
 
-/// PutBucketLogging (HTTP API 8.15). The configuration is kept; delivering the log is not built.
+/// PutBucketLogging (HTTP API 8.15). `crate::access_log` delivers what it asks for.
 pub(super) async fn put_logging(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
     let logging = parse_logging(&read_xml(call, body).await?)?;
     if let Some(logging) = &logging {

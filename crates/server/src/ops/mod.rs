@@ -13,6 +13,7 @@ mod grant;
 mod limits;
 mod listing;
 mod live_channel;
+mod log_object;
 mod multipart;
 mod object;
 mod object_settings;
@@ -37,6 +38,7 @@ use store::meta::BucketRecord;
 pub(crate) use answer::{Answer, BodySource, Content, StoredContent};
 pub(crate) use grant::{Authenticated, access_of, grant, no_such_bucket, tag_pairs};
 pub(crate) use limits::RateLimits;
+pub(crate) use log_object::{LogObject, NotWritten};
 pub(crate) use signed_playlist::SignedPlaylists;
 pub(crate) use vod_playlist::playlist_record;
 
