@@ -6,6 +6,7 @@ import threading
 
 import oss2
 import pytest
+import requests
 from oss2.models import PartInfo
 
 from millpond_test.replay import CAPTURE_BUCKET, CAPTURE_CHANNEL, capture, replay, whole
@@ -34,6 +35,30 @@ def check_clean(server):
     assert server.stop() == 0
     findings = server.findings()
     assert (findings.returncode, "0 blobs without a name" in findings.stdout) == (0, True), findings.stdout
+
+
+def test_small_objects_are_in_no_file(sharing):
+    """One commit each, whichever way they come, and playlists that are written with each segment too."""
+    bucket = sharing.new_bucket(oss2.BUCKET_ACL_PUBLIC_READ_WRITE, name=CAPTURE_BUCKET)
+    body = bytes_of(16_384)
+    bucket.put_object("put", body)
+    bucket.copy_object(CAPTURE_BUCKET, "put", "copy")
+    bucket.append_object("log", 0, body[:10])
+    bucket.append_object("log", 10, body[10:])
+    form = requests.post(sharing.url(CAPTURE_BUCKET), data={"key": "form"}, files={"file": body}, timeout=10)
+    assert form.status_code == 204
+    for key in ("put", "copy", "log", "form"):
+        assert bucket.get_object(key).read() == body
+    assert blobs(sharing) == 0
+    bucket.put_object("larger", body + b"x")
+    assert blobs(sharing) == 1
+    create_channel(bucket, CAPTURE_CHANNEL)
+    replay(sharing.http_address, whole(capture("ffmpeg-5.1")))
+    wait_for(lambda: bucket.get_live_channel_stat(CAPTURE_CHANNEL).status == "Idle", "idle after the replay")
+    recorded = [entry.key for entry in bucket.list_objects(CAPTURE_CHANNEL).object_list]
+    assert f"{CAPTURE_CHANNEL}/playlist.m3u8" in recorded and len(recorded) > 2
+    wait_for(lambda: blobs(sharing) == len(recorded), "a file for each segment and for the larger object")
+    check_clean(sharing)
 
 
 def test_copies_write_nothing_and_outlive_their_source(sharing):

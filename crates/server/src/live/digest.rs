@@ -19,7 +19,7 @@ enum Identity {
     Md5(Box<Md5>),
     /// A second CRC-64 with another polynomial: with the first, 128 bits that change with the content at a hundredth of
     /// the cost of an MD5.
-    Crc(Crc),
+    Crc(Box<Crc>),
 }
 
 /// What the bytes came to.
@@ -45,7 +45,7 @@ impl BodyDigest {
     pub(crate) fn with_crc() -> Self {
         Self {
             crc64: Crc::new(CrcAlgorithm::Crc64Xz),
-            identity: Identity::Crc(Crc::new(CrcAlgorithm::Crc64Nvme)),
+            identity: Identity::Crc(Box::new(Crc::new(CrcAlgorithm::Crc64Nvme))),
             len: 0,
         }
     }

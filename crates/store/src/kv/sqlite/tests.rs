@@ -132,6 +132,40 @@ async fn many_writers_share_transactions_and_lose_nothing() {
     assert_eq!(kv.range(&Range::prefix(b"")).await.unwrap().len(), 1601);
 }
 
+/// Transactions in a write-ahead log: a frame that ends one says how many pages the file has then.
+fn transactions(log: &[u8]) -> usize {
+    let page = log.get(8..12).map_or(0, |bytes| u32::from_be_bytes(bytes.try_into().unwrap()));
+    let frames = log.get(32..).unwrap_or_default().chunks_exact(24 + usize::try_from(page).unwrap());
+    frames.filter(|frame| frame[4..8] != [0; 4]).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commits_that_wait_are_one_transaction() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("meta.db");
+    let kv = open(&path);
+    let log = root.path().join("meta.db-wal");
+    let before = transactions(&std::fs::read(&log).unwrap_or_default());
+    // While another process writes, the first commit waits for it, and the others for the first.
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let tasks: Vec<_> = (0..32)
+        .map(|task| {
+            let kv = kv.clone();
+            tokio::spawn(async move { kv.commit(put(&task.to_string(), &"x".repeat(4096))).await.unwrap() })
+        })
+        .collect();
+    while kv.0.waiting.available_permits() > super::MAX_WAITING - 32 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    other.execute_batch("ROLLBACK").unwrap();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let made = transactions(&std::fs::read(&log).unwrap()) - before;
+    assert!((1..=2).contains(&made), "32 commits took {made} transactions");
+}
+
 /// Several processes may have the file open: each sees the commits and leases of the others.
 #[tokio::test]
 async fn two_owners_exclude_each_other() {
