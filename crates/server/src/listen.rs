@@ -79,7 +79,7 @@ async fn serve(stream: TcpStream, peer: SocketAddr, fallback: Fallback, state: A
             None => tracing::info!(%peer, "a TLS connection was refused: no certificate is configured"),
         },
         ([byte], _) if is_rtmp(byte, fallback) => ingest::serve(stream, peer, false, state, shutdown).await,
-        _ => http::serve_connection(stream, peer, false, state, shutdown).await,
+        _ => http::serve_plain(stream, peer, state, shutdown).await,
     }
 }
 
@@ -104,14 +104,14 @@ async fn serve_secure(
         }
     };
     if stream.get_ref().1.alpn_protocol().is_some() {
-        return http::serve_connection(stream, peer, true, state, shutdown).await;
+        return http::serve_secure(stream, peer, state, shutdown).await;
     }
     let Ok(Ok(first)) = tokio::time::timeout(FIRST_BYTE_TIMEOUT, stream.read_u8()).await else { return };
     let stream = Rewound::new(Some(first), stream);
     if is_rtmp(first, fallback) {
         ingest::serve(stream, peer, true, state, shutdown).await;
     } else {
-        http::serve_connection(stream, peer, true, state, shutdown).await;
+        http::serve_secure(stream, peer, state, shutdown).await;
     }
 }
 

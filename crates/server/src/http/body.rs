@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use oss::{Error, ErrorCode};
 
+use crate::http::file_stream::{self, Outbox};
 use crate::ops::{BodySource, Content, StoredContent};
 
 /// How long a peer may pause within a body (HTTP API 2).
@@ -114,7 +116,30 @@ impl BodySource for RequestBody {
     }
 }
 
-type Reading = Pin<Box<dyn Future<Output = (StoredContent, Result<Option<Bytes>, Error>)> + Send>>;
+type Reading = Pin<Box<dyn Future<Output = (Stored, Result<Option<Bytes>, Error>)> + Send>>;
+
+/// Stored bytes on their way to a connection.
+pub(crate) struct Stored {
+    content: StoredContent,
+    /// Bytes that still have to come.
+    left: u64,
+    /// How this connection sends ranges of files, if it can.
+    outbox: Option<Arc<Outbox>>,
+}
+
+impl Stored {
+    /// The next bytes as a placeholder for a range of a file, if there is a way and they are at hand.
+    fn share(&mut self) -> Option<Bytes> {
+        let outbox = self.outbox.as_ref()?;
+        let range = self.content.try_share(file_stream::MAX_RANGE)?;
+        Some(outbox.put(range))
+    }
+
+    fn count(&mut self, bytes: &Bytes) {
+        metrics::counter!(crate::metrics::HTTP_BYTES_OUT).increment(bytes.len() as u64);
+        self.left = self.left.saturating_sub(bytes.len() as u64);
+    }
+}
 
 /// The body of an answer.
 pub(crate) enum AnswerBody {
@@ -123,8 +148,8 @@ pub(crate) enum AnswerBody {
     /// Bytes at hand.
     Whole(Bytes),
     /// Stored bytes, between two reads.
-    Stored(StoredContent, u64),
-    /// Stored bytes, while one read runs.
+    Stored(Stored),
+    /// Stored bytes, while one read runs, and how many are left.
     Reading(Reading, u64),
 }
 
@@ -135,11 +160,19 @@ impl AnswerBody {
             Content::Empty | Content::Announced(_) => AnswerBody::Empty,
             Content::Xml(text) => AnswerBody::Whole(text.into()),
             Content::Bytes(bytes) => AnswerBody::Whole(bytes),
-            Content::Stored(stored) => {
-                let left = stored.remaining();
-                AnswerBody::Stored(stored, left)
+            Content::Stored(content) => {
+                let left = content.remaining();
+                AnswerBody::Stored(Stored { content, left, outbox: None })
             }
         }
+    }
+
+    /// Lets ranges of files go through `outbox`, which is that of the connection this body is sent on.
+    pub(super) fn through(mut self, outbox: &Arc<Outbox>) -> Self {
+        if let AnswerBody::Stored(stored) = &mut self {
+            stored.outbox = Some(Arc::clone(outbox));
+        }
+        self
     }
 }
 
@@ -158,10 +191,16 @@ impl Body for AnswerBody {
                     metrics::counter!(crate::metrics::HTTP_BYTES_OUT).increment(bytes.len() as u64);
                     return Poll::Ready(if bytes.is_empty() { None } else { Some(Ok(Frame::data(bytes))) });
                 }
-                AnswerBody::Stored(_, 0) => return Poll::Ready(None),
-                AnswerBody::Stored(mut stored, left) => {
+                AnswerBody::Stored(Stored { left: 0, .. }) => return Poll::Ready(None),
+                AnswerBody::Stored(mut stored) => {
+                    if let Some(placeholder) = stored.share() {
+                        stored.count(&placeholder);
+                        *self = AnswerBody::Stored(stored);
+                        return Poll::Ready(Some(Ok(Frame::data(placeholder))));
+                    }
+                    let left = stored.left;
                     let reading = Box::pin(async move {
-                        let read = stored.next().await;
+                        let read = stored.content.next().await;
                         (stored, read)
                     });
                     *self = AnswerBody::Reading(reading, left);
@@ -171,9 +210,9 @@ impl Body for AnswerBody {
                         *self = AnswerBody::Reading(reading, left);
                         return Poll::Pending;
                     }
-                    Poll::Ready((stored, Ok(Some(bytes)))) => {
-                        metrics::counter!(crate::metrics::HTTP_BYTES_OUT).increment(bytes.len() as u64);
-                        *self = AnswerBody::Stored(stored, left.saturating_sub(bytes.len() as u64));
+                    Poll::Ready((mut stored, Ok(Some(bytes)))) => {
+                        stored.count(&bytes);
+                        *self = AnswerBody::Stored(stored);
                         return Poll::Ready(Some(Ok(Frame::data(bytes))));
                     }
                     Poll::Ready((_, Ok(None))) => return Poll::Ready(None),
@@ -187,11 +226,11 @@ impl Body for AnswerBody {
         match self {
             AnswerBody::Empty => SizeHint::with_exact(0),
             AnswerBody::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            AnswerBody::Stored(_, left) | AnswerBody::Reading(_, left) => SizeHint::with_exact(*left),
+            AnswerBody::Stored(Stored { left, .. }) | AnswerBody::Reading(_, left) => SizeHint::with_exact(*left),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, AnswerBody::Empty | AnswerBody::Stored(_, 0))
+        matches!(self, AnswerBody::Empty | AnswerBody::Stored(Stored { left: 0, .. }))
     }
 }

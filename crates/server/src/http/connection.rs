@@ -5,13 +5,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
+use hyper::{Request, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
+use crate::http::file_stream::{FileStream, Outbox};
 use crate::http::pipeline;
 use crate::shutdown::Shutdown;
 use crate::state::State;
@@ -23,9 +25,25 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Requests that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 128;
 
+/// Answers the requests of a connection without TLS, whose kernel can take the bytes of files from where they lie.
+pub(crate) async fn serve_plain(stream: TcpStream, peer: SocketAddr, state: Arc<State>, shutdown: Shutdown) {
+    let outbox = Arc::new(Outbox::default());
+    let stream = FileStream::new(stream, outbox.clone());
+    serve(stream, Some(outbox), peer, false, state, shutdown).await;
+}
+
+/// Answers the requests of a connection behind TLS.
+pub(crate) async fn serve_secure<S>(stream: S, peer: SocketAddr, state: Arc<State>, shutdown: Shutdown)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    serve(stream, None, peer, true, state, shutdown).await;
+}
+
 /// Answers the requests of one connection until it ends or the server stops.
-pub(crate) async fn serve_connection<S>(
+async fn serve<S>(
     stream: S,
+    outbox: Option<Arc<Outbox>>,
     peer: SocketAddr,
     is_secure: bool,
     state: Arc<State>,
@@ -34,8 +52,16 @@ pub(crate) async fn serve_connection<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = service_fn(move |request: Request<Incoming>| {
+        // Only HTTP/1 hands a body to the stream as it is.
+        let outbox = outbox.clone().filter(|_| request.version() <= Version::HTTP_11);
         let state = state.clone();
-        async move { Ok::<_, Infallible>(pipeline::answer(state, request, peer, is_secure).await) }
+        async move {
+            let response = pipeline::answer(state, request, peer, is_secure).await;
+            Ok::<_, Infallible>(match outbox {
+                Some(outbox) => response.map(|body| body.through(&outbox)),
+                None => response,
+            })
+        }
     });
     let mut builder = Builder::new(TokioExecutor::new());
     builder
@@ -43,6 +69,8 @@ pub(crate) async fn serve_connection<S>(
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(MAX_HEAD_BYTES)
+        // The stream must see the pieces of a body one by one.
+        .writev(true)
         .half_close(true);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(MAX_STREAMS).max_header_list_size(
         // The list counts 32 bytes of overhead a field; the bound is about the same as for HTTP/1.

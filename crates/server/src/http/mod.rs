@@ -2,10 +2,11 @@
 
 mod body;
 mod connection;
+mod file_stream;
 mod line;
 mod logged;
 mod page;
 pub(crate) mod pipeline;
 mod render;
 
-pub(crate) use connection::serve_connection;
+pub(crate) use connection::{serve_plain, serve_secure};

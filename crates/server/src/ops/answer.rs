@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use oss::{Error, ErrorCode};
-use store::blob::{BlobId, BlobReader, BlobStore, Pinned};
+use store::blob::{BlobId, BlobReader, BlobStore, FileRange, Pinned};
 use store::meta::{Extent, Meta};
 
 /// The bytes of a request's body, one piece after the other.
@@ -109,6 +109,8 @@ struct Piece {
 /// How much is read at once: large enough that a system call costs little beside its bytes, small enough that many
 /// slow readers cost little memory.
 const READ_BYTES: u64 = 256 * 1024;
+/// Fewer bytes than this are read: copying them costs less than the further system call.
+const MIN_SHARED: u64 = 32 * 1024;
 /// Blobs that one answer holds open.
 const OPEN_AT_ONCE: usize = 16;
 
@@ -138,6 +140,25 @@ impl StoredContent {
     /// Bytes still to come.
     pub(crate) fn remaining(&self) -> u64 {
         self.remaining
+    }
+
+    /// The next bytes, at most `limit`, as the place where they lie, if passing them on from there needs no waiting;
+    /// `None` says to ask for [`Self::next`].
+    pub(crate) fn try_share(&mut self, limit: usize) -> Option<FileRange> {
+        while self.pieces.front().is_some_and(|piece| piece.len == 0) {
+            self.pieces.pop_front();
+        }
+        let piece = self.pieces.front_mut()?;
+        if piece.len < MIN_SHARED {
+            return None;
+        }
+        let wanted = usize::try_from(piece.len).unwrap_or(limit).min(limit);
+        let range = piece.reader.as_ref()?.try_share_at(piece.offset, wanted)?;
+        let shared = range.len as u64;
+        piece.offset += shared;
+        piece.len = piece.len.saturating_sub(shared);
+        self.remaining = self.remaining.saturating_sub(shared);
+        Some(range)
     }
 
     /// The next bytes; `None` at the end.

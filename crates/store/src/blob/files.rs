@@ -19,8 +19,8 @@ use tokio::task::JoinHandle;
 
 use super::direct::{BLOCK, Run, Runs};
 use super::{
-    Blob, BlobId, BlobIds, BlobInfo, BlobReader, BlobState, BlobStore, BlobWriter, OnDrop, ScanCursor, ScanPage,
-    available,
+    Blob, BlobId, BlobIds, BlobInfo, BlobReader, BlobState, BlobStore, BlobWriter, FileRange, OnDrop, ScanCursor,
+    ScanPage, available,
 };
 use crate::error::{Error, Result, Subject};
 
@@ -35,6 +35,10 @@ const FAST_PIECE: usize = 256 << 10;
 
 /// The most bytes that are looked for in the page cache on the calling thread.
 const MAX_CACHED_READ: usize = 256 << 10;
+
+/// How far apart the bytes are that stand for all of a range when the page cache is asked for it: the kernel reads ahead
+/// and forgets in larger runs.
+const PROBE_STEP: usize = 128 << 10;
 
 /// What the name of an unfinished blob ends in.
 const PART: &str = ".part";
@@ -574,28 +578,39 @@ impl BlobReader for FileReader {
         if len > MAX_CACHED_READ || !self.store.may_peek.load(Ordering::Relaxed) {
             return None;
         }
-        peek(&self.store, &self.file, offset, len)
+        let mut buffer = vec![0; len];
+        peek(&self.store, &self.file, offset, &mut buffer).then(|| Bytes::from(buffer))
+    }
+
+    fn try_share_at(&self, offset: u64, len: usize) -> Option<FileRange> {
+        let len = available(self.len, offset, len);
+        if len == 0 || !self.store.may_peek.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut probes = (0..len).step_by(PROBE_STEP).chain([len - 1]);
+        let is_cached = probes.all(|at| peek(&self.store, &self.file, offset.saturating_add(at as u64), &mut [0]));
+        is_cached.then(|| FileRange { file: Arc::clone(&self.file), offset, len })
     }
 }
 
-/// Reads what the page cache has, all of it or nothing.
+/// Fills `buffer` with what the page cache has, all of it or nothing; whether it did.
 #[cfg(target_os = "linux")]
-fn peek(store: &Shared, file: &File, offset: u64, len: usize) -> Option<Bytes> {
+fn peek(store: &Shared, file: &File, offset: u64, buffer: &mut [u8]) -> bool {
     use rustix::io::{Errno, ReadWriteFlags, preadv2};
-    let mut buffer = vec![0; len];
-    match preadv2(file, &mut [io::IoSliceMut::new(&mut buffer)], offset, ReadWriteFlags::NOWAIT) {
-        Ok(read) if read == len => Some(Bytes::from(buffer)),
+    let len = buffer.len();
+    match preadv2(file, &mut [io::IoSliceMut::new(buffer)], offset, ReadWriteFlags::NOWAIT) {
+        Ok(read) => read == len,
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
             store.may_peek.store(false, Ordering::Relaxed);
-            None
+            false
         }
-        _ => None,
+        Err(_) => false,
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn peek(_store: &Shared, _file: &File, _offset: u64, _len: usize) -> Option<Bytes> {
-    None
+fn peek(_store: &Shared, _file: &File, _offset: u64, _buffer: &mut [u8]) -> bool {
+    false
 }
 
 #[cfg(test)]
@@ -636,6 +651,29 @@ mod tests {
         drop(writer);
         let reader = open(root.path(), 3).open(id).await.unwrap();
         assert_eq!(reader.read_at(0, 100).await.unwrap(), "half a segment");
+    }
+
+    #[tokio::test]
+    async fn what_the_page_cache_has_can_be_shared() {
+        let root = tempfile::tempdir().unwrap();
+        let store = open(root.path(), 1);
+        let mut writer = store.create(OnDrop::Delete).await.unwrap();
+        let bytes = [vec![1; PROBE_STEP], vec![2; PROBE_STEP]].concat();
+        writer.append(Bytes::from(bytes.clone())).await.unwrap();
+        let id = writer.finish(true).await.unwrap().id;
+        let reader = store.open(id).await.unwrap();
+        // Read once, it is in the page cache whichever way it was written.
+        reader.read_at(0, usize::MAX).await.unwrap();
+        if !store.0.may_peek.load(Ordering::Relaxed) {
+            return;
+        }
+        let range = reader.try_share_at(3, usize::MAX).unwrap();
+        assert_eq!((range.offset, range.len), (3, bytes.len() - 3));
+        let mut shared = vec![0; range.len];
+        range.file.read_exact_at(&mut shared, range.offset).unwrap();
+        assert_eq!(shared, bytes[3..]);
+        assert!(reader.try_share_at(bytes.len() as u64, 1).is_none());
+        assert!(reader.try_share_at(0, 0).is_none());
     }
 
     #[test]

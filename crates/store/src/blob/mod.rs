@@ -9,7 +9,9 @@ pub mod memory;
 mod pins;
 
 use std::fmt;
+use std::fs::File;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -247,6 +249,23 @@ pub trait BlobReader: Send + Sync {
 
     /// The same, if it can be had without waiting for a disk or a network; `None` says to call [`Self::read_at`].
     fn try_read_at(&self, offset: u64, len: usize) -> Option<Bytes>;
+
+    /// The same bytes where they lie, for those who can pass them on without reading them. `None` when they are in no
+    /// file, or when passing them on would probably wait for a disk.
+    fn try_share_at(&self, _offset: u64, _len: usize) -> Option<FileRange> {
+        None
+    }
+}
+
+/// A run of bytes of an open file, all of which were there when it was opened.
+#[derive(Debug, Clone)]
+pub struct FileRange {
+    /// The file, which nobody changes.
+    pub file: Arc<File>,
+    /// The first byte.
+    pub offset: u64,
+    /// How many bytes.
+    pub len: usize,
 }
 
 /// How many of `len` bytes there are from `offset` on in a blob of `total` bytes.
