@@ -60,11 +60,6 @@ impl BodyDigest {
         self.len += bytes.len() as u64;
     }
 
-    /// Bytes seen.
-    pub(crate) fn len(&self) -> u64 {
-        self.len
-    }
-
     /// What all bytes came to.
     pub(crate) fn finish(self) -> Checksums {
         let crc64 = self.crc64.finalize();

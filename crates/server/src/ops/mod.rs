@@ -10,6 +10,7 @@ mod copy;
 mod expiration;
 mod further;
 mod grant;
+mod hashing;
 mod limits;
 mod listing;
 mod live_channel;

@@ -4,13 +4,13 @@
 use bytes::BytesMut;
 use oss::request::{BodyDigests, MAX_BODY_BYTES, check_body_length};
 use oss::{Error, ErrorCode};
-use sha2::{Digest as _, Sha256};
-use store::blob::{BlobId, BlobWriter, OnDrop};
+use store::blob::{Blob, BlobId, BlobWriter, OnDrop};
 use store::meta::{Body, Extent};
 
+use super::hashing::Hashing;
 use super::{BodySource, Call, Content, internal};
 use crate::config::Durability;
-use crate::live::{BodyDigest, Checksums};
+use crate::live::Checksums;
 use crate::state::State;
 
 /// Bodies up to this length are kept in the metadata store: one commit instead of a file, two syncs and a commit.
@@ -37,7 +37,10 @@ pub(super) enum Keep {
 pub(super) struct Intake<'a> {
     state: &'a State,
     keep: Keep,
-    sums: BodyDigest,
+    len: u64,
+    hashing: Hashing,
+    payload_sha256: Option<[u8; 32]>,
+    /// What was neither hashed nor written yet.
     pending: BytesMut,
     writer: Option<Box<dyn BlobWriter>>,
 }
@@ -45,12 +48,18 @@ pub(super) struct Intake<'a> {
 impl<'a> Intake<'a> {
     /// An empty body.
     pub(super) fn new(state: &'a State, keep: Keep) -> Self {
-        Self { state, keep, sums: BodyDigest::with_md5(), pending: BytesMut::new(), writer: None }
+        Self::expecting(state, keep, None)
+    }
+
+    /// An empty body that must come to this SHA-256.
+    pub(super) fn expecting(state: &'a State, keep: Keep, payload_sha256: Option<[u8; 32]>) -> Self {
+        let hashing = Hashing::new(payload_sha256.is_some());
+        Self { state, keep, len: 0, hashing, payload_sha256, pending: BytesMut::new(), writer: None }
     }
 
     /// Bytes so far.
     pub(super) fn len(&self) -> u64 {
-        self.sums.len()
+        self.len
     }
 
     /// Adds bytes.
@@ -58,17 +67,26 @@ impl<'a> Intake<'a> {
     /// # Errors
     /// `EntityTooLarge` beyond 5 GB, `InternalError`.
     pub(super) async fn push(&mut self, piece: &[u8]) -> Result<(), Error> {
-        self.sums.update(piece);
-        if self.sums.len() > MAX_BODY_BYTES {
+        self.len = self.len.saturating_add(piece.len() as u64);
+        if self.len > MAX_BODY_BYTES {
             return Err(Error::new(ErrorCode::EntityTooLarge));
         }
-        self.pending.extend_from_slice(piece);
-        let is_large = self.writer.is_some() || self.sums.len() > INLINE_BYTES as u64;
-        if is_large && self.pending.len() >= WRITE_BYTES {
-            let bytes = self.pending.split().freeze();
-            self.writer().await?.append(bytes).await.map_err(internal)?;
+        if self.writer.is_some() && self.pending.is_empty() {
+            // Growing step by step would copy the bytes at every step.
+            self.pending.reserve(WRITE_BYTES + piece.len());
         }
-        Ok(())
+        self.pending.extend_from_slice(piece);
+        if self.pending.len() >= WRITE_BYTES { self.pass_on().await } else { Ok(()) }
+    }
+
+    /// Has what is pending hashed and written.
+    async fn pass_on(&mut self) -> Result<(), Error> {
+        let bytes = self.pending.split().freeze();
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.hashing.update(bytes.clone()).await;
+        self.writer().await?.append(bytes).await.map_err(internal)
     }
 
     async fn writer(&mut self) -> Result<&mut Box<dyn BlobWriter>, Error> {
@@ -81,30 +99,54 @@ impl<'a> Intake<'a> {
     /// What the bytes came to, and the body, whose blob is durable and waits for a name.
     ///
     /// # Errors
-    /// What `accept` says of the sums; `InternalError`. Nothing stays behind then.
+    /// What `accept` says of the sums; `InvalidDigest`, `InternalError`. Nothing stays behind then.
     pub(super) async fn finish(
         mut self,
         accept: impl FnOnce(&Checksums) -> Result<(), Error>,
     ) -> Result<Received, Error> {
-        let sums = std::mem::replace(&mut self.sums, BodyDigest::with_md5()).finish();
-        accept(&sums)?;
-        let is_small = self.writer.is_none() && self.pending.len() <= INLINE_BYTES;
-        if sums.len == 0 && self.keep == Keep::InBlob {
-            return Ok(Received { body: Body::Blobs(Vec::new()), sums });
+        let expected = self.payload_sha256;
+        let accept = |sums: &Checksums, sha256: Option<[u8; 32]>| {
+            accept(sums)?;
+            if sha256 == expected { Ok(()) } else { Err(Error::new(ErrorCode::InvalidDigest)) }
+        };
+        if self.writer.is_none() {
+            // So short a body is hashed before a file is made for it.
+            self.hashing.update_here(&self.pending).await;
+            let (sums, sha256) = self.hashing.finish().await?;
+            accept(&sums, sha256)?;
+            if self.keep == Keep::Anywhere && self.pending.len() <= INLINE_BYTES {
+                return Ok(Received { body: Body::Inline(self.pending.freeze()), sums });
+            }
+            if sums.len == 0 {
+                return Ok(Received { body: Body::Blobs(Vec::new()), sums });
+            }
+            let mut writer = self.state.blobs.create(OnDrop::Delete).await.map_err(internal)?;
+            writer.append(self.pending.freeze()).await.map_err(internal)?;
+            let blob = writer.finish(is_durable(self.state)).await.map_err(internal)?;
+            return Ok(Received { body: whole(blob), sums });
         }
-        if is_small && self.keep == Keep::Anywhere {
-            return Ok(Received { body: Body::Inline(self.pending.freeze()), sums });
-        }
-        let rest = self.pending.split().freeze();
-        if !rest.is_empty() {
-            self.writer().await?.append(rest).await.map_err(internal)?;
-        }
-        self.writer().await?;
+        self.pass_on().await?;
         let Some(writer) = self.writer else { return Err(Error::new(ErrorCode::InternalError)) };
-        let is_durable = self.state.config.storage.durability == Durability::Full;
-        let blob = writer.finish(is_durable).await.map_err(internal)?;
-        Ok(Received { body: Body::Blobs(vec![Extent { blob: blob.id, offset: 0, len: sums.len }]), sums })
+        // The disk need not wait for the checksums, nor they for it.
+        let (blob, hashed) = tokio::join!(writer.finish(is_durable(self.state)), self.hashing.finish());
+        let blob = blob.map_err(internal)?;
+        let accepted = hashed.and_then(|(sums, sha256)| accept(&sums, sha256).map(|()| sums));
+        match accepted {
+            Ok(sums) => Ok(Received { body: whole(blob), sums }),
+            Err(error) => {
+                delete(self.state, blob.id).await;
+                Err(error)
+            }
+        }
     }
+}
+
+fn is_durable(state: &State) -> bool {
+    state.config.storage.durability == Durability::Full
+}
+
+fn whole(blob: Blob) -> Body {
+    Body::Blobs(vec![Extent { blob: blob.id, offset: 0, len: blob.len }])
 }
 
 /// Receives the body of an upload.
@@ -120,21 +162,11 @@ pub(super) async fn receive(call: &Call<'_>, source: &mut dyn BodySource, keep: 
     let digests = BodyDigests::parse(call.raw)?;
     let payload_sha256 = call.granted.credentials.payload_sha256();
 
-    let mut intake = Intake::new(call.state, keep);
-    let mut sha256 = payload_sha256.map(|_| Sha256::new());
+    let mut intake = Intake::expecting(call.state, keep, payload_sha256);
     while let Some(piece) = source.next().await? {
-        if let Some(sha256) = &mut sha256 {
-            sha256.update(&piece);
-        }
         intake.push(&piece).await?;
     }
-    intake
-        .finish(|sums| {
-            digests.check(sums.md5, Some(sums.crc64))?;
-            let found = sha256.map(|sha256| <[u8; 32]>::from(sha256.finalize()));
-            if found == payload_sha256 { Ok(()) } else { Err(Error::new(ErrorCode::InvalidDigest)) }
-        })
-        .await
+    intake.finish(|sums| digests.check(sums.md5, Some(sums.crc64))).await
 }
 
 /// Reads stored content into a new body, a piece at a time.
@@ -180,8 +212,12 @@ pub(super) async fn discard(state: &State, blobs: impl Iterator<Item = BlobId>, 
         return;
     }
     for blob in blobs {
-        if let Err(error) = state.blobs.delete(blob).await {
-            tracing::warn!(%error, %blob, "a blob without a name cannot be deleted now");
-        }
+        delete(state, blob).await;
+    }
+}
+
+async fn delete(state: &State, blob: BlobId) {
+    if let Err(error) = state.blobs.delete(blob).await {
+        tracing::warn!(%error, %blob, "a blob without a name cannot be deleted now");
     }
 }
