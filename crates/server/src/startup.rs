@@ -77,6 +77,8 @@ pub(crate) fn open_stores(data_dir: &Path, durability: Durability) -> anyhow::Re
     let clock = store::clock::Clock::system();
     let options = SqliteOptions {
         durability: if is_full { store::kv::Durability::Full } else { store::kv::Durability::Relaxed },
+        // The lock says so.
+        is_alone: true,
         ..SqliteOptions::default()
     };
     let kv = SqliteKv::open(&data_dir.join("meta.sqlite"), &options, clock.clone())

@@ -3,8 +3,11 @@
 //! One thread writes: it gathers the commits that wait and makes them one SQLite transaction (up to
 //! [`MAX_BATCH`]), so that many writers share one flush of the disk. Reads run on the calling thread, on read-only
 //! connections, each seeing the last commit; a row is found in a few microseconds, so a hop to another thread would
-//! cost more than it hides. Long ranges do hop.
+//! cost more than it hides. Long ranges do hop. Rows that are read often are
+//! kept in memory when no other process can change them.
 
+mod cache;
+mod checkpoint;
 mod rows;
 mod writer;
 
@@ -20,6 +23,8 @@ use tokio::sync::{Semaphore, oneshot};
 use super::{Claim, Commit, Entry, Kv, Lease, Outcome, Range, Snapshot, Versioned};
 use crate::clock::Clock;
 use crate::error::{Error, Result, Subject};
+use cache::RowCache;
+use checkpoint::Checkpoints;
 use writer::{Job, Request};
 
 pub use writer::MAX_BATCH;
@@ -56,11 +61,14 @@ pub struct SqliteOptions {
     pub durability: Durability,
     /// Read-only connections that are kept open.
     pub readers: usize,
+    /// Whether nobody else has the file open, as one knows who holds a lock beside it. Then rows that are read often
+    /// are kept in memory, up to 8 MiB.
+    pub is_alone: bool,
 }
 
 impl Default for SqliteOptions {
     fn default() -> Self {
-        Self { durability: Durability::Full, readers: 8 }
+        Self { durability: Durability::Full, readers: 8, is_alone: false }
     }
 }
 
@@ -71,6 +79,7 @@ pub struct SqliteKv(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     readers: Arc<Readers>,
+    cache: Option<Arc<RowCache>>,
     clock: Clock,
     waiting: Arc<Semaphore>,
     /// `None` only while closing.
@@ -92,18 +101,24 @@ impl SqliteKv {
             ));
         }
         let connection = open_for_writing(path, options.durability)?;
+        let checkpoints = Checkpoints::start(path)?;
         let (requests, queue) = mpsc::channel();
         let writer_clock = clock.clone();
+        let cache = options.is_alone.then(Arc::<RowCache>::default);
+        let writer_cache = cache.clone();
         let durability = options.durability;
         let writer = std::thread::Builder::new()
             .name("kv-writer".to_owned())
-            .spawn(move || writer::run(connection, &queue, &writer_clock, durability))
+            .spawn(move || {
+                writer::run(connection, checkpoints, writer_cache.as_deref(), &queue, &writer_clock, durability)
+            })
             .map_err(|e| Error::unavailable(Subject::Engine, e))?;
         let readers =
             Arc::new(Readers { path: path.to_owned(), idle: Mutex::new(Vec::new()), kept: options.readers.max(1) });
         readers.put_back(readers.open()?);
         Ok(Self(Arc::new(Shared {
             readers,
+            cache,
             clock,
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
             requests: Some(requests),
@@ -160,7 +175,17 @@ impl Drop for Shared {
 #[async_trait]
 impl Kv for SqliteKv {
     async fn get(&self, key: &[u8]) -> Result<Option<Versioned>> {
-        self.0.readers.with(|connection| rows::get(connection, key))
+        let read = || self.0.readers.with(|connection| rows::get(connection, key));
+        let Some(cache) = &self.0.cache else { return read() };
+        let missed = match cache.get(key) {
+            Ok(row) => return Ok(Some(row)),
+            Err(missed) => missed,
+        };
+        let row = read()?;
+        if let Some(row) = &row {
+            cache.keep(key, row, missed);
+        }
+        Ok(row)
     }
 
     async fn range(&self, range: &Range) -> Result<Vec<Entry>> {
@@ -303,6 +328,7 @@ fn open_for_writing(path: &Path, durability: Durability) -> Result<Connection> {
         Durability::Relaxed => "NORMAL",
     };
     connection.pragma_update(None, "synchronous", synchronous).map_err(failed)?;
+    connection.pragma_update(None, "wal_autocheckpoint", checkpoint::WRITER_HELPS_AT).map_err(failed)?;
     connection.pragma_update(None, "journal_size_limit", 64 << 20).map_err(failed)?;
     connection.pragma_update(None, "cache_size", -32768).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(64);

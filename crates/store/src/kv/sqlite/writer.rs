@@ -1,11 +1,14 @@
 //! The one thread that changes the file.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::cache::RowCache;
+use super::checkpoint::{Checkpoints, checkpoint};
 use super::{Durability, failed, rows};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result, Subject};
@@ -33,6 +36,16 @@ pub(super) enum Job {
     Release { lease: Lease, reply: oneshot::Sender<Result<()>> },
 }
 
+impl Job {
+    /// Rows that it writes, about.
+    fn rows(&self) -> usize {
+        match self {
+            Job::Commit(commit, _) => commit.writes.len(),
+            Job::Acquire { .. } | Job::Renew { .. } | Job::Release { .. } => 1,
+        }
+    }
+}
+
 /// What a job came to, said only once its transaction is on disk.
 enum Done {
     Outcome(Outcome),
@@ -49,7 +62,14 @@ enum Failure {
 }
 
 /// Serves requests until every sender is gone.
-pub(super) fn run(connection: Connection, queue: &Receiver<Request>, clock: &Clock, durability: Durability) {
+pub(super) fn run(
+    connection: Connection,
+    mut checkpoints: Checkpoints,
+    cache: Option<&RowCache>,
+    queue: &Receiver<Request>,
+    clock: &Clock,
+    durability: Durability,
+) {
     let mut flush_due: Option<Instant> = None;
     loop {
         let first = match flush_due {
@@ -64,7 +84,9 @@ pub(super) fn run(connection: Connection, queue: &Receiver<Request>, clock: &Clo
                 {
                     batch.push(next);
                 }
-                serve(&connection, batch, clock);
+                let rows = batch.iter().map(|request| request.job.rows()).sum();
+                serve(&connection, batch, cache, clock);
+                checkpoints.count(rows);
                 if durability == Durability::Relaxed && flush_due.is_none() {
                     flush_due = Some(Instant::now() + RELAXED_FLUSH);
                 }
@@ -75,17 +97,21 @@ pub(super) fn run(connection: Connection, queue: &Receiver<Request>, clock: &Clo
         if flush_due.is_some_and(|due| due <= Instant::now()) {
             flush_due = None;
             // A checkpoint flushes the log first, and that is what is wanted of it; a busy reader does not matter.
-            if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
-                tracing::warn!(%error, "the log of the metadata file could not be flushed");
-            }
+            checkpoint(&connection);
         }
     }
+    drop(checkpoints);
     if let Err((_, error)) = connection.close() {
         tracing::warn!(%error, "the metadata file was not closed cleanly");
     }
 }
 
-fn serve(connection: &Connection, batch: Vec<Request>, clock: &Clock) {
+fn serve(connection: &Connection, batch: Vec<Request>, cache: Option<&RowCache>, clock: &Clock) {
+    let writes = batch.iter().flat_map(|request| match &request.job {
+        Job::Commit(commit, _) => commit.writes.as_slice(),
+        Job::Acquire { .. } | Job::Renew { .. } | Job::Release { .. } => &[],
+    });
+    let _changing = cache.map(|cache| cache.change(writes));
     let jobs: Vec<&Job> = batch.iter().map(|request| &request.job).collect();
     match transact(connection, &jobs, clock) {
         Ok(done) => {
@@ -165,10 +191,11 @@ fn apply(connection: &Connection, jobs: &[&Job], now_ms: i64) -> Result<Vec<Done
     let mut statement = connection.prepare_cached("SELECT last FROM sequence").map_err(failed)?;
     let first: i64 = statement.query_row([], |row| row.get(0)).map_err(failed)?;
     let mut sequence = Sequence(first.cast_unsigned());
+    let mut counters = Counters { connection, sums: BTreeMap::new() };
     let mut done = Vec::with_capacity(jobs.len());
     for job in jobs {
         done.push(match job {
-            Job::Commit(commit, _) => Done::Outcome(apply_commit(connection, commit, &mut sequence, now_ms)?),
+            Job::Commit(commit, _) => Done::Outcome(apply_commit(&mut counters, commit, &mut sequence, now_ms)?),
             Job::Acquire { name, holder, ttl, claim, .. } => {
                 let lease = Lease {
                     name: name.clone(),
@@ -189,6 +216,7 @@ fn apply(connection: &Connection, jobs: &[&Job], now_ms: i64) -> Result<Vec<Done
             }
         });
     }
+    counters.settle(|_| true)?;
     if sequence.0 != first.cast_unsigned() {
         execute(connection, "UPDATE sequence SET last = ?1", params![sequence.0.cast_signed()])?;
     }
@@ -205,20 +233,56 @@ impl Sequence {
     }
 }
 
-fn apply_commit(connection: &Connection, commit: &Commit, sequence: &mut Sequence, now_ms: i64) -> Result<Outcome> {
+/// Counters that commits of this transaction added to. The uploads to a bucket all add to the same row, so it is written
+/// once for all of them, or before something else looks at it or changes it.
+struct Counters<'a> {
+    connection: &'a Connection,
+    sums: BTreeMap<Vec<u8>, (Vec<u8>, Version)>,
+}
+
+impl Counters<'_> {
+    fn add(&mut self, key: &[u8], deltas: &[i64], version: Version) -> Result<()> {
+        let old = match self.sums.get(key) {
+            Some((sums, _)) => sums.clone(),
+            None => rows::get(self.connection, key)?.map(|row| row.value.to_vec()).unwrap_or_default(),
+        };
+        self.sums.insert(key.to_owned(), (add_counters(&old, deltas), version));
+        Ok(())
+    }
+
+    /// Writes the rows whose key is concerned.
+    fn settle(&mut self, is_concerned: impl Fn(&[u8]) -> bool) -> Result<()> {
+        while let Some(key) = self.sums.keys().find(|key| is_concerned(key)).cloned() {
+            if let Some((sums, version)) = self.sums.remove(&key) {
+                put(self.connection, &key, &sums, version)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn apply_commit(counters: &mut Counters<'_>, commit: &Commit, sequence: &mut Sequence, now_ms: i64) -> Result<Outcome> {
     for (index, precondition) in commit.preconditions.iter().enumerate() {
-        if !holds(connection, precondition, now_ms)? {
+        if !holds(counters, precondition, now_ms)? {
             return Ok(Outcome::Refused(index));
         }
     }
     let version = Version(sequence.next());
     for write in &commit.writes {
-        apply_write(connection, write, version)?;
+        apply_write(counters, write, version)?;
     }
     Ok(Outcome::Done(version))
 }
 
-fn holds(connection: &Connection, precondition: &Precondition, now_ms: i64) -> Result<bool> {
+fn holds(counters: &mut Counters<'_>, precondition: &Precondition, now_ms: i64) -> Result<bool> {
+    let connection = counters.connection;
+    match precondition {
+        Precondition::Absent(key) | Precondition::Exists(key) | Precondition::VersionIs(key, _) => {
+            counters.settle(|counter| counter == key)?;
+        }
+        Precondition::PrefixEmpty(prefix) => counters.settle(|counter| counter.starts_with(prefix))?,
+        Precondition::LeaseHeld(..) | Precondition::LeaseFree(_) => {}
+    }
     Ok(match precondition {
         Precondition::Absent(key) => rows::version_of(connection, key)?.is_none(),
         Precondition::Exists(key) => rows::version_of(connection, key)?.is_some(),
@@ -235,18 +299,25 @@ fn holds(connection: &Connection, precondition: &Precondition, now_ms: i64) -> R
     })
 }
 
-fn apply_write(connection: &Connection, write: &Write, version: Version) -> Result<()> {
+fn apply_write(counters: &mut Counters<'_>, write: &Write, version: Version) -> Result<()> {
+    let connection = counters.connection;
     match write {
-        Write::Put(key, value) => put(connection, key, value, version),
-        Write::Delete(key) => execute(connection, "DELETE FROM kv WHERE k = ?1", params![key]),
-        Write::DeletePrefix(prefix) => match after_prefix(prefix) {
-            Some(end) => execute(connection, "DELETE FROM kv WHERE k >= ?1 AND k < ?2", params![prefix, end]),
-            None => execute(connection, "DELETE FROM kv WHERE k >= ?1", params![prefix]),
-        },
-        Write::Add(key, deltas) => {
-            let old = rows::get(connection, key)?.map(|row| row.value).unwrap_or_default();
-            put(connection, key, &add_counters(&old, deltas), version)
+        Write::Put(key, value) => {
+            counters.settle(|counter| counter == key)?;
+            put(connection, key, value, version)
         }
+        Write::Delete(key) => {
+            counters.settle(|counter| counter == key)?;
+            execute(connection, "DELETE FROM kv WHERE k = ?1", params![key])
+        }
+        Write::DeletePrefix(prefix) => {
+            counters.settle(|counter| counter.starts_with(prefix))?;
+            match after_prefix(prefix) {
+                Some(end) => execute(connection, "DELETE FROM kv WHERE k >= ?1 AND k < ?2", params![prefix, end]),
+                None => execute(connection, "DELETE FROM kv WHERE k >= ?1", params![prefix]),
+            }
+        }
+        Write::Add(key, deltas) => counters.add(key, deltas, version),
     }
 }
 
@@ -293,4 +364,68 @@ fn renew(connection: &Connection, lease: &Lease, expires_ms: i64) -> Result<Resu
 fn execute(connection: &Connection, sql: &str, parameters: impl rusqlite::Params) -> Result<()> {
     let mut statement = connection.prepare_cached(sql).map_err(failed)?;
     statement.execute(parameters).map(|_| ()).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::kv::Range;
+
+    fn key() -> impl Strategy<Value = Vec<u8>> {
+        prop::sample::select(vec![&b"a"[..], b"ab", b"b"]).prop_map(<[u8]>::to_vec)
+    }
+
+    fn write() -> impl Strategy<Value = Write> {
+        prop_oneof![
+            6 => (key(), -3..4_i64, 1..3_usize).prop_map(|(key, delta, len)| Write::Add(key, vec![delta; len])),
+            1 => key().prop_map(|key| Write::Put(key, Bytes::from_static(&[0, 0, 0, 0, 0, 0, 0, 9]))),
+            1 => key().prop_map(Write::Delete),
+            1 => key().prop_map(Write::DeletePrefix),
+        ]
+    }
+
+    fn precondition() -> impl Strategy<Value = Precondition> {
+        prop_oneof![
+            key().prop_map(Precondition::Absent),
+            key().prop_map(Precondition::Exists),
+            key().prop_map(Precondition::PrefixEmpty),
+            (key(), 1..12_u64).prop_map(|(key, version)| Precondition::VersionIs(key, Version(version))),
+        ]
+    }
+
+    fn commit() -> impl Strategy<Value = Commit> {
+        (prop::collection::vec(precondition(), 0..2), prop::collection::vec(write(), 1..4))
+            .prop_map(|(preconditions, writes)| Commit { preconditions, writes })
+    }
+
+    /// Makes the commits, so many to a transaction, and returns what each came to and what is there afterwards.
+    fn make(commits: &[Commit], batch: usize) -> (Vec<Outcome>, Vec<crate::kv::Entry>) {
+        let root = tempfile::tempdir().unwrap();
+        let connection = super::super::open_for_writing(&root.path().join("db"), Durability::Relaxed).unwrap();
+        let jobs: Vec<Job> = commits.iter().map(|commit| Job::Commit(commit.clone(), oneshot::channel().0)).collect();
+        let mut outcomes = Vec::new();
+        for jobs in jobs.chunks(batch) {
+            let done = transact(&connection, &jobs.iter().collect::<Vec<_>>(), &Clock::system());
+            let Ok(done) = done else { panic!("the transaction failed") };
+            outcomes.extend(done.into_iter().map(|done| match done {
+                Done::Outcome(outcome) => outcome,
+                _ => panic!("not a commit"),
+            }));
+        }
+        (outcomes, rows::range(&connection, &Range::prefix(b"").limit(100)).unwrap())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn sharing_a_transaction_changes_nothing(commits in prop::collection::vec(commit(), 1..12)) {
+            let alone = make(&commits, 1);
+            prop_assert_eq!(make(&commits, 3), alone.clone());
+            prop_assert_eq!(make(&commits, 100), alone);
+        }
+    }
 }
