@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import ingest
+import objects
 import paced
 import signatures
 import viewers
@@ -30,6 +31,7 @@ PARTS = (
     (("ingest",), ingest.rows),
     (("viewers",), viewers.rows),
     (("verification",), signatures.rows),
+    (("get", "put", "small"), objects.rows),
 )
 NAMES = [name for names, _ in PARTS for name in names]
 
@@ -49,6 +51,7 @@ def main():
     parser.add_argument("--millpond", type=Path, help="the binary; built with cargo build --release when absent")
     parser.add_argument("--rounds", type=int, default=5, help="counted rounds of what is compared")
     parser.add_argument("--megabytes", type=int, default=400, help="megabytes of each unpaced push")
+    parser.add_argument("--seconds", type=int, default=5, help="length of each round of requests")
     parser.add_argument("--publishers", type=int, default=50)
     parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES)
     args = parser.parse_args()
