@@ -1,6 +1,7 @@
 //! The body of an answer with the line of the access log that is written when it ends.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use oss::Error;
 
 use crate::access_log::Entry;
 use crate::http::body::AnswerBody;
+use crate::http::file_stream::Outbox;
 
 /// The body of an answer to a request that may be logged.
 pub(crate) struct LoggedBody {
@@ -20,6 +22,11 @@ impl LoggedBody {
     /// A body, and the line about it.
     pub(super) fn new(body: AnswerBody, entry: Option<Entry>) -> Self {
         Self { body, entry: entry.map(Box::new) }
+    }
+
+    /// The same body, for a stream whose kernel can take the bytes of files from where they lie.
+    pub(super) fn through(self, outbox: &Arc<Outbox>) -> Self {
+        Self { body: self.body.through(outbox), ..self }
     }
 }
 
