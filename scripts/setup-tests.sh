@@ -28,6 +28,10 @@ has_element flvmux || need gstreamer1.0-plugins-good
 { has_element rtmp2sink && has_element rtmpsink && has_element h264parse; } || need gstreamer1.0-plugins-bad
 has_element x264enc || need gstreamer1.0-plugins-ugly
 has_element avenc_aac || need gstreamer1.0-libav
+# OBS keeps its sources, encoders and outputs in a package of their own. Its screen is virtual; Mesa, which Xvfb depends on, draws it.
+has obs || need obs-studio
+compgen -G '/usr/lib/*/obs-plugins/obs-outputs.so' >/dev/null || need obs-plugins
+has Xvfb || need xvfb
 has "${CHROMIUM_BIN:-/usr/bin/chromium}" || need chromium
 has python3 || need python3
 { has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null; } || need python3-venv

@@ -15,7 +15,7 @@ from millpond_test import media  # noqa: E402
 from millpond_test.server import Server, create_channel  # noqa: E402
 
 # A missing tool is a failure of the run, never a reason to skip.
-REQUIRED_TOOLS = ["ffmpeg", "ffprobe", "gst-launch-1.0"]
+REQUIRED_TOOLS = ["ffmpeg", "ffprobe", "gst-launch-1.0", "obs", "Xvfb"]
 
 
 def pytest_sessionstart(session):
