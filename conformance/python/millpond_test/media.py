@@ -100,12 +100,15 @@ def assert_same_frames(found: Decoded, source: Decoded) -> None:
 
 
 class Push:
-    """A running ffmpeg that pushes `source`; `stderr` collects what a user would see on the terminal."""
+    """A running ffmpeg that pushes `source`; `stderr` collects what a user would see on the terminal.
 
-    def __init__(self, source: Path, url: str, paced: bool = True, loop: bool = False, options: Optional[List[str]] = None):
+    `paced` is how many times faster than real time it pushes; False is as fast as it goes.
+    """
+
+    def __init__(self, source: Path, url: str, paced: float = True, loop: bool = False, options: Optional[List[str]] = None):
         command = ["ffmpeg", "-hide_banner", "-nostats", "-v", "info"]
         command += ["-stream_loop", "-1"] if loop else []
-        command += ["-re"] if paced else []
+        command += ["-readrate", str(float(paced))] if paced else []
         command += ["-i", str(source), "-c", "copy", *(options or []), "-f", "flv", url]
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True

@@ -124,6 +124,13 @@ impl Segmenter {
         }
     }
 
+    /// The latest moment at which the open segment may end without becoming longer than its target; `None` where the
+    /// target gives way ([`Segmenting::Oss`]).
+    pub fn latest_end(&self) -> Option<Timestamp> {
+        let start = self.start.filter(|_| self.segmenting == Segmenting::Strict)?;
+        Some(start + self.longest)
+    }
+
     /// Opens a segment at `at`. A key frame brings the discontinuity that was asked for; says whether it did.
     pub fn open(&mut self, at: Timestamp, key_frame: bool) -> bool {
         let first = self.start.replace(at).is_none();

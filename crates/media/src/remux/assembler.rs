@@ -51,6 +51,8 @@ pub(super) struct Assembler {
     last_dts: Option<Timestamp>,
     interval: Option<MediaDuration>,
     audio_end: Option<Timestamp>,
+    /// The segment before ended earlier than the next begins, which is a discontinuity (decision D9).
+    was_cut_short: bool,
     outputs: VecDeque<Output>,
 }
 
@@ -73,6 +75,7 @@ impl Assembler {
             last_dts: None,
             interval: None,
             audio_end: None,
+            was_cut_short: false,
             outputs: VecDeque::new(),
         }
     }
@@ -155,7 +158,9 @@ impl Assembler {
         self.awaits_picture = false;
         stats.pictures += 1;
         if let Some(step) = step {
-            self.interval = Some(step);
+            // A pause says little about the picture behind it, so the estimate grows by doubling at most.
+            self.interval =
+                Some(self.interval.map_or(step, |before| MediaDuration(step.0.min(before.0.saturating_mul(2)))));
         }
         self.last_dts = Some(picture.dts);
         self.hand_out_when_full();
@@ -263,7 +268,7 @@ impl Assembler {
             *zero = at;
             TsWriter::new(at)
         });
-        let discontinuity = self.segmenter.open(at, key_frame);
+        let discontinuity = self.segmenter.open(at, key_frame) | std::mem::take(&mut self.was_cut_short);
         stats.discontinuities += u64::from(discontinuity);
         self.key_frame = key_frame;
         self.awaits_picture = true;
@@ -277,6 +282,10 @@ impl Assembler {
     fn close(&mut self, reason: CutReason, end: Timestamp, stats: &mut RemuxStats) {
         let Some(start) = self.segmenter.start() else { return };
         self.hand_out();
+        // A picture that stands still for longer than a whole segment may last: no cut could have come in time.
+        let latest = self.segmenter.latest_end().unwrap_or(end);
+        self.was_cut_short = end > latest;
+        let end = end.min(latest);
         // Both ends are rounded on the clock of the take, so that the durations add up to its length.
         let duration = (end - self.zero).to_ms() - (start - self.zero).to_ms();
         match reason {

@@ -363,8 +363,9 @@ impl Remuxer {
             TagBody::Config(record) => self.audio.configure(&record, &mut self.stats),
             TagBody::Frame { data, .. } => {
                 let placed = self.timeline.place(Track::Audio, tag.timestamp_ms);
-                if placed.jumped {
-                    self.stats.jumps += 1;
+                self.stats.jumps += u64::from(placed.jumped);
+                // Sound that follows the picture's jump goes on beside it; the picture has asked already.
+                if placed.jumped && !placed.follows_other {
                     self.assembler.request_discontinuity();
                 }
                 for frame in self.audio.read(placed.ms, &data, &mut self.stats) {

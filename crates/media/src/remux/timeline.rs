@@ -19,6 +19,18 @@ pub(super) struct Placed {
     pub(super) ms: i64,
     /// Whether the track's own time stamps jumped here.
     pub(super) jumped: bool,
+    /// Whether that jump is the one that the other track made before.
+    pub(super) follows_other: bool,
+}
+
+impl Placed {
+    fn at(ms: i64) -> Self {
+        Self { ms, jumped: false, follows_other: false }
+    }
+
+    fn jumped(ms: i64) -> Self {
+        Self { jumped: true, ..Self::at(ms) }
+    }
 }
 
 /// Both clocks. After a jump a track goes on where it was, or where the other one is, by a changed offset between its
@@ -36,6 +48,8 @@ struct TrackClock {
     offset: i64,
     newest: Option<i64>,
     step: i64,
+    /// Rises with each change of an offset that did not come from the other track.
+    jump: u64,
 }
 
 impl Timeline {
@@ -82,24 +96,25 @@ impl TrackClock {
         let Some(newest) = self.newest else {
             // The first message of a second track whose clock has nothing to do with the first one's.
             let Some(moment) = other.newest.filter(|moment| (ms - moment).abs() > JUMP_FORWARD_MS) else {
-                return Placed { ms, jumped: false };
+                return Placed::at(ms);
             };
             self.offset = moment.saturating_sub(own);
-            return Placed { ms: moment, jumped: true };
+            return Placed::jumped(moment);
         };
         let follows = |ms: i64| (-JUMP_BACK_MS..=JUMP_FORWARD_MS).contains(&(ms - newest));
         if follows(ms) {
-            return Placed { ms, jumped: false };
+            return Placed::at(ms);
         }
         // The other track went on meanwhile and confirms the time: this one only paused (quirk Q33).
         if ms > newest && beside_other(ms) {
-            return Placed { ms, jumped: true };
+            return Placed::jumped(ms);
         }
         // The other track made the same jump before, or this one comes back from an excursion.
         let with_other = own.saturating_add(other.offset);
         if other.newest.is_some() && (follows(with_other) || with_other > newest && beside_other(with_other)) {
-            self.offset = other.offset;
-            return Placed { ms: with_other, jumped: true };
+            let follows_other = other.jump > self.jump;
+            (self.offset, self.jump) = (other.offset, other.jump);
+            return Placed { follows_other, ..Placed::jumped(with_other) };
         }
         let next = newest.saturating_add(self.step.max(1));
         let resumed = match other.newest {
@@ -107,7 +122,8 @@ impl TrackClock {
             _ => next,
         };
         self.offset = resumed.saturating_sub(own);
-        Placed { ms: resumed, jumped: true }
+        self.jump = self.jump.max(other.jump) + 1;
+        Placed::jumped(resumed)
     }
 }
 
@@ -120,7 +136,8 @@ mod tests {
     fn check(name: &str, steps: &[(Track, u32, i64, bool)]) {
         let mut timeline = Timeline::default();
         for &(track, raw, ms, jumped) in steps {
-            assert_eq!(timeline.place(track, raw), Placed { ms, jumped }, "{name}: {track:?} {raw}");
+            let placed = timeline.place(track, raw);
+            assert_eq!((placed.ms, placed.jumped), (ms, jumped), "{name}: {track:?} {raw}");
         }
     }
 
@@ -178,13 +195,25 @@ mod tests {
     }
 
     #[test]
+    fn q28_the_second_track_follows_the_first() {
+        let mut timeline = Timeline::default();
+        let follows: Vec<_> = [(Video, 60_000), (Audio, 60_000), (Video, 0), (Audio, 0), (Audio, 90_000), (Audio, 60)]
+            .into_iter()
+            .map(|(track, raw)| timeline.place(track, raw))
+            .map(|placed| (placed.jumped, placed.follows_other))
+            .collect();
+        let (none, own, followed) = ((false, false), (true, false), (true, true));
+        assert_eq!(follows, [none, none, own, followed, own, own], "the last two are an excursion of audio alone");
+    }
+
+    #[test]
     fn q33_a_pause_of_one_track_is_confirmed_by_the_other() {
         let mut timeline = Timeline::default();
         timeline.place(Video, 0);
         for ms in (0..60_000).step_by(20) {
-            assert_eq!(timeline.place(Audio, ms), Placed { ms: i64::from(ms), jumped: false });
+            assert_eq!(timeline.place(Audio, ms), Placed::at(i64::from(ms)));
         }
-        assert_eq!(timeline.place(Video, 60_000), Placed { ms: 60_000, jumped: true });
+        assert_eq!(timeline.place(Video, 60_000), Placed::jumped(60_000));
     }
 
     #[test]

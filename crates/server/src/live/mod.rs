@@ -8,6 +8,8 @@ mod publication;
 mod rate;
 mod recovery;
 mod refusal;
+#[cfg(test)]
+mod scenario;
 mod upkeep;
 mod window;
 

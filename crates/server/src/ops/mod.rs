@@ -42,6 +42,8 @@ pub(crate) use limits::RateLimits;
 pub(crate) use log_object::{LogObject, NotWritten};
 pub(crate) use signed_playlist::SignedPlaylists;
 pub(crate) use vod_playlist::playlist_record;
+#[cfg(test)]
+pub(crate) use vod_playlist::vod_text;
 
 use crate::identity::Identity;
 use crate::state::State;

@@ -9,6 +9,7 @@ use store::meta::{Body, ObjectRecord, PutGuard};
 
 use super::{Answer, Call, internal};
 use crate::live::checksums;
+use crate::state::State;
 
 /// The most segments of a playlist: a day of segments of half a second.
 const MAX_SEGMENTS: usize = 172_800;
@@ -44,7 +45,21 @@ async fn playlist(
     span: VodParameters,
 ) -> Result<String, Error> {
     let (from_ms, to_ms) = (span.start_s.saturating_mul(1000), span.end_s.saturating_mul(1000).saturating_add(999));
-    let entries = call.state.meta.segments(bucket, channel, from_ms, to_ms, MAX_SEGMENTS).await.map_err(internal)?;
+    vod_text(call.state, bucket, channel, from_ms, to_ms).await
+}
+
+/// The playlist of what was recorded between two moments, unix ms.
+///
+/// # Errors
+/// `InvalidArgument` (0044-00000308) when nothing was.
+pub(crate) async fn vod_text(
+    state: &State,
+    bucket: &BucketName,
+    channel: &ChannelName,
+    from_ms: u64,
+    to_ms: u64,
+) -> Result<String, Error> {
+    let entries = state.meta.segments(bucket, channel, from_ms, to_ms, MAX_SEGMENTS).await.map_err(internal)?;
     if entries.is_empty() {
         return Err(no_segments_found());
     }
@@ -58,7 +73,7 @@ async fn playlist(
             start_ms: i64::try_from(entry.number_ms).unwrap_or(i64::MAX),
         })
         .collect();
-    Ok(vod_playlist(&segments, call.state.config.live.vod_program_date_time))
+    Ok(vod_playlist(&segments, state.config.live.vod_program_date_time))
 }
 
 /// A playlist as an object: small enough to be kept beside its metadata.

@@ -96,6 +96,11 @@ proptest! {
         let pictures = tags.iter().filter(|tag| tag.kind == TagKind::Video && tag.payload[1] == 1).count() as u64;
         prop_assert_eq!(take.stats.pictures + take.stats.before_first_key, pictures);
         prop_assert_eq!(take.stats.segments, take.segments.len() as u64);
+        let longest = take.durations().into_iter().max().unwrap_or(0);
+        prop_assert!(!strict || longest < frag * 1000 + 500, "{longest}");
+        let ends = |segment: &Segment| segment.opening.media_time_ms + segment.closing.duration_ms as i64;
+        let gaps = take.segments.windows(2).filter(|pair| ends(&pair[0]) != pair[1].opening.media_time_ms).count();
+        prop_assert!(strict || gaps == 0, "only strict cuts leave a gap");
     }
 
     #[test]

@@ -255,3 +255,18 @@ fn recovery_stops_at_garbage() {
     }
     assert_eq!(recover(b"not a transport stream at all").valid_len, 0);
 }
+
+#[test]
+fn d9_strict_leaves_a_gap_where_a_picture_stands_still_for_too_long() {
+    // A screen that nobody touches for five seconds, without sound.
+    let mut tags = Source { sample_rate: None, length_ms: 4_000, gop: 25, ..Source::default() }.tags();
+    let later = Source { start_ms: 9_000, sample_rate: None, length_ms: 4_000, gop: 25, ..Source::default() };
+    tags.extend(later.media());
+    let strict = take(RemuxConfig { segmenting: Segmenting::Strict, ..config(2_000) }, &tags);
+    assert_eq!(strict.durations(), [2_000, 2_499, 2_000, 2_000]);
+    assert_eq!(strict.discontinuities(), [false, false, true, false]);
+    assert_eq!(strict.slices(), slices_of(&tags));
+    let patient = take(config(2_000), &tags);
+    assert_eq!(patient.durations(), [2_000, 7_000, 2_000, 2_000]);
+    assert_eq!(patient.discontinuities(), [false; 4]);
+}

@@ -55,6 +55,16 @@ fn q28_jumps_mark_the_next_segment_and_move_no_clock() {
 }
 
 #[test]
+fn q28_a_jump_at_a_key_frame_is_one_discontinuity() {
+    for by in [-20_000_i64, 100_000] {
+        let tags = shifted(Source { start_ms: 20_000, ..Source::default() }.tags(), 24_000, by);
+        let take = take(config(2_000), &tags);
+        assert_eq!(take.discontinuities(), [false, false, true, false, false], "{by}");
+        assert_eq!(take.sounds(), sounds_of(&tags), "{by}");
+    }
+}
+
+#[test]
 fn q28_video_jumps_alone() {
     let source = Source { start_ms: 60_000, gop: 25, ..Source::default() };
     let tags: Vec<Tag> = source

@@ -1,0 +1,257 @@
+//! Pushes on stores in memory with a clock in the hand: hours of media in seconds, and every playlist that is published
+//! on the way is read as a player reads it and checked against the rules and against the one before.
+
+mod encoder;
+mod recorder;
+mod sessions;
+mod two_hours;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use media::hls::{MediaPlaylist, PlaylistSegment, Violation, violations};
+use media::rtmp::message::Tag;
+use media::rtmp::stats::SessionStats;
+use oss::access::policy::ConditionValues;
+use oss::access::{AccessRequest, Caller, authorize};
+use oss::model::{LiveChannelConfig, OwnerId};
+use oss::name::{BucketName, ChannelName, ObjectKey};
+use oss::request::{Addressing, HostFallback, OperationKind, Resource};
+use store::blob::{BlobIds, BlobStore, MemoryBlobs};
+use store::clock::{Clock as StoreClock, ManualClock, Randomness};
+use store::kv::MemoryKv;
+use store::meta::{Body, BucketRecord, ChannelRecord, Meta};
+
+use self::encoder::Stretch;
+use self::recorder::Recorder;
+use super::admission::Admission;
+use super::channels::ChannelId;
+use super::{Channels, Publication, recover};
+use crate::auth_failures::AuthFailures;
+use crate::clock::Clock;
+use crate::config::{Config, LiveConfig};
+use crate::ops::RateLimits;
+use crate::root_key::RootKey;
+use crate::state::State;
+
+/// 2030-01-01T00:00:00Z.
+const BEGIN_MS: i64 = 1_893_456_000_000;
+
+/// One channel of a server without sockets, and all that it has published.
+struct Stage {
+    state: Arc<State>,
+    recorder: Arc<Recorder>,
+    blobs: Arc<MemoryBlobs>,
+    clock: ManualClock,
+    id: ChannelId,
+    published: Option<MediaPlaylist>,
+    versions: u64,
+    listed: u64,
+    target_rises: u64,
+    largest_window: usize,
+}
+
+impl Stage {
+    async fn new(live: LiveConfig) -> Self {
+        let clock = ManualClock::new(BEGIN_MS);
+        // Leases are held by the hour while media runs by the day, so the stores have the machine's clock.
+        let machine = StoreClock::system();
+        let kv = Arc::new(MemoryKv::new(machine.clone()));
+        let recorder = Arc::new(Recorder::new(kv, machine.clone()));
+        let meta = Meta::new(recorder.clone(), machine.clone());
+        let blobs = Arc::new(MemoryBlobs::new(BlobIds::new(machine.clone(), Randomness::seeded(1)), machine));
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config { live, ..Config::default() };
+        let state = Arc::new(State {
+            clock: Clock::manual(&clock),
+            meta,
+            blobs: blobs.clone(),
+            addressing: Addressing {
+                base_domains: Vec::new(),
+                cnames: Vec::new(),
+                host_fallback: HostFallback::Path,
+                force_virtual_hosted: false,
+            },
+            root: RootKey::obtain(folder.path()).unwrap(),
+            identities: Default::default(),
+            signed_playlists: Default::default(),
+            tls: None,
+            auth_failures: AuthFailures::new(0),
+            holder: "scenario".to_owned(),
+            channels: Arc::new(Channels::default()),
+            limits: RateLimits::new(0),
+            config,
+        });
+        let bucket = BucketName::parse("examplebucket").unwrap();
+        let record = BucketRecord::new(&bucket, owner(), BEGIN_MS);
+        state.meta.create_bucket(&bucket, &record, 1).await.unwrap();
+        let id = (bucket, ChannelName::parse(b"test-channel").unwrap());
+        recorder.watch(&id.0, ObjectKey::parse(b"test-channel/playlist.m3u8").unwrap());
+        Self {
+            state,
+            recorder,
+            blobs,
+            clock,
+            id,
+            published: None,
+            versions: 0,
+            listed: 0,
+            target_rises: 0,
+            largest_window: 0,
+        }
+    }
+
+    async fn configure(&self, frag_duration: u32, frag_count: u32) {
+        let config = LiveChannelConfig { frag_duration, frag_count, ..LiveChannelConfig::default() };
+        let record = ChannelRecord { config, modified_ms: self.state.clock.now_ms() };
+        self.state.meta.put_channel(&self.id.0, &self.id.1, &record, 10).await.unwrap();
+    }
+
+    /// Begins a push, as after an admission.
+    async fn begin(&self) -> Publication {
+        let channel = self.state.meta.channel(&self.id.0, &self.id.1).await.unwrap().unwrap();
+        let bucket = self.state.meta.bucket(&self.id.0).await.unwrap().unwrap();
+        let access = crate::ops::access_of(&self.id.0, &bucket, "cn-hangzhou").unwrap();
+        let caller = Caller::Root { owner: owner(), access_key: self.state.root.id.clone() };
+        let grant = authorize(&AccessRequest {
+            caller: &caller,
+            operation: OperationKind::PublishRtmpStream,
+            resource: &Resource::Object(self.id.0.clone(), self.key("")),
+            bucket: Some(&access),
+            object_acl: None,
+            names_version: false,
+            url_signed: false,
+            referer: None,
+            conditions: &ConditionValues::default(),
+        })
+        .unwrap();
+        let playlist = channel.config.playlist_name.clone();
+        let remote = SocketAddr::from(([192, 0, 2, 10], 47745));
+        let admission = Admission { id: self.id.clone(), channel, playlist, remote, grant };
+        Publication::start(self.state.clone(), admission).await.unwrap_or_else(|_| panic!("the channel is free"))
+    }
+
+    /// Pushes a stretch at the speed of its media.
+    async fn push(&mut self, publication: &mut Publication, stretch: &Stretch, with_headers: bool) {
+        let began_ms = self.state.clock.now_ms();
+        for tag in stretch.headers().iter().filter(|_| with_headers) {
+            publication.push(tag).await;
+        }
+        for (at_ms, tag) in stretch.media() {
+            self.clock.advance_ms(began_ms + i64::from(at_ms) - self.state.clock.now_ms());
+            self.push_tag(publication, &tag).await;
+        }
+        self.clock.advance_ms(began_ms + i64::from(stretch.length_ms) - self.state.clock.now_ms());
+    }
+
+    async fn push_tag(&mut self, publication: &mut Publication, tag: &Tag) {
+        publication.push(tag).await;
+        self.look().await;
+    }
+
+    async fn finish(&mut self, publication: Publication) {
+        publication.finish(&SessionStats::default()).await;
+        self.look().await;
+    }
+
+    /// The process dies and starts again on the same stores.
+    async fn crash(&mut self, mut publication: Publication) {
+        // What has arrived is handed to the system at the latest after half a second (D8).
+        publication.tick().await;
+        self.look().await;
+        drop(publication);
+        recover(&self.state).await.unwrap();
+        self.look().await;
+    }
+
+    fn key(&self, name: &str) -> ObjectKey {
+        let text = if name.is_empty() { self.id.1.to_string() } else { format!("{}/{name}", self.id.1) };
+        ObjectKey::parse(text.as_bytes()).unwrap()
+    }
+
+    /// Looks at every playlist that was published since the last look.
+    async fn look(&mut self) {
+        for text in self.recorder.take() {
+            self.look_at(parse(&text)).await;
+        }
+    }
+
+    async fn look_at(&mut self, list: MediaPlaylist) {
+        let (notes, broken): (Vec<_>, Vec<_>) =
+            violations(self.published.as_ref(), &list).into_iter().partition(Violation::is_note);
+        assert!(broken.is_empty(), "{broken:?}\nbefore: {:?}\nnow: {list:?}", self.published);
+        self.target_rises += notes.iter().filter(|note| matches!(note, Violation::TargetRose { .. })).count() as u64;
+        let next = |list: &MediaPlaylist| list.media_sequence + list.segments.len() as u64;
+        let new = next(&list) - self.published.as_ref().map_or(0, next);
+        assert!(new <= 1, "{new} segments in one version");
+        self.listed += new;
+        // The segment that is new in the list is there, whole.
+        if let Some(segment) = list.segments.last().filter(|_| new > 0) {
+            let object = self.state.meta.object(&self.id.0, &self.key(&segment.uri)).await.unwrap().unwrap().value;
+            assert!(object.size > 0 && object.size % 188 == 0, "{} has {} bytes", segment.uri, object.size);
+            let Body::Blobs(extents) = &object.body else { panic!("a segment is a blob") };
+            let reader = self.blobs.open(extents[0].blob).await.unwrap();
+            assert_eq!(reader.len(), object.size);
+        }
+        let window = self.state.meta.channel_window(&self.id.0, &self.id.1).await.unwrap().unwrap();
+        self.largest_window = self.largest_window.max(window.len());
+        self.versions += 1;
+        self.published = Some(list);
+    }
+
+    /// The VOD playlist over everything (LiveChannel 5).
+    async fn vod(&self) -> MediaPlaylist {
+        let now_ms = u64::try_from(self.state.clock.now_ms()).unwrap();
+        let text = crate::ops::vod_text(&self.state, &self.id.0, &self.id.1, 0, now_ms).await.unwrap();
+        parse(&text)
+    }
+
+    /// Nothing dangles and nothing is left over.
+    async fn check_stores(&self) {
+        let later_ms = StoreClock::system().now_ms() + 3_600_000;
+        while self.state.meta.collect_garbage(self.blobs.as_ref(), later_ms, 1000).await.unwrap().has_more {}
+        let report = store::check::check(&self.state.meta, self.blobs.as_ref(), later_ms, 1000).await.unwrap();
+        assert_eq!(report.findings, []);
+        assert_eq!(report.blobs, self.listed, "one blob per segment that was ever listed");
+    }
+}
+
+fn owner() -> OwnerId {
+    OwnerId("1000000000000001".to_owned())
+}
+
+/// Reads a playlist and insists on its layout: written again it is the same text.
+fn parse(text: &str) -> MediaPlaylist {
+    let mut list = MediaPlaylist::default();
+    let mut segment = PlaylistSegment::default();
+    for line in text.lines() {
+        let (tag, value) = line.split_once(':').unwrap_or((line, ""));
+        match tag {
+            "#EXTM3U" | "#EXT-X-VERSION" => {}
+            "#EXT-X-MEDIA-SEQUENCE" => list.media_sequence = value.parse().unwrap(),
+            "#EXT-X-DISCONTINUITY-SEQUENCE" => list.discontinuity_sequence = Some(value.parse().unwrap()),
+            "#EXT-X-TARGETDURATION" => list.target_duration_s = value.parse().unwrap(),
+            "#EXT-X-DISCONTINUITY" => segment.discontinuity = true,
+            "#EXT-X-PROGRAM-DATE-TIME" => segment.program_date_time_ms = Some(unix_ms(value)),
+            "#EXTINF" => {
+                segment.duration_ms = value.trim_end_matches(',').replace('.', "").parse().unwrap();
+            }
+            "#EXT-X-ENDLIST" => list.end_list = true,
+            uri => {
+                assert!(!uri.starts_with('#'), "{uri}");
+                segment.uri = uri.to_owned();
+                list.segments.push(std::mem::take(&mut segment));
+            }
+        }
+    }
+    assert_eq!(list.render(), text);
+    list
+}
+
+/// A date of January 2030, in which all scenarios play.
+fn unix_ms(text: &str) -> i64 {
+    let digits = |from: usize, to: usize| text[from..to].parse::<i64>().unwrap();
+    assert!(text.starts_with("2030-01-"), "{text}");
+    let minutes = (digits(8, 10) - 1) * 1440 + digits(11, 13) * 60 + digits(14, 16);
+    BEGIN_MS + minutes * 60_000 + digits(17, 19) * 1000 + digits(20, 23)
+}
