@@ -65,6 +65,18 @@ CASES = {
         lambda s, b: s.bucket(b.bucket_name, key="LTAI5tUnknownKey0000001").sign_rtmp_url("test-channel", "playlist.m3u8", 60),
         ["InvalidAccessKeyId", "0002-00000902"],
     ),
+    "access key of wrong characters": (
+        lambda s, b: b.sign_rtmp_url("test-channel", "playlist.m3u8", 60).replace("LTAI5t", "LTAI%205t"),
+        ["AccessDenied", "0002-00000802"],
+    ),
+    "empty access key": (
+        lambda s, b: without(b.sign_rtmp_url("test-channel", "playlist.m3u8", 60), "OSSAccessKeyId") + "&OSSAccessKeyId=",
+        ["AccessDenied", "0002-00000801"],
+    ),
+    "expiry that is no number": (
+        lambda s, b: without(b.sign_rtmp_url("test-channel", "playlist.m3u8", 60), "Expires") + "&Expires=soon",
+        ["AccessDenied", "0002-00000804"],
+    ),
     "V4": (
         lambda s, b: b.sign_rtmp_url("test-channel", "playlist.m3u8", 60) + "&SignatureVersion=OSS4-HMAC-SHA256",
         ["AccessDenied", "0002-00000808"],
@@ -85,6 +97,27 @@ CASES = {
         lambda s, b: b.sign_rtmp_url("test-channel", "playlist.txt", 60),
         ["InvalidArgument", "0044-00000018"],
     ),
+    "playlist name of five bytes": (
+        lambda s, b: b.sign_rtmp_url("test-channel", ".m3u8", 60),
+        ["InvalidArgument", "0044-00000017"],
+    ),
+    # LiveChannel 3.9: the first failing check is the one that is named.
+    "expired and for no channel": (
+        lambda s, b: b.sign_rtmp_url("nowhere", "playlist.m3u8", -5),
+        ["AccessDenied", "0002-00000805"],
+    ),
+    "wrong signature for no channel": (
+        lambda s, b: flip(b.sign_rtmp_url("nowhere", "playlist.m3u8", 60)),
+        ["SignatureDoesNotMatch", "0002-00000807"],
+    ),
+    "V4 and unsigned otherwise, in no bucket": (
+        lambda s, b: f"rtmp://{s.http_address}/test-no-such-bucket/live/nowhere?SignatureVersion=OSS4-HMAC-SHA256",
+        ["NoSuchBucket"],
+    ),
+    "disabled and a wrong playlist name": (
+        lambda s, b: b.sign_rtmp_url("switched-off", "playlist.txt", 60),
+        ["LiveChannelDisabled"],
+    ),
     "playlist name with a slash": (
         lambda s, b: b.sign_rtmp_url("test-channel", "a/playlist.m3u8", 60),
         ["InvalidArgument", "0044-00000016"],
@@ -94,7 +127,7 @@ CASES = {
 
 @pytest.mark.parametrize("port", ["http", "rtmp"])
 @pytest.mark.parametrize("case", list(CASES))
-def test_the_reason_is_visible_in_ffmpeg(server, bucket, short_source, case, port):
+def test_q13_the_reason_is_visible_in_ffmpeg(server, bucket, short_source, case, port):
     make_url, expected = CASES[case]
     url = make_url(server, bucket)
     if port == "rtmp":

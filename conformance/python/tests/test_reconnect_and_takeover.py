@@ -23,7 +23,7 @@ def test_a_second_push_to_a_busy_channel_is_refused(channel, source):
     media.assert_same_frames(media.decode_listed(channel.play_url), source.decoded)
 
 
-def test_a_silent_ghost_is_replaced_at_once(channel, source):
+def test_q48_a_silent_ghost_is_replaced_at_once(channel, source):
     with media.Push(source.path, channel.push_url) as ghost:
         wait_for(lambda: channel.status() == "Live", "live")
         time.sleep(2.5)

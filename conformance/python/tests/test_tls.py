@@ -76,7 +76,8 @@ def test_http2_is_agreed_on(secure, certificate):
         assert shown.stdout == "2 200", shown.stdout + shown.stderr
 
 
-def test_old_versions_of_tls_are_refused(secure):
+def test_q14_old_versions_of_tls_are_refused_and_named_in_the_log(secure):
+    """And no host name is sent, as by old hardware: the certificate is there all the same."""
     for version, works in ((ssl.TLSVersion.TLSv1_3, True), (ssl.TLSVersion.TLSv1_2, True), (ssl.TLSVersion.TLSv1_1, False)):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
@@ -89,6 +90,8 @@ def test_old_versions_of_tls_are_refused(secure):
                 assert works, version
             except (ssl.SSLError, OSError):
                 assert not works, version
+    refusals = [line for line in secure.log().splitlines() if "no TLS with this peer" in line]
+    assert any("Tls12NotOffered" in line or "version" in line for line in refusals), refusals
 
 
 @pytest.mark.parametrize("on_rtmp_port", [False, True])

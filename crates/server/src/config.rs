@@ -81,6 +81,10 @@ pub(crate) struct LiveConfig {
     pub(crate) max_message_bytes: usize,
     /// PutLiveChannel on an existing channel is refused with 409 `LiveChannelAlreadyExists` (LiveChannel Q1).
     pub(crate) reject_existing_channel: bool,
+    /// PutLiveChannel with only one of FragDuration and FragCount gets the other's default (LiveChannel Q24).
+    pub(crate) fill_in_fragments: bool,
+    /// PutLiveChannel accepts and keeps a Snapshot; otherwise it answers EC 0044-00000004 (LiveChannel 6.2).
+    pub(crate) accept_snapshots: bool,
     /// Channels per bucket (LiveChannel 7.4).
     pub(crate) max_channels_per_bucket: usize,
     /// ListLiveChannel calls per second and bucket (LiveChannel 7.4); 0 is no limit.
@@ -173,6 +177,8 @@ impl Default for LiveConfig {
             media_timeout_s: 15,
             max_message_bytes: 32 << 20,
             reject_existing_channel: false,
+            fill_in_fragments: false,
+            accept_snapshots: true,
             max_channels_per_bucket: 1000,
             max_list_calls_per_s: 100,
             max_ingest_mbit_s: 100,

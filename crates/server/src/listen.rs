@@ -99,7 +99,8 @@ async fn serve_secure(
     let mut stream = match tls.accept(stream).await {
         Ok(stream) => stream,
         Err(error) => {
-            tracing::debug!(%peer, %error, "no TLS with this peer");
+            // Old encoders only say that the connection failed; the reason is here for whoever looks for it (quirk Q14).
+            tracing::info!(%peer, %error, "no TLS with this peer");
             return;
         }
     };

@@ -8,4 +8,4 @@ mod sps;
 pub use config::{AvcConfig, AvcConfigError};
 pub use nal::{Framing, NalKind, NalUnit, SliceStart, Split, split};
 pub use parameter_sets::ParameterSets;
-pub use sps::{Sps, SpsError};
+pub use sps::{OrderFields, Sps, SpsError};

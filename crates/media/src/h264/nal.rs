@@ -1,5 +1,6 @@
 //! NAL units, and how an access unit falls apart into them, whichever way the encoder framed it (quirk Q40).
 
+use super::sps::OrderFields;
 use crate::bitreader::BitReader;
 use bytes::Bytes;
 
@@ -87,6 +88,30 @@ impl NalUnit {
         let _slice_type = bits.unsigned_golomb().ok()?;
         let pps_id = bits.unsigned_golomb().ok()?;
         Some(SliceStart { first_macroblock, pps_id })
+    }
+
+    /// Whether pictures to come may refer to it: `nal_ref_idc` is not zero.
+    pub fn is_reference(&self) -> bool {
+        self.0.first().is_some_and(|header| header & 0x60 != 0)
+    }
+
+    /// The low part of a slice's picture order count (H.264 7.3.3); `None` for other units and torn slices.
+    pub fn order_count(&self, fields: OrderFields) -> Option<u32> {
+        if !self.is_slice() {
+            return None;
+        }
+        // Four Exp-Golomb numbers, of at most 63 bits each, and at most 34 bits of others.
+        let rbsp = unescape(&self.0, 40);
+        let mut bits = BitReader::new(rbsp.get(1..)?);
+        for _ in ["first_mb_in_slice", "slice_type", "pic_parameter_set_id"] {
+            bits.unsigned_golomb().ok()?;
+        }
+        bits.skip(if fields.separate_planes { 2 } else { 0 }).ok()?;
+        bits.bits(fields.frame_number_bits).ok()?;
+        if self.kind() == NalKind::IdrSlice {
+            bits.unsigned_golomb().ok()?;
+        }
+        bits.bits(fields.count_bits).ok()
     }
 
     /// Whether it is SEI that begins with a recovery point message (H.264 D.1.8), the mark of an open GOP (quirk Q42).

@@ -32,6 +32,19 @@ pub struct Sps {
     pub height: u32,
     /// `time_scale` and `num_units_in_tick` of the VUI, where present and not zero. A frame lasts two ticks.
     pub timing: Option<(u32, u32)>,
+    /// Where a slice says in which order pictures are shown; `None` where it does not: order count types 1 and 2, fields.
+    pub order: Option<OrderFields>,
+}
+
+/// What precedes the order count in a slice header (H.264 7.3.3), of a stream of frames with order count type 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OrderFields {
+    /// Width of `frame_num`, 4 to 16 bits.
+    pub frame_number_bits: u32,
+    /// Width of `pic_order_cnt_lsb`, 4 to 16 bits.
+    pub count_bits: u32,
+    /// Whether colour planes are coded apart, so that each slice names one.
+    pub separate_planes: bool,
 }
 
 /// No picture is larger than level 6.2 allows: 139,264 macroblocks, of which one side takes at most the square root
@@ -54,14 +67,19 @@ impl Sps {
         bits.skip(16)?;
         let id = bounded("seq_parameter_set_id", bits.unsigned_golomb()?, 31)?;
         let (chroma_format, separate_planes) = if has_chroma_info(profile) { chroma(&mut bits)? } else { (1, false) };
-        bounded("log2_max_frame_num_minus4", bits.unsigned_golomb()?, 12)?;
-        picture_order_count(&mut bits)?;
+        let frame_number_bits = bounded("log2_max_frame_num_minus4", bits.unsigned_golomb()?, 12)? + 4;
+        let count_bits = picture_order_count(&mut bits)?;
         bits.unsigned_golomb()?;
         bits.skip(1)?;
         let width_mbs = bounded("pic_width_in_mbs_minus1", bits.unsigned_golomb()?, MAX_SIDE_IN_MACROBLOCKS - 1)? + 1;
         let map_units =
             bounded("pic_height_in_map_units_minus1", bits.unsigned_golomb()?, MAX_SIDE_IN_MACROBLOCKS - 1)? + 1;
         let frames_only = bits.bit()?;
+        let order = count_bits.filter(|_| frames_only).map(|count_bits| OrderFields {
+            frame_number_bits,
+            count_bits,
+            separate_planes,
+        });
         if !frames_only {
             bits.skip(1)?;
         }
@@ -89,7 +107,7 @@ impl Sps {
         let height = cropped("frame_crop_offset (vertical)", full_height, crop_y)?;
         // A broken VUI says nothing against the size in front of it.
         let timing = vui_timing(&mut bits).unwrap_or_default();
-        Ok(Self { id: u8::try_from(id).unwrap_or(0), width, height, timing })
+        Ok(Self { id: u8::try_from(id).unwrap_or(0), width, height, timing, order })
     }
 
     /// Frames per second of the VUI timing, where it has any and it is below 1000.
@@ -138,10 +156,11 @@ fn skip_scaling_list(bits: &mut BitReader<'_>, size: usize) -> Result<(), Unexpe
     Ok(())
 }
 
-fn picture_order_count(bits: &mut BitReader<'_>) -> Result<(), SpsError> {
+/// Reads past the order count's fields; the width of its low part where that is what slices carry.
+fn picture_order_count(bits: &mut BitReader<'_>) -> Result<Option<u32>, SpsError> {
     match bounded("pic_order_cnt_type", bits.unsigned_golomb()?, 2)? {
         0 => {
-            bounded("log2_max_pic_order_cnt_lsb_minus4", bits.unsigned_golomb()?, 12)?;
+            return Ok(Some(bounded("log2_max_pic_order_cnt_lsb_minus4", bits.unsigned_golomb()?, 12)? + 4));
         }
         1 => {
             bits.skip(1)?;
@@ -154,7 +173,7 @@ fn picture_order_count(bits: &mut BitReader<'_>) -> Result<(), SpsError> {
         }
         _ => {}
     }
-    Ok(())
+    Ok(None)
 }
 
 fn vui_timing(bits: &mut BitReader<'_>) -> Result<Option<(u32, u32)>, UnexpectedEnd> {

@@ -2,6 +2,7 @@
 
 mod assembler;
 mod audio;
+mod order;
 mod outbox;
 mod stats;
 mod timeline;
@@ -336,7 +337,8 @@ impl Remuxer {
             return;
         }
         self.last_picture_raw = Some(raw_ms);
-        let picture = untimed.at(self.video.times(placed.ms, composition_ms, &mut self.stats));
+        let times = self.video.times(placed.ms, composition_ms, untimed.order, &mut self.stats);
+        let picture = untimed.at(times);
         self.first_picture.get_or_insert(picture.dts);
         self.picture_bytes += data.len();
         self.pictures.push_back(WaitingPicture { picture, bytes: data.len(), after_jump: placed.jumped });

@@ -82,6 +82,8 @@ pub struct RemuxStats {
     pub adts_in_flv: u64,
     /// Decoding times moved by a tick to make them rise (quirk Q29).
     pub repaired_dts: u64,
+    /// Presentation times that the order of the pictures contradicts, taken from that order (quirk Q31).
+    pub repaired_pts: u64,
     /// Composition times that were impossible and taken as zero.
     pub wild_composition: u64,
     /// Times at which a more negative composition time than before moved the decoding times (quirk Q30).
@@ -104,7 +106,7 @@ pub struct RemuxStats {
 
 impl RemuxStats {
     /// Every counter with its name, for metrics and the session report.
-    pub fn counters(&self) -> [(&'static str, u64); 32] {
+    pub fn counters(&self) -> [(&'static str, u64); 33] {
         // Taken apart without a rest, so that a new counter cannot be forgotten here.
         let &Self {
             pictures,
@@ -130,6 +132,7 @@ impl RemuxStats {
             wrong_key_flags,
             adts_in_flv,
             repaired_dts,
+            repaired_pts,
             wild_composition,
             dts_shifts,
             audio_resyncs,
@@ -164,6 +167,7 @@ impl RemuxStats {
             ("wrong_key_flags", wrong_key_flags),
             ("adts_in_flv", adts_in_flv),
             ("repaired_dts", repaired_dts),
+            ("repaired_pts", repaired_pts),
             ("wild_composition", wild_composition),
             ("dts_shifts", dts_shifts),
             ("audio_resyncs", audio_resyncs),

@@ -1,5 +1,6 @@
 //! Video tags to pictures: parameter sets kept aside, units put in order, times made to rise.
 
+use super::order::{DisplayOrder, OrderCount};
 use super::stats::RemuxStats;
 use crate::access_unit::Picture;
 use crate::h264::{AvcConfig, Framing, NalKind, NalUnit, ParameterSets, Sps, split};
@@ -42,6 +43,7 @@ pub(super) enum VideoUnit {
 pub(super) struct UntimedPicture {
     pub(super) key_frame: bool,
     pub(super) nals: Vec<NalUnit>,
+    pub(super) order: Option<OrderCount>,
     parameter_sets: Arc<[NalUnit]>,
 }
 
@@ -66,6 +68,7 @@ pub(super) struct VideoReader {
     sps: Option<Sps>,
     dts_shift_ms: i64,
     last_dts: Option<Timestamp>,
+    order: DisplayOrder,
     rate_window: VecDeque<i64>,
 }
 
@@ -82,6 +85,7 @@ impl VideoReader {
             sps: None,
             dts_shift_ms: 0,
             last_dts: None,
+            order: DisplayOrder::default(),
             rate_window: VecDeque::new(),
         }
     }
@@ -114,7 +118,7 @@ impl VideoReader {
             stats.other_framing += 1;
         }
         let mut nals = Vec::with_capacity(split.nals.len() + self.carried.len());
-        let mut first_slice = None;
+        let (mut first_slice, mut order_slice) = (None, None);
         let (mut has_slice, mut has_idr, mut recovery_point) = (false, false, false);
         for nal in split.nals {
             match nal.kind() {
@@ -133,6 +137,8 @@ impl VideoReader {
                     has_slice = true;
                     has_idr |= nal.kind() == NalKind::IdrSlice;
                     first_slice = first_slice.or_else(|| nal.slice_start());
+                    // Cheap: units share the bytes of their tag.
+                    order_slice.get_or_insert_with(|| nal.clone());
                 }
                 NalKind::Sei => {
                     recovery_point |= self.recovery_points_are_keys && nal.has_recovery_point();
@@ -179,13 +185,30 @@ impl VideoReader {
             units.append(&mut nals);
             units
         };
-        let picture = UntimedPicture { key_frame, nals, parameter_sets: Arc::clone(&self.current_sets) };
+        let fields = self.sps.and_then(|sps| sps.order).filter(|_| !is_part);
+        let order = order_slice.zip(fields).and_then(|(slice, fields)| self.order.count(&slice, fields));
+        let picture = UntimedPicture { key_frame, nals, order, parameter_sets: Arc::clone(&self.current_sets) };
         if is_part { VideoUnit::Part(picture) } else { VideoUnit::Picture(picture) }
     }
 
     /// DTS and PTS of a picture whose message lies at `ms` on the common clock.
-    pub(super) fn times(&mut self, ms: i64, composition_ms: i32, stats: &mut RemuxStats) -> (Timestamp, Timestamp) {
+    pub(super) fn times(
+        &mut self,
+        ms: i64,
+        composition_ms: i32,
+        order: Option<OrderCount>,
+        stats: &mut RemuxStats,
+    ) -> (Timestamp, Timestamp) {
         let mut composition = i64::from(composition_ms);
+        match order {
+            None => self.order.lose(),
+            Some(order) => {
+                if let Some(repaired) = self.order.repair(order, ms, composition) {
+                    stats.repaired_pts += 1;
+                    composition = repaired;
+                }
+            }
+        }
         if !(-MAX_DTS_SHIFT_MS..=MAX_COMPOSITION_MS).contains(&composition) {
             stats.wild_composition += 1;
             composition = 0;

@@ -25,7 +25,10 @@ const DISABLE_PATIENCE: Duration = Duration::from_secs(10);
 pub(super) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
     let name = parse_channel(call.route())?;
     let text = read_xml(call, body).await?;
-    let config = parse_configuration(&text, ConfigurationRules::default())?;
+    let live = &call.state.config.live;
+    let rules =
+        ConfigurationRules { snapshot_supported: live.accept_snapshots, fill_in_fragments: live.fill_in_fragments };
+    let config = parse_configuration(&text, rules)?;
     let bucket = call.bucket()?;
     if let Some(snapshot) = &config.snapshot {
         let found = match oss::name::BucketName::parse(&snapshot.dest_bucket) {
@@ -41,7 +44,6 @@ pub(super) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<An
     if call.state.channels.find(&id).is_some() {
         return Err(Error::new(ErrorCode::ChannelStillLive));
     }
-    let live = &call.state.config.live;
     if live.reject_existing_channel && call.state.meta.channel(&id.0, &name).await.map_err(internal)?.is_some() {
         return Err(Error::new(ErrorCode::LiveChannelAlreadyExists));
     }

@@ -130,6 +130,41 @@ fn q30_negative_composition_times_are_signed() {
     assert_eq!(take.stats.dts_shifts, 1);
 }
 
+/// A slice of [`OTHER_SPS`], whose slices say in which order pictures are shown: 4 bits of frame number, 6 of order count.
+fn ordered_slice(key_frame: bool, count: u32, is_reference: bool) -> Vec<u8> {
+    // First macroblock 0, slice type 7 or 5, PPS 0, frame number 0, for a key frame also its id 0, then the count.
+    let head = if key_frame { "1 0001000 1 0000 1" } else { "1 00110 1 0000" };
+    let bits: String = format!("{head} {count:06b} 1").replace(' ', "");
+    let header = if key_frame { 0x65 } else { 0x01 | u8::from(is_reference) << 5 };
+    let body = bits
+        .as_bytes()
+        .chunks(8)
+        .map(|byte| byte.iter().enumerate().fold(0, |value, (index, bit)| value | (bit - b'0') << (7 - index)));
+    std::iter::once(header).chain(body).chain([0x5A; 20]).collect()
+}
+
+#[test]
+fn q31_impossible_presentation_times_are_repaired() {
+    // Groups of I0 P3 B1 B2 P6 B4 B5 P9 B7 B8, as some phones send them: each picture shown when it is decoded.
+    let counts = [0_u32, 6, 2, 4, 12, 8, 10, 18, 14, 16];
+    let mut tags = vec![avc_header(0, &[OTHER_SPS], &[PPS])];
+    for number in 0..40_u32 {
+        let count = counts[number as usize % 10];
+        let nal = ordered_slice(count == 0, count, count % 6 == 0);
+        tags.push(picture(number * 40, 0, count == 0, &[&nal]));
+    }
+    let take = take(config(10_000), &tags);
+    let units = &take.segments[0].probe.video;
+    let zero = units[0].pts.expect("times");
+    let shown: Vec<i64> = units.iter().filter_map(|unit| unit.pts).map(|pts| (pts - zero) / 90).collect();
+    // Behind the first proof, at the third picture, each is shown in the order and at the distance of its count.
+    for (number, shown) in shown.iter().enumerate().skip(2) {
+        let expected = i64::try_from(number / 10 * 400).expect("short") + i64::from(counts[number % 10]) * 20;
+        assert!((shown - expected).abs() <= 1, "picture {number}: {shown}, expected {expected}");
+    }
+    assert!(take.stats.repaired_pts > 30, "{}", take.stats.repaired_pts);
+}
+
 #[test]
 fn wild_composition_times_are_ignored() {
     let mut tags = vec![avc_header(0, &[SPS], &[PPS])];
