@@ -115,16 +115,40 @@ for (const authorizationV4 of [false, true]) {
   }
 }
 
-test("a push to the URL that ali-oss signed is recorded", async () => {
-  const client = server.client({ sldEnable: true });
-  await client.putBucket("ali-push");
-  client.useBucket("ali-push");
-  await client.putChannel("camera", { ...configuration(), Target: { ...configuration().Target, FragDuration: 1 } });
-  const url = client.getRtmpUrl("camera", { params: { playlistName: "playlist.m3u8" } }).replace("//localhost:", "//127.0.0.1:");
-  const running = push(makeSource(3), url, { paced: false });
-  assert.equal(await running.ended, 0, running.stderr);
-  await waitFor(async () => (await client.getChannelStatus("camera")).data.Status === "Idle", "idle");
-  assert.equal((await client.getChannelHistory("camera")).records.length, 1);
-  const text = (await client.get("camera/playlist.m3u8")).content.toString();
-  assert.equal(text.match(/\.ts$/gm).length, 3);
-});
+for (const authorizationV4 of [false, true]) {
+  test(`a push to the URL that ali-oss signed is recorded, ${authorizationV4 ? "V4" : "V1"}`, async () => {
+    const client = server.client({ sldEnable: true, authorizationV4 });
+    const bucket = `ali-push-${authorizationV4 ? "v4" : "v1"}`;
+    await client.putBucket(bucket);
+    client.useBucket(bucket);
+    await client.putChannel("camera", { ...configuration(), Target: { ...configuration().Target, FragDuration: 1 } });
+    const begins = Math.floor(Date.now() / 1000);
+    const url = client.getRtmpUrl("camera", { params: { playlistName: "playlist.m3u8" } }).replace("//localhost:", "//127.0.0.1:");
+    const running = push(makeSource(3), url);
+    const live = await waitFor(async () => {
+      const { data } = await client.getChannelStatus("camera");
+      return data.Status === "Live" && data.Video && data.Audio && data;
+    }, "live");
+    assert.match(live.ConnectedTime, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.000Z$/);
+    assert.match(live.RemoteAddr, /^127\.0\.0\.1:\d+$/);
+    assert.deepEqual([live.Video.Width, live.Video.Height, live.Video.Codec, live.Audio.Codec], ["640", "360", "H264", "AAC"]);
+    await assert.rejects(client.deleteChannel("camera"), { status: 409, code: "ChannelStillLive" });
+    assert.equal(await running.ended, 0, running.stderr);
+    await waitFor(async () => (await client.getChannelStatus("camera")).data.Status === "Idle", "idle");
+    const { records } = await client.getChannelHistory("camera");
+    assert.equal(records.length, 1);
+    assert.deepEqual(Object.keys(records[0]), ["StartTime", "EndTime", "RemoteAddr"]);
+    const text = (await client.get("camera/playlist.m3u8")).content.toString();
+    assert.equal(text.match(/\.ts$/gm).length, 3);
+
+    const vod = await client.createVod("camera", "vod.m3u8", { startTime: begins, endTime: Math.floor(Date.now() / 1000) });
+    assert.equal(vod.res.status, 200);
+    const posted = (await client.get("camera/vod.m3u8")).content.toString();
+    assert.equal(posted.match(/\.ts$/gm).length, 3);
+    assert.match(posted, /#EXT-X-ENDLIST\n$/);
+
+    assert.equal((await client.putChannelStatus("camera", "disabled")).res.status, 200);
+    assert.equal((await client.getChannelStatus("camera")).data.Status, "Disabled");
+    assert.equal((await client.deleteChannel("camera")).res.status, 204);
+  });
+}

@@ -5,7 +5,9 @@ import time
 import oss2
 import pytest
 
-from millpond_test.server import create_channel
+from millpond_test import media
+from millpond_test.playlist import Playlist
+from millpond_test.server import create_channel, wait_for
 
 
 @pytest.fixture
@@ -182,3 +184,29 @@ def test_a_signed_push_url_has_the_shape_of_the_sdk(server, bucket):
 def test_history_of_a_channel_without_pushes_is_empty(bucket):
     create_channel(bucket)
     assert bucket.get_live_channel_history("test-channel").records == []
+
+
+def test_every_operation_of_the_sdk_around_a_push(bucket, short_source):
+    """All of LiveChannel 8.1 on one channel, with the push URL that the SDK signs, under both versions."""
+    began = int(time.time())
+    assert create_channel(bucket, "camera").resp.status == 200
+    assert bucket.put_live_channel_status("camera", "disabled").status == 200
+    assert bucket.put_live_channel_status("camera", "enabled").status == 200
+    assert bucket.get_live_channel("camera").status == "enabled"
+    assert [entry.name for entry in oss2.LiveChannelIterator(bucket)] == ["camera"]
+    with media.Push(short_source.path, bucket.sign_rtmp_url("camera", "playlist.m3u8", 600)) as push:
+        wait_for(lambda: bucket.get_live_channel_stat("camera").status == "Live", "live")
+        assert bucket.list_live_channel().channels[0].status == "enabled", "the list shows what is configured"
+        with pytest.raises(oss2.exceptions.ChannelStillLive):
+            bucket.delete_live_channel("camera")
+        assert push.wait() == 0, push.stderr
+    wait_for(lambda: bucket.get_live_channel_stat("camera").status == "Idle", "idle")
+    (record,) = bucket.get_live_channel_history("camera").records
+    assert began - 1 <= record.start_time <= record.end_time <= time.time() + 1
+    span = (began, int(time.time()))
+    assert bucket.post_vod_playlist("camera", "vod.m3u8", *span).status == 200
+    posted = bucket.get_object("camera/vod.m3u8").read().decode()
+    assert bucket.get_vod_playlist("camera", *span).playlist == posted
+    assert len(Playlist.parse(posted).segments) == 2
+    assert bucket.delete_live_channel("camera").status == 204
+    refused(lambda: bucket.get_live_channel_history("camera"), 404, "NoSuchLiveChannel")
