@@ -106,3 +106,42 @@ def test_the_listening_line_is_json_for_machines(fresh_server):
     server = fresh_server()
     for line in server.log().splitlines():
         json.loads(line)
+
+
+def test_channel_sessions_tell_what_each_push_was(fresh_channel, short_source):
+    """D7, D21: encoder, amounts and quirks of the last pushes, kept beside the history and across a restart."""
+    channel = fresh_channel()
+    bucket, server = channel.bucket.bucket_name, channel.server
+    media.push_file(short_source.path, channel.push_url)
+    wait_for(lambda: channel.status() == "Idle", "idle")
+    wrong = channel.bucket.sign_rtmp_url(channel.name, "wrong.m3u8", 600)
+    media.push_file(short_source.path, wrong, options=["-bsf:v", "setts=pts=DTS"])
+    wait_for(lambda: channel.status() == "Idle", "idle")
+    with media.Push(short_source.path, channel.push_url):
+        wait_for(lambda: channel.status() == "Live", "live")
+        server.kill()
+    server.start()
+
+    def sessions(*options: str) -> str:
+        shown = millpond("channel", "sessions", f"{bucket}/{channel.name}", "--admin", f"http://{server.admin_address}", *options)
+        assert shown.returncode == 0, shown.stderr
+        return shown.stdout
+
+    plain, repaired, died = json.loads(sessions("--json"))["sessions"]
+    report = plain["report"]
+    assert report["encoder"].startswith("Lavf"), report
+    assert (report["pictures"], report["segments"], report["handshake"]) == (len(short_source.decoded.video), 2, "plain")
+    assert report["key_frames"] == 2 and report["audio_frames"] == len(short_source.decoded.audio)
+    assert "repaired_pts" not in report["quirks"] and repaired["report"]["quirks"]["repaired_pts"] > 10
+    assert died["report"] is None
+    history = server.bucket(bucket).get_live_channel_history(channel.name).records
+    assert [one["remote_addr"] for one in (plain, repaired, died)] == [record.remote_addr for record in history]
+
+    head, *lines = sessions().splitlines()
+    assert head.split()[:4] == ["START", "SECONDS", "PICTURES", "SEGMENTS"]
+    assert len(lines) == 3
+    assert "Lavf" in lines[0] and "repaired_pts=" in lines[1] and "no report" in lines[2]
+
+    missing = millpond("channel", "sessions", f"{bucket}/nothing", "--admin", f"http://{server.admin_address}")
+    assert missing.returncode != 0 and "no such channel" in missing.stderr.lower()
+    assert requests.get(f"http://{server.admin_address}/api/v1/channels/{bucket}/{channel.name}/sessions", timeout=10).status_code == 403

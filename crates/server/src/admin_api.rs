@@ -1,5 +1,5 @@
-//! The management API on the operators' port: users, keys, policies, sessions, as JSON under `/api/v1/`, and the
-//! official `AssumeRole` call.
+//! The management API on the operators' port: users, keys, policies, sessions, reports of pushes, as JSON under
+//! `/api/v1/`, and the official `AssumeRole` call.
 //!
 //! Requests are signed as OSS requests are (OSS auth 3, 5), as if `/api/v1/users` were the object `v1/users` in a bucket
 //! `api`; so every signer of an OSS SDK can sign them. A header `x-oss-admin: v1`, which the signature covers, makes
@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::header::HeaderValue;
 use hyper::{Request, Response, StatusCode};
 use oss::access::Caller;
-use oss::name::{BucketName, ObjectKey};
+use oss::name::{BucketName, ChannelName, ObjectKey};
 use oss::request::{BodyDigests, OperationKind, Query, RawRequest, Resource, Route, Style, percent_decode};
 use oss::sign::{Credentials, RpcClaim, SignOptions};
 use oss::{Error, ErrorCode};
@@ -23,7 +23,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use store::meta::{KeyRecord, SessionRecord, UserRecord};
+use store::meta::{HistoryEntry, KeyRecord, SessionRecord, UserRecord};
 
 use crate::accounts::{self, Fault, SessionWish};
 use crate::identity::{self, Identity};
@@ -372,6 +372,14 @@ async fn manage(state: &State, method: &str, parts: &[&str], body: &[u8]) -> Res
         ("DELETE", ["users", name, "policies", policy]) => {
             accounts::delete_policy(state, name, policy).await.map(|()| Answer::done())
         }
+        ("GET", ["channels", bucket, channel, "sessions"]) => {
+            let bucket = BucketName::parse(bucket)?;
+            let channel = ChannelName::parse(&percent_decode(channel))?;
+            let missing = || Fault::NotFound("There is no such channel.".to_owned());
+            state.meta.channel(&bucket, &channel).await.map_err(crate::ops::internal)?.ok_or_else(missing)?;
+            let history = state.meta.history(&bucket, &channel).await.map_err(crate::ops::internal)?;
+            Ok(Answer::json(200, &json!({"sessions": history.iter().map(shown_session).collect::<Vec<_>>()})))
+        }
         _ => Err(Fault::NotFound("There is no such call in this API.".to_owned())),
     }
 }
@@ -464,6 +472,16 @@ fn assumed_xml(session: &SessionRecord, arn: &str, session_name: &str, role_id: 
 /// The official call writes whole seconds.
 fn expiration(session: &SessionRecord) -> String {
     oss::date::format_iso8601(session.expires_ms.div_euclid(1000).saturating_mul(1000)).replace(".000Z", "Z")
+}
+
+/// A session with its report, `null` where the server did not live to write one.
+fn shown_session(session: &HistoryEntry) -> Value {
+    json!({
+        "start": oss::date::format_iso8601(session.start_ms),
+        "end": oss::date::format_iso8601(session.end_ms),
+        "remote_addr": session.remote_addr,
+        "report": crate::live::SessionReport::parse(&session.report),
+    })
 }
 
 fn shown_user(user: &UserRecord) -> Value {

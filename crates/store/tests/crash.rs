@@ -309,7 +309,7 @@ async fn push(meta: &Meta, blobs: &dyn BlobStore) -> Result<()> {
         let blob = writer.finish(true).await?;
         meta.commit_segment(&lease, &segment(number_ms, session, blob)).await?;
     }
-    meta.end_publication(&lease, None).await?;
+    meta.end_publication(&lease, None, bytes::Bytes::new()).await?;
     meta.release_publisher(&lease).await
 }
 
@@ -339,7 +339,7 @@ async fn repair(meta: &Meta, blobs: &dyn BlobStore) -> usize {
             meta.commit_segment(&lease, &segment(open.number_ms, dangling.record.session, blob)).await.unwrap();
             repaired += 1;
         }
-        meta.end_publication(&lease, None).await.unwrap();
+        meta.end_publication(&lease, None, bytes::Bytes::new()).await.unwrap();
         meta.release_publisher(&lease).await.unwrap();
     }
     repaired

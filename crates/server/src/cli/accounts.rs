@@ -30,7 +30,7 @@ pub(crate) struct Server {
     data_dir: PathBuf,
     /// Print the answer as JSON.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// A name with where to use it.
@@ -277,7 +277,14 @@ impl Server {
         Ok(())
     }
 
-    fn list(&self, method: Method, path: &str, name: &str, line: impl Fn(&Value) -> String) -> anyhow::Result<()> {
+    /// Prints a line for each item of an answer.
+    pub(super) fn list(
+        &self,
+        method: Method,
+        path: &str,
+        name: &str,
+        line: impl Fn(&Value) -> String,
+    ) -> anyhow::Result<()> {
         let answer = self.request(method, path, String::new())?;
         if self.json {
             say!("{answer}");
@@ -307,7 +314,8 @@ impl Server {
     }
 }
 
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+/// A member that is a text; empty when it is none.
+pub(super) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_default()
 }
 

@@ -9,7 +9,9 @@ use oss::model::{BucketAcl, LiveChannelConfig};
 use oss::name::{BucketName, ChannelName, PlaylistName};
 use oss::sign::presign::{Signer, UnsignedRequest};
 use oss::sign::rtmp::{RtmpStyle, RtmpUrl, sign_rtmp_url};
+use serde_json::Value;
 
+use super::accounts::{Server, text};
 use super::client::{Call, Client};
 use crate::clock::Clock;
 use crate::root_key::RootKey;
@@ -19,6 +21,18 @@ use crate::root_key::RootKey;
 pub(crate) enum Channel {
     /// Make a bucket and a channel in it, and print URLs to push to and to play.
     Create(Create),
+    /// Show what the last pushes to a channel left behind: encoder, length, pictures, segments, quirks.
+    Sessions(Sessions),
+}
+
+/// The flags of `channel sessions`.
+#[derive(Debug, Args)]
+pub(crate) struct Sessions {
+    /// Bucket and channel.
+    #[arg(value_name = "BUCKET/CHANNEL")]
+    channel: String,
+    #[command(flatten)]
+    server: Server,
 }
 
 /// The flags of `channel create`.
@@ -53,7 +67,59 @@ pub(crate) struct Create {
 impl Channel {
     /// Does it.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let Channel::Create(create) = self;
+        match self {
+            Channel::Create(create) => create.run(),
+            Channel::Sessions(sessions) => sessions.run(),
+        }
+    }
+}
+
+impl Sessions {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let (bucket, name) = super::sign::split(&self.channel)?;
+        let path = format!("channels/{bucket}/{}/sessions", oss::request::percent_encode(name.as_bytes(), false));
+        if !self.server.json {
+            say!(
+                "{:<20} {:>7} {:>8} {:>8} {:>9}  ENCODER AND QUIRKS",
+                "START",
+                "SECONDS",
+                "PICTURES",
+                "SEGMENTS",
+                "KB"
+            );
+        }
+        self.server.list(Method::GET, &path, "sessions", session_line)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// One push for people.
+fn session_line(session: &Value) -> String {
+    let start = text(session, "start").replace(".000Z", "Z");
+    let report = &session["report"];
+    if report.is_null() {
+        return format!("{start:<20} no report: the server did not live to write it");
+    }
+    let number = |name: &str| report[name].as_u64().unwrap_or(0);
+    let quirks: Vec<String> = report["quirks"]
+        .as_object()
+        .map(|quirks| quirks.iter().map(|(name, count)| format!("{name}={count}")).collect())
+        .unwrap_or_default();
+    // What an encoder calls itself is shown without whatever a terminal would obey.
+    let encoder: String = text(report, "encoder").chars().filter(|c| !c.is_control()).collect();
+    format!(
+        "{start:<20} {:>7} {:>8} {:>8} {:>9}  {encoder}  {}",
+        number("seconds"),
+        number("pictures"),
+        number("segments"),
+        (number("video_bytes") + number("audio_bytes")) / 1000,
+        quirks.join(" ")
+    )
+}
+
+impl Create {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let create = self;
         let (bucket, name) = super::sign::split(&create.channel)?;
         let root = RootKey::find(&create.data_dir)?;
         let wish = Wish {

@@ -28,6 +28,7 @@ use super::digest::BodyDigest;
 use super::facts::ShownFacts;
 use super::recovery::{self, Place};
 use super::refusal::PublishRefusal;
+use super::report::SessionReport;
 use super::window::{Window, checked};
 use crate::config::{Durability, SegmentEtag, Segmenting};
 use crate::state::State;
@@ -247,15 +248,17 @@ impl Publication {
         self.handle_outputs().await;
         self.learn();
         let ended_ms = self.state.clock.now_ms();
+        let report = self.report(stats, ended_ms);
         if !self.is_lost {
-            if let Err(error) = self.state.meta.end_publication(&self.lease, Some(ended_ms)).await {
+            let kept = report.to_bytes();
+            if let Err(error) = self.state.meta.end_publication(&self.lease, Some(ended_ms), kept).await {
                 tracing::error!(%error, channel = %self.admission.id.1, "the end of a push cannot be written down");
             }
             if let Err(error) = self.state.meta.release_publisher(&self.lease).await {
                 tracing::warn!(%error, "the publisher's lease cannot be released");
             }
         }
-        self.report(stats, ended_ms);
+        report.publish(&self.admission.id, self.admission.remote, self.session);
         if self.segments > 0
             && let Some(after_s) = self.state.config.live.end_list_after_s
         {
@@ -446,37 +449,15 @@ impl Publication {
         self.claim.on_air.learn(ShownFacts::new(self.remuxer.facts(), &self.hints));
     }
 
-    /// One structured line per session (D7).
-    fn report(&self, stats: &SessionStats, ended_ms: i64) {
-        let remux = self.remuxer.stats();
-        let (video_bytes, audio_bytes) = self.claim.on_air.totals();
-        metrics::counter!(crate::metrics::INGEST_BYTES).increment(video_bytes + audio_bytes);
-        let mut quirks = Vec::new();
-        for (quirk, count) in stats.quirks.iter().filter(|(_, count)| *count > 0) {
-            metrics::counter!(crate::metrics::QUIRKS, "quirk" => quirk.name()).increment(count);
-            quirks.push(format!("{}={count}", quirk.name()));
-        }
-        for (name, count) in remux.counters().into_iter().skip(4).filter(|(_, count)| *count > 0) {
-            metrics::counter!(crate::metrics::QUIRKS, "quirk" => name).increment(count);
-            quirks.push(format!("{name}={count}"));
-        }
-        tracing::info!(
-            bucket = %self.admission.id.0,
-            channel = %self.admission.id.1,
-            remote = %self.admission.remote,
-            session = self.session,
-            encoder = stats.encoder_name().unwrap_or("unknown"),
-            handshake = stats.handshake.map_or("none", |kind| kind.name()),
-            seconds = (ended_ms - self.claim.on_air.connected_ms) / 1000,
-            video_bytes,
-            audio_bytes,
-            pictures = remux.pictures,
-            key_frames = remux.key_frames,
-            audio_frames = remux.audio_frames,
-            segments = self.segments,
-            quirks = quirks.join(" "),
-            "push ended"
-        );
+    /// What there is to say about the session (D7).
+    fn report(&self, stats: &SessionStats, ended_ms: i64) -> SessionReport {
+        SessionReport::new(
+            stats,
+            self.remuxer.stats(),
+            self.segments,
+            self.claim.on_air.totals(),
+            (ended_ms - self.claim.on_air.connected_ms) / 1000,
+        )
     }
 }
 

@@ -152,7 +152,7 @@ pub(super) async fn repair(state: &Arc<State>, lease: &PublisherLease) -> Result
             }
         }
     }
-    state.meta.end_publication(lease, None).await.map_err(internal)
+    state.meta.end_publication(lease, None, Bytes::new()).await.map_err(internal)
 }
 
 /// Stores and lists a torn segment; `None` when nothing in it can be decoded.

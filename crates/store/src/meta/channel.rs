@@ -45,6 +45,9 @@ pub struct HistoryEntry {
     pub end_ms: i64,
     /// Who pushed, `ip:port`.
     pub remote_addr: String,
+    /// What the publisher had to say about it at its end, in its own writing; empty after a crash.
+    #[serde(default)]
+    pub report: Bytes,
 }
 
 /// The newest pushes of a channel, oldest first.

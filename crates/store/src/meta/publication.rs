@@ -211,11 +211,11 @@ impl Meta {
     }
 
     /// Ends a push: it moves to the history. `end_ms` of `None` is the end of its last segment, or its start if it
-    /// stored none (LiveChannel 2.4). A segment still open is given up.
+    /// stored none (LiveChannel 2.4). A segment still open is given up. `report` is kept with the history.
     ///
     /// # Errors
     /// `NotFound` (bucket, channel or publication); `Conflict` when the lease was taken over.
-    pub async fn end_publication(&self, lease: &PublisherLease, end_ms: Option<i64>) -> Result<()> {
+    pub async fn end_publication(&self, lease: &PublisherLease, end_ms: Option<i64>, report: Bytes) -> Result<()> {
         let (bucket, channel) = (lease.bucket(), lease.channel());
         let history_row = key::of_channel(Table::History, bucket, channel);
         for _ in 0..ATTEMPTS {
@@ -229,6 +229,7 @@ impl Meta {
                 start_ms: record.start.started_ms,
                 end_ms: end_ms.or(record.last_end_ms).unwrap_or(record.start.started_ms),
                 remote_addr: record.start.remote_addr,
+                report: report.clone(),
             });
             let surplus = history.entries.len().saturating_sub(MAX_HISTORY);
             history.entries.drain(..surplus);
@@ -359,9 +360,14 @@ mod tests {
         assert_eq!((last.number_ms, last.duration_ms, last.size), (6000, 5000, 188));
         assert_eq!(f.check_clean().await, 2, "the blob that was open and never committed is deleted");
 
-        f.meta.end_publication(&lease, None).await.unwrap();
+        f.meta.end_publication(&lease, None, Bytes::from_static(b"report")).await.unwrap();
         let history = f.meta.history(&f.bucket, &channel("ch")).await.unwrap();
-        let expected = HistoryEntry { start_ms: 100, end_ms: 11000, remote_addr: "192.0.2.10:47745".to_owned() };
+        let expected = HistoryEntry {
+            start_ms: 100,
+            end_ms: 11000,
+            remote_addr: "192.0.2.10:47745".to_owned(),
+            report: Bytes::from_static(b"report"),
+        };
         assert_eq!(history, [expected]);
         assert_eq!(f.meta.begin_publication(&lease, &start(200)).await, Ok(2));
         f.check_clean().await;
@@ -388,7 +394,7 @@ mod tests {
         for refused in [
             f.meta.commit_segment(&old, &lost).await,
             f.meta.open_segment(&old, None).await,
-            f.meta.end_publication(&old, None).await,
+            f.meta.end_publication(&old, None, Bytes::new()).await,
             f.meta.begin_publication(&old, &start(1)).await.map(|_| ()),
             f.meta.commit_playlist(&old, &key("ch/p"), &inline("x"), Bytes::new()).await,
             f.meta.renew_publisher(&old, TTL).await.map(|_| ()),
@@ -399,7 +405,7 @@ mod tests {
         assert_eq!(listed(&f).await, [0; 0]);
         let earlier = f.meta.begin_publication(&new, &start(2)).await.unwrap_err();
         assert_eq!((earlier.kind, earlier.subject), (ErrorKind::AlreadyExists, Subject::Publication));
-        f.meta.end_publication(&new, None).await.unwrap();
+        f.meta.end_publication(&new, None, Bytes::new()).await.unwrap();
         assert_eq!(f.meta.begin_publication(&new, &start(2)).await, Ok(2));
     }
 
@@ -425,7 +431,7 @@ mod tests {
         let mut torn = segment(&f, 1000, 1).await;
         torn.object = object(Body::Blobs(vec![crate::meta::Extent { blob: open.blob, offset: 0, len: 7 }]));
         f.meta.commit_segment(&repair, &torn).await.unwrap();
-        f.meta.end_publication(&repair, None).await.unwrap();
+        f.meta.end_publication(&repair, None, Bytes::new()).await.unwrap();
         assert_eq!(listed(&f).await, [1000]);
         assert_eq!(f.meta.history(&f.bucket, &channel("ch")).await.unwrap()[0].end_ms, 6000);
         assert_eq!(f.meta.dangling_publications(None).await, Ok(vec![]));
@@ -437,7 +443,7 @@ mod tests {
         let lease = lease(&f, "me", Claim::IfFree).await;
         for n in 0..13 {
             f.meta.begin_publication(&lease, &start(n)).await.unwrap();
-            f.meta.end_publication(&lease, Some(n + 1)).await.unwrap();
+            f.meta.end_publication(&lease, Some(n + 1), Bytes::new()).await.unwrap();
         }
         let history = f.meta.history(&f.bucket, &channel("ch")).await.unwrap();
         assert_eq!(history.iter().map(|entry| entry.start_ms).collect::<Vec<_>>(), (3..13).collect::<Vec<_>>());
@@ -455,7 +461,7 @@ mod tests {
         for number_ms in [1000, 6000, 11_000] {
             f.meta.commit_segment(&lease, &segment(&f, number_ms, 1).await).await.unwrap();
         }
-        f.meta.end_publication(&lease, None).await.unwrap();
+        f.meta.end_publication(&lease, None, Bytes::new()).await.unwrap();
         f.meta.release_publisher(&lease).await.unwrap();
         f.meta.delete_channel(&f.bucket, &channel("ch")).await.unwrap();
         assert_eq!(listed(&f).await, [1000, 6000, 11_000]);

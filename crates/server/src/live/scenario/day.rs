@@ -21,14 +21,13 @@ async fn a_day_is_one_playlist_and_every_second_of_it_can_be_asked_for() {
 
     let begins_s = u64::try_from(BEGIN_MS).unwrap() / 1000;
     for (from_s, to_s, expected) in [
-        // Segments are opened when the picture behind their first one comes, so at odd seconds; both ends count.
+        // A segment is opened when its first picture may be written, at most one picture later; both ends count.
         (0, 86_400, SEGMENTS),
         (0, 0, 0),
-        (1, 1, 1),
-        (1, 3, 2),
-        (2, 2, 0),
+        (0, 1, 1),
+        (0, 3, 2),
         (43_200, 43_259, 30),
-        (86_399, 86_400, 1),
+        (86_398, 86_400, 1),
         (86_401, 172_801, 0),
     ] {
         let found = stage.vod_between(begins_s + from_s, begins_s + to_s).await;
