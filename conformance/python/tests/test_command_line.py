@@ -130,7 +130,7 @@ def test_channel_sessions_tell_what_each_push_was(fresh_channel, short_source):
     plain, repaired, died = json.loads(sessions("--json"))["sessions"]
     report = plain["report"]
     assert report["encoder"].startswith("Lavf"), report
-    assert (report["pictures"], report["segments"], report["handshake"]) == (len(short_source.decoded.video), 2, "plain")
+    assert (report["pictures"], report["segments"], report["handshake"]) == (len(short_source.decoded.video), 2, "digest-first")
     assert report["key_frames"] == 2 and report["audio_frames"] == len(short_source.decoded.audio)
     assert "repaired_pts" not in report["quirks"] and repaired["report"]["quirks"]["repaired_pts"] > 10
     assert died["report"] is None
