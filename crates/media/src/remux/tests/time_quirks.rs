@@ -135,11 +135,11 @@ fn ordered_slice(key_frame: bool, count: u32, is_reference: bool) -> Vec<u8> {
     // First macroblock 0, slice type 7 or 5, PPS 0, frame number 0, for a key frame also its id 0, then the count.
     let head = if key_frame { "1 0001000 1 0000 1" } else { "1 00110 1 0000" };
     let bits: String = format!("{head} {count:06b} 1").replace(' ', "");
-    let header = if key_frame { 0x65 } else { 0x01 | u8::from(is_reference) << 5 };
+    let header = if key_frame { 0x65 } else { 0x01 | (u8::from(is_reference) << 5) };
     let body = bits
         .as_bytes()
         .chunks(8)
-        .map(|byte| byte.iter().enumerate().fold(0, |value, (index, bit)| value | (bit - b'0') << (7 - index)));
+        .map(|byte| byte.iter().enumerate().fold(0, |value, (index, bit)| value | ((bit - b'0') << (7 - index))));
     std::iter::once(header).chain(body).chain([0x5A; 20]).collect()
 }
 
