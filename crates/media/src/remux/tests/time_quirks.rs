@@ -150,7 +150,7 @@ fn q31_impossible_presentation_times_are_repaired() {
     let mut tags = vec![avc_header(0, &[OTHER_SPS], &[PPS])];
     for number in 0..40_u32 {
         let count = counts[number as usize % 10];
-        let nal = ordered_slice(count == 0, count, count % 6 == 0);
+        let nal = ordered_slice(count == 0, count, count.is_multiple_of(6));
         tags.push(picture(number * 40, 0, count == 0, &[&nal]));
     }
     let take = take(config(10_000), &tags);
