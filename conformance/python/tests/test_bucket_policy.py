@@ -126,3 +126,23 @@ def test_addresses_count_behind_a_socket_of_both_families(fresh_server):
     here = {"Effect": "Deny", "Action": "oss:GetObject", "Condition": {"IpAddress": {"acs:SourceIp": ["127.0.0.0/8"]}}}
     bucket.put_bucket_policy(document(bucket, here))
     assert refusal(bucket.get_object, "a") == DENIED
+
+
+def test_whether_a_policy_lets_everybody_in(server, bucket):
+    config = oss.config.load_default()
+    config.credentials_provider = oss.credentials.StaticCredentialsProvider(ACCESS_KEY_ID, ACCESS_KEY_SECRET)
+    config.region, config.endpoint = REGION, server.endpoint
+    client = oss.Client(config)
+    request = oss.GetBucketPolicyStatusRequest(bucket=bucket.bucket_name)
+    is_public = lambda: client.get_bucket_policy_status(request).policy_status.is_public  # noqa: E731
+    assert is_public() is False
+    for statement, expected in [
+        ({"Action": "oss:GetObject"}, True),
+        ({"Action": "oss:GetObject", "Principal": ["200000000000000001"]}, False),
+        ({"Action": "oss:GetObject", "Effect": "Deny"}, False),
+        ({"Action": "oss:GetObject", "Condition": {"IpAddress": {"acs:SourceIp": ["192.0.2.0/24"]}}}, False),
+    ]:
+        bucket.put_bucket_policy(document(bucket, statement))
+        assert is_public() is expected, statement
+    bucket.delete_bucket_policy()
+    assert is_public() is False

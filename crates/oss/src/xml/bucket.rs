@@ -239,6 +239,13 @@ pub fn render_logging(logging: Option<&LoggingConfiguration>) -> String {
     document.finish()
 }
 
+/// Writes the `PolicyStatus` of a bucket (HTTP API 8.14).
+pub fn render_policy_status(is_public: bool) -> String {
+    let mut document = Document::new("PolicyStatus");
+    document.text("IsPublic", if is_public { "true" } else { "false" });
+    document.finish()
+}
+
 /// Reads a `VersioningConfiguration` (HTTP API 8.18). `Suspended` changes nothing where versioning was never enabled.
 ///
 /// # Errors

@@ -133,6 +133,7 @@ pub(crate) async fn run(call: Call<'_>, body: &mut dyn BodySource) -> Result<Ans
         Kind::PutBucketPolicy => policy::put(&call, body).await,
         Kind::GetBucketPolicy => policy::get(&call),
         Kind::DeleteBucketPolicy => policy::delete(&call).await,
+        Kind::GetBucketPolicyStatus => policy::status(&call),
         Kind::ListObjects => listing::objects(&call).await,
         Kind::ListObjectsV2 => listing::objects_v2(&call).await,
 
@@ -200,7 +201,7 @@ pub(crate) async fn run(call: Call<'_>, body: &mut dyn BodySource) -> Result<Ans
         Kind::DeleteSubResource => Ok(Answer::empty(204)),
 
         // Known, and not built: `docs/compatibility.md` lists them.
-        Kind::GetBucketPolicyStatus | Kind::PutSubResource => Err(not_implemented(call.route())),
+        Kind::PutSubResource => Err(not_implemented(call.route())),
 
         // These never come here: preflights are answered before, and publishes come over RTMP.
         Kind::Preflight | Kind::PublishRtmpStream => Err(Error::new(ErrorCode::MethodNotAllowed)),

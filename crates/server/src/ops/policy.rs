@@ -4,6 +4,7 @@ use oss::access::policy::Policy;
 use oss::request::BodyDigests;
 use oss::{Error, ErrorCode};
 
+use super::grant::access_of;
 use super::{Answer, BodySource, Call, answer, bucket, internal};
 
 /// PutBucketPolicy: the document is kept as it was sent.
@@ -28,6 +29,14 @@ pub(super) fn get(call: &Call<'_>) -> Result<Answer, Error> {
     let missing = || Error::new(ErrorCode::NoSuchBucketPolicy).with("BucketName", bucket.name.as_str());
     let text = bucket.record.policy_json.clone().ok_or_else(missing)?;
     Ok(Answer::bytes("application/json", text))
+}
+
+/// GetBucketPolicyStatus: whether the policy lets everybody in. Without one it does not.
+pub(super) fn status(call: &Call<'_>) -> Result<Answer, Error> {
+    let bucket = call.bucket()?;
+    let access = access_of(&bucket.name, &bucket.record, &call.state.config.region)?;
+    let is_public = access.policy.is_some_and(|policy| policy.is_public());
+    Ok(Answer::xml(oss::xml::bucket::render_policy_status(is_public)))
 }
 
 /// DeleteBucketPolicy; there need not be one.

@@ -145,6 +145,22 @@ impl AddressPattern {
 }
 
 impl Condition {
+    /// Whether it holds for certain callers only, however a stranger words the request.
+    pub(super) fn names_callers(&self) -> bool {
+        let is_fixed = |pattern: &AddressPattern| match pattern {
+            AddressPattern::Network { bits, .. } => *bits > 0,
+            AddressPattern::Text(text) => text.bytes().any(|b| b.is_ascii_hexdigit()),
+        };
+        match (&self.key, &self.test) {
+            _ if self.is_negated => false,
+            (Key::NeverPresent, _) => true,
+            (Key::SourceIp, Test::Address(patterns)) => patterns.iter().all(is_fixed),
+            (Key::SourceIp | Key::AccessId, Test::Equal { .. }) => true,
+            (Key::AccessId, Test::Like(patterns)) => patterns.iter().all(|pattern| !pattern.contains('*')),
+            _ => false,
+        }
+    }
+
     /// Reads an operator, a key and its values; `None` for an unknown name or a value that the operator cannot read.
     pub(super) fn parse(operator: &str, key: &str, values: &[String]) -> Option<Self> {
         let equal = |ignores_case| Test::Equal { values: values.to_vec(), ignores_case };

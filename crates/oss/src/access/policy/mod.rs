@@ -99,6 +99,15 @@ struct ResourcePattern {
 }
 
 impl Policy {
+    /// Whether it allows something to everybody (HTTP API 8.14). A statement that names networks, virtual networks or
+    /// keys in a condition does not; one that only says when, how or under which prefix does.
+    pub fn is_public(&self) -> bool {
+        self.statements.iter().any(|statement| {
+            let is_for_everybody = statement.principals.iter().flatten().any(|who| *who == Principal::Everybody);
+            statement.allows && is_for_everybody && !statement.conditions.iter().any(Condition::names_callers)
+        })
+    }
+
     /// What this policy alone says.
     pub(super) fn decide(&self, question: &PolicyQuestion<'_>) -> Decision {
         let path = match (question.bucket, question.below) {

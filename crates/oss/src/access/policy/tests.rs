@@ -340,3 +340,39 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn public_is_what_lets_strangers_in() {
+    let allow = |principal: &str, condition: &str| {
+        let condition = if condition.is_empty() { String::new() } else { format!(r#","Condition":{{{condition}}}"#) };
+        format!(
+            r#"{{"Effect":"Allow","Action":"oss:GetObject","Resource":"acs:oss:*:*:examplebucket/*","Principal":{principal}{condition}}}"#
+        )
+    };
+    let deny = allow(r#""*""#, "").replace("Allow", "Deny");
+    let user = allow(r#""123""#, "");
+    for (statements, is_public) in [
+        (allow(r#""*""#, ""), true),
+        (allow("[]", ""), true),
+        (allow(r#"["123","*"]"#, ""), true),
+        (user.clone(), false),
+        (allow(r#""arn:sts::1:assumed-role/r/*""#, ""), false),
+        (deny.clone(), false),
+        (format!("{user},{deny}"), false),
+        (format!("{user},{}", allow(r#""*""#, "")), true),
+        (allow(r#""*""#, r#""IpAddress":{"acs:SourceIp":["10.0.0.0/8","192.0.2.1"]}"#), false),
+        (allow(r#""*""#, r#""IpAddress":{"acs:SourceIp":["10.0.0.0/8","0.0.0.0/0"]}"#), true),
+        (allow(r#""*""#, r#""IpAddress":{"acs:SourceIp":"10.*"}"#), false),
+        (allow(r#""*""#, r#""IpAddress":{"acs:SourceIp":"*"}"#), true),
+        (allow(r#""*""#, r#""NotIpAddress":{"acs:SourceIp":"10.0.0.0/8"}"#), true),
+        (allow(r#""*""#, r#""StringEquals":{"acs:SourceVpc":"vpc-1"}"#), false),
+        (allow(r#""*""#, r#""StringNotEquals":{"acs:SourceVpc":"vpc-1"}"#), true),
+        (allow(r#""*""#, r#""StringEquals":{"acs:AccessId":"KEY1"}"#), false),
+        (allow(r#""*""#, r#""StringLike":{"acs:AccessId":"KEY*"}"#), true),
+        (allow(r#""*""#, r#""Bool":{"acs:SecureTransport":"true"}"#), true),
+        (allow(r#""*""#, r#""StringLike":{"acs:UserAgent":"Mozilla"}"#), true),
+    ] {
+        let policy = parse(&format!(r#"{{"Version":"1","Statement":[{statements}]}}"#)).unwrap();
+        assert_eq!(policy.is_public(), is_public, "{statements}");
+    }
+}
