@@ -55,6 +55,14 @@ impl<'a> Signable<'a> {
         }
     }
 
+    /// The resource; without the slash behind the bucket if that is asked for, and is how the bucket was addressed.
+    pub(super) fn resource(&self, bare_bucket: bool) -> &[u8] {
+        match self.resource.split_last() {
+            Some((b'/', bucket)) if bare_bucket && self.is_bare_bucket => bucket,
+            _ => &self.resource,
+        }
+    }
+
     /// The value of a header as signed: trimmed, and empty when there is none.
     pub(super) fn header(&self, name: &str) -> &'a [u8] {
         self.headers.iter().find(|(n, _)| n == name).map_or(&[], |(_, value)| value.trim_ascii())

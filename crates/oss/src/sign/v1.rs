@@ -132,10 +132,7 @@ pub(super) fn string_to_sign(request: &Signable<'_>, date: &[u8], spelling: Spel
 }
 
 fn push_resource(out: &mut Vec<u8>, request: &Signable<'_>, spelling: Spelling) {
-    match request.resource.split_last() {
-        Some((b'/', bucket)) if spelling.bare_bucket && request.is_bare_bucket => out.extend_from_slice(bucket),
-        _ => out.extend_from_slice(&request.resource),
-    }
+    out.extend_from_slice(request.resource(spelling.bare_bucket));
     let mut signed: Vec<&Parameter<'_>> = request.parameters.iter().filter(|p| is_signed_parameter(&p.name)).collect();
     // The sort is stable, so that of several parameters with one name the first stays first, and it alone counts.
     signed.sort_by(|a, b| a.name.cmp(&b.name));

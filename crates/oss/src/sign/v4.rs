@@ -141,6 +141,8 @@ pub(super) struct Spelling {
     keeps_case: bool,
     /// `x-oss-content-sha256` was added after a URL was signed.
     omits_payload_header: bool,
+    /// The bucket is signed without its final slash: OpenDAL in path style.
+    bare_bucket: bool,
 }
 
 /// The headers that a request signs beyond the usual ones, as given: `host;Range`.
@@ -192,7 +194,7 @@ pub(super) fn canonical_request(
     let mut out = Vec::with_capacity(1024);
     out.extend_from_slice(request.method.as_bytes());
     out.push(b'\n');
-    out.extend_from_slice(percent_encode(&request.resource, true).as_bytes());
+    out.extend_from_slice(percent_encode(request.resource(spelling.bare_bucket), true).as_bytes());
     out.push(b'\n');
     push_query(&mut out, request, spelling);
     out.push(b'\n');
@@ -258,22 +260,19 @@ impl Claim {
         let has_case = self.additional.has_upper_case();
         let has_payload_header =
             place == Place::Url && request.headers.iter().any(|(n, _)| n == "x-oss-content-sha256");
-        for keeps_equals in [false, true] {
-            for keeps_case in [false, true] {
-                for omits_payload_header in [false, true] {
-                    let is_distinct = (!keeps_equals || has_equals)
-                        && (!keeps_case || has_case)
-                        && (!omits_payload_header || has_payload_header);
-                    if !is_distinct {
-                        continue;
-                    }
-                    let spelling = Spelling { keeps_equals, keeps_case, omits_payload_header };
-                    let canonical = canonical_request(request, &self.additional, payload, spelling);
-                    let text = string_to_sign(&self.timestamp, &self.credential, &canonical);
-                    if is_same(&key.sign(text.as_bytes()), &self.signature) {
-                        return Ok(());
-                    }
-                }
+        // What a request cannot be spelled in two ways is tried in one.
+        let possible = [has_equals, has_case, has_payload_header, request.is_bare_bucket];
+        for choice in 0..1_u8 << possible.len() {
+            let chosen = [0, 1, 2, 3].map(|bit| choice & (1 << bit) != 0);
+            if chosen.iter().zip(possible).any(|(chosen, is_possible)| *chosen && !is_possible) {
+                continue;
+            }
+            let [keeps_equals, keeps_case, omits_payload_header, bare_bucket] = chosen;
+            let spelling = Spelling { keeps_equals, keeps_case, omits_payload_header, bare_bucket };
+            let canonical = canonical_request(request, &self.additional, payload, spelling);
+            let text = string_to_sign(&self.timestamp, &self.credential, &canonical);
+            if is_same(&key.sign(text.as_bytes()), &self.signature) {
+                return Ok(());
             }
         }
         let canonical = canonical_request(request, &self.additional, payload, Spelling::default());
