@@ -41,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) auth_failures_per_minute: u32,
     /// The certificate of HTTPS and RTMPS.
     pub(crate) tls: TlsConfig,
+    /// How long HTTP peers may take.
+    pub(crate) http: HttpConfig,
     /// How live pushes are handled.
     pub(crate) live: LiveConfig,
     /// How bytes are kept.
@@ -55,6 +57,16 @@ pub(crate) struct TlsConfig {
     pub(crate) certificate: Option<PathBuf>,
     /// PEM file with its private key.
     pub(crate) key: Option<PathBuf>,
+}
+
+/// How long HTTP peers may take, so that slow ones cannot collect connections.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct HttpConfig {
+    /// Time for the whole head of a request, and for a connection to be idle before its next one, seconds.
+    pub(crate) head_timeout_s: u64,
+    /// The longest pause within the body of a request, seconds (HTTP API 2).
+    pub(crate) body_timeout_s: u64,
 }
 
 /// The switches of live pushes.
@@ -158,9 +170,16 @@ impl Default for Config {
             callback_allow_private: false,
             auth_failures_per_minute: 600,
             tls: TlsConfig::default(),
+            http: HttpConfig::default(),
             live: LiveConfig::default(),
             storage: StorageConfig::default(),
         }
+    }
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self { head_timeout_s: 30, body_timeout_s: 60 }
     }
 }
 
@@ -313,6 +332,9 @@ impl Config {
         }
         if !(1..=3600).contains(&self.storage.access_log_interval_s) {
             bail!("`storage.access_log_interval_s` is between a second and an hour");
+        }
+        if ![self.http.head_timeout_s, self.http.body_timeout_s].iter().all(|s| (1..=86_400).contains(s)) {
+            bail!("`http.head_timeout_s` and `http.body_timeout_s` are between a second and a day");
         }
         if self.live.media_timeout_s == 0 || self.live.ping_after_s == 0 {
             bail!("`live.media_timeout_s` and `live.ping_after_s` are at least 1");

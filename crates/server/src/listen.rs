@@ -14,8 +14,6 @@ use crate::state::State;
 use crate::tls::{Rewound, Tls};
 use crate::{http, ingest};
 
-/// How long a peer may stay silent before its first byte.
-const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes that stay unacknowledged this long end a connection: a dead peer is noticed (D1).
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -68,7 +66,7 @@ async fn serve(stream: TcpStream, peer: SocketAddr, fallback: Fallback, state: A
         tracing::debug!(%peer, %error, "cannot tune the socket");
     }
     let mut first = [0; 1];
-    let peeked = tokio::time::timeout(FIRST_BYTE_TIMEOUT, stream.peek(&mut first)).await;
+    let peeked = tokio::time::timeout(first_byte_timeout(&state), stream.peek(&mut first)).await;
     if !matches!(peeked, Ok(Ok(1))) {
         return;
     }
@@ -81,6 +79,11 @@ async fn serve(stream: TcpStream, peer: SocketAddr, fallback: Fallback, state: A
         ([byte], _) if is_rtmp(byte, fallback) => ingest::serve(stream, peer, false, state, shutdown).await,
         _ => http::serve_plain(stream, peer, state, shutdown).await,
     }
+}
+
+/// How long a peer may stay silent before it says which protocol it speaks.
+fn first_byte_timeout(state: &State) -> Duration {
+    Duration::from_secs(state.config.http.head_timeout_s)
 }
 
 fn is_rtmp(first: u8, fallback: Fallback) -> bool {
@@ -107,7 +110,7 @@ async fn serve_secure(
     if stream.get_ref().1.alpn_protocol().is_some() {
         return http::serve_secure(stream, peer, state, shutdown).await;
     }
-    let Ok(Ok(first)) = tokio::time::timeout(FIRST_BYTE_TIMEOUT, stream.read_u8()).await else { return };
+    let Ok(Ok(first)) = tokio::time::timeout(first_byte_timeout(&state), stream.read_u8()).await else { return };
     let stream = Rewound::new(Some(first), stream);
     if is_rtmp(first, fallback) {
         ingest::serve(stream, peer, true, state, shutdown).await;

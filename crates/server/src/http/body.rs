@@ -15,8 +15,6 @@ use oss::{Error, ErrorCode};
 use crate::http::file_stream::{self, Outbox};
 use crate::ops::{BodySource, Content, StoredContent};
 
-/// How long a peer may pause within a body (HTTP API 2).
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// What is read of a refused upload so that the peer gets to see the refusal (HTTP API 2).
 const DRAIN_BYTES: u64 = 1 << 20;
 /// How long that may take.
@@ -27,6 +25,8 @@ pub(super) struct RequestBody {
     incoming: Incoming,
     announced: Option<u64>,
     is_chunked: bool,
+    /// How long the peer may pause (HTTP API 2).
+    longest_pause: Duration,
     received: u64,
     is_started: bool,
     is_finished: bool,
@@ -34,9 +34,9 @@ pub(super) struct RequestBody {
 
 impl RequestBody {
     /// Takes the body; `announced` is the Content-Length, `is_chunked` whether it comes in chunks.
-    pub(super) fn new(incoming: Incoming, announced: Option<u64>, is_chunked: bool) -> Self {
+    pub(super) fn new(incoming: Incoming, announced: Option<u64>, is_chunked: bool, longest_pause: Duration) -> Self {
         let is_finished = incoming.is_end_stream();
-        Self { incoming, announced, is_chunked, received: 0, is_started: false, is_finished }
+        Self { incoming, announced, is_chunked, longest_pause, received: 0, is_started: false, is_finished }
     }
 
     /// Bytes received so far.
@@ -75,7 +75,7 @@ impl RequestBody {
             if self.is_finished {
                 return Ok(None);
             }
-            let Ok(frame) = tokio::time::timeout(IDLE_TIMEOUT, self.incoming.frame()).await else {
+            let Ok(frame) = tokio::time::timeout(self.longest_pause, self.incoming.frame()).await else {
                 self.is_finished = true;
                 return Err(Error::new(ErrorCode::RequestTimeout));
             };

@@ -18,8 +18,6 @@ use crate::http::pipeline;
 use crate::shutdown::Shutdown;
 use crate::state::State;
 
-/// How long a peer may take to send the head of a request.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest head of a request: an 8 KiB metadata limit, a long key and a signed URL fit several times.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Requests that one HTTP/2 connection may have open.
@@ -51,6 +49,7 @@ async fn serve<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let head_timeout = Duration::from_secs(state.config.http.head_timeout_s);
     let service = service_fn(move |request: Request<Incoming>| {
         // Only HTTP/1 hands a body to the stream as it is.
         let outbox = outbox.clone().filter(|_| request.version() <= Version::HTTP_11);
@@ -67,7 +66,7 @@ async fn serve<S>(
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
+        .header_read_timeout(head_timeout)
         .max_buf_size(MAX_HEAD_BYTES)
         // The stream must see the pieces of a body one by one.
         .writev(true)

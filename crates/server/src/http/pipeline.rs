@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
 use hyper::{Request, Response};
@@ -32,7 +32,7 @@ pub(super) async fn answer(
     let started = Instant::now();
     let now_ms = state.clock.now_ms();
     let version = request.version();
-    let (raw, mut body) = receive(request, is_secure);
+    let (raw, mut body) = receive(request, is_secure, Duration::from_secs(state.config.http.body_timeout_s));
     let expects_continue = raw.header("expect").is_some();
     let mut envelope = Envelope {
         request_id: crate::ids::request_id(now_ms),
@@ -81,7 +81,7 @@ impl Default for Seen {
 }
 
 /// Step 1: the request, free of hyper.
-fn receive(request: Request<Incoming>, is_secure: bool) -> (RawRequest, RequestBody) {
+fn receive(request: Request<Incoming>, is_secure: bool, longest_pause: Duration) -> (RawRequest, RequestBody) {
     let (head, incoming) = request.into_parts();
     let headers: Vec<(String, Vec<u8>)> =
         head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect();
@@ -106,7 +106,7 @@ fn receive(request: Request<Incoming>, is_secure: bool) -> (RawRequest, RequestB
         host,
         secure: is_secure,
     };
-    (raw, RequestBody::new(incoming, announced, is_chunked))
+    (raw, RequestBody::new(incoming, announced, is_chunked, longest_pause))
 }
 
 async fn run(
