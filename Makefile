@@ -20,6 +20,7 @@ help:
 
 check:
 	cargo fmt --all --check
+	cargo fmt --manifest-path conformance/rust/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo test --locked -p millpond-media -p millpond-oss -p millpond-store
 	cargo test --locked -p millpond --test layering
@@ -38,6 +39,7 @@ test: tools
 	scripts/fuzz.sh 5
 	cd conformance/python && ../../$(PYTHON) -m pytest
 	npm --prefix conformance/node test
+	cargo test --locked --manifest-path conformance/rust/Cargo.toml
 
 bench: tools release
 	@scripts/setup-bench.sh
