@@ -20,7 +20,7 @@ def document(bucket, *statements) -> str:
     return json.dumps({"Version": "1", "Statement": [{**defaults, **statement} for statement in statements]}, indent=3) + "\n "
 
 
-def test_the_document_comes_back_byte_for_byte(server, bucket, version):
+def test_sdk_quirk_29_the_document_comes_back_byte_for_byte(server, bucket, version):
     own = server.bucket(bucket.bucket_name, version)
     assert refusal(own.get_bucket_policy) == (404, "NoSuchBucketPolicy")
     text = document(bucket, {"Action": "oss:GetObject"})

@@ -185,7 +185,7 @@ def test_an_upload_tells(open_server, listener):
 @pytest.mark.parametrize(
     "answer, detail", [((502, b"{}"), "Error status : 502."), ((200, b"no json"), "Response body is not valid json format.")]
 )
-def test_a_callback_that_fails_leaves_the_object(open_server, listener, answer, detail):
+def test_sdk_quirk_45_a_callback_that_fails_leaves_the_object(open_server, listener, answer, detail):
     listener.answer = answer
     bucket = open_server.new_bucket()
     url = bucket.sign_url("PUT", "k", 60, headers={"x-oss-callback": callback(listener)})

@@ -55,7 +55,7 @@ def test_parts_in_any_order_become_one_object(bucket):
     refused(lambda: bucket.complete_multipart_upload("dir/big", upload_id, parts), 404, "NoSuchUpload")
 
 
-def test_the_documented_tag(bucket):
+def test_sdk_quirk_11_the_tag_of_an_upload_is_made_as_documented(bucket):
     upload_id, parts = upload(bucket, "key", {1: b"a" * 102400, 5: b"b" * 10})
     assert bucket.complete_multipart_upload("key", upload_id, parts).etag == "16F2D8490DA86AC7AA4B726C3553BAC8-2"
 

@@ -94,7 +94,7 @@ def test_headers_and_metadata_come_back(bucket):
         ("bytes=x", False, 200, 0, 10239),
     ],
 )
-def test_ranges(server, version, text, standard, status, first, last):
+def test_sdk_quirk_27_ranges(server, version, text, standard, status, first, last):
     bucket = server.new_bucket("public-read", version)
     bucket.put_object("key", BODY)
     headers = {"Range": text, **({"x-oss-range-behavior": "standard"} if standard else {})}
@@ -106,7 +106,7 @@ def test_ranges(server, version, text, standard, status, first, last):
 
 
 @pytest.mark.parametrize("text, standard", [("bytes=-0", False), ("bytes=10240-", True), ("bytes=10240-10250", True)])
-def test_ranges_that_cannot_be_satisfied(server, text, standard):
+def test_sdk_quirk_27_ranges_that_cannot_be_satisfied(server, text, standard):
     bucket = server.new_bucket("public-read")
     bucket.put_object("key", BODY)
     headers = {"Range": text, **({"x-oss-range-behavior": "standard"} if standard else {})}

@@ -327,3 +327,59 @@ async fn refusals_are_understood() {
         }
     }
 }
+
+#[tokio::test]
+async fn sdk_quirk_40_lists_in_path_style_are_signed_without_a_slash() {
+    let server = Server::start();
+    server.clients().await;
+    // `/bucket?list-type=2`, and `/bucket` in what is signed, under V1 and V4.
+    for version in ["v1", "v4"] {
+        let bucket = format!("opendal-path-{version}");
+        let op = server.client("path", version, &bucket, millpond_conformance::ACCESS_KEY_SECRET).operator;
+        op.write("dir/key", "x").await.unwrap();
+        assert_eq!(files(&op, "").await, ["dir/key"], "{version}");
+        assert_eq!(files(&op, "dir/").await, ["dir/key"], "{version}");
+    }
+}
+
+#[tokio::test]
+async fn sdk_quirk_41_every_header_is_signed_under_v4() {
+    let server = Server::start();
+    for client in server.clients().await.iter().filter(|client| client.label.ends_with("v4")) {
+        let op = &client.operator;
+        // Signed beside the usual ones: content-length, cache-control, content-disposition; range; none at all.
+        op.write_with("key", "0123456789").cache_control("no-cache").content_disposition("inline").await.unwrap();
+        assert_eq!(op.read_with("key").range(2..4).await.unwrap().to_vec(), b"23", "{}", client.label);
+        assert_eq!(op.stat("key").await.unwrap().cache_control(), Some("no-cache"), "{}", client.label);
+        // In a URL: content-length and host.
+        let put = op.presign_write("signed", Duration::from_secs(60)).await.unwrap();
+        assert_eq!(client.send(put, b"body").await.status, 200, "{}", client.label);
+    }
+}
+
+#[tokio::test]
+async fn sdk_quirk_42_lists_without_url_encoding_are_read() {
+    with_every_client(async |client| {
+        let op = &client.operator;
+        for key in ["a&b<c>\"'", "测试/键 1", "]]>", "e\u{301}", "tab\there"] {
+            op.write(key, "x").await.unwrap();
+        }
+        let expected = ["]]>", "a&b<c>\"'", "e\u{301}", "tab\there", "测试/键 1"];
+        assert_eq!(files(op, "").await, expected);
+        assert_eq!(files(op, "测试/").await, ["测试/键 1"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sdk_quirk_43_deletes_and_writes_have_the_status_that_is_looked_for() {
+    with_every_client(async |client| {
+        let op = &client.operator;
+        op.write("key", "x").await.unwrap();
+        op.delete("key").await.unwrap();
+        op.delete("key").await.unwrap();
+        let minute = Duration::from_secs(60);
+        assert_eq!(client.send(op.presign_write("key", minute).await.unwrap(), b"x").await.status, 200);
+    })
+    .await;
+}
