@@ -261,6 +261,6 @@ fn child<'a>(bucket: &BucketName, key: &ObjectKey, own: &'a Query, added: &[(&'a
         is_bare_bucket: false,
         headers: &[],
         host: "",
-        parameters: own.pairs().iter().map(Parameter::of).chain(added).collect(),
+        parameters: own.pairs().iter().map(|pair| Parameter::of(pair, None)).chain(added).collect(),
     }
 }

@@ -26,15 +26,22 @@ pub(super) struct Parameter<'a> {
     pub(super) value: Cow<'a, [u8]>,
     /// Whether an empty value arrived as `name=` and not as `name`.
     pub(super) has_equals: bool,
+    /// Whether it selects the operation, as `uploads` does.
+    pub(super) is_selector: bool,
 }
 
 impl<'a> Parameter<'a> {
     pub(super) fn new(name: &'a str, value: &'a str) -> Self {
-        Self { name: name.as_bytes().into(), value: value.as_bytes().into(), has_equals: false }
+        Self { name: name.as_bytes().into(), value: value.as_bytes().into(), has_equals: false, is_selector: false }
     }
 
-    pub(super) fn of(pair: &'a QueryPair) -> Self {
-        Self { name: (&*pair.name).into(), value: (&*pair.value).into(), has_equals: pair.raw_value.is_some() }
+    pub(super) fn of(pair: &'a QueryPair, selector: Option<&str>) -> Self {
+        Self {
+            name: (&*pair.name).into(),
+            value: (&*pair.value).into(),
+            has_equals: pair.raw_value.is_some(),
+            is_selector: selector.is_some_and(|selector| *pair.name == *selector.as_bytes()),
+        }
     }
 
     /// Empty, and spelled in the way that some SDKs sign as they spell it.
@@ -51,7 +58,7 @@ impl<'a> Signable<'a> {
             is_bare_bucket: route.bucket_without_slash && route.path_below_bucket.is_empty(),
             headers: &raw.headers,
             host: &raw.host,
-            parameters: route.query.pairs().iter().map(Parameter::of).collect(),
+            parameters: route.query.pairs().iter().map(|pair| Parameter::of(pair, route.sub_resource)).collect(),
         }
     }
 

@@ -137,6 +137,8 @@ fn fault(place: Place, name: &'static str, value: &str, message: &'static str) -
 pub(super) struct Spelling {
     /// Empty values that arrived as `name=` are signed so: ali-oss.
     keeps_equals: bool,
+    /// All but the one that selects the operation: ali-oss, when it lists uploads.
+    bare_selector: bool,
     /// The names of additional headers are listed as they were given, not in lower case.
     keeps_case: bool,
     /// `x-oss-content-sha256` was added after a URL was signed.
@@ -214,15 +216,18 @@ fn push_query(out: &mut Vec<u8>, request: &Signable<'_>, spelling: Spelling) {
         .parameters
         .iter()
         .filter(|p| *p.name != *b"x-oss-signature")
-        .map(|p| (percent_encode(&p.name, false), percent_encode(&p.value, false), p.has_equals))
+        .map(|p| {
+            let keeps_equals = spelling.keeps_equals && p.has_equals && !(spelling.bare_selector && p.is_selector);
+            (percent_encode(&p.name, false), percent_encode(&p.value, false), keeps_equals)
+        })
         .collect();
     encoded.sort();
-    for (index, (name, value, has_equals)) in encoded.iter().enumerate() {
+    for (index, (name, value, keeps_equals)) in encoded.iter().enumerate() {
         if index > 0 {
             out.push(b'&');
         }
         out.extend_from_slice(name.as_bytes());
-        if !value.is_empty() || (spelling.keeps_equals && *has_equals) {
+        if !value.is_empty() || *keeps_equals {
             out.push(b'=');
             out.extend_from_slice(value.as_bytes());
         }
@@ -260,15 +265,19 @@ impl Claim {
         let has_case = self.additional.has_upper_case();
         let has_payload_header =
             place == Place::Url && request.headers.iter().any(|(n, _)| n == "x-oss-content-sha256");
+        let has_selector = request.parameters.iter().any(|p| p.is_selector && p.is_empty_with_equals());
         // What a request cannot be spelled in two ways is tried in one.
-        let possible = [has_equals, has_case, has_payload_header, request.is_bare_bucket];
+        let possible = [has_equals, has_case, has_payload_header, request.is_bare_bucket, has_selector];
         for choice in 0..1_u8 << possible.len() {
-            let chosen = [0, 1, 2, 3].map(|bit| choice & (1 << bit) != 0);
+            let chosen = [0, 1, 2, 3, 4].map(|bit| choice & (1 << bit) != 0);
             if chosen.iter().zip(possible).any(|(chosen, is_possible)| *chosen && !is_possible) {
                 continue;
             }
-            let [keeps_equals, keeps_case, omits_payload_header, bare_bucket] = chosen;
-            let spelling = Spelling { keeps_equals, keeps_case, omits_payload_header, bare_bucket };
+            let [keeps_equals, keeps_case, omits_payload_header, bare_bucket, bare_selector] = chosen;
+            if bare_selector && !keeps_equals {
+                continue;
+            }
+            let spelling = Spelling { keeps_equals, bare_selector, keeps_case, omits_payload_header, bare_bucket };
             let canonical = canonical_request(request, &self.additional, payload, spelling);
             let text = string_to_sign(&self.timestamp, &self.credential, &canonical);
             if is_same(&key.sign(text.as_bytes()), &self.signature) {
