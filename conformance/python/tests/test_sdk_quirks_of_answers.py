@@ -1,4 +1,4 @@
-"""What single SDKs need of answers, one test for each row of HTTP API 17 that is about answers. `docs/deviations.md` lists all
+"""What single SDKs need of answers, one test for each row of HTTP API 17 that is about answers. `docs/compatibility.md` lists all
 rows. What Go, Java and ossutil send is sent here byte for byte, since those do not run in this suite."""
 
 import re

@@ -1,4 +1,4 @@
-"""How single SDKs word their requests, one test for each row of HTTP API 17 that is about requests. `docs/deviations.md` lists
+"""How single SDKs word their requests, one test for each row of HTTP API 17 that is about requests. `docs/compatibility.md` lists
 all rows. What Go, Java and ossutil send is sent here byte for byte, since those do not run in this suite."""
 
 import subprocess
