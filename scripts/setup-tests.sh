@@ -34,6 +34,7 @@ compgen -G '/usr/lib/*/obs-plugins/obs-outputs.so' >/dev/null || need obs-plugin
 has Xvfb || need xvfb
 has "${CHROMIUM_BIN:-/usr/bin/chromium}" || need chromium
 has python3 || need python3
+has curl || need curl
 { has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null; } || need python3-venv
 has node || need nodejs
 has npm || need npm

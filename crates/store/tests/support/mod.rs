@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use oss::model::{ContentHeaders, ETag, ObjectAcl, ObjectType, OwnerId, StorageClass};
 use oss::name::{BucketName, ObjectKey};
 use store::clock::Clock;
@@ -59,7 +58,7 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
 
 fn record() -> ObjectRecord {
     ObjectRecord {
-        size: 1,
+        size: 0,
         etag: ETag::from_bits(1),
         crc64: 0,
         md5: Some([1; 16]),
@@ -70,7 +69,8 @@ fn record() -> ObjectRecord {
         headers: ContentHeaders { content_type: Some(b"video/MP2T".to_vec()), ..ContentHeaders::default() },
         user_meta: Vec::new(),
         tags: Vec::new(),
-        body: Body::Inline(Bytes::from_static(b"x")),
+        // No bytes: an object with a body has a row for it in another table, which no list reads.
+        body: Body::Blobs(Vec::new()),
     }
 }
 
