@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import ingest
+import listing
 import objects
 import paced
 import signatures
@@ -32,6 +33,7 @@ PARTS = (
     (("viewers",), viewers.rows),
     (("verification",), signatures.rows),
     (("get", "put", "small"), objects.rows),
+    (("listing",), listing.rows),
 )
 NAMES = [name for names, _ in PARTS for name in names]
 
