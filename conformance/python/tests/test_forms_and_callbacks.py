@@ -5,6 +5,7 @@ import datetime
 import hashlib
 import hmac
 import json
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -14,6 +15,7 @@ import requests
 
 from millpond_test.server import ACCESS_KEY_ID, ACCESS_KEY_SECRET
 from test_multipart import PART, crc64, refused, upload
+from test_tls import make_certificate
 
 
 def policy(bucket, *conditions, lifetime_s=300):
@@ -208,10 +210,50 @@ def test_callbacks_do_not_reach_the_own_network(server, listener):
         ("http://localhost:1/", 400, "InvalidArgument"),
         ("http://[::ffff:10.0.0.1]/", 400, "InvalidArgument"),
         ("http://169.254.169.254/latest", 400, "InvalidArgument"),
-        ("https://203.0.113.1/", 501, "NotImplemented"),
+        (f"https://127.0.0.1:{listener.server_port}/", 400, "InvalidArgument"),
+        ("https://169.254.169.254/latest", 400, "InvalidArgument"),
     ]:
         headers = {"x-oss-callback": callback(listener, callbackUrl=url)}
         refused(lambda: bucket.put_object("k", b"x", headers=headers), status, code)
     refused(lambda: bucket.put_object("k", b"x", headers={"x-oss-callback": "%%%"}), 400, "InvalidArgument")
     assert not bucket.object_exists("k")
     assert listener.told == []
+
+
+@pytest.fixture
+def secure_listener(listener, tmp_path):
+    """The same application's server behind TLS, and the folder of its certificate; it remembers the names it was asked for."""
+    # Of a server and not of an authority: rustls tells the two apart.
+    certificate, key = make_certificate(tmp_path, "application", "-addext", "basicConstraints=critical,CA:FALSE")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    listener.asked_for = []
+    context.sni_callback = lambda _socket, name, _context: listener.asked_for.append(name)
+    listener.socket = context.wrap_socket(listener.socket, server_side=True)
+    listener.certificate = certificate
+    return listener
+
+
+def over_tls(listener, host, **more):
+    return callback(listener, callbackUrl=f"https://{host}:{listener.server_port}/told", **more)
+
+
+def test_an_upload_tells_over_tls(fresh_server, secure_listener):
+    trusting = fresh_server(settings="callback_allow_private = true\n", environment={"SSL_CERT_FILE": str(secure_listener.certificate)})
+    bucket = trusting.new_bucket()
+    for host, sni in (("127.0.0.1", False), ("localhost", False), ("localhost", True)):
+        put = bucket.put_object("k", b"x", headers={"x-oss-callback": over_tls(secure_listener, host, callbackSNI=sni)})
+        assert (put.status, json.loads(put.resp.read())) == (200, {"Status": "OK"})
+    assert len(secure_listener.told) == 3
+    assert [name for name in secure_listener.asked_for if name] == ["localhost"]
+
+
+def test_a_server_that_nobody_vouches_for_is_told_nothing(fresh_server, secure_listener, tmp_path):
+    other, _ = make_certificate(tmp_path, "another")
+    doubting = fresh_server(settings="callback_allow_private = true\n", environment={"SSL_CERT_FILE": str(other)})
+    bucket = doubting.new_bucket()
+    url = bucket.sign_url("PUT", "k", 60, headers={"x-oss-callback": over_tls(secure_listener, "127.0.0.1")})
+    put = requests.put(url, data=b"content", headers={"x-oss-callback": over_tls(secure_listener, "127.0.0.1")}, timeout=20)
+    assert (put.status_code, "CallbackFailed" in put.text, "cannot be trusted" in put.text) == (203, True, True), put.text
+    assert secure_listener.told == []
+    assert bucket.get_object("k").read() == b"content"

@@ -14,14 +14,14 @@ from millpond_test import media
 from millpond_test.server import ACCESS_KEY_ID, ACCESS_KEY_SECRET, REGION, create_channel, wait_for
 
 
-def make_certificate(folder, name: str):
-    """A self-signed certificate for 127.0.0.1 and its key."""
+def make_certificate(folder, name: str, *arguments: str):
+    """A self-signed certificate for 127.0.0.1 and its key; `arguments` are further ones of openssl."""
     folder.mkdir(exist_ok=True)
     certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
     made = media.run(
         [
             "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-            "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost", "-keyout", str(key), "-out", str(certificate),
+            "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost", "-keyout", str(key), "-out", str(certificate), *arguments,
         ]
     )  # fmt: skip
     assert made.returncode == 0, made.stderr

@@ -2,13 +2,20 @@
 //! upload, so that it must not lead into the server's own network unless the operator says so.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::OnceCell;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// How long one address has for its whole answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -20,8 +27,6 @@ const MAX_ANSWER_BYTES: usize = 1 << 20;
 pub(crate) enum Unreachable {
     /// It is no address.
     Malformed,
-    /// It asks for TLS, which this client does not speak.
-    Scheme,
     /// It leads into the network of the server.
     Private,
 }
@@ -31,8 +36,8 @@ pub(crate) enum Unreachable {
 /// # Errors
 /// See [`Unreachable`].
 pub(crate) async fn check_address(url: &str, allow_private: bool) -> Result<(), Unreachable> {
-    let (host, port) = split(url)?;
-    for address in resolve(&host, port).await {
+    let target = Target::parse(url)?;
+    for address in resolve(&target.host, target.port).await {
         if !may_call(address.ip(), allow_private) {
             return Err(Unreachable::Private);
         }
@@ -40,34 +45,39 @@ pub(crate) async fn check_address(url: &str, allow_private: bool) -> Result<(), 
     Ok(())
 }
 
-/// Posts `body` and gives the JSON that came back.
+/// What is posted to each address of a callback.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Post<'a> {
+    /// The `Host` header, when it is not that of the address.
+    pub(crate) host: Option<&'a str>,
+    /// The type of the body.
+    pub(crate) content_type: &'a str,
+    /// The body.
+    pub(crate) body: &'a Bytes,
+    /// Whether a TLS server is told its name before it shows a certificate (`callbackSNI`).
+    pub(crate) sni: bool,
+    /// Whether loopback and private addresses may be called.
+    pub(crate) allow_private: bool,
+}
+
+/// Posts to an address and gives the JSON that came back.
 ///
 /// # Errors
 /// A sentence that the client of the upload gets to read.
-pub(crate) async fn post(
-    url: &str,
-    host: Option<&str>,
-    content_type: &str,
-    body: Bytes,
-    allow_private: bool,
-) -> Result<Bytes, String> {
-    let exchange = exchange(url, host, content_type, body, allow_private);
+pub(crate) async fn post(url: &str, post: Post<'_>) -> Result<Bytes, String> {
+    let exchange = exchange(url, post);
     match tokio::time::timeout(TIMEOUT, exchange).await {
         Ok(outcome) => outcome,
         Err(_) => Err("The callback server did not answer in time.".to_owned()),
     }
 }
 
-async fn exchange(
-    url: &str,
-    host: Option<&str>,
-    content_type: &str,
-    body: Bytes,
-    allow_private: bool,
-) -> Result<Bytes, String> {
+async fn exchange(url: &str, post: Post<'_>) -> Result<Bytes, String> {
     let unreachable = |_| "The callback address is not valid.".to_owned();
-    let (name, port) = split(url).map_err(unreachable)?;
-    let stream = connect(&name, port, allow_private).await?;
+    let target = Target::parse(url).map_err(unreachable)?;
+    let plain = connect(&target.host, target.port, post.allow_private).await?;
+    let stream: Box<dyn Stream> =
+        if target.is_secure { Box::new(secure(plain, &target.host, post.sni).await?) } else { Box::new(plain) };
     let lost = |_| "The connection to the callback server was lost.".to_owned();
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
     let connection = crate::panics::spawn("callback", async move {
@@ -78,12 +88,12 @@ async fn exchange(
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
     let authority = uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
     let request = Request::post(target)
-        .header("host", host.unwrap_or(authority))
-        .header("content-type", content_type)
-        .header("content-length", body.len())
+        .header("host", post.host.unwrap_or(authority))
+        .header("content-type", post.content_type)
+        .header("content-length", post.body.len())
         .header("user-agent", "http-client/0.0.1")
         .header("connection", "close")
-        .body(Full::new(body))
+        .body(Full::new(post.body.clone()))
         .map_err(|_| unreachable(Unreachable::Malformed))?;
     let answer = async {
         let response = sender.send_request(request).await.map_err(lost)?;
@@ -130,14 +140,62 @@ async fn connect(host: &str, port: u16, allow_private: bool) -> Result<TcpStream
     Err(fault)
 }
 
-fn split(url: &str) -> Result<(String, u16), Unreachable> {
-    let uri: Uri = url.parse().map_err(|_| Unreachable::Malformed)?;
-    if uri.scheme_str() != Some("http") {
-        return Err(Unreachable::Scheme);
+/// A connection, plain or within TLS.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// Shakes hands with the server at the other end, which has to show a certificate for `host` that an authority known to
+/// the operating system has signed.
+async fn secure(plain: TcpStream, host: &str, sni: bool) -> Result<TlsStream<TcpStream>, String> {
+    let name = ServerName::try_from(host.to_owned()).map_err(|_| "The callback address is not valid.".to_owned())?;
+    let mut config = ClientConfig::builder().with_root_certificates(authorities().await?).with_no_client_auth();
+    config.enable_sni = sni;
+    TlsConnector::from(Arc::new(config))
+        .connect(name, plain)
+        .await
+        .map_err(|error| format!("The callback server cannot be trusted: {error}."))
+}
+
+/// The authorities that the operating system trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` name others. Read once.
+async fn authorities() -> Result<Arc<RootCertStore>, String> {
+    static AUTHORITIES: OnceCell<Arc<RootCertStore>> = OnceCell::const_new();
+    let read = || async {
+        let found = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs).await.ok();
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(found.map(|found| found.certs).unwrap_or_default());
+        Arc::new(store)
+    };
+    let store = AUTHORITIES.get_or_init(read).await.clone();
+    if store.is_empty() {
+        tracing::warn!(
+            "https callbacks fail: this machine has no certificates of authorities (package ca-certificates)"
+        );
+        return Err("There are no authorities to check the callback server with.".to_owned());
     }
-    let host = uri.host().filter(|host| !host.is_empty()).ok_or(Unreachable::Malformed)?;
-    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    Ok((host, uri.port_u16().unwrap_or(80)))
+    Ok(store)
+}
+
+/// Where an address leads.
+#[derive(Debug)]
+struct Target {
+    host: String,
+    port: u16,
+    is_secure: bool,
+}
+
+impl Target {
+    fn parse(url: &str) -> Result<Self, Unreachable> {
+        let uri: Uri = url.parse().map_err(|_| Unreachable::Malformed)?;
+        let is_secure = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(Unreachable::Malformed),
+        };
+        let host = uri.host().filter(|host| !host.is_empty()).ok_or(Unreachable::Malformed)?;
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        Ok(Self { host, port: uri.port_u16().unwrap_or(if is_secure { 443 } else { 80 }), is_secure })
+    }
 }
 
 async fn resolve(host: &str, port: u16) -> Vec<SocketAddr> {
@@ -217,7 +275,9 @@ mod tests {
             ("http://127.0.0.1:1/x", Err(Unreachable::Private)),
             ("http://[::1]/", Err(Unreachable::Private)),
             ("http://localhost/", Err(Unreachable::Private)),
-            ("https://8.8.8.8/", Err(Unreachable::Scheme)),
+            ("https://8.8.8.8/", Ok(())),
+            ("https://127.0.0.1/", Err(Unreachable::Private)),
+            ("ftp://8.8.8.8/", Err(Unreachable::Malformed)),
             ("http://8.8.8.8:99/x?y", Ok(())),
             ("http://:80/", Err(Unreachable::Malformed)),
         ] {

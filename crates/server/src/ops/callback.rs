@@ -2,18 +2,18 @@
 
 use base64::Engine;
 use bytes::Bytes;
+use oss::Error;
 use oss::name::ObjectKey;
 use oss::request::{Callback, CallbackFacts, PostFields, callback_failed, private_callback_address};
-use oss::{Error, ErrorCode};
 use store::meta::ObjectRecord;
 
 use super::{Answer, Call, Content};
-use crate::callback::{Unreachable, check_address, post};
+use crate::callback::{Post, Unreachable, check_address, post};
 
 /// The callback that a request asks for, judged before anything is stored.
 ///
 /// # Errors
-/// `InvalidArgument`; `NotImplemented` for addresses that begin with `https`.
+/// `InvalidArgument`.
 pub(super) async fn of_request(call: &Call<'_>) -> Result<Option<Callback>, Error> {
     permitted(call, Callback::of_request(call.raw, call.query())?).await
 }
@@ -31,9 +31,6 @@ async fn permitted(call: &Call<'_>, callback: Option<Callback>) -> Result<Option
         match check_address(url, call.state.config.callback_allow_private).await {
             Ok(()) => {}
             Err(Unreachable::Private) => return Err(private_callback_address()),
-            Err(Unreachable::Scheme) => {
-                return Err(Error::new(ErrorCode::NotImplemented).with("Header", "x-oss-callback"));
-            }
             Err(Unreachable::Malformed) => {
                 return Err(Error::argument("callback", "", "The callback url configuration is invalid."));
             }
@@ -69,10 +66,16 @@ pub(super) async fn tell(
         operation: call.granted.grant.operation().name(),
     });
     let body = Bytes::from(body);
-    let allow_private = call.state.config.callback_allow_private;
+    let message = Post {
+        host: callback.host.as_deref(),
+        content_type: callback.body_type.as_str(),
+        body: &body,
+        sni: callback.sni,
+        allow_private: call.state.config.callback_allow_private,
+    };
     let mut fault = String::new();
     for url in &callback.urls {
-        match post(url, callback.host.as_deref(), callback.body_type.as_str(), body.clone(), allow_private).await {
+        match post(url, message).await {
             Ok(json) => {
                 let mut answer = Answer { status: 200, content: Content::Bytes(json), ..answer };
                 answer.headers.retain(|(name, _)| name != "content-type" && name != "location");
