@@ -83,6 +83,11 @@ class Connection:
         return self
 
     def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        # The socket lives as long as its reader.
+        self._shared.reader.close()
         self.socket.close()
 
     def send(self, data: bytes) -> "Connection":

@@ -265,7 +265,7 @@ def test_disconnects_within_a_body_leave_nothing(fresh_server, how):
             if how == "half close":
                 connection.socket.shutdown(socket.SHUT_WR)
                 assert connection.answer().seen == (400, "IncompleteBody"), (method, path, sent)
-            connection.socket.close()
+            connection.close()
     wait_for(lambda: blob_bytes(server) == kept, "the bytes of broken uploads are gone")
     assert bucket.get_object("old").read() == b"o" * 100_000
     assert bucket.get_object("log").read() == b"l" * 30_000

@@ -81,10 +81,11 @@ def test_many_idle_connections_cost_little_and_disturb_nobody(hasty_server):
     half = b"PUT /%s/key HTTP/1.1\r\nHost: x\r\n" % bucket.bucket_name.encode()
     connections = [Connection(hasty_server).send(b"" if number % 2 else half) for number in range(600)]
     assert bucket.get_object("key").read() == b"body"
-    assert hasty_server.resident_bytes() - before < 600 * 64 * 1024
+    # As much as the longest head, and the bookkeeping beside it.
+    assert hasty_server.resident_bytes() - before < 600 * 128 * 1024
     for connection in connections:
         connection.rest()
-        connection.socket.close()
+        connection.close()
     assert bucket.get_object("key").read() == b"body"
 
 
@@ -101,7 +102,7 @@ def test_readers_that_do_not_read_cost_little_and_disturb_nobody(fresh_server):
     # What is buffered is a fixed piece of each answer, not the answer.
     assert server.resident_bytes() - before < 60 * 1_500_000
     for connection in connections:
-        connection.socket.close()
+        connection.close()
 
 
 def test_slow_uploads_beside_each_other_do_not_wait_for_each_other(hasty_server):
