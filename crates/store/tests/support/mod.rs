@@ -17,7 +17,11 @@ const TEMPLATE: &str = "~template~";
 
 /// Stores an object under each of `keys` in a new bucket. The counters of the bucket do not know of them, which no list
 /// looks at.
-pub async fn fill(kv: &Arc<dyn Kv>, bucket: &BucketName, keys: impl Iterator<Item = String>) -> Result<(), Anything> {
+pub(crate) async fn fill(
+    kv: &Arc<dyn Kv>,
+    bucket: &BucketName,
+    keys: impl Iterator<Item = String>,
+) -> Result<(), Anything> {
     let meta = Meta::new(kv.clone(), Clock::system());
     meta.create_bucket(bucket, &BucketRecord::new(bucket, OwnerId("1".to_owned()), 1), 100).await?;
     let template = ObjectKey::parse(TEMPLATE.as_bytes()).map_err(|error| error.to_string())?;
@@ -75,12 +79,12 @@ fn record() -> ObjectRecord {
 }
 
 /// `count` keys in one run, such as the segments of one channel.
-pub fn flat(count: usize) -> impl Iterator<Item = String> {
+pub(crate) fn flat(count: usize) -> impl Iterator<Item = String> {
     (0..count).map(|number| format!("live/{number:09}.ts"))
 }
 
 /// `count` keys in folders of a thousand, each of which has a folder and an object beside it.
-pub fn in_folders(count: usize) -> impl Iterator<Item = String> {
+pub(crate) fn in_folders(count: usize) -> impl Iterator<Item = String> {
     (0..count).map(|number| match (number / 1_000, number % 1_000) {
         (folder, 0) => format!("channel-{folder:05}.m3u8"),
         (folder, number @ 1..500) => format!("channel-{folder:05}/{number:04}.ts"),
