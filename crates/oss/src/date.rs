@@ -114,6 +114,29 @@ pub fn parse_iso8601(text: &str) -> Option<i64> {
     Some(Civil { year, month, day, hour, minute, second }.unix_ms()? + millis)
 }
 
+/// Reads an ISO 8601 date or moment as policies and official calls write it: `2024-01-02`, `2024-01-02T03:04:05Z`, with
+/// an optional fraction and `Z`, `+hh:mm` or `-hh:mm`; a space may stand for the `T`.
+pub fn parse_moment(text: &str) -> Option<i64> {
+    let Some((date, time)) = text.split_once(['T', ' ']) else { return parse_iso8601(&format!("{text}T00:00:00Z")) };
+    let (clock, offset) = match time.find(['Z', '+', '-']) {
+        Some(at) => time.split_at_checked(at)?,
+        None => (time, "Z"),
+    };
+    let local_ms = parse_iso8601(&format!("{date}T{clock}Z"))?;
+    if offset == "Z" {
+        return Some(local_ms);
+    }
+    let (sign, span) = offset.split_at_checked(1)?;
+    let (hours, minutes) = span.split_once(':').filter(|(hours, minutes)| hours.len() == 2 && minutes.len() == 2)?;
+    let (hours, minutes) = (number(hours).filter(|h| *h < 24)?, number(minutes).filter(|m| *m < 60)?);
+    let east_ms = (hours * 60 + minutes) * 60_000;
+    match sign {
+        "+" => Some(local_ms - east_ms),
+        "-" => Some(local_ms + east_ms),
+        _ => None,
+    }
+}
+
 /// Reads the three forms of HTTP dates (RFC 9110 5.6.7): RFC 1123, RFC 850 and asctime. The name of the day is not
 /// compared with the date.
 pub fn parse_http(text: &str) -> Option<i64> {
@@ -197,6 +220,28 @@ mod tests {
         }
     }
 
+    #[test]
+    fn moments_of_policies_have_offsets() {
+        for (text, value) in [
+            ("2024-01-02T03:04:05Z", Some(EXAMPLE_MS)),
+            ("2024-01-02 03:04:05", Some(EXAMPLE_MS)),
+            ("2024-01-02T03:04:05.678Z", Some(EXAMPLE_MS + 678)),
+            ("2024-01-02T11:04:05+08:00", Some(EXAMPLE_MS)),
+            ("2024-01-01T19:04:05-08:00", Some(EXAMPLE_MS)),
+            ("2024-01-02", Some(EXAMPLE_MS - 11_045_000)),
+            ("2024-1-02", None),
+            ("2024-01-02T03:04:05.Z", None),
+            ("2024-01-02T03:04Z", None),
+            ("2024-01-02T03:04:05+8:00", None),
+            ("2024-01-02T03:04:05+24:00", None),
+            ("2024-01-02T03:04:05Zx", None),
+            ("1704164645", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_moment(text), value, "{text}");
+        }
+    }
+
     proptest! {
         #[test]
         fn what_is_written_is_read_back(seconds in -62_135_596_800_i64..253_402_300_800) {
@@ -207,7 +252,7 @@ mod tests {
 
         #[test]
         fn any_text_is_a_date_or_not(text in "\\PC{0,40}|[0-9T:.Z, GMTJan-]{0,40}", ms: i64) {
-            let _ = (parse_http(&text), parse_iso8601(&text), format_http(ms));
+            let _ = (parse_http(&text), parse_iso8601(&text), parse_moment(&text), format_http(ms));
         }
     }
 }

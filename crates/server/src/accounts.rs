@@ -287,12 +287,15 @@ pub(crate) async fn assume(state: &State, wish: SessionWish<'_>) -> Result<Sessi
     Ok(session)
 }
 
-/// Forgets sessions that ended a while ago, until the word to stop is given.
+/// Forgets sessions that ended a while ago, and calls that nobody can make again, until the word to stop is given.
 pub(crate) async fn forget_sessions(state: Arc<State>, mut shutdown: Shutdown) {
     loop {
         let before_ms = state.clock.now_ms().saturating_sub(REMEMBER_ENDED_MS);
         if let Err(error) = state.meta.delete_ended_sessions(before_ms, 1000).await {
             tracing::warn!(%error, "ended sessions cannot be forgotten now");
+        }
+        if let Err(error) = state.meta.forget_happened(state.clock.now_ms(), 10_000).await {
+            tracing::warn!(%error, "calls that were made cannot be forgotten now");
         }
         tokio::select! {
             () = shutdown.wait() => return,

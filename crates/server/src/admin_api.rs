@@ -4,7 +4,7 @@
 //! Requests are signed as OSS requests are (OSS auth 3, 5), as if `/api/v1/users` were the object `v1/users` in a bucket
 //! `api`; so every signer of an OSS SDK can sign them. A header `x-oss-admin: v1`, which the signature covers, makes
 //! sure that no request that was signed for a real bucket of that name works here. A body is covered too, by
-//! Content-MD5 or `x-oss-content-sha256`.
+//! Content-MD5 or `x-oss-content-sha256`. A call that changes something works once.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,10 +27,15 @@ use store::meta::{HistoryEntry, KeyRecord, SessionRecord, UserRecord};
 
 use crate::accounts::{self, Fault, SessionWish};
 use crate::identity::{self, Identity};
+use crate::proxies::Origin;
 use crate::state::State;
 
 /// The header that says for whom a request was signed, and its value.
 pub(crate) const PURPOSE: (&str, &str) = ("x-oss-admin", "v1");
+/// The header with which equal requests of one second differ.
+pub(crate) const NONCE: &str = "x-oss-admin-nonce";
+/// How long calls are remembered: from the earliest moment at which a date is accepted to the last, and a minute more.
+const REMEMBER_MS: i64 = (2 * 900 + 60) * 1000;
 /// The first part of the path, which is signed as if it were a bucket.
 pub(crate) const BUCKET: &str = "api";
 /// The longest body: a policy document and what is around it.
@@ -53,6 +58,7 @@ pub(crate) async fn answer(
     peer: SocketAddr,
     is_secure: bool,
 ) -> Response<Full<Bytes>> {
+    let Origin { address: peer, is_secure } = state.proxies.origin(peer, is_secure, request.headers());
     let request_id = crate::ids::request_id(state.clock.now_ms());
     let is_official = request.uri().path() == "/";
     let outcome = run(request, state, peer, is_secure, &request_id).await;
@@ -119,12 +125,17 @@ async fn run(
     let body = read(incoming).await?;
     let authenticated = match raw.path.as_str() {
         "/" => authenticate_call(state, &raw, &route, &body).await,
-        _ => authenticate(state, &raw, &route, &body).await.map(|identity| (identity, Query::default())),
+        _ => {
+            authenticate(state, &raw, &route, &body).await.map(|(identity, print)| (identity, print, Query::default()))
+        }
     };
-    let (identity, parameters) = match authenticated {
+    let (identity, fingerprint, parameters) = match authenticated {
         Ok(found) => found,
         Err(error) => return Err(state.auth_failures.refuse(peer.ip(), error).await.into()),
     };
+    if !matches!(raw.method.as_str(), "GET" | "HEAD") || raw.path == "/" {
+        refuse_replay(state, &fingerprint).await?;
+    }
     let caller = Operator::of(state, &identity).await?;
     if raw.path == "/" {
         return assume_role(state, &caller, &parameters, request_id).await;
@@ -168,20 +179,26 @@ async fn authenticate_call(
     raw: &RawRequest,
     route: &Route,
     body: &Bytes,
-) -> Result<(Arc<Identity>, Query), Error> {
+) -> Result<(Arc<Identity>, Fingerprint, Query), Error> {
     let is_form = raw.header_text("content-type").is_some_and(|kind| kind.starts_with("application/x-www-form"));
     let form = if is_form { String::from_utf8_lossy(body).replace('+', "%20") } else { String::new() };
     let parameters = Query::parse(format!("{}&{form}", raw.query).trim_matches('&'));
     let now_ms = state.clock.now_ms();
     let Some(claim) = RpcClaim::extract(&raw.method, &parameters, now_ms)? else {
-        return Ok((authenticate(state, raw, route, body).await?, parameters));
+        let (identity, fingerprint) = authenticate(state, raw, route, body).await?;
+        return Ok((identity, fingerprint, parameters));
     };
     let identity = identity::find(state, claim.access_key_id()).await?;
     claim.admit(identity.as_deref().map(Identity::known_key).as_ref(), now_ms)?;
-    Ok((identity.ok_or(ErrorCode::AccessDenied)?, parameters))
+    Ok((identity.ok_or(ErrorCode::AccessDenied)?, claim.fingerprint(), parameters))
 }
 
-async fn authenticate(state: &State, raw: &RawRequest, route: &Route, body: &Bytes) -> Result<Arc<Identity>, Error> {
+async fn authenticate(
+    state: &State,
+    raw: &RawRequest,
+    route: &Route,
+    body: &Bytes,
+) -> Result<(Arc<Identity>, Fingerprint), Error> {
     let now_ms = state.clock.now_ms();
     let options = SignOptions { accepted_regions: state.config.accepted_regions.clone() };
     let credentials = Credentials::extract(raw, route, &options, now_ms)?;
@@ -203,7 +220,18 @@ async fn authenticate(state: &State, raw: &RawRequest, route: &Route, body: &Byt
     let identity = identity::find(state, id).await?;
     credentials.admit(identity.as_deref().map(Identity::known_key).as_ref(), raw, route, now_ms)?;
     check_body(raw, &credentials, body)?;
-    Ok(identity.ok_or(ErrorCode::AccessDenied)?)
+    let fingerprint = credentials.fingerprint().ok_or(ErrorCode::AccessDenied)?;
+    Ok((identity.ok_or(ErrorCode::AccessDenied)?, fingerprint))
+}
+
+/// A signature is good for a quarter of an hour around its date; whoever saw it go by must not be able to use it again
+/// for another key or session.
+async fn refuse_replay(state: &State, fingerprint: &Fingerprint) -> Result<(), Fault> {
+    let until_ms = state.clock.now_ms().saturating_add(REMEMBER_MS);
+    if state.meta.remember_once(fingerprint, until_ms).await? {
+        return Ok(());
+    }
+    Err(denied("This very request was made before. To repeat it, sign it again, with another x-oss-admin-nonce."))
 }
 
 async fn read(mut incoming: Incoming) -> Result<Bytes, Error> {
@@ -236,6 +264,9 @@ fn check_body(raw: &RawRequest, credentials: &Credentials, body: &Bytes) -> Resu
         _ => Ok(()),
     }
 }
+
+/// What tells a signed request from every other.
+type Fingerprint = [u8; 32];
 
 /// Who manages.
 enum Operator {

@@ -9,6 +9,8 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+use crate::proxies::TrustedProxies;
+
 /// Everything a server needs to know before it starts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -39,10 +41,20 @@ pub(crate) struct Config {
     pub(crate) callback_allow_private: bool,
     /// Wrong signatures a minute from one address before further ones are answered with 503; 0 is no limit.
     pub(crate) auth_failures_per_minute: u32,
+    /// The file with the key that secrets at rest are sealed with, when it is not the one in the data directory.
+    pub(crate) secrets_key_file: Option<PathBuf>,
+    /// Networks of reverse proxies, whose word about the address and the scheme of a request counts.
+    pub(crate) trusted_proxies: Vec<String>,
+    /// The header in which they say it.
+    pub(crate) forwarded_header: ForwardedHeader,
     /// The certificate of HTTPS and RTMPS.
     pub(crate) tls: TlsConfig,
     /// How long HTTP peers may take.
     pub(crate) http: HttpConfig,
+    /// Requests of pages from other origins.
+    pub(crate) cors: CorsConfig,
+    /// Hotlink protection.
+    pub(crate) referer: RefererConfig,
     /// How live pushes are handled.
     pub(crate) live: LiveConfig,
     /// How bytes are kept.
@@ -67,6 +79,33 @@ pub(crate) struct HttpConfig {
     pub(crate) head_timeout_s: u64,
     /// The longest pause within the body of a request, seconds (HTTP API 2).
     pub(crate) body_timeout_s: u64,
+}
+
+/// The header in which reverse proxies say from where a request comes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ForwardedHeader {
+    /// `X-Forwarded-For`, and `X-Forwarded-Proto` for the scheme.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+}
+
+/// The switches of requests from other origins.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct CorsConfig {
+    /// `Vary: Origin` whenever an answer repeats the origin, also without `ResponseVary` (access control 7.4).
+    pub(crate) vary_on_echo: bool,
+}
+
+/// The switches of hotlink protection.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RefererConfig {
+    /// Patterns are compared with whole hosts instead of their beginnings (access control 10, number 3).
+    pub(crate) strict_host: bool,
 }
 
 /// The switches of live pushes.
@@ -169,8 +208,13 @@ impl Default for Config {
             max_buckets: 100,
             callback_allow_private: false,
             auth_failures_per_minute: 600,
+            secrets_key_file: None,
+            trusted_proxies: Vec::new(),
+            forwarded_header: ForwardedHeader::default(),
             tls: TlsConfig::default(),
             http: HttpConfig::default(),
+            cors: CorsConfig::default(),
+            referer: RefererConfig::default(),
             live: LiveConfig::default(),
             storage: StorageConfig::default(),
         }
@@ -254,6 +298,12 @@ pub(crate) struct ConfigArgs {
     /// Wrong signatures a minute from one address before further ones are answered with 503 [default: 600].
     #[arg(long, env = "MILLPOND_AUTH_FAILURES_PER_MINUTE", value_name = "COUNT")]
     pub(crate) auth_failures_per_minute: Option<u32>,
+    /// File with the key that secrets are sealed with [default: secrets.key in the data directory].
+    #[arg(long, env = "MILLPOND_SECRETS_KEY_FILE", value_name = "FILE")]
+    pub(crate) secrets_key_file: Option<PathBuf>,
+    /// Network of a reverse proxy whose word about addresses counts; may be repeated.
+    #[arg(long = "trusted-proxy", env = "MILLPOND_TRUSTED_PROXIES", value_name = "NETWORK", value_delimiter = ',')]
+    pub(crate) trusted_proxies: Vec<String>,
     /// Where segments are cut when a key frame comes late [default: oss].
     #[arg(long, env = "MILLPOND_SEGMENTING", value_enum)]
     pub(crate) segmenting: Option<Segmenting>,
@@ -294,6 +344,10 @@ impl Config {
         if args.tls_cert.is_some() {
             config.tls = TlsConfig { certificate: args.tls_cert.clone(), key: args.tls_key.clone() };
         }
+        if args.secrets_key_file.is_some() {
+            config.secrets_key_file.clone_from(&args.secrets_key_file);
+        }
+        replace_list(&mut config.trusted_proxies, &args.trusted_proxies);
         replace(&mut config.auth_failures_per_minute, &args.auth_failures_per_minute);
         replace(&mut config.live.segmenting, &args.segmenting);
         replace(&mut config.storage.durability, &args.durability);
@@ -305,6 +359,15 @@ impl Config {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("cannot read the settings in {}", path.display()))?;
         toml::from_str(&text).with_context(|| format!("the settings in {} are not right", path.display()))
+    }
+
+    /// The proxies whose word counts.
+    ///
+    /// # Errors
+    /// When one of them is no network.
+    pub(crate) fn proxies(&self) -> anyhow::Result<TrustedProxies> {
+        TrustedProxies::new(&self.trusted_proxies, self.forwarded_header)
+            .context("`trusted_proxies` are addresses and networks such as 10.0.0.0/8 or 2001:db8::1")
     }
 
     fn check(&self) -> anyhow::Result<()> {
@@ -324,6 +387,7 @@ impl Config {
         {
             bail!("`live.default_bucket` is {bucket:?}, which is no bucket name");
         }
+        self.proxies()?;
         if !(1024..=1 << 30).contains(&self.live.max_message_bytes) {
             bail!("`live.max_message_bytes` is between 1 KiB and 1 GiB");
         }
@@ -377,6 +441,7 @@ mod tests {
         let reference = include_str!("../../../docs/config.md");
         let text = toml::to_string(&Config {
             public_rtmp: Some(String::new()),
+            secrets_key_file: Some(PathBuf::new()),
             custom_domains: BTreeMap::new(),
             tls: TlsConfig { certificate: Some(PathBuf::new()), key: Some(PathBuf::new()) },
             live: LiveConfig {

@@ -14,6 +14,7 @@ use store::blob::{BlobIds, FileBlobs};
 use store::clock::Randomness;
 use store::kv::{SqliteKv, SqliteOptions};
 use store::meta::Meta;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
 use crate::access_log;
@@ -25,6 +26,7 @@ use crate::listen::{self, Fallback};
 use crate::live::{self, Channels, StopReason};
 use crate::ops::RateLimits;
 use crate::root_key::RootKey;
+use crate::secrets::KeySource;
 use crate::shutdown::{Shutdown, ShutdownTrigger};
 use crate::state::State;
 use crate::tls::{self, Tls};
@@ -114,7 +116,10 @@ pub(crate) async fn start(config: Config, numbers: PrometheusHandle) -> anyhow::
     make_data_dir(&config.data_dir)?;
     let root = RootKey::obtain(&config.data_dir)?;
     let tls = Tls::load(&config.tls)?.map(Arc::new);
+    // From here on a SIGHUP does not end the process any more, whatever is configured.
+    let hang_up = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let Stores { meta, blobs, lock } = open_stores(&config.data_dir, config.storage.durability)?;
+    let meta = KeySource::new(&config.data_dir, config.secrets_key_file.as_deref()).unlock(meta).await?;
     let addressing = addressing(&config)?;
     let limits = RateLimits::new(config.live.max_list_calls_per_s);
     let grace_ms = i64::try_from(config.storage.garbage_grace_s.saturating_mul(1000)).unwrap_or(i64::MAX);
@@ -129,6 +134,7 @@ pub(crate) async fn start(config: Config, numbers: PrometheusHandle) -> anyhow::
         identities: Default::default(),
         tls: tls.clone(),
         signed_playlists: Default::default(),
+        proxies: config.proxies()?,
         auth_failures: AuthFailures::new(config.auth_failures_per_minute),
         channels: Arc::new(Channels::default()),
         access_log: Default::default(),
@@ -151,9 +157,7 @@ pub(crate) async fn start(config: Config, numbers: PrometheusHandle) -> anyhow::
     let admin = listener.local_addr()?;
     accepting
         .push(crate::panics::spawn("admin", crate::admin::serve(listener, state.clone(), numbers, shutdown.clone())));
-    if let Some(tls) = tls {
-        accepting.push(crate::panics::spawn("certificate", tls::watch(tls, shutdown.clone())));
-    }
+    accepting.push(crate::panics::spawn("certificate", tls::watch(tls, hang_up, shutdown.clone())));
     accepting.push(crate::panics::spawn("sessions", accounts::forget_sessions(state.clone(), shutdown.clone())));
     accepting.push(crate::panics::spawn("upkeep", live::upkeep(state.clone(), shutdown.clone())));
     accepting.push(crate::panics::spawn("access log", access_log::deliver(state.clone(), shutdown.clone())));

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::identity::Identities;
 use crate::live::Channels;
 use crate::ops::{RateLimits, SignedPlaylists};
+use crate::proxies::TrustedProxies;
 use crate::root_key::RootKey;
 use crate::tls::Tls;
 
@@ -36,6 +37,8 @@ pub(crate) struct State {
     pub(crate) signed_playlists: SignedPlaylists,
     /// The certificate, when there is one.
     pub(crate) tls: Option<Arc<Tls>>,
+    /// Whose word about addresses is believed.
+    pub(crate) proxies: TrustedProxies,
     /// Who guesses keys.
     pub(crate) auth_failures: AuthFailures,
     /// The name under which this data directory's server holds leases, the same in its next life.

@@ -14,6 +14,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::signal::unix::Signal;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -82,27 +83,21 @@ impl Tls {
     }
 }
 
-/// Reads the certificate again when its files change or the process gets SIGHUP, until the word to stop is given.
-pub(crate) async fn watch(tls: Arc<Tls>, mut shutdown: Shutdown) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut hang_up = signal(SignalKind::hangup()).ok();
+/// Reads the certificate again when its files change, or the process hangs up (SIGHUP), until the word to stop is given.
+/// Without a certificate there is nothing to read again, and a hang-up is only told in the log.
+pub(crate) async fn watch(tls: Option<Arc<Tls>>, mut hang_up: Signal, mut shutdown: Shutdown) {
     loop {
         let is_asked = tokio::select! {
             () = shutdown.wait() => return,
-            () = tokio::time::sleep(RELOAD_EVERY) => false,
-            () = asked(&mut hang_up) => true,
+            () = tokio::time::sleep(RELOAD_EVERY), if tls.is_some() => false,
+            Some(()) = hang_up.recv() => true,
         };
-        tls.reload(is_asked);
-    }
-}
-
-async fn asked(hang_up: &mut Option<tokio::signal::unix::Signal>) {
-    let heard = match hang_up {
-        Some(signal) => signal.recv().await,
-        None => None,
-    };
-    if heard.is_none() {
-        std::future::pending::<()>().await;
+        match &tls {
+            Some(tls) => tls.reload(is_asked),
+            None => {
+                tracing::info!("SIGHUP: no certificate is configured, and other settings are read at the start only")
+            }
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::blob::{BlobId, BlobInfo, BlobState, BlobStore};
 use crate::error::{Error, Result};
 use crate::kv::{Entry, Range, Snapshot, Version, counters};
 use crate::meta::key::{self, Table};
+use crate::meta::secret;
 use crate::meta::{
     BodyRow, BucketRecord, ChannelRecord, Extent, GarbageRecord, Meta, PartRecord, PublicationRecord, SegmentEntry,
     StatisticsDelta, StoredBody, StoredObject, UploadRecord,
@@ -38,6 +39,8 @@ pub enum Finding {
     StrayRow(String),
     /// Counters of a bucket that are not what is in it.
     WrongCounters(String),
+    /// An access key or a session whose secret cannot be opened.
+    SealedSecret(String),
     /// A row that cannot be read.
     Unreadable(String),
 }
@@ -54,6 +57,9 @@ impl fmt::Display for Finding {
             Finding::WrongSize(name) => write!(f, "{name}: the size is not that of the bytes"),
             Finding::StrayRow(name) => write!(f, "{name}: belongs to nothing"),
             Finding::WrongCounters(name) => write!(f, "{name}: the counters are wrong"),
+            Finding::SealedSecret(name) => {
+                write!(f, "{name}: the secret cannot be opened; is this the key that secrets were sealed with?")
+            }
             Finding::Unreadable(detail) => write!(f, "unreadable: {detail}"),
         }
     }
@@ -81,6 +87,7 @@ pub async fn check(meta: &Meta, blobs: &dyn BlobStore, now_ms: i64, grace_ms: i6
     let mut check = Check { snapshot: snapshot.as_ref(), report: Report::default(), names: Names::default() };
     check.report.blobs = found.len() as u64;
     check.buckets().await?;
+    check.secrets(meta).await?;
     let mut dangling = Vec::new();
     for (blob, named) in &check.names.blobs {
         let len = match found.get(blob) {
@@ -259,6 +266,22 @@ impl Check<'_> {
         self.each(Table::Garbage.all(), |check, row| {
             if let Some(record) = check.readable(row, decode::<GarbageRecord>(&row.value)) {
                 check.names.garbage.extend(record.blobs);
+            }
+        })
+        .await
+    }
+
+    async fn secrets(&mut self, meta: &Meta) -> Result<()> {
+        let vault = meta.vault().ok();
+        self.each(Table::AccessKey.all(), |check, row| {
+            if check.readable(row, secret::can_open_key(&row.value, vault)) == Some(false) {
+                check.find(Finding::SealedSecret(show(&row.key)));
+            }
+        })
+        .await?;
+        self.each(Table::Session.all(), |check, row| {
+            if check.readable(row, secret::can_open_session(&row.value, vault)) == Some(false) {
+                check.find(Finding::SealedSecret(show(&row.key)));
             }
         })
         .await
@@ -474,7 +497,7 @@ mod tests {
     use super::*;
     use crate::kv::{Commit, Write};
     use crate::meta::fixture::{Fixture, fixture, inline, key as object_key, object};
-    use crate::meta::{Body, PutGuard};
+    use crate::meta::{Body, KeyRecord, PutGuard};
 
     async fn findings(f: &Fixture) -> Vec<String> {
         let report = check(&f.meta, &f.blobs, f.clock.clock().now_ms(), 1000).await.unwrap();
@@ -521,6 +544,25 @@ mod tests {
                 format!("blob {} has 2 names, of which 1 are counted", uncounted.blob),
             ]
         );
+    }
+
+    #[tokio::test]
+    async fn secrets_that_cannot_be_opened_are_told() {
+        let f = fixture().await;
+        let key = KeyRecord {
+            id: "AK".to_owned(),
+            secret: "hush".to_owned(),
+            uid: oss::model::OwnerId("1".to_owned()),
+            enabled: true,
+            created_ms: 1,
+            description: String::new(),
+        };
+        f.meta.put_key(&key).await.unwrap();
+        assert_eq!(findings(&f).await, [""; 0]);
+        let vault = crate::vault::Vault::new(&[8; 32]).unwrap();
+        let f = Fixture { meta: f.meta.clone().with_vault(vault), ..f };
+        let told = "AAK: the secret cannot be opened; is this the key that secrets were sealed with?";
+        assert_eq!(findings(&f).await, [told]);
     }
 
     async fn check_damage(write: Write, expected: &str) {

@@ -13,5 +13,6 @@ pub mod kv;
 pub mod lease;
 pub mod meta;
 pub mod record;
+pub mod vault;
 
 pub use error::{Error, ErrorKind, Result, Subject};

@@ -4,6 +4,7 @@
 
 pub mod acl;
 pub mod cors;
+pub mod network;
 pub mod policy;
 pub mod referer;
 mod wildcard;
@@ -14,6 +15,8 @@ use crate::error::{Error, ErrorCode};
 use crate::model::{BucketAcl, ObjectAcl, OwnerId, RefererConfiguration};
 use crate::name::{AccessKeyId, BucketName, ObjectKey};
 use crate::request::{OperationKind, Permission, Resource};
+pub use referer::RefererHosts;
+
 use policy::{ConditionValues, Decision, Policy, PolicyQuestion};
 
 /// Who calls, once the signature was verified (access control 1).
@@ -96,6 +99,8 @@ pub struct BucketAccess {
     pub acl: BucketAcl,
     /// Its hotlink protection, if configured.
     pub referer: Option<Arc<RefererConfiguration>>,
+    /// How the patterns of the hotlink protection are compared with hosts.
+    pub referer_hosts: RefererHosts,
     /// Its policy, if configured.
     pub policy: Option<Arc<Policy>>,
 }
@@ -194,10 +199,11 @@ pub fn authorize(request: &AccessRequest<'_>) -> Result<Grant, Error> {
     if has_keys_in_body(request) {
         return Ok(grant());
     }
-    if let Some(configuration) = request.bucket.and_then(|bucket| bucket.referer.as_deref())
+    let protection = request.bucket.and_then(|bucket| Some((bucket.referer.as_deref()?, bucket.referer_hosts)));
+    if let Some((configuration, hosts)) = protection
         && referer_matters(request)
     {
-        referer::check(configuration, request.referer).map_err(|error| name_bucket(error, request.resource))?;
+        referer::check(configuration, hosts, request.referer).map_err(|error| name_bucket(error, request.resource))?;
     }
     decide(request, permission).map_err(|error| name_bucket(error, request.resource))?;
     Ok(grant())

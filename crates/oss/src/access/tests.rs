@@ -42,7 +42,14 @@ fn bucket_policy(effect: &str, action: &str, principal: &str, resource: &str, re
 }
 
 fn bucket(acl: BucketAcl) -> BucketAccess {
-    BucketAccess { name: bucket_name(), owner: OwnerId(OWNER.to_owned()), acl, referer: None, policy: None }
+    BucketAccess {
+        name: bucket_name(),
+        owner: OwnerId(OWNER.to_owned()),
+        acl,
+        referer: None,
+        referer_hosts: RefererHosts::Prefix,
+        policy: None,
+    }
 }
 
 fn object(key: &str) -> Resource {
@@ -101,7 +108,57 @@ fn class(kind: OperationKind) -> Class {
         GetObjectAcl | PutObjectAcl | GetObjectTagging | PutObjectTagging | DeleteObjectTagging | RestoreObject => {
             Class::OwnerOnly
         }
-        _ => Class::Control,
+        ListBuckets
+        | DescribeRegions
+        | PutBucket
+        | HeadBucket
+        | DeleteBucket
+        | GetBucketInfo
+        | GetBucketLocation
+        | GetBucketStat
+        | ListObjects
+        | ListObjectsV2
+        | ListObjectVersions
+        | PutBucketAcl
+        | GetBucketAcl
+        | PutBucketCors
+        | GetBucketCors
+        | DeleteBucketCors
+        | PutBucketReferer
+        | GetBucketReferer
+        | DeleteBucketReferer
+        | PutBucketLifecycle
+        | GetBucketLifecycle
+        | DeleteBucketLifecycle
+        | PutBucketPolicy
+        | GetBucketPolicy
+        | DeleteBucketPolicy
+        | GetBucketPolicyStatus
+        | PutBucketLogging
+        | GetBucketLogging
+        | DeleteBucketLogging
+        | PutBucketWebsite
+        | GetBucketWebsite
+        | DeleteBucketWebsite
+        | PutBucketTags
+        | GetBucketTags
+        | DeleteBucketTags
+        | PutBucketVersioning
+        | GetBucketVersioning
+        | ListMultipartUploads
+        | PutLiveChannel
+        | PutLiveChannelStatus
+        | GetLiveChannelInfo
+        | GetLiveChannelStat
+        | GetLiveChannelHistory
+        | ListLiveChannel
+        | DeleteLiveChannel
+        | PostVodPlaylist
+        | GetVodPlaylist
+        | PublishRtmpStream
+        | GetSubResource
+        | PutSubResource
+        | DeleteSubResource => Class::Control,
     }
 }
 

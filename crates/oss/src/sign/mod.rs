@@ -4,7 +4,7 @@
 //! form and dates. The caller then looks the access key up. [`Credentials::admit`] checks key, token, region and
 //! signature.
 
-pub mod date;
+mod date;
 mod form;
 mod known_key;
 pub mod presign;
@@ -135,6 +135,18 @@ impl Credentials {
         }
     }
 
+    /// What tells this signed request from every other, without telling its signature: the SHA-256 of key and signature.
+    /// A second request with the same one is the same request again. `None` when nothing is claimed here.
+    pub fn fingerprint(&self) -> Option<[u8; 32]> {
+        let signature = match self {
+            Self::Anonymous | Self::Form => return None,
+            Self::V1Header(claim) => &claim.signature,
+            Self::V1Url(claim) => &claim.signature,
+            Self::V4Header(V4Header { claim, .. }) | Self::V4Url(V4Url { claim, .. }) => &claim.signature,
+        };
+        self.access_key_id().map(|id| secret::fingerprint(id.as_str(), signature))
+    }
+
     /// Whether the signature is in the URL.
     pub fn is_url_signed(&self) -> bool {
         matches!(self, Self::V1Url(_) | Self::V4Url(_))
@@ -240,6 +252,11 @@ impl Credentials {
 /// There is nothing that could be verified, so nothing is.
 fn no_claim() -> Error {
     Error::new(ErrorCode::AccessDenied)
+}
+
+/// The date of a header, Unix seconds.
+fn parse_http(text: &str) -> Option<i64> {
+    crate::date::parse_http(text).map(|unix_ms| unix_ms.div_euclid(1000))
 }
 
 fn non_empty(text: Option<&str>) -> Option<String> {

@@ -102,7 +102,7 @@ impl Signer {
 
     /// The headers to add for a V1 signature: `date`, the token, `authorization` (OSS auth 3).
     pub fn v1_headers(&self, request: &UnsignedRequest<'_>, now_s: i64) -> Vec<(String, Vec<u8>)> {
-        let mut added = vec![header("date", date::format_http(now_s))];
+        let mut added = vec![header("date", crate::date::format_http(now_s.saturating_mul(1000)))];
         added.extend(self.token.clone().map(|token| header("x-oss-security-token", token)));
         let headers: Vec<_> = request.headers.iter().chain(&added).cloned().collect();
         let signable = request.signable(&headers, &[]);
@@ -124,23 +124,26 @@ impl Signer {
         ];
         added.extend(self.token.clone().map(|token| ("x-oss-security-token", token)));
         let signable = request.signable(request.headers, &added);
-        let signature = self.sign_v4(&credential, &timestamp, &signable);
+        let signature = self.sign_v4(&credential, &timestamp, &signable, v4::UNSIGNED_PAYLOAD.as_bytes());
         drop(signable);
         added.push(("x-oss-signature", signature));
         request.url_query(&added)
     }
 
-    /// The headers to add for a V4 signature: date, payload, token, `authorization` (OSS auth 5).
+    /// The headers to add for a V4 signature: date, payload, token, `authorization` (OSS auth 5). A request that has an
+    /// `x-oss-content-sha256` signs the digest in it.
     pub fn v4_headers(&self, request: &UnsignedRequest<'_>, region: &str, now_s: i64) -> Vec<(String, Vec<u8>)> {
         let timestamp = date::format_basic(now_s);
         let credential = self.credential(&timestamp, region);
-        let mut added = vec![
-            header("x-oss-date", timestamp.clone()),
-            header("x-oss-content-sha256", "UNSIGNED-PAYLOAD".to_owned()),
-        ];
+        let mut added = vec![header("x-oss-date", timestamp.clone())];
+        if !request.headers.iter().any(|(name, _)| name == v4::PAYLOAD_HEADER) {
+            added.push(header(v4::PAYLOAD_HEADER, v4::UNSIGNED_PAYLOAD.to_owned()));
+        }
         added.extend(self.token.clone().map(|token| header("x-oss-security-token", token)));
         let headers: Vec<_> = request.headers.iter().chain(&added).cloned().collect();
-        let signature = self.sign_v4(&credential, &timestamp, &request.signable(&headers, &[]));
+        let signable = request.signable(&headers, &[]);
+        let payload = signable.header(v4::PAYLOAD_HEADER);
+        let signature = self.sign_v4(&credential, &timestamp, &signable, payload);
         let value = format!("{} Credential={}, Signature={signature}", v4::ALGORITHM, credential.text());
         added.push(header("authorization", value));
         added
@@ -150,16 +153,22 @@ impl Signer {
         Credential::new(self.access_key.clone(), timestamp.get(..8).unwrap_or_default(), region)
     }
 
-    fn sign_v4(&self, credential: &Credential, timestamp: &str, signable: &Signable<'_>) -> String {
+    fn sign_v4(&self, credential: &Credential, timestamp: &str, signable: &Signable<'_>, payload: &[u8]) -> String {
         let key = SigningKey::derive(&self.secret, &credential.date, &credential.region);
-        sign_v4(&key, credential, timestamp, signable)
+        sign_v4(&key, credential, timestamp, signable, payload)
     }
 }
 
-/// Signs without additional headers and without a body.
-pub(super) fn sign_v4(key: &SigningKey, credential: &Credential, timestamp: &str, signable: &Signable<'_>) -> String {
+/// Signs without additional headers.
+fn sign_v4(
+    key: &SigningKey,
+    credential: &Credential,
+    timestamp: &str,
+    signable: &Signable<'_>,
+    payload: &[u8],
+) -> String {
     let none = AdditionalHeaders::default();
-    let canonical = v4::canonical_request(signable, &none, b"UNSIGNED-PAYLOAD", v4::Spelling::default());
+    let canonical = v4::canonical_request(signable, &none, payload, v4::Spelling::default());
     key.sign(v4::string_to_sign(timestamp, credential, &canonical).as_bytes())
 }
 
@@ -209,7 +218,13 @@ impl<'a> ChildSigner<'a> {
                 added.extend(claim.claim.token.as_deref().map(|token| ("x-oss-security-token", token)));
                 added.push(("x-oss-signature-version", v4::ALGORITHM));
                 let signable = child(bucket, key, own, &added);
-                let signature = sign_v4(signing_key, &claim.claim.credential, &claim.claim.timestamp, &signable);
+                let signature = sign_v4(
+                    signing_key,
+                    &claim.claim.credential,
+                    &claim.claim.timestamp,
+                    &signable,
+                    v4::UNSIGNED_PAYLOAD.as_bytes(),
+                );
                 let mut text = String::with_capacity(384);
                 for (name, value) in added {
                     push_parameter(&mut text, name, Some(value));

@@ -1,6 +1,6 @@
 //! The refusals of authentication (OSS auth 8), each written once.
 
-use super::date;
+use crate::date;
 use crate::error::{Error, ErrorCode};
 use crate::name::AccessKeyId;
 
@@ -44,15 +44,15 @@ pub(super) fn too_skewed(request_s: i64, now_s: i64) -> Error {
     Error::new(ErrorCode::RequestTimeTooSkewed)
         .ec("0002-00000504")
         .with("MaxAllowedSkewMilliseconds", (MAX_SKEW_S * 1000).to_string())
-        .with("RequestTime", date::format_iso(request_s))
-        .with("ServerTime", date::format_iso(now_s))
+        .with("RequestTime", date::format_iso8601(request_s.saturating_mul(1000)))
+        .with("ServerTime", date::format_iso8601(now_s.saturating_mul(1000)))
 }
 
 pub(super) fn expired(expires_s: i64, now_s: i64) -> Error {
     Error::new(ErrorCode::AccessDenied)
         .message("Request has expired.")
-        .with("Expires", date::format_iso(expires_s))
-        .with("ServerTime", date::format_iso(now_s))
+        .with("Expires", date::format_iso8601(expires_s.saturating_mul(1000)))
+        .with("ServerTime", date::format_iso8601(now_s.saturating_mul(1000)))
 }
 
 pub(super) fn token_is_sent_twice() -> Error {

@@ -4,8 +4,9 @@
 use std::fmt;
 
 use super::known_key::{self, KnownKey};
-use super::secret::{SecretKey, is_same, sign_sha1};
-use super::{date, refusal};
+use super::refusal;
+use super::secret::{SecretKey, fingerprint, is_same, sign_sha1};
+use crate::date;
 use crate::error::{Error, ErrorCode};
 use crate::name::AccessKeyId;
 use crate::request::{Query, percent_encode};
@@ -41,7 +42,8 @@ impl RpcClaim {
             return Err(refusal::parameter("SignatureMethod", algorithm, "The SignatureMethod must be HMAC-SHA1."));
         }
         let access_key = AccessKeyId::parse(id)?;
-        let moment = parameters.first("Timestamp").and_then(date::parse_iso).ok_or_else(refusal::date_is_missing)?;
+        let moment = parameters.first("Timestamp").and_then(date::parse_moment).ok_or_else(refusal::date_is_missing)?;
+        let moment = moment.div_euclid(1000);
         refusal::check_skew(moment, now_ms.div_euclid(1000))?;
         Ok(Some(Self {
             access_key,
@@ -54,6 +56,11 @@ impl RpcClaim {
     /// The access key that is claimed.
     pub fn access_key_id(&self) -> &AccessKeyId {
         &self.access_key
+    }
+
+    /// As [`super::Credentials::fingerprint`].
+    pub fn fingerprint(&self) -> [u8; 32] {
+        fingerprint(self.access_key.as_str(), &self.signature)
     }
 
     /// Checks key, token and signature. `key` is `None` when there is no such key.

@@ -87,6 +87,11 @@ pub(crate) fn is_same(computed: &str, provided: &str) -> bool {
     computed.as_bytes().ct_eq(provided.as_bytes()).into()
 }
 
+/// What stands for a signature where it must not be kept itself.
+pub(super) fn fingerprint(id: &str, signature: &str) -> [u8; 32] {
+    Sha256::digest(format!("{id}:{signature}")).into()
+}
+
 /// SHA-256 in lower-case hex.
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     hex_lower(&Sha256::digest(bytes))

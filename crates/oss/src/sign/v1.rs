@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::secret::{is_same, sign_sha1};
 use super::signable::{Parameter, Signable};
-use super::{SecretKey, date, refusal};
+use super::{SecretKey, date, parse_http, refusal};
 use crate::error::{Error, ErrorCode};
 use crate::name::AccessKeyId;
 use crate::request::{Query, RawRequest};
@@ -203,10 +203,8 @@ impl V1Header {
         }
         let access_key = AccessKeyId::parse(id)?;
         let moment = match raw.header("x-oss-date") {
-            Some(_) => {
-                raw.header_text("x-oss-date").and_then(|text| date::parse_http(text).or(date::parse_basic(text)))
-            }
-            None => raw.header_text("date").and_then(date::parse_http),
+            Some(_) => raw.header_text("x-oss-date").and_then(|text| parse_http(text).or(date::parse_basic(text))),
+            None => raw.header_text("date").and_then(parse_http),
         };
         refusal::check_skew(moment.ok_or_else(refusal::date_is_missing)?, now_s)?;
         let token = super::header_token(raw).or_else(|| super::non_empty(raw.header_text("security-token")));

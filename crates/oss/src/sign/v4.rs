@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::secret::{SigningKey, is_same, sha256_hex};
 use super::signable::Signable;
-use super::{SecretKey, SignOptions, date, refusal, v1};
+use super::{SecretKey, SignOptions, date, parse_http, refusal, v1};
 use crate::error::Error;
 use crate::name::AccessKeyId;
 use crate::request::{Query, RawRequest, percent_encode};
@@ -13,7 +13,9 @@ use crate::request::{Query, RawRequest, percent_encode};
 /// The name of the algorithm, first line of the string to sign and scheme of the header.
 pub(crate) const ALGORITHM: &str = "OSS4-HMAC-SHA256";
 const TERMINATOR: &str = "aliyun_v4_request";
-const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
+/// The header with the digest of the body, or that nothing is said of it.
+pub(super) const PAYLOAD_HEADER: &str = "x-oss-content-sha256";
+pub(super) const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
 /// The longest validity of a URL, seconds.
 const MAX_EXPIRES_S: i64 = 604_800;
 
@@ -63,7 +65,7 @@ impl Credential {
             return Err(refuse(invalid, Some("0002-00000213")));
         };
         let access_key = AccessKeyId::parse(id).map_err(|_| refuse(invalid, Some("0002-00000206")))?;
-        if date::parse_basic_day(day).is_none() {
+        if !date::is_day(day) {
             return Err(refuse(wrong_date(place), Some("0002-00000212")));
         }
         if terminator != TERMINATOR {
@@ -336,10 +338,10 @@ impl V4Header {
         })?;
         let (timestamp, moment) = match raw.header("x-oss-date") {
             // Go v1 leaves `x-oss-date` out and signs the text of `Date` (OSS auth 5.3).
-            None => (raw.header_text("date"), raw.header_text("date").and_then(date::parse_http)),
+            None => (raw.header_text("date"), raw.header_text("date").and_then(parse_http)),
             Some(_) => {
                 let text = raw.header_text("x-oss-date");
-                (text, text.and_then(|text| date::parse_basic(text).or(date::parse_http(text))))
+                (text, text.and_then(|text| date::parse_basic(text).or(parse_http(text))))
             }
         };
         let (Some(timestamp), Some(moment)) = (timestamp, moment) else { return Err(refusal::date_is_missing()) };

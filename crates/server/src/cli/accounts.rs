@@ -15,7 +15,7 @@ use oss::sign::presign::Signer;
 use serde_json::{Value, json};
 
 use super::client::{Call, Client};
-use crate::admin_api::{BUCKET, PURPOSE};
+use crate::admin_api::{BUCKET, NONCE, PURPOSE};
 use crate::clock::Clock;
 use crate::root_key::RootKey;
 
@@ -246,7 +246,9 @@ impl Server {
         let signer = Signer { access_key: root.id.clone(), secret: root.secret.clone(), token: None };
         let client = Client::new(&self.admin, signer)?;
         let body = Bytes::from(body);
-        let mut headers = vec![(PURPOSE.0.to_owned(), PURPOSE.1.as_bytes().to_vec())];
+        let nonce = oss::model::hex_upper(&crate::ids::random::<16>());
+        let mut headers =
+            vec![(PURPOSE.0.to_owned(), PURPOSE.1.as_bytes().to_vec()), (NONCE.to_owned(), nonce.into_bytes())];
         if !body.is_empty() {
             let md5 = base64::engine::general_purpose::STANDARD.encode(md5::Md5::digest(&body));
             headers.push(("content-md5".to_owned(), md5.into_bytes()));

@@ -9,6 +9,7 @@ use store::check::Finding;
 
 use crate::config::Durability;
 use crate::log::{self, LogFormat};
+use crate::secrets::KeySource;
 use crate::startup::{Stores, open_stores};
 
 /// The flags of `check`.
@@ -17,6 +18,9 @@ pub(crate) struct Check {
     /// Folder of the server, which must not be running.
     #[arg(long, env = "MILLPOND_DATA_DIR", value_name = "DIR", default_value = "./millpond-data")]
     data_dir: PathBuf,
+    /// File with the key that secrets are sealed with [default: secrets.key in the data directory].
+    #[arg(long, env = "MILLPOND_SECRETS_KEY_FILE", value_name = "FILE")]
+    secrets_key_file: Option<PathBuf>,
     /// Delete bytes that no name leads to.
     #[arg(long)]
     reclaim: bool,
@@ -28,7 +32,17 @@ impl Check {
         log::start(LogFormat::Text, "warn");
         anyhow::ensure!(self.data_dir.is_dir(), "there is no data directory {}", self.data_dir.display());
         let Stores { meta, blobs, lock: _lock } = open_stores(&self.data_dir, Durability::Full)?;
+        let secrets = KeySource::new(&self.data_dir, self.secrets_key_file.as_deref());
         super::small_runtime()?.block_on(async {
+            let mut has_key = true;
+            let meta = match secrets.open(meta.clone()).await {
+                Ok(meta) => meta,
+                Err(error) => {
+                    say!("{error:#}");
+                    has_key = false;
+                    meta
+                }
+            };
             let now_ms = crate::clock::Clock::system().now_ms();
             // Nothing runs on the directory, so no blob is waiting for its name, but the open segment of a push that
             // a crash ended: that one has a name.
@@ -47,7 +61,7 @@ impl Check {
             if self.reclaim && orphans > 0 {
                 store::check::sweep(&meta, blobs.as_ref(), now_ms, 0).await?;
             }
-            Ok(if faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            Ok(if faults == 0 && has_key { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         })
     }
 }

@@ -8,5 +8,6 @@ mod logged;
 mod page;
 pub(crate) mod pipeline;
 mod render;
+mod shape;
 
 pub(crate) use connection::{serve_plain, serve_secure};

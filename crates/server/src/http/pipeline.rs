@@ -18,8 +18,10 @@ use crate::http::line::{About, Logged};
 use crate::http::logged::LoggedBody;
 use crate::http::page;
 use crate::http::render::Envelope;
+use crate::http::shape;
 use crate::identity::{self, Identity};
 use crate::ops::{self, Answer, Bucket, Call};
+use crate::proxies::Origin;
 use crate::state::State;
 
 /// Answers one request; whatever goes wrong, the peer gets an answer.
@@ -32,7 +34,9 @@ pub(super) async fn answer(
     let started = Instant::now();
     let now_ms = state.clock.now_ms();
     let version = request.version();
-    let (raw, mut body) = receive(request, is_secure, Duration::from_secs(state.config.http.body_timeout_s));
+    let Origin { address: peer, is_secure } = state.proxies.origin(peer, is_secure, request.headers());
+    let longest_pause = Duration::from_secs(state.config.http.body_timeout_s);
+    let (raw, mut body, shape) = receive(request, is_secure, longest_pause);
     let expects_continue = raw.header("expect").is_some();
     let mut envelope = Envelope {
         request_id: crate::ids::request_id(now_ms),
@@ -44,7 +48,11 @@ pub(super) async fn answer(
         vary_origin: false,
     };
     let mut seen = Seen::default();
-    let outcome = run(&state, &raw, &mut body, peer, &mut envelope, &mut seen).await;
+    let is_ambiguous = shape.is_err();
+    let outcome = match shape {
+        Ok(()) => run(&state, &raw, &mut body, peer, &mut envelope, &mut seen).await,
+        Err(error) => Err(error),
+    };
     let operation = seen.operation;
     body.drain(expects_continue).await;
     let error_code = outcome.as_ref().err().map(|error| error.code);
@@ -52,8 +60,8 @@ pub(super) async fn answer(
         Ok(answer) => envelope.answer(answer),
         Err(error) => envelope.refusal(&error),
     };
-    if !body.is_finished() {
-        // What was not read cannot be skipped, so the connection cannot be used again.
+    if !body.is_finished() || is_ambiguous {
+        // What was not read cannot be skipped, nor is it sure where a doubtful request ends, so the connection cannot be used again.
         response.headers_mut().insert(hyper::header::CONNECTION, hyper::header::HeaderValue::from_static("close"));
     }
     let status = response.status().as_u16();
@@ -80,9 +88,14 @@ impl Default for Seen {
     }
 }
 
-/// Step 1: the request, free of hyper.
-fn receive(request: Request<Incoming>, is_secure: bool, longest_pause: Duration) -> (RawRequest, RequestBody) {
+/// Step 1: the request, free of hyper, and whether it can be understood in one way only.
+fn receive(
+    request: Request<Incoming>,
+    is_secure: bool,
+    longest_pause: Duration,
+) -> (RawRequest, RequestBody, Result<(), Error>) {
     let (head, incoming) = request.into_parts();
+    let shape = shape::check(&head);
     let headers: Vec<(String, Vec<u8>)> =
         head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect();
     let host = head
@@ -106,7 +119,7 @@ fn receive(request: Request<Incoming>, is_secure: bool, longest_pause: Duration)
         host,
         secure: is_secure,
     };
-    (raw, RequestBody::new(incoming, announced, is_chunked, longest_pause))
+    (raw, RequestBody::new(incoming, announced, is_chunked, longest_pause), shape)
 }
 
 async fn run(
@@ -129,8 +142,15 @@ async fn run(
     let bucket = look_up(state, &route).await?;
     seen.logged = bucket.as_ref().and_then(|bucket| Logged::of(bucket, &route));
     add_cors(envelope, raw, &route, bucket.as_ref());
-    if route.kind == OperationKind::Preflight {
-        return preflight(envelope, raw, &route, bucket.as_ref());
+    let answer = match route.kind {
+        OperationKind::Preflight => Some(preflight(envelope, raw, &route, bucket.as_ref())),
+        _ => None,
+    };
+    // A cache that is shared has to tell origins apart where the answer repeats one (access control 7.4).
+    let is_echo = envelope.cors.as_ref().is_some_and(CorsHeaders::echoes_origin);
+    envelope.vary_origin |= state.config.cors.vary_on_echo && is_echo;
+    if let Some(answer) = answer {
+        return answer;
     }
     let form_decoded = spaces_for_pluses(raw);
     let (raw, authenticated) = match (authenticate(state, raw, route, envelope.now_ms).await, &form_decoded) {
@@ -152,7 +172,7 @@ async fn run(
     if let Some(logged) = &mut seen.logged {
         logged.learn_caller(&authenticated);
     }
-    let granted = ops::grant(state, raw, authenticated, bucket, peer, envelope.now_ms).await?;
+    let granted = ops::grant(state, raw, authenticated, bucket, body, peer, envelope.now_ms).await?;
     let call = Call { state, raw, granted, peer, now_ms: envelope.now_ms, request_id: &envelope.request_id };
     ops::run(call, body).await
 }

@@ -3,6 +3,7 @@
 
 use oss::Error;
 use oss::access::{AccessRequest, Caller, Grant, authorize};
+use oss::model::Tag;
 use oss::name::{BucketName, ObjectKey};
 use oss::request::{OperationKind, Resource};
 
@@ -15,10 +16,11 @@ impl Call<'_> {
     /// # Errors
     /// The refusals of access control 8.
     pub(super) async fn may(&self, kind: OperationKind, bucket: &Bucket, key: &ObjectKey) -> Result<Grant, Error> {
-        self.may_as(self.granted.grant.caller(), kind, bucket, key).await
+        self.may_as(self.granted.grant.caller(), kind, bucket, key, None).await
     }
 
-    /// Decides whether somebody may do this to an object.
+    /// Decides whether somebody may do this to an object. `tags` are those that a form sets; those of a header are
+    /// known.
     ///
     /// # Errors
     /// The refusals of access control 8.
@@ -28,11 +30,15 @@ impl Call<'_> {
         kind: OperationKind,
         bucket: &Bucket,
         key: &ObjectKey,
+        tags: Option<&[Tag]>,
     ) -> Result<Grant, Error> {
-        let access = access_of(&bucket.name, &bucket.record, &self.state.config.region)?;
+        let access = access_of(&bucket.name, &bucket.record, &self.state.config)?;
         let object = object(self.state, caller, &access, key).await?;
         let mut conditions = conditions(self.raw, self.route(), self.peer, self.now_ms);
         conditions.existing_tags = object.as_ref().map(|object| tag_pairs(&object.tags)).unwrap_or_default();
+        if let Some(tags) = tags {
+            conditions.request_tags = tag_pairs(tags);
+        }
         conditions.bucket_tags = tag_pairs(&bucket.record.tags);
         authorize(&AccessRequest {
             caller,

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use oss::access::policy::{ConditionValues, Policy};
-use oss::access::{AccessRequest, BucketAccess, Caller, authorize};
+use oss::access::{AccessRequest, BucketAccess, Caller, RefererHosts, authorize};
 use oss::model::{ObjectAcl, Tag};
 use oss::name::BucketName;
 use oss::playlist_sign::{check_request, is_sign_process, split_process_key};
@@ -13,7 +13,8 @@ use oss::sign::Credentials;
 use oss::{Error, ErrorCode};
 use store::meta::BucketRecord;
 
-use super::{Bucket, Granted, internal, website};
+use super::{BodySource, Bucket, Granted, internal, object_settings, website};
+use crate::config::Config;
 use crate::identity::Identity;
 use crate::state::State;
 
@@ -38,6 +39,7 @@ pub(crate) async fn grant(
     raw: &RawRequest,
     authenticated: Authenticated,
     bucket: Option<Bucket>,
+    body: &mut dyn BodySource,
     peer: SocketAddr,
     now_ms: i64,
 ) -> Result<Granted, Error> {
@@ -59,8 +61,7 @@ pub(crate) async fn grant(
         (_, bucket) => bucket,
     };
     website::enter(&mut route, raw, &caller, bucket.as_ref());
-    let access =
-        bucket.as_ref().map(|bucket| access_of(&bucket.name, &bucket.record, &state.config.region)).transpose()?;
+    let access = bucket.as_ref().map(|bucket| access_of(&bucket.name, &bucket.record, &state.config)).transpose()?;
     let object = match (&access, route.resource.key(), route.kind.permission()) {
         (Some(access), Some(key), Permission::Read | Permission::Write | Permission::OwnerOnly) => {
             object(state, &caller, access, key).await?
@@ -69,6 +70,14 @@ pub(crate) async fn grant(
     };
     let mut conditions = conditions(raw, &route, peer, now_ms);
     conditions.existing_tags = object.as_ref().map(|object| tag_pairs(&object.tags)).unwrap_or_default();
+    // The tags are in the body, and policies have a say in them.
+    let tagging = match route.kind {
+        OperationKind::PutObjectTagging => Some(object_settings::read_tags(raw, &credentials, body).await),
+        _ => None,
+    };
+    if let Some(Ok(tags)) = &tagging {
+        conditions.request_tags = tag_pairs(tags);
+    }
     conditions.bucket_tags = bucket.as_ref().map(|bucket| tag_pairs(&bucket.record.tags)).unwrap_or_default();
     let request = AccessRequest {
         caller: &caller,
@@ -82,7 +91,7 @@ pub(crate) async fn grant(
         conditions: &conditions,
     };
     let grant = authorize(&request)?;
-    Ok(Granted { grant, route, credentials, identity, bucket })
+    Ok(Granted { grant, route, credentials, identity, bucket, tagging })
 }
 
 /// Undoes what a client that wrote `x-oss-process` into the key has done, unless there is an object with that very key
@@ -112,19 +121,22 @@ async fn read_process_in_key(state: &Arc<State>, raw: &RawRequest, route: &mut R
 ///
 /// # Errors
 /// `InternalError` when a stored policy cannot be read: nobody passes then, rather than everybody.
-pub(crate) fn access_of(name: &BucketName, record: &BucketRecord, region: &str) -> Result<BucketAccess, Error> {
+pub(crate) fn access_of(name: &BucketName, record: &BucketRecord, config: &Config) -> Result<BucketAccess, Error> {
     let policy = match &record.policy_json {
         None => None,
-        Some(text) => Some(Arc::new(Policy::parse_for_bucket(text.as_bytes(), name, region).map_err(|error| {
-            tracing::error!(bucket = %name, %error, "the stored bucket policy cannot be read");
-            Error::new(ErrorCode::InternalError)
-        })?)),
+        Some(text) => {
+            Some(Arc::new(Policy::parse_for_bucket(text.as_bytes(), name, &config.region).map_err(|error| {
+                tracing::error!(bucket = %name, %error, "the stored bucket policy cannot be read");
+                Error::new(ErrorCode::InternalError)
+            })?))
+        }
     };
     Ok(BucketAccess {
         name: name.clone(),
         owner: record.owner.clone(),
         acl: record.acl,
         referer: record.referer.clone().map(Arc::new),
+        referer_hosts: if config.referer.strict_host { RefererHosts::Whole } else { RefererHosts::Prefix },
         policy,
     })
 }

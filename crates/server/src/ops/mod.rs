@@ -34,6 +34,7 @@ use oss::access::Grant;
 use oss::request::{BodyDigests, OperationKind, Query, RawRequest, Route, not_implemented, restore_not_supported};
 use oss::sign::Credentials;
 use oss::{Error, ErrorCode};
+use sha2::{Digest, Sha256};
 use store::meta::BucketRecord;
 
 pub(crate) use answer::{Answer, BodySource, Content, StoredContent};
@@ -86,6 +87,8 @@ pub(crate) struct Granted {
     pub(crate) identity: Option<Arc<Identity>>,
     /// The bucket concerned, when it exists.
     pub(crate) bucket: Option<Bucket>,
+    /// The tags in the body, which PutObjectTagging reads before it is granted.
+    tagging: Option<Result<Vec<oss::model::Tag>, Error>>,
 }
 
 impl Granted {
@@ -186,7 +189,7 @@ pub(crate) async fn run(call: Call<'_>, body: &mut dyn BodySource) -> Result<Ans
         Kind::GetObjectAcl => object_settings::acl(&call).await,
         Kind::PutSymlink => symlink::put(&call).await,
         Kind::GetSymlink => symlink::get(&call).await,
-        Kind::PutObjectTagging => object_settings::put_tags(&call, body).await,
+        Kind::PutObjectTagging => object_settings::put_tags(&call).await,
         Kind::GetObjectTagging => object_settings::tags(&call).await,
         Kind::DeleteObjectTagging => object_settings::delete_tags(&call).await,
         Kind::InitiateMultipartUpload => multipart::initiate(&call).await,
@@ -222,13 +225,27 @@ pub(crate) fn internal(error: store::Error) -> Error {
     }
 }
 
-/// Reads an XML body and checks its Content-MD5.
+/// Reads an XML body and checks its digests.
 async fn read_xml(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Bytes, Error> {
     let limit = oss::xml::body_limit(call.granted.grant.operation()).unwrap_or(oss::xml::MAX_DOCUMENT_BYTES);
-    let digests = BodyDigests::parse(call.raw)?;
-    let whole = answer::read_whole(body, limit, Error::new(ErrorCode::MalformedXML)).await?;
+    read_checked(call.raw, &call.granted.credentials, body, limit, Error::new(ErrorCode::MalformedXML)).await
+}
+
+/// Reads a body and checks it against its Content-MD5 and the digest that V4 signed for it (OSS auth 5.2).
+async fn read_checked(
+    raw: &RawRequest,
+    credentials: &Credentials,
+    body: &mut dyn BodySource,
+    limit: usize,
+    too_large: Error,
+) -> Result<Bytes, Error> {
+    let digests = BodyDigests::parse(raw)?;
+    let whole = answer::read_whole(body, limit, too_large).await?;
     if digests.md5.is_some() {
         digests.check(crate::live::checksums(&whole).md5, None)?;
     }
-    Ok(whole)
+    match credentials.payload_sha256() {
+        Some(signed) if signed != <[u8; 32]>::from(Sha256::digest(&whole)) => Err(Error::new(ErrorCode::InvalidDigest)),
+        _ => Ok(whole),
+    }
 }

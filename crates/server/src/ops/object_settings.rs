@@ -1,13 +1,15 @@
 //! What can be said of an object after it was written: its ACL and its tags (HTTP API 9.9, 9.11).
 
-use oss::Error;
-use oss::request::required_object_acl;
+use oss::model::Tag;
+use oss::request::{OperationKind, RawRequest, required_object_acl};
+use oss::sign::Credentials;
 use oss::xml::bucket::render_acl;
 use oss::xml::tagging::{parse_object_tagging, render_tagging};
+use oss::{Error, ErrorCode};
 use store::meta::ObjectRecord;
 
 use super::object::{check_version, find};
-use super::{Answer, BodySource, Call, internal, read_xml};
+use super::{Answer, BodySource, Call, internal, read_checked};
 
 /// PutObjectACL (HTTP API 9.9).
 pub(super) async fn put_acl(call: &Call<'_>) -> Result<Answer, Error> {
@@ -23,10 +25,20 @@ pub(super) async fn acl(call: &Call<'_>) -> Result<Answer, Error> {
 }
 
 /// PutObjectTagging (HTTP API 9.11).
-pub(super) async fn put_tags(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
-    let tags = parse_object_tagging(&read_xml(call, body).await?)?;
+pub(super) async fn put_tags(call: &Call<'_>) -> Result<Answer, Error> {
+    let tags = call.granted.tagging.clone().unwrap_or_else(|| Err(Error::new(ErrorCode::MalformedXML)))?;
     update(call, |record| record.tags.clone_from(&tags)).await?;
     Ok(Answer::empty(200))
+}
+
+/// The tags in the body of PutObjectTagging, which policies look at before it is granted.
+pub(super) async fn read_tags(
+    raw: &RawRequest,
+    credentials: &Credentials,
+    body: &mut dyn BodySource,
+) -> Result<Vec<Tag>, Error> {
+    let limit = oss::xml::body_limit(OperationKind::PutObjectTagging).unwrap_or(oss::xml::MAX_DOCUMENT_BYTES);
+    parse_object_tagging(&read_checked(raw, credentials, body, limit, Error::new(ErrorCode::MalformedXML)).await?)
 }
 
 /// GetObjectTagging (HTTP API 9.11).
@@ -46,7 +58,7 @@ async fn update(call: &Call<'_>, change: impl FnMut(&mut ObjectRecord) + Send) -
     let key = call.key()?;
     match call.state.meta.update_object(&call.bucket()?.name, key, change).await {
         Ok(_) => Ok(()),
-        Err(error) if error.is_not_found() => Err(Error::new(oss::ErrorCode::NoSuchKey).with("Key", key.as_str())),
+        Err(error) if error.is_not_found() => Err(Error::new(ErrorCode::NoSuchKey).with("Key", key.as_str())),
         Err(error) => Err(internal(error)),
     }
 }

@@ -1,21 +1,17 @@
 //! The policy of a bucket (HTTP API 8.14, access control 4).
 
 use oss::access::policy::Policy;
-use oss::request::BodyDigests;
 use oss::{Error, ErrorCode};
 
 use super::grant::access_of;
-use super::{Answer, BodySource, Call, answer, bucket, internal};
+use super::{Answer, BodySource, Call, answer, bucket, internal, read_checked};
 
 /// PutBucketPolicy: the document is kept as it was sent.
 pub(super) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
     let name = bucket::name(call)?;
     let too_long = || Error::new(ErrorCode::InvalidPolicyDocument).message("The policy is longer than 16 KB.");
-    let digests = BodyDigests::parse(call.raw)?;
-    let document = answer::read_whole(body, Policy::MAX_BYTES, too_long()).await?;
-    if digests.md5.is_some() {
-        digests.check(crate::live::checksums(&document).md5, None)?;
-    }
+    let credentials = &call.granted.credentials;
+    let document = read_checked(call.raw, credentials, body, Policy::MAX_BYTES, too_long()).await?;
     Policy::parse_for_bucket(&document, name, &call.state.config.region)?;
     let text = String::from_utf8(document.to_vec())
         .map_err(|_| Error::new(ErrorCode::InvalidPolicyDocument).message("The policy is no UTF-8."))?;

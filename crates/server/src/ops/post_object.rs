@@ -75,11 +75,14 @@ impl<'a> File<'a> {
                 PostPolicyFacts { bucket: bucket.name.as_str(), key: key.as_str(), content_type, now_ms: call.now_ms };
             policy.check(fields, facts)?;
         }
-        call.may_as(&caller, OperationKind::PostObject, bucket, &key).await?;
-        let headers = fields.object_headers(call.raw, type_of_file)?;
-        if headers.tags.as_ref().is_some_and(|tags| !tags.is_empty()) {
-            call.may_as(&caller, OperationKind::PutObjectTagging, bucket, &key).await?;
+        let headers = fields.object_headers(call.raw, type_of_file);
+        // Who may not store the file is told that before what is wrong with its fields.
+        let tags = headers.as_ref().ok().and_then(|headers| headers.tags.as_deref()).unwrap_or_default();
+        call.may_as(&caller, OperationKind::PostObject, bucket, &key, Some(tags)).await?;
+        if !tags.is_empty() {
+            call.may_as(&caller, OperationKind::PutObjectTagging, bucket, &key, Some(tags)).await?;
         }
+        let headers = headers?;
         if headers.forbid_overwrite && exists(call, &key).await? {
             return Err(already_exists(&key));
         }

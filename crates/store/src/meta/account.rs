@@ -8,13 +8,14 @@ use oss::name::AccessKeyId;
 use serde::{Deserialize, Serialize};
 
 use super::key::Table;
+use super::secret::{StoredKey, StoredSession};
 use super::{Meta, Page};
 use crate::error::{Error, Result, Subject};
-use crate::kv::{Commit, Outcome, Precondition, Range, Write};
+use crate::kv::{Commit, Entry, Outcome, Precondition, Range, Write};
 use crate::record::{Record, decode, encode};
 
-/// An access key.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// An access key. Its secret is written down sealed.
+#[derive(Clone, PartialEq, Eq)]
 pub struct KeyRecord {
     /// Its id.
     pub id: String,
@@ -27,7 +28,6 @@ pub struct KeyRecord {
     /// When it was made, Unix milliseconds.
     pub created_ms: i64,
     /// What it is for.
-    #[serde(default)]
     pub description: String,
 }
 
@@ -62,8 +62,8 @@ fn yes() -> bool {
     true
 }
 
-/// A temporary key of a user.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A temporary key of a user. Its secret and its token are written down sealed.
+#[derive(Clone, PartialEq, Eq)]
 pub struct SessionRecord {
     /// The id of the temporary key.
     pub id: String,
@@ -76,7 +76,6 @@ pub struct SessionRecord {
     /// What narrows it further.
     pub policy: Option<String>,
     /// The role it was given for, as bucket policies name it (access control 4.1).
-    #[serde(default)]
     pub role: Option<SessionRole>,
     /// When it ends, Unix milliseconds.
     pub expires_ms: i64,
@@ -91,15 +90,17 @@ pub struct SessionRole {
     pub session: String,
 }
 
-impl Record for KeyRecord {
+/// That something happened, which must not happen again.
+#[derive(Serialize, Deserialize)]
+struct Happened {
+    until_ms: i64,
+}
+
+impl Record for Happened {
     const SUBJECT: Subject = Subject::Account;
 }
 
 impl Record for UserRecord {
-    const SUBJECT: Subject = Subject::Account;
-}
-
-impl Record for SessionRecord {
     const SUBJECT: Subject = Subject::Account;
 }
 
@@ -129,7 +130,7 @@ impl Meta {
     /// # Errors
     /// `Unavailable`.
     pub async fn put_key(&self, key: &KeyRecord) -> Result<()> {
-        self.put_row(Table::AccessKey.name(&key.id), encode(key)?).await
+        self.put_row(Table::AccessKey.name(&key.id), encode(&StoredKey::seal(key, self.vault()?)?)?).await
     }
 
     /// An access key.
@@ -137,7 +138,8 @@ impl Meta {
     /// # Errors
     /// `Corrupt`, `Unavailable`.
     pub async fn key(&self, id: &AccessKeyId) -> Result<Option<KeyRecord>> {
-        Ok(self.record(&Table::AccessKey.name(id.as_str())).await?.map(|stored| stored.value))
+        let stored = self.record::<StoredKey>(&Table::AccessKey.name(id.as_str())).await?;
+        stored.map(|stored| stored.value.open(self.vault.as_deref())).transpose()
     }
 
     /// The access keys after the id `after`, in order.
@@ -145,7 +147,9 @@ impl Meta {
     /// # Errors
     /// `Corrupt`, `Unavailable`.
     pub async fn list_keys(&self, after: &str, limit: usize) -> Result<Page<KeyRecord>> {
-        self.table(Table::AccessKey, after, limit).await
+        let after = Some(Table::AccessKey.name(after));
+        let open = |row: &Entry| decode::<StoredKey>(&row.value)?.open(self.vault.as_deref());
+        self.page(Table::AccessKey.all(), after, limit, open).await
     }
 
     /// Deletes an access key; whether it was there.
@@ -177,7 +181,7 @@ impl Meta {
     /// # Errors
     /// `Corrupt`, `Unavailable`.
     pub async fn list_users(&self, after: &str, limit: usize) -> Result<Page<UserRecord>> {
-        self.table(Table::User, after, limit).await
+        self.page(Table::User.all(), Some(Table::User.name(after)), limit, |row| decode(&row.value)).await
     }
 
     /// Deletes a user; whether it was there. The user's keys stay, and find no user.
@@ -193,7 +197,7 @@ impl Meta {
     /// # Errors
     /// `Unavailable`.
     pub async fn put_session(&self, session: &SessionRecord) -> Result<()> {
-        self.put_row(Table::Session.name(&session.id), encode(session)?).await
+        self.put_row(Table::Session.name(&session.id), encode(&StoredSession::seal(session, self.vault()?)?)?).await
     }
 
     /// A temporary session, ended or not.
@@ -201,7 +205,8 @@ impl Meta {
     /// # Errors
     /// `Corrupt`, `Unavailable`.
     pub async fn session(&self, id: &AccessKeyId) -> Result<Option<SessionRecord>> {
-        Ok(self.record(&Table::Session.name(id.as_str())).await?.map(|stored| stored.value))
+        let stored = self.record::<StoredSession>(&Table::Session.name(id.as_str())).await?;
+        stored.map(|stored| stored.value.open(self.vault.as_deref())).transpose()
     }
 
     /// Deletes the keys and sessions of an account or user; the ids of those it were.
@@ -212,14 +217,14 @@ impl Meta {
         let mut commit = Commit::new();
         let mut ids = Vec::new();
         for row in self.kv().range(&Range::prefix(Table::AccessKey.all())).await? {
-            let key: KeyRecord = decode(&row.value)?;
+            let key: StoredKey = decode(&row.value)?;
             if key.uid == *uid {
                 commit = commit.write(Write::Delete(row.key.to_vec()));
                 ids.push(key.id);
             }
         }
         for row in self.kv().range(&Range::prefix(Table::Session.all())).await? {
-            let session: SessionRecord = decode(&row.value)?;
+            let session: StoredSession = decode(&row.value)?;
             if session.uid == *uid {
                 commit = commit.write(Write::Delete(row.key.to_vec()));
                 ids.push(session.id);
@@ -231,6 +236,36 @@ impl Meta {
         Ok(ids)
     }
 
+    /// Remembers until `until_ms` that something happened, unless it is remembered already; whether it was new. However
+    /// many servers ask, one of them is told that it was.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn remember_once(&self, what: &[u8; 32], until_ms: i64) -> Result<bool> {
+        let row = Table::Happened.name(what);
+        let value = encode(&Happened { until_ms })?;
+        let commit = Commit::new().require(Precondition::Absent(row.clone())).write(Write::Put(row, value));
+        Ok(matches!(self.kv().commit(commit).await?, Outcome::Done(_)))
+    }
+
+    /// Forgets what was to be remembered until before `now_ms`, `limit` at most; how many it were.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Unavailable`.
+    pub async fn forget_happened(&self, now_ms: i64, limit: usize) -> Result<usize> {
+        let mut commit = Commit::new();
+        for row in self.kv().range(&Range::prefix(Table::Happened.all())).await? {
+            if commit.writes.len() < limit && decode::<Happened>(&row.value)?.until_ms < now_ms {
+                commit = commit.write(Write::Delete(row.key.to_vec()));
+            }
+        }
+        let count = commit.writes.len();
+        if count > 0 {
+            self.kv().commit(commit).await?;
+        }
+        Ok(count)
+    }
+
     /// Deletes the sessions that ended before `now_ms`, `limit` of them at most; how many it were.
     ///
     /// # Errors
@@ -238,7 +273,7 @@ impl Meta {
     pub async fn delete_ended_sessions(&self, now_ms: i64, limit: usize) -> Result<usize> {
         let mut commit = Commit::new();
         for row in self.kv().range(&Range::prefix(Table::Session.all())).await? {
-            if commit.writes.len() < limit && decode::<SessionRecord>(&row.value)?.expires_ms < now_ms {
+            if commit.writes.len() < limit && decode::<StoredSession>(&row.value)?.expires_ms < now_ms {
                 commit = commit.write(Write::Delete(row.key.to_vec()));
             }
         }
@@ -280,10 +315,6 @@ impl Meta {
                 Ok(row.ok_or_else(|| Error::conflict(Subject::Account, name))?.value)
             }
         }
-    }
-
-    async fn table<R: Record>(&self, table: Table, after: &str, limit: usize) -> Result<Page<R>> {
-        self.page(table.all(), Some(table.name(after)), limit, |row| decode(&row.value)).await
     }
 
     async fn put_row(&self, key: Vec<u8>, value: Bytes) -> Result<()> {
@@ -362,6 +393,19 @@ mod tests {
         assert_eq!(f.meta.delete_keys_of(&user.uid).await.unwrap(), ["STS.3", "STS.4"]);
         assert_eq!(f.meta.delete_keys_of(&OwnerId("1".to_owned())).await.unwrap(), ["a", "c"]);
         assert_eq!(f.meta.session(&id("STS.3")).await, Ok(None));
+    }
+
+    #[tokio::test]
+    async fn what_happened_is_remembered_for_a_while() {
+        let f = fixture().await;
+        let (one, other) = ([1; 32], [0; 32]);
+        assert_eq!(f.meta.remember_once(&one, 10).await, Ok(true));
+        assert_eq!(f.meta.remember_once(&one, 99).await, Ok(false));
+        assert_eq!(f.meta.remember_once(&other, 20).await, Ok(true));
+        assert_eq!(f.meta.forget_happened(10, 9).await, Ok(0));
+        assert_eq!(f.meta.forget_happened(11, 9).await, Ok(1));
+        assert_eq!(f.meta.remember_once(&one, 30).await, Ok(true));
+        assert_eq!(f.meta.remember_once(&other, 30).await, Ok(false));
     }
 
     #[tokio::test]

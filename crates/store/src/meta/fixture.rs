@@ -11,6 +11,7 @@ use crate::blob::{BlobIds, BlobStore, MemoryBlobs, OnDrop};
 use crate::check::{Report, check};
 use crate::clock::{ManualClock, Randomness};
 use crate::kv::MemoryKv;
+use crate::vault::Vault;
 
 pub(crate) struct Fixture {
     pub(crate) meta: Meta,
@@ -22,7 +23,8 @@ pub(crate) struct Fixture {
 /// Stores in memory with one bucket, at one million milliseconds.
 pub(crate) async fn fixture() -> Fixture {
     let clock = ManualClock::new(1_000_000);
-    let meta = Meta::new(Arc::new(MemoryKv::new(clock.clock())), clock.clock());
+    let meta =
+        Meta::new(Arc::new(MemoryKv::new(clock.clock())), clock.clock()).with_vault(Vault::new(&[7; 32]).unwrap());
     let blobs = MemoryBlobs::new(BlobIds::new(clock.clock(), Randomness::seeded(1)), clock.clock());
     let bucket = BucketName::parse("bucket").unwrap();
     meta.create_bucket(&bucket, &BucketRecord::new(&bucket, owner(), 1_000_000), 100).await.unwrap();

@@ -26,6 +26,7 @@
 //! V <name>                                 setting
 //! W <bucket> 00 <channel>                  window of the live playlist
 //! X <channel> 00 <bucket>                  channels by name
+//! Y <digest>                               a signed call that was made, not to be made again
 //! ```
 
 use oss::name::{BucketName, ChannelName, ObjectKey};
@@ -57,6 +58,7 @@ pub(crate) enum Table {
     Setting = b'V' as isize,
     Window = b'W' as isize,
     ChannelByName = b'X' as isize,
+    Happened = b'Y' as isize,
 }
 
 impl Table {

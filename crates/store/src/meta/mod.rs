@@ -14,6 +14,7 @@ mod garbage;
 mod listing;
 mod object;
 mod publication;
+pub(crate) mod secret;
 mod segment;
 mod transaction;
 mod upload;
@@ -26,6 +27,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Result, Subject};
 use crate::kv::{Entry, Kv, Range, Version, Versioned};
 use crate::record::{Record, decode};
+use crate::vault::Vault;
 
 pub use account::{KeyRecord, SessionRecord, SessionRole, UserPolicy, UserRecord};
 pub use bucket::{BucketRecord, BucketStatistics, ClassStatistics};
@@ -72,6 +74,7 @@ pub struct Meta {
     clock: Clock,
     garbage_grace_ms: i64,
     pins: Pins,
+    vault: Option<Arc<Vault>>,
 }
 
 impl fmt::Debug for Meta {
@@ -83,7 +86,7 @@ impl fmt::Debug for Meta {
 impl Meta {
     /// The nouns in this map. `clock` dates the garbage.
     pub fn new(kv: Arc<dyn Kv>, clock: Clock) -> Self {
-        Self { kv, clock, garbage_grace_ms: GARBAGE_GRACE_MS, pins: Pins::default() }
+        Self { kv, clock, garbage_grace_ms: GARBAGE_GRACE_MS, pins: Pins::default(), vault: None }
     }
 
     /// Keeps blobs without a name for this long: from looking a name up to opening or pinning its blob. A store that

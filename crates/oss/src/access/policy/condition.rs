@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use super::PolicyQuestion;
 use super::wildcard::{self, QuestionMark};
-use crate::sign::date;
+use crate::access::network::Network;
+use crate::date;
 
 /// What conditions look at, besides the caller.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -101,7 +102,7 @@ impl Comparison {
 /// An address, a network, or text such as `10.1.*`.
 #[derive(Debug, Clone, PartialEq)]
 enum AddressPattern {
-    Network { address: IpAddr, bits: u32 },
+    Network(Network),
     Text(String),
 }
 
@@ -111,35 +112,13 @@ impl AddressPattern {
             let is_plain = text.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b'.' | b':' | b'*'));
             return is_plain.then(|| Self::Text(text.to_ascii_lowercase()));
         }
-        let (address, bits) = match text.split_once('/') {
-            Some((address, bits)) => (address.parse::<IpAddr>().ok()?, Some(bits)),
-            None => (text.parse::<IpAddr>().ok()?, None),
-        };
-        let longest = if address.is_ipv4() { 32 } else { 128 };
-        let bits = match bits {
-            Some(bits) if bits.bytes().all(|b| b.is_ascii_digit()) => {
-                bits.parse().ok().filter(|bits| *bits <= longest)?
-            }
-            Some(_) => return None,
-            None => longest,
-        };
-        Some(Self::Network { address, bits })
+        Network::parse(text).map(Self::Network)
     }
 
     fn contains(&self, found: IpAddr) -> bool {
         match self {
             Self::Text(pattern) => wildcard::matches(pattern, &found.to_string(), QuestionMark::Literal),
-            Self::Network { address, bits } => match (address, found) {
-                (IpAddr::V4(network), IpAddr::V4(found)) => {
-                    let ignored = 32_u32.saturating_sub(*bits);
-                    network.to_bits().checked_shr(ignored) == found.to_bits().checked_shr(ignored)
-                }
-                (IpAddr::V6(network), IpAddr::V6(found)) => {
-                    let ignored = 128_u32.saturating_sub(*bits);
-                    network.to_bits().checked_shr(ignored) == found.to_bits().checked_shr(ignored)
-                }
-                _ => false,
-            },
+            Self::Network(network) => network.contains(found),
         }
     }
 }
@@ -179,7 +158,7 @@ impl Condition {
             _ => {
                 if let Some(comparison) = operator.strip_prefix("Date") {
                     let (comparison, is_negated) = Comparison::parse(comparison)?;
-                    let dates = values.iter().map(|text| date::parse_iso(text)).collect::<Option<_>>()?;
+                    let dates = values.iter().map(|text| date::parse_moment(text)).collect::<Option<_>>()?;
                     (Test::Date(comparison, dates), is_negated)
                 } else {
                     let (comparison, is_negated) = Comparison::parse(operator.strip_prefix("Numeric")?)?;
@@ -211,7 +190,7 @@ impl Test {
                 found.parse().is_ok_and(|found: IpAddr| patterns.iter().any(|pattern| pattern.contains(found)))
             }
             Self::Bool(values) => parse_bool(found).is_some_and(|found| values.contains(&found)),
-            Self::Date(comparison, values) => date::parse_iso(found)
+            Self::Date(comparison, values) => date::parse_moment(found)
                 .is_some_and(|found| values.iter().any(|value| comparison.accepts(found.cmp(value)))),
             Self::Number(comparison, values) => parse_number(found).is_some_and(|found| {
                 values.iter().any(|value| found.partial_cmp(value).is_some_and(|ordering| comparison.accepts(ordering)))
@@ -255,7 +234,7 @@ impl Key {
             // A listener for both families reports IPv4 peers as mapped addresses; policies are written without.
             Self::SourceIp => values.source_ip.map(|ip| ip.to_canonical().to_string()),
             Self::UserAgent => values.user_agent.clone(),
-            Self::CurrentTime => Some(date::format_iso(values.now_s)),
+            Self::CurrentTime => Some(date::format_iso8601(values.now_s.saturating_mul(1000))),
             Self::SecureTransport => Some(values.secure.to_string()),
             Self::Prefix => listed(&values.prefix),
             Self::Delimiter => listed(&values.delimiter),
