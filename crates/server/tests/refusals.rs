@@ -4,21 +4,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed expectation of a test is a panic")]
 
-use std::io::{BufRead, BufReader, Read, Write};
+mod support;
+
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use base64::Engine;
-use md5::Digest;
-use oss::name::{AccessKeyId, BucketName};
+use oss::name::BucketName;
 use oss::request::{Addressing, OperationKind, RawRequest, route};
-use oss::sign::SecretKey;
-use oss::sign::presign::{Signer, UnsignedRequest};
-use serde_json::{Value, json};
+use oss::sign::presign::UnsignedRequest;
+use serde_json::json;
+use support::{ROOT, Server, md5_base64, now_s, signer};
 
 const BUCKET: &str = "refusals";
-const ROOT: (&str, &str) = ("ROOTKEY", "RootSecret");
 
 type Parameters = &'static [(&'static str, Option<&'static str>)];
 
@@ -44,9 +43,8 @@ impl Asked {
     }
 
     fn body(mut self, body: &[u8]) -> Self {
-        let md5 = base64::engine::general_purpose::STANDARD.encode(md5::Md5::digest(body));
         self.body = body.to_vec();
-        self.header("content-md5", &md5)
+        self.header("content-md5", &md5_base64(body))
     }
 }
 
@@ -144,41 +142,6 @@ fn request(kind: OperationKind) -> Option<Asked> {
     }
 }
 
-/// The server as a process; it ends with the test.
-struct Server {
-    process: Child,
-    http: String,
-    admin: String,
-    _folder: tempfile::TempDir,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn start() -> Server {
-    let folder = tempfile::tempdir().unwrap();
-    let mut process = Command::new(env!("CARGO_BIN_EXE_millpond"))
-        .args(["serve", "--log-format", "json", "--auth-failures-per-minute", "0"])
-        .args(["--listen", "127.0.0.1:0", "--rtmp-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
-        .arg("--data-dir")
-        .arg(folder.path().join("data"))
-        .env("OSS_ACCESS_KEY_ID", ROOT.0)
-        .env("OSS_ACCESS_KEY_SECRET", ROOT.1)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-    let line = lines.find_map(|line| line.ok().filter(|line| line.contains("\"listening\""))).unwrap();
-    let said: Value = serde_json::from_str(&line).unwrap();
-    let http = said["http"][0].as_str().unwrap().to_owned();
-    Server { process, http, admin: said["admin"].as_str().unwrap().to_owned(), _folder: folder }
-}
-
 /// Sends a request, signed when there is a key; status and body, of which HEAD has only what a header says.
 fn send(address: &str, asked: &Asked, key: Option<(&str, &str)>) -> (u16, String) {
     let bucket = asked.bucket.map(|name| BucketName::parse(name).unwrap());
@@ -191,13 +154,7 @@ fn send(address: &str, asked: &Asked, key: Option<(&str, &str)>) -> (u16, String
     };
     let mut headers = asked.headers.clone();
     if let Some((id, secret)) = key {
-        let signer = Signer {
-            access_key: AccessKeyId::parse(id).unwrap(),
-            secret: SecretKey::new(secret.to_owned()),
-            token: None,
-        };
-        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        headers.extend(signer.v1_headers(&unsigned, i64::try_from(now_s).unwrap()));
+        headers.extend(signer((id, secret), None).v1_headers(&unsigned, now_s()));
     }
     let mut head = format!("{} {} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n", asked.method, target(asked));
     for (name, value) in &headers {
@@ -231,24 +188,15 @@ fn target(asked: &Asked) -> String {
     target
 }
 
-/// A call of the management API by the account.
-fn manage(server: &Server, method: &'static str, path: String, body: &Value) -> Value {
-    let key = String::leak(format!("v1/{path}"));
-    let asked = asked(method, Some("api"), key, &[]).header("x-oss-admin", "v1").body(body.to_string().as_bytes());
-    let (status, body) = send(&server.admin, &asked, Some(ROOT));
-    assert!((200..300).contains(&status), "{method} {path}: {status} {body}");
-    serde_json::from_str(&body).unwrap_or(Value::Null)
-}
-
 fn new_key(server: &Server, user: &str) -> (String, String) {
-    let made = manage(server, "POST", format!("users/{user}/keys"), &json!({}));
+    let made = server.manage("POST", &format!("users/{user}/keys"), &json!({}));
     let text = |name: &str| made[name].as_str().unwrap().to_owned();
     (text("access_key_id"), text("access_key_secret"))
 }
 
 #[test]
 fn each_operation_refuses_strangers_users_without_rights_and_disabled_keys() {
-    let server = start();
+    let server = Server::start(&[], "warn");
     let root = |asked: Asked| {
         let (status, body) = send(&server.http, &asked, Some(ROOT));
         assert_eq!(status, 200, "{body}");
@@ -259,12 +207,11 @@ fn each_operation_refuses_strangers_users_without_rights_and_disabled_keys() {
     root(asked("PUT", Some(BUCKET), "channel", &[("live", None)]).body(channel.as_bytes()));
 
     for user in ["foreign", "disabled"] {
-        manage(&server, "POST", "users".to_owned(), &json!({"name": user}));
+        server.manage("POST", "users", &json!({"name": user}));
     }
-    manage(
-        &server,
+    server.manage(
         "PUT",
-        "users/disabled/policies/all".to_owned(),
+        "users/disabled/policies/all",
         &json!({"Version": "1", "Statement": [{"Effect": "Allow", "Action": "oss:*", "Resource": "*"}]}),
     );
     let (foreign, disabled, of_disabled) =
@@ -273,7 +220,7 @@ fn each_operation_refuses_strangers_users_without_rights_and_disabled_keys() {
     let (id, secret) = key(&disabled);
     let (status, body) = send(&server.http, &request(OperationKind::GetObject).unwrap(), Some((&id, &secret)));
     assert_eq!((status, body.as_str()), (200, "what nobody may read"));
-    manage(&server, "PATCH", format!("users/disabled/keys/{id}"), &json!({"enabled": false}));
+    server.manage("PATCH", &format!("users/disabled/keys/{id}"), &json!({"enabled": false}));
 
     let mut checked = 0;
     let mut check = |kind: OperationKind, who: &str, key: Option<&(String, String)>, expected: (u16, &str)| {
@@ -296,7 +243,7 @@ fn each_operation_refuses_strangers_users_without_rights_and_disabled_keys() {
             check(kind, "a disabled key", Some(&disabled), (403, "InvalidAccessKeyId"));
         }
     }
-    manage(&server, "PATCH", "users/disabled".to_owned(), &json!({"enabled": false}));
+    server.manage("PATCH", "users/disabled", &json!({"enabled": false}));
     for kind in [OperationKind::GetObject, OperationKind::PutBucketAcl, OperationKind::DeleteLiveChannel] {
         check(kind, "a disabled user", Some(&of_disabled), (403, "UserDisable"));
     }
