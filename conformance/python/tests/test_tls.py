@@ -2,6 +2,7 @@
 
 import http.client
 import shutil
+import signal
 import socket
 import ssl
 import time
@@ -159,6 +160,18 @@ def test_without_a_certificate_tls_is_closed(server):
     with pytest.raises((ssl.SSLError, OSError)):
         shown_certificate(server)
     assert "no certificate is configured" in server.log()
+
+
+def test_a_hang_up_ends_nothing(fresh_server, secure, certificate, tmp_path):
+    # Without a certificate there is nothing to read again.
+    plain = fresh_server(name="plain")
+    plain.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "SIGHUP" in plain.log(), "a word about the signal")
+    assert plain.admin("/healthz").text == "ok\n"
+    # With one it is read at once, changed or not.
+    secure.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "the certificate was read again" in secure.log(), "the certificate is read")
+    assert requests.get(f"https://{secure.admin_address}/healthz", verify=str(certificate[0]), timeout=10).text == "ok\n"
 
 
 def test_a_wrong_certificate_is_told_at_the_start(tmp_path, certificate):
