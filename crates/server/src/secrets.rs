@@ -112,14 +112,23 @@ impl KeySource {
         parse(&text).with_context(is_wrong).map(Some)
     }
 
-    /// Makes a key and keeps it, durable before anything is sealed with it.
+    /// Makes a key and keeps it, whole and durable before anything is sealed with it. Of several servers that do so at
+    /// once for one file, one key wins.
     fn make(&self) -> anyhow::Result<[u8; Vault::KEY_BYTES]> {
         let key = crate::ids::random();
         let kept = || format!("cannot keep the key of the secrets in {}", self.path.display());
+        let draft = self.path.with_extension(format!("draft-{}", oss::model::hex_upper(&crate::ids::random::<4>())));
         let mut file =
-            std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.path).with_context(kept)?;
+            std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).with_context(kept)?;
         writeln!(file, "{}", oss::model::hex_upper(&key)).with_context(kept)?;
         file.sync_all().with_context(kept)?;
+        // Unlike a renamed file, a link never takes the place of one that is there.
+        let linked = std::fs::hard_link(&draft, &self.path);
+        std::fs::remove_file(&draft).with_context(kept)?;
+        match linked {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return self.find()?.with_context(kept),
+            linked => linked.with_context(kept)?,
+        }
         if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::File::open(folder).and_then(|folder| folder.sync_all()).with_context(kept)?;
         }
@@ -183,6 +192,9 @@ mod tests {
         }
         std::fs::write(&path, "short").unwrap();
         assert!(source(&path).unlock(meta.clone()).await.unwrap_err().to_string().contains("64 hex digits"));
+        let only = source(&path).make().unwrap_err();
+        assert!(only.to_string().contains("64 hex digits"), "{only:#}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no drafts are left");
         let shared = KeySource { in_environment: Some(text), ..source(&path) };
         shared.unlock(meta).await.unwrap();
     }
