@@ -1,119 +1,29 @@
 //! Signed requests of every kind on the wire. With one byte changed they are always refused, never served and never an
-//! error of the server; what may change without being noticed is listed in [`canonical`], and nothing else is. And
-//! nothing of them that would let others sign or call is told in the log, in the numbers or in a refusal.
+//! error of the server; what may change without being noticed is listed in [`canonical`], and nothing else is.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed expectation of a test is a panic")]
 
 mod support;
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
-use media::rtmp::url::RtmpUrl;
-use media::rtmp::{ClientConfig, ClientEvent, ClientSession, handshake::HandshakeRandom};
+use media::rtmp::RtmpUrl;
 use oss::name::BucketName;
-use oss::sign::presign::{Signer, UnsignedRequest};
+use oss::sign::presign::UnsignedRequest;
 use oss::sign::rtmp::{RtmpStyle, sign_rtmp_url};
 use serde_json::json;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
+use support::flip::{Case, Part, Random, SEED, flip};
+use support::signed::{BUCKET, PRIVATE, Parameters, V1, V1_URL, V4, V4_URL, pairs, publish, signed, signers};
 use support::{Answer, Connection, REGION, ROOT, Request, Server, management_headers, md5_base64, now_s, signer};
 
-const BUCKET: &str = "flipped";
-const PRIVATE: &[u8] = b"bytes that only a right signature shows";
 /// Changes of each request over HTTP, and of each push, which costs a handshake.
 const FLIPS: usize = 250;
 const PUSH_FLIPS: usize = 80;
-/// Change it to look elsewhere; what fails is told with its request.
-const SEED: u64 = 0x5eed_0001;
-
-/// A small generator: the same flips in every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 16).unwrap() % bound
-    }
-
-    /// Another byte: one bit away, or any.
-    fn other(&mut self, byte: u8) -> u8 {
-        let changed =
-            if self.below(2) == 0 { byte ^ (1 << self.below(7)) } else { u8::try_from(self.below(127)).unwrap() };
-        if changed == byte { byte ^ 1 } else { changed }
-    }
-}
-
-/// A part of a request that its signature covers.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Part {
-    Method,
-    Path,
-    Query,
-    Header(usize),
-    /// The body, of which these bytes are covered.
-    Body(usize, usize),
-}
-
-struct Case {
-    name: &'static str,
-    request: Request,
-    parts: Vec<Part>,
-}
-
-impl Case {
-    /// Everything but the body is covered.
-    fn new(name: &'static str, request: Request) -> Self {
-        let mut parts = vec![Part::Method, Part::Path];
-        parts.extend((!request.query.is_empty()).then_some(Part::Query));
-        parts.extend((0..request.headers.len()).map(Part::Header));
-        Self { name, request, parts }
-    }
-
-    fn with_body(mut self) -> Self {
-        self.parts.push(Part::Body(0, self.request.body.len()));
-        self
-    }
-}
-
-fn text(request: &mut Request, part: Part) -> &mut String {
-    match part {
-        Part::Method => &mut request.method,
-        Part::Path => &mut request.path,
-        Part::Query => &mut request.query,
-        Part::Header(index) => &mut request.headers[index].1,
-        Part::Body(..) => unreachable!("a body is bytes"),
-    }
-}
-
-fn flip(request: &Request, part: Part, random: &mut Random) -> Request {
-    let mut changed = request.clone();
-    if let Part::Body(start, end) = part {
-        let at = start + random.below(end - start);
-        changed.body[at] = random.other(changed.body[at]);
-        return changed;
-    }
-    let text = text(&mut changed, part);
-    let mut bytes = text.clone().into_bytes();
-    let at = random.below(bytes.len());
-    // A line end or, in the request line, a space would begin another part of the request.
-    let ends = |byte: u8| matches!(byte, b'\r' | b'\n') || byte == b' ' && !matches!(part, Part::Header(_));
-    bytes[at] = loop {
-        let byte = random.other(bytes[at]);
-        if !ends(byte) {
-            break byte;
-        }
-    };
-    *text = String::from_utf8(bytes).unwrap();
-    changed
-}
-
 /// The request without what may be written in several ways. These are all:
 ///
 /// * the hex digits of a percent escape, in either case;
@@ -184,49 +94,6 @@ fn check(address: &str, case: &Case, expected: u16, is_repeatable: bool) {
     right(&mut connection);
 }
 
-fn pairs(headers: Vec<(String, Vec<u8>)>) -> Vec<(String, String)> {
-    headers.into_iter().map(|(name, value)| (name, String::from_utf8(value).unwrap())).collect()
-}
-
-type Parameters<'a> = &'a [(&'a str, Option<&'a str>)];
-
-/// A request that is signed in its headers, or in its URL when `in_url`.
-fn signed(
-    signer: &Signer,
-    (is_v4, in_url): (bool, bool),
-    method: &str,
-    key: &str,
-    query: Parameters<'_>,
-    own: &[(&str, &str)],
-    body: &[u8],
-) -> Request {
-    let bucket = BucketName::parse(BUCKET).unwrap();
-    let mut headers: Vec<(String, Vec<u8>)> =
-        own.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
-    let unsigned = UnsignedRequest { method, bucket: Some(&bucket), key, query, headers: &headers };
-    let path = format!("/{BUCKET}{}", unsigned.encoded_path());
-    let plain = || {
-        let pairs = query.iter().map(|(name, value)| match value {
-            Some(value) => format!("{name}={}", oss::request::percent_encode(value.as_bytes(), false)),
-            None => (*name).to_owned(),
-        });
-        pairs.collect::<Vec<_>>().join("&")
-    };
-    let (query, added) = match (in_url, is_v4) {
-        (true, false) => (signer.v1_url_query(&unsigned, now_s() + 600), Vec::new()),
-        (true, true) => (signer.v4_url_query(&unsigned, REGION, now_s(), 600), Vec::new()),
-        (false, false) => (plain(), signer.v1_headers(&unsigned, now_s())),
-        (false, true) => (plain(), signer.v4_headers(&unsigned, REGION, now_s())),
-    };
-    headers.extend(added);
-    Request { method: method.to_owned(), path, query, headers: pairs(headers), body: body.to_vec() }
-}
-
-const V1: (bool, bool) = (false, false);
-const V4: (bool, bool) = (true, false);
-const V1_URL: (bool, bool) = (false, true);
-const V4_URL: (bool, bool) = (true, true);
-
 /// A server with a private bucket and something in it.
 fn server() -> Server {
     let server = Server::start(&[], "warn");
@@ -240,14 +107,6 @@ fn server() -> Server {
         assert_eq!(answer.status, 200, "{answer:?}");
     }
     server
-}
-
-/// The account itself, and a temporary key of it.
-fn signers(server: &Server) -> [(&'static str, Signer); 2] {
-    let made = server.manage("POST", "sessions", &json!({"user": "root"}));
-    let text = |name: &str| made[name].as_str().unwrap().to_owned();
-    let (id, secret, token) = (text("access_key_id"), text("access_key_secret"), text("security_token"));
-    [("by the account", signer(ROOT, None)), ("by a temporary key", signer((&id, &secret), Some(&token)))]
 }
 
 #[test]
@@ -429,38 +288,6 @@ fn no_byte_of_a_signed_form_can_change() {
     }
 }
 
-/// The answer to a publish: `None` when it may begin, else what the refusal says. The server may close without a word
-/// when it cannot make out an RTMP URL at all.
-fn publish(address: &str, app: &str, name: &str) -> Option<String> {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let config = ClientConfig {
-        app: app.to_owned(),
-        tc_url: format!("rtmp://{address}/{app}"),
-        name: name.to_owned(),
-        flash_ver: "FMLE/3.0".to_owned(),
-        chunk_size: 4096,
-    };
-    let mut session = ClientSession::new(config, &HandshakeRandom::new([7; _]));
-    loop {
-        while let Ok(Some(event)) = session.next_event() {
-            match event {
-                ClientEvent::Publishing => return None,
-                ClientEvent::Refused { code, description } => return Some(format!("{code} {description}")),
-                ClientEvent::Ended => return Some("ended".to_owned()),
-            }
-        }
-        if stream.write_all(&session.take_output()).is_err() {
-            return Some("closed".to_owned());
-        }
-        let mut buffer = [0; 4096];
-        match stream.read(&mut buffer) {
-            Ok(0) | Err(_) => return Some("closed".to_owned()),
-            Ok(count) => session.feed(&buffer[..count]),
-        }
-    }
-}
-
 #[test]
 fn no_byte_of_a_publish_url_can_change() {
     let server = server();
@@ -543,114 +370,5 @@ fn what_may_change_is_the_same_request() {
         [url.replace("%2B", "+"), url.replace("%2B", "%20"), url.replace("%2B", "%2b"), format!("{url}#fragment")]
     {
         accepted(&Request { method: "GET".to_owned(), path: path.clone(), query, ..Request::default() });
-    }
-}
-
-/// Everything that a request or a push proves itself with, as it may appear in a text.
-fn proofs(request: &Request) -> Vec<String> {
-    let mut found = Vec::new();
-    for (name, value) in &request.headers {
-        if name == "authorization" {
-            found.push(value.rsplit([':', '=']).find(|piece| piece.len() > 20).unwrap_or(value).to_owned());
-        }
-    }
-    for pair in request.query.split('&') {
-        if let Some((_, value)) =
-            pair.split_once('=').filter(|(name, _)| matches!(*name, "Signature" | "x-oss-signature"))
-        {
-            found.push(value.to_owned());
-            found.push(String::from_utf8(oss::request::percent_decode(value)).unwrap());
-        }
-    }
-    found
-}
-
-#[test]
-fn nothing_that_signs_is_told() {
-    let server = Server::start(&[], "trace");
-    let mut connection = Connection::new(&server.http);
-    let root = signer(ROOT, None);
-    let playlist = b"#EXTM3U\n#EXTINF:5.000,\nseg.ts\n";
-    let channel = b"<LiveChannelConfiguration><Target><Type>HLS</Type></Target></LiveChannelConfiguration>";
-    for (key, query, body) in [
-        ("", &[][..], &b""[..]),
-        ("dir/private file", &[], PRIVATE),
-        ("live/a.m3u8", &[], playlist),
-        ("camera", &[("live", None)], channel),
-    ] {
-        assert_eq!(connection.send(&signed(&root, V1, "PUT", key, query, &[], body)).status, 200);
-    }
-    let made = server.manage("POST", "sessions", &json!({"user": "root"}));
-    server.manage("POST", "users", &json!({"name": "anna"}));
-    let key = server.manage("POST", "users/anna/keys", &json!({}));
-    let text = |made: &serde_json::Value, name: &str| made[name].as_str().unwrap().to_owned();
-    let (secret, token) = (text(&made, "access_key_secret"), text(&made, "security_token"));
-    let (id, user_secret) = (text(&made, "access_key_id"), text(&key, "access_key_secret"));
-    let session = signer((&id, &secret), Some(&token));
-    let user_id = text(&key, "access_key_id");
-    let user = signer((&user_id, &user_secret), None);
-    let mut proof = Vec::new();
-    let mut told = String::new();
-    let mut random = Random(SEED);
-    for (signer, allowed) in [(&root, true), (&session, true), (&user, false)] {
-        for scheme in [V1, V4, V1_URL, V4_URL] {
-            for (key, query) in [("dir/private file", &[][..]), ("live/a.m3u8", &[("x-oss-process", Some("hls/sign"))])]
-            {
-                let request = signed(signer, scheme, "GET", key, query, &[], b"");
-                proof.extend(proofs(&request));
-                let answer = connection.send(&request);
-                let is_served = allowed && (query.is_empty() || scheme.1);
-                assert_eq!(answer.status == 200, is_served, "{request:?} {answer:?}");
-                if answer.status != 200 {
-                    told.push_str(&String::from_utf8_lossy(&answer.body));
-                }
-                let case = Case::new("told", request);
-                for part in case.parts.iter().cycle().take(24) {
-                    let answer = connection.send(&flip(&case.request, *part, &mut random));
-                    if answer.status != 200 {
-                        told.push_str(&String::from_utf8_lossy(&answer.body));
-                    }
-                }
-            }
-        }
-        let url = oss::sign::rtmp::RtmpUrl {
-            host: &server.http,
-            style: RtmpStyle::Path,
-            bucket: BUCKET,
-            channel: "camera",
-            parameters: &[("playlistName", "list.m3u8")],
-        };
-        let url = sign_rtmp_url(&url, &signer.access_key, &signer.secret, signer.token.as_deref(), now_s() + 600);
-        let url = RtmpUrl::parse(&url).unwrap();
-        let query = url.name.split_once('?').unwrap().1.to_owned();
-        proof.extend(proofs(&Request { query, ..Request::default() }));
-        told.push_str(&publish(&server.http, &url.app, &url.name).unwrap_or_default());
-        for name in [url.name.replace("list.m3u8", "tsil.m3u8"), url.name.replace("Signature=", "Signature=A")] {
-            told.push_str(&publish(&server.http, &url.app, &name).expect("a refusal"));
-        }
-    }
-    assert!(proof.len() > 30 && proof.iter().all(|text| text.len() > 20), "{proof:?}");
-    let numbers = Connection::new(&server.admin).send(&Request {
-        method: "GET".to_owned(),
-        path: "/metrics".to_owned(),
-        ..Request::default()
-    });
-    let numbers = String::from_utf8(numbers.body).unwrap();
-    let log = server.log();
-    assert!(log.contains("\"DEBUG\"") && log.contains("http request"), "the log tells everything it can");
-    assert!(numbers.contains("millpond_http_requests_total") && told.contains("SignatureDoesNotMatch"));
-    let secrets = [ROOT.1, &secret, &user_secret];
-    for (place, text) in [("the log", &log), ("the numbers", &numbers), ("a refusal", &told)] {
-        for secret in secrets {
-            assert!(!text.contains(secret), "{place} tells a secret");
-        }
-    }
-    // A refusal repeats to its caller what that caller sent; nobody else may read it anywhere.
-    for (place, text) in [("the log", &log), ("the numbers", &numbers)] {
-        assert!(!text.contains(&token), "{place} tells a token");
-        for signature in &proof {
-            let line = text.lines().find(|line| line.contains(signature.as_str()));
-            assert_eq!(line, None, "{place} tells a signature");
-        }
     }
 }

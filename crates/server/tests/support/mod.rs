@@ -3,6 +3,9 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed expectation of a test is a panic")]
 
+pub(crate) mod flip;
+pub(crate) mod signed;
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
