@@ -168,7 +168,8 @@ impl AsyncWrite for FileStream {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use std::future::poll_fn;
     use std::io::Write as _;
