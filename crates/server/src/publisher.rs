@@ -212,7 +212,7 @@ impl Push {
 
     async fn read_until_end(&mut self) {
         while matches!(self.stream.read_buf(self.session.read_buffer()).await, Ok(count) if count > 0) {
-            if !matches!(self.handle_events(), Ok(_)) {
+            if self.handle_events().is_err() {
                 return;
             }
             if self.write().await.is_err() {

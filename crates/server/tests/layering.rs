@@ -1,6 +1,8 @@
 //! The layering of `docs/architecture.md`, kept true by reading the sources: who may import whom, and which crates do
 //! no IO.
 
+#![allow(clippy::unwrap_used, reason = "a failed expectation of a test is a panic")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

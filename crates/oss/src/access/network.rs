@@ -27,6 +27,11 @@ impl Network {
         Some(Self { address, bits })
     }
 
+    /// Whether every address of its family lies in it.
+    pub fn is_everything(&self) -> bool {
+        self.bits == 0
+    }
+
     /// Whether an address lies in it. Addresses of the two families never meet: canonical ones are expected.
     pub fn contains(&self, found: IpAddr) -> bool {
         match (self.address, found) {

@@ -4,7 +4,7 @@ use oss::access::policy::Policy;
 use oss::{Error, ErrorCode};
 
 use super::grant::access_of;
-use super::{Answer, BodySource, Call, answer, bucket, internal, read_checked};
+use super::{Answer, BodySource, Call, bucket, internal, read_checked};
 
 /// PutBucketPolicy: the document is kept as it was sent.
 pub(super) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
@@ -30,7 +30,7 @@ pub(super) fn get(call: &Call<'_>) -> Result<Answer, Error> {
 /// GetBucketPolicyStatus: whether the policy lets everybody in. Without one it does not.
 pub(super) fn status(call: &Call<'_>) -> Result<Answer, Error> {
     let bucket = call.bucket()?;
-    let access = access_of(&bucket.name, &bucket.record, &call.state.config.region)?;
+    let access = access_of(&bucket.name, &bucket.record, &call.state.config)?;
     let is_public = access.policy.is_some_and(|policy| policy.is_public());
     Ok(Answer::xml(oss::xml::bucket::render_policy_status(is_public)))
 }

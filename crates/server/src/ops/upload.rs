@@ -10,7 +10,7 @@ use store::meta::{Body, Extent};
 use super::hashing::Hashing;
 use super::{BodySource, Call, Content, internal};
 use crate::config::Durability;
-use crate::live::Checksums;
+use crate::live::{BodyDigest, Checksums};
 use crate::state::State;
 
 /// Bodies up to this length are kept in the metadata store: one commit instead of a file, two syncs and a commit.

@@ -127,7 +127,7 @@ impl Condition {
     /// Whether it holds for certain callers only, however a stranger words the request.
     pub(super) fn names_callers(&self) -> bool {
         let is_fixed = |pattern: &AddressPattern| match pattern {
-            AddressPattern::Network { bits, .. } => *bits > 0,
+            AddressPattern::Network(network) => !network.is_everything(),
             AddressPattern::Text(text) => text.bytes().any(|b| b.is_ascii_hexdigit()),
         };
         match (&self.key, &self.test) {

@@ -77,6 +77,8 @@ impl Stage {
             identities: Default::default(),
             signed_playlists: Default::default(),
             tls: None,
+            proxies: config.proxies().unwrap(),
+            access_log: Default::default(),
             auth_failures: AuthFailures::new(0),
             holder: "scenario".to_owned(),
             channels: Arc::new(Channels::default()),
@@ -112,7 +114,7 @@ impl Stage {
     async fn begin(&self) -> Publication {
         let channel = self.state.meta.channel(&self.id.0, &self.id.1).await.unwrap().unwrap();
         let bucket = self.state.meta.bucket(&self.id.0).await.unwrap().unwrap();
-        let access = crate::ops::access_of(&self.id.0, &bucket, "cn-hangzhou").unwrap();
+        let access = crate::ops::access_of(&self.id.0, &bucket, &self.state.config).unwrap();
         let caller = Caller::Root { owner: owner(), access_key: self.state.root.id.clone() };
         let grant = authorize(&AccessRequest {
             caller: &caller,

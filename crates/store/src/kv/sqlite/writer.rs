@@ -13,8 +13,7 @@ use super::{Durability, failed, rows};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kv::{
-    Claim, Commit, FencingToken, Lease, Outcome, Precondition, Version, Write, add_counters, after_prefix, counters,
-    expiry,
+    Claim, Commit, FencingToken, Lease, Outcome, Precondition, Version, Write, add_counters, after_prefix, expiry,
 };
 
 /// The most jobs that share one transaction: more would make the first of them wait for no gain.
@@ -277,7 +276,10 @@ fn apply_commit(counters: &mut Counters<'_>, commit: &Commit, sequence: &mut Seq
 fn holds(counters: &mut Counters<'_>, precondition: &Precondition, now_ms: i64) -> Result<bool> {
     let connection = counters.connection;
     match precondition {
-        Precondition::Absent(key) | Precondition::Exists(key) | Precondition::VersionIs(key, _) => {
+        Precondition::Absent(key)
+        | Precondition::Exists(key)
+        | Precondition::VersionIs(key, _)
+        | Precondition::CounterAtLeast(key, _) => {
             counters.settle(|counter| counter == key)?;
         }
         Precondition::PrefixEmpty(prefix) => counters.settle(|counter| counter.starts_with(prefix))?,
@@ -289,7 +291,7 @@ fn holds(counters: &mut Counters<'_>, precondition: &Precondition, now_ms: i64) 
         Precondition::VersionIs(key, version) => rows::version_of(connection, key)? == Some(*version),
         Precondition::CounterAtLeast(key, least) => {
             let row = rows::get(connection, key)?;
-            row.and_then(|row| counters(&row.value).next()).unwrap_or(0) >= *least
+            row.and_then(|row| crate::kv::counters(&row.value).next()).unwrap_or(0) >= *least
         }
         Precondition::PrefixEmpty(prefix) => rows::is_prefix_empty(connection, prefix)?,
         Precondition::LeaseHeld(name, token) => {
@@ -393,6 +395,7 @@ mod tests {
             key().prop_map(Precondition::Exists),
             key().prop_map(Precondition::PrefixEmpty),
             (key(), 1..12_u64).prop_map(|(key, version)| Precondition::VersionIs(key, Version(version))),
+            (key(), 0..6_i64).prop_map(|(key, least)| Precondition::CounterAtLeast(key, least)),
         ]
     }
 
