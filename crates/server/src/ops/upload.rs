@@ -10,7 +10,7 @@ use store::meta::{Body, Extent};
 use super::hashing::Hashing;
 use super::{BodySource, Call, Content, internal};
 use crate::config::Durability;
-use crate::live::{BodyDigest, Checksums};
+use crate::live::Checksums;
 use crate::state::State;
 
 /// Bodies up to this length are kept in the metadata store: one commit instead of a file, two syncs and a commit.
@@ -191,17 +191,17 @@ pub(super) async fn copy(intake: &mut Intake<'_>, content: Content) -> Result<()
 /// # Errors
 /// `InternalError`.
 pub(super) async fn read_sums(content: Content) -> Result<Checksums, Error> {
-    let mut sums = BodyDigest::with_md5();
+    let mut hashing = Hashing::new(false);
     match content {
-        Content::Bytes(bytes) => sums.update(&bytes),
+        Content::Bytes(bytes) => hashing.update_here(&bytes).await,
         Content::Stored(mut stored) => {
             while let Some(piece) = stored.next().await? {
-                sums.update(&piece);
+                hashing.update(piece).await;
             }
         }
         Content::Empty | Content::Announced(_) | Content::Xml(_) => {}
     }
-    Ok(sums.finish())
+    Ok(hashing.finish().await?.0)
 }
 
 /// Deletes the blobs of a body that was refused its name. To be called only when it is certain that no name leads to
