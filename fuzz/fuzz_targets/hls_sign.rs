@@ -48,7 +48,7 @@ fuzz_target!(|data: &[u8]| {
     };
 
     let name = String::from_utf8_lossy(text);
-    drop(is_sign_process(&name));
+    let _ = is_sign_process(&name);
     if let Ok(key) = ObjectKey::parse(text) {
         drop(split_process_key(&key));
     }
