@@ -95,6 +95,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // Threads that each touch a little of a huge page would hold megabytes that nobody uses. Where this is refused the
+    // process is larger and otherwise the same.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let arguments = Arguments::parse();
     let outcome = match arguments.command {
         Command::Serve(serve) => serve.run(),
