@@ -43,6 +43,8 @@ pub enum Finding {
     SealedSecret(String),
     /// A row that cannot be read.
     Unreadable(String),
+    /// The engine of the map found itself damaged.
+    Engine(String),
 }
 
 impl fmt::Display for Finding {
@@ -61,6 +63,7 @@ impl fmt::Display for Finding {
                 write!(f, "{name}: the secret cannot be opened; is this the key that secrets were sealed with?")
             }
             Finding::Unreadable(detail) => write!(f, "unreadable: {detail}"),
+            Finding::Engine(detail) => write!(f, "the metadata file is damaged: {detail}"),
         }
     }
 }
@@ -86,6 +89,7 @@ pub async fn check(meta: &Meta, blobs: &dyn BlobStore, now_ms: i64, grace_ms: i6
     let snapshot = meta.kv().snapshot().await?;
     let mut check = Check { snapshot: snapshot.as_ref(), report: Report::default(), names: Names::default() };
     check.report.blobs = found.len() as u64;
+    check.report.findings.extend(meta.kv().faults().await?.into_iter().map(Finding::Engine));
     check.buckets().await?;
     check.secrets(meta).await?;
     let mut dangling = Vec::new();

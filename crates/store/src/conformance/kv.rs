@@ -291,6 +291,16 @@ fn random_key(choices: &mut Choices) -> Vec<u8> {
     (0..len).filter_map(|_| alphabet.get(choices.size(alphabet.len())).copied()).collect()
 }
 
+/// Short ones most of the time; an engine may keep long ones elsewhere.
+fn random_value(choices: &mut Choices) -> Bytes {
+    let len = match choices.below(4) {
+        0 => 600 + choices.size(100),
+        1 => choices.size(9000),
+        _ => choices.size(40),
+    };
+    Bytes::from(vec![u8::try_from(choices.size(256)).unwrap_or(0); len])
+}
+
 fn random_commit(choices: &mut Choices) -> Commit {
     let mut commit = Commit::new();
     for _ in 0..choices.below(2) {
@@ -308,7 +318,7 @@ fn random_commit(choices: &mut Choices) -> Commit {
             0 | 1 => Write::Delete(key),
             2 if key.len() > 1 => Write::DeletePrefix(key),
             3 => Write::Add([b"n", key.as_slice()].concat(), vec![choices.below(9).cast_signed() - 4]),
-            _ => Write::Put(key, Bytes::from(vec![0; choices.size(40)])),
+            _ => Write::Put(key, random_value(choices)),
         });
     }
     commit

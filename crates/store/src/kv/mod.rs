@@ -226,6 +226,12 @@ pub trait Kv: Send + Sync {
 
     /// Who has a lease now; `None` when nobody has, or it has expired.
     async fn lease(&self, name: &str) -> Result<Option<Lease>>;
+
+    /// Reads everything the engine keeps and says what is wrong with it, in words; slow. An engine that looks after
+    /// itself has nothing to say.
+    async fn faults(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
 }
 
 /// The map as it was at one commit.

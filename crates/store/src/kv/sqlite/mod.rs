@@ -7,7 +7,9 @@
 //! kept in memory when no other process can change them.
 
 mod cache;
+mod changes;
 mod checkpoint;
+mod layout;
 mod rows;
 mod writer;
 
@@ -37,12 +39,6 @@ const MAX_WAITING: usize = 4096;
 
 /// Ranges longer than this are read on a thread that may block.
 const LONG_RANGE: usize = 2048;
-
-/// "mpnd", so that `file` and the curious can tell whose database this is.
-const APPLICATION_ID: i32 = 0x6d70_6e64;
-
-/// The layout of tables that this program reads and writes.
-const SCHEMA_VERSION: i32 = 1;
 
 /// What survives a power cut. A crash of the process loses nothing either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -100,7 +96,7 @@ impl SqliteKv {
                 format!("SQLite {} is older than 3.51.3", rusqlite::version()),
             ));
         }
-        let connection = open_for_writing(path, options.durability)?;
+        let connection = layout::open(path, options.durability)?;
         let checkpoints = Checkpoints::start(path)?;
         let (requests, queue) = mpsc::channel();
         let writer_clock = clock.clone();
@@ -124,20 +120,6 @@ impl SqliteKv {
             requests: Some(requests),
             writer: Some(writer),
         })))
-    }
-
-    /// Reads the whole file and compares every page and index; returns what is wrong with it, nothing if it is sound.
-    ///
-    /// # Errors
-    /// `Unavailable` if the file cannot be read.
-    pub async fn integrity_check(&self) -> Result<Vec<String>> {
-        self.blocking(|connection| {
-            let mut statement = connection.prepare("PRAGMA integrity_check").map_err(failed)?;
-            let lines = statement.query_map([], |row| row.get::<_, String>(0)).map_err(failed)?;
-            let lines = lines.collect::<rusqlite::Result<Vec<_>>>().map_err(failed)?;
-            Ok(lines.into_iter().filter(|line| line != "ok").collect())
-        })
-        .await
     }
 
     async fn blocking<T: Send + 'static>(
@@ -231,6 +213,18 @@ impl Kv for SqliteKv {
         let lease = self.0.readers.with(|connection| rows::lease(connection, name))?;
         Ok(lease.filter(|lease| lease.expires_ms > now_ms))
     }
+
+    async fn faults(&self) -> Result<Vec<String>> {
+        self.blocking(|connection| {
+            let mut statement = connection.prepare("PRAGMA integrity_check").map_err(failed)?;
+            let lines = statement.query_map([], |row| row.get::<_, String>(0)).map_err(failed)?;
+            let mut lines = lines.collect::<rusqlite::Result<Vec<_>>>().map_err(failed)?;
+            lines.retain(|line| line != "ok");
+            lines.extend(layout::unpaired(connection)?);
+            Ok(lines)
+        })
+        .await
+    }
 }
 
 struct SqliteSnapshot {
@@ -316,54 +310,6 @@ impl Readers {
 
 /// How long another process that has the file open may hold it.
 const BUSY: Duration = Duration::from_secs(10);
-
-fn open_for_writing(path: &Path, durability: Durability) -> Result<Connection> {
-    let connection = Connection::open(path).map_err(failed)?;
-    connection.busy_timeout(BUSY).map_err(failed)?;
-    // The page size only takes effect on a new file. Larger pages keep a typical object record out of overflow pages.
-    connection.pragma_update(None, "page_size", 8192).map_err(failed)?;
-    connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
-    let synchronous = match durability {
-        Durability::Full => "FULL",
-        Durability::Relaxed => "NORMAL",
-    };
-    connection.pragma_update(None, "synchronous", synchronous).map_err(failed)?;
-    connection.pragma_update(None, "wal_autocheckpoint", checkpoint::WRITER_HELPS_AT).map_err(failed)?;
-    connection.pragma_update(None, "journal_size_limit", 64 << 20).map_err(failed)?;
-    connection.pragma_update(None, "cache_size", -32768).map_err(failed)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
-    let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
-    match (application, version) {
-        (APPLICATION_ID, SCHEMA_VERSION) => Ok(connection),
-        (0, 0) => create_tables(path, connection),
-        _ => Err(Error::corrupt(
-            Subject::Engine,
-            format!("{} has application id {application:#x} and version {version}", path.display()),
-        )),
-    }
-}
-
-fn create_tables(path: &Path, connection: Connection) -> Result<Connection> {
-    connection
-        .execute_batch(&format!(
-            "BEGIN IMMEDIATE;
-             CREATE TABLE kv (k BLOB PRIMARY KEY NOT NULL, v BLOB NOT NULL, version INTEGER NOT NULL) WITHOUT ROWID;
-             CREATE TABLE lease (name TEXT PRIMARY KEY NOT NULL, holder TEXT NOT NULL, token INTEGER NOT NULL,
-                                 expires_ms INTEGER NOT NULL) WITHOUT ROWID;
-             CREATE TABLE sequence (id INTEGER PRIMARY KEY CHECK (id = 0), last INTEGER NOT NULL);
-             INSERT INTO sequence VALUES (0, 0);
-             PRAGMA application_id = {APPLICATION_ID};
-             PRAGMA user_version = {SCHEMA_VERSION};
-             COMMIT;"
-        ))
-        .map_err(failed)?;
-    // The entry of a new file in its directory is not made durable by flushing the file.
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let synced = std::fs::File::open(parent).and_then(|directory| directory.sync_all());
-    synced.map_err(|e| Error::unavailable(Subject::Engine, e))?;
-    Ok(connection)
-}
 
 fn failed(error: rusqlite::Error) -> Error {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};

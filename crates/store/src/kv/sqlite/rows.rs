@@ -8,12 +8,22 @@ use crate::error::Result;
 use crate::kv::{Entry, FencingToken, Lease, Range, Version, Versioned};
 
 pub(super) fn get(connection: &Connection, key: &[u8]) -> Result<Option<Versioned>> {
-    let mut statement = connection.prepare_cached("SELECT v, version FROM kv WHERE k = ?1").map_err(failed)?;
+    let mut statement = connection.prepare_cached("SELECT v, version, large FROM kv WHERE k = ?1").map_err(failed)?;
     let row = statement.query_row(params![key], |row| {
-        let version = version(row, 1)?;
-        Ok(Versioned { value: bytes(row, 0)?, version })
+        let value = match row.get(2)? {
+            Some(id) => long_value(connection, id, |value| Bytes::copy_from_slice(value))?,
+            None => Bytes::copy_from_slice(row.get_ref(0)?.as_bytes()?),
+        };
+        Ok(Versioned { value, version: version(row, 1)? })
     });
     row.optional().map_err(failed)
+}
+
+/// Reads a value of the table `large` while the statement that found its number is under way, so that both see the same
+/// commit.
+fn long_value<T>(connection: &Connection, id: i64, read: impl FnOnce(&[u8]) -> T) -> rusqlite::Result<T> {
+    let mut statement = connection.prepare_cached("SELECT v FROM large WHERE id = ?1")?;
+    statement.query_row(params![id], |row| Ok(read(row.get_ref(0)?.as_bytes()?)))
 }
 
 pub(super) fn range(connection: &Connection, range: &Range) -> Result<Vec<Entry>> {
@@ -22,10 +32,10 @@ pub(super) fn range(connection: &Connection, range: &Range) -> Result<Vec<Entry>
     }
     let limit = i64::try_from(range.limit).unwrap_or(i64::MAX);
     let sql = match (&range.to, range.reverse) {
-        (Some(_), false) => "SELECT k, v, version FROM kv WHERE k >= ?1 AND k < ?3 ORDER BY k LIMIT ?2",
-        (Some(_), true) => "SELECT k, v, version FROM kv WHERE k >= ?1 AND k < ?3 ORDER BY k DESC LIMIT ?2",
-        (None, false) => "SELECT k, v, version FROM kv WHERE k >= ?1 ORDER BY k LIMIT ?2",
-        (None, true) => "SELECT k, v, version FROM kv WHERE k >= ?1 ORDER BY k DESC LIMIT ?2",
+        (Some(_), false) => "SELECT k, v, version, large FROM kv WHERE k >= ?1 AND k < ?3 ORDER BY k LIMIT ?2",
+        (Some(_), true) => "SELECT k, v, version, large FROM kv WHERE k >= ?1 AND k < ?3 ORDER BY k DESC LIMIT ?2",
+        (None, false) => "SELECT k, v, version, large FROM kv WHERE k >= ?1 ORDER BY k LIMIT ?2",
+        (None, true) => "SELECT k, v, version, large FROM kv WHERE k >= ?1 ORDER BY k DESC LIMIT ?2",
     };
     let mut statement = connection.prepare_cached(sql).map_err(failed)?;
     let mut rows = match &range.to {
@@ -35,7 +45,7 @@ pub(super) fn range(connection: &Connection, range: &Range) -> Result<Vec<Entry>
     .map_err(failed)?;
     let mut packer = Packer::default();
     while let Some(row) = rows.next().map_err(failed)? {
-        packer.push(row).map_err(failed)?;
+        packer.push(connection, row).map_err(failed)?;
     }
     Ok(packer.into_entries())
 }
@@ -77,15 +87,24 @@ struct Packer {
 }
 
 impl Packer {
-    fn push(&mut self, row: &Row<'_>) -> rusqlite::Result<()> {
-        let (key, value) = (row.get_ref(0)?.as_bytes()?, row.get_ref(1)?.as_bytes()?);
+    fn push(&mut self, connection: &Connection, row: &Row<'_>) -> rusqlite::Result<()> {
+        let (key, version) = (row.get_ref(0)?.as_bytes()?, version(row, 2)?);
+        match row.get(3)? {
+            Some(id) => long_value(connection, id, |value| self.add(key, value, version)),
+            None => {
+                self.add(key, row.get_ref(1)?.as_bytes()?, version);
+                Ok(())
+            }
+        }
+    }
+
+    fn add(&mut self, key: &[u8], value: &[u8], version: Version) {
         if self.buffer.len() + key.len() + value.len() > PACK {
             self.flush();
         }
         self.buffer.extend_from_slice(key);
         self.buffer.extend_from_slice(value);
-        self.pending.push((key.len(), value.len(), version(row, 2)?));
-        Ok(())
+        self.pending.push((key.len(), value.len(), version));
     }
 
     fn flush(&mut self) {
@@ -99,10 +118,6 @@ impl Packer {
         self.flush();
         self.entries
     }
-}
-
-fn bytes(row: &Row<'_>, index: usize) -> rusqlite::Result<Bytes> {
-    Ok(Bytes::copy_from_slice(row.get_ref(index)?.as_bytes()?))
 }
 
 fn version(row: &Row<'_>, index: usize) -> rusqlite::Result<Version> {

@@ -8,7 +8,7 @@ use super::*;
 use crate::ErrorKind;
 use crate::clock::ManualClock;
 use crate::conformance;
-use crate::kv::{Precondition, Write};
+use crate::kv::{Precondition, Version, Write};
 
 fn open(path: &Path) -> SqliteKv {
     SqliteKv::open(path, &SqliteOptions::default(), Clock::system()).unwrap()
@@ -54,7 +54,7 @@ async fn everything_is_there_after_reopening() {
     assert_eq!(kv.lease("l").await.unwrap(), Some(lease.clone()));
     let Outcome::Done(next) = kv.commit(put("b", "3")).await.unwrap() else { unreachable!() };
     assert!(next > version && next.0 > lease.token.0, "numbers go on where they were");
-    assert_eq!(kv.integrity_check().await, Ok(vec![]));
+    assert_eq!(kv.faults().await, Ok(vec![]));
 }
 
 /// A killed process leaves the file and its log as they are at that moment. Their copies, taken after the first
@@ -74,7 +74,7 @@ async fn what_was_acknowledged_survives_a_kill() {
     let after = open(&copy);
     assert_eq!(after.range(&Range::prefix(b"a")).await.unwrap().len(), 500);
     assert_eq!(after.range(&Range::prefix(b"b")).await.unwrap().len(), 500);
-    assert_eq!(after.integrity_check().await, Ok(vec![]));
+    assert_eq!(after.faults().await, Ok(vec![]));
 }
 
 /// A power cut may also tear the end of the log: then the last commits are gone, each of them whole.
@@ -103,7 +103,7 @@ async fn a_torn_log_loses_whole_commits_from_its_end() {
         assert_eq!(a, b, "half a commit");
         let expected: Vec<Vec<u8>> = (0..a.len()).map(|n| format!("{n:02}").into_bytes()).collect();
         assert_eq!(a, expected, "a commit is missing before a later one");
-        assert_eq!(after.integrity_check().await, Ok(vec![]));
+        assert_eq!(after.faults().await, Ok(vec![]));
         seen.push(a.len());
     }
     assert!(seen.is_sorted() && seen.last() == Some(&40), "{seen:?}");
@@ -200,6 +200,89 @@ async fn kept_rows_are_never_old() {
     assert_eq!(kv.get(b"row0").await.unwrap(), None);
 }
 
+/// Whoever reads a value while it is replaced gets the one that its version belongs to, whichever table it is in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_values_are_replaced_whole() {
+    let root = tempfile::tempdir().unwrap();
+    let kv = open(&root.path().join("meta.db"));
+    let written = tokio::spawn({
+        let kv = kv.clone();
+        async move {
+            for n in 1..=300_usize {
+                let value = vec![u8::try_from(n % 251).unwrap(); [10, layout::LONG_VALUE, 20_000][n % 3]];
+                let write = Write::Put(b"key".to_vec(), Bytes::from(value));
+                assert_eq!(kv.commit(Commit::new().write(write)).await.unwrap(), Outcome::Done(Version(n as u64)));
+            }
+        }
+    });
+    let mut last = 0;
+    while last < 300 {
+        let ranged = kv.range(&Range::prefix(b"key")).await.unwrap().pop().map(|row| (row.value, row.version.0));
+        let got = kv.get(b"key").await.unwrap().map(|row| (row.value, row.version.0));
+        for (value, version) in [ranged, got].into_iter().flatten() {
+            assert!(version >= last);
+            let n = usize::try_from(version).unwrap();
+            let expected = vec![u8::try_from(n % 251).unwrap(); [10, layout::LONG_VALUE, 20_000][n % 3]];
+            assert!(value == expected, "{} bytes of {} at version {n}", value.len(), value[0]);
+            last = version;
+        }
+    }
+    written.await.unwrap();
+    assert_eq!(kv.faults().await, Ok(vec![]));
+    kv.commit(Commit::new().write(Write::Delete(b"key".to_vec()))).await.unwrap();
+    assert_eq!(kv.faults().await, Ok(vec![]));
+}
+
+/// A file of the first version has long values in the tree itself. They are read, replaced and removed like others.
+#[tokio::test]
+async fn a_file_of_version_1_goes_on() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("meta.db");
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch(&format!(
+        "PRAGMA page_size = 8192;
+         PRAGMA journal_mode = WAL;
+         CREATE TABLE kv (k BLOB PRIMARY KEY NOT NULL, v BLOB NOT NULL, version INTEGER NOT NULL) WITHOUT ROWID;
+         CREATE TABLE lease (name TEXT PRIMARY KEY NOT NULL, holder TEXT NOT NULL, token INTEGER NOT NULL,
+                             expires_ms INTEGER NOT NULL) WITHOUT ROWID;
+         CREATE TABLE sequence (id INTEGER PRIMARY KEY CHECK (id = 0), last INTEGER NOT NULL);
+         INSERT INTO sequence VALUES (0, 7);
+         INSERT INTO kv VALUES (x'61', zeroblob(5000), 5), (x'62', x'31', 6), (x'63', zeroblob(900), 7);
+         PRAGMA application_id = {};
+         PRAGMA user_version = 1;",
+        layout::APPLICATION_ID
+    ))
+    .unwrap();
+    drop(old);
+    for _ in 0..2 {
+        let kv = open(&path);
+        let rows = kv.range(&Range::prefix(b"")).await.unwrap();
+        let seen: Vec<_> = rows.iter().map(|row| (row.key.as_ref(), row.value.len(), row.version.0)).collect();
+        assert_eq!(seen, [(&b"a"[..], 5000, 5), (b"b", 1, 6), (b"c", 900, 7)]);
+    }
+    let kv = open(&path);
+    let commit = put("a", &"x".repeat(6000)).write(Write::Delete(b"c".to_vec()));
+    assert_eq!(kv.commit(commit).await.unwrap(), Outcome::Done(Version(8)));
+    assert_eq!(text(&kv, "a").await, Some("x".repeat(6000)));
+    assert_eq!(text(&kv, "c").await, None);
+    assert_eq!(kv.faults().await, Ok(vec![]));
+    kv.commit(Commit::new().write(Write::DeletePrefix(Vec::new()))).await.unwrap();
+    assert_eq!(kv.faults().await, Ok(vec![]));
+    assert_eq!(kv.range(&Range::prefix(b"")).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn unpaired_values_are_faults() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("meta.db");
+    let kv = open(&path);
+    kv.commit(put("a", &"x".repeat(6000))).await.unwrap();
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("UPDATE large SET id = id + 1").unwrap();
+    let found = kv.faults().await.unwrap();
+    assert_eq!(found, ["1 long values are missing", "1 long values have no key"]);
+}
+
 /// Several processes may have the file open: each sees the commits and leases of the others.
 #[tokio::test]
 async fn two_owners_exclude_each_other() {
@@ -256,7 +339,7 @@ fn files_of_others_are_refused() {
     check("other.db", ErrorKind::Corrupt);
     drop(open(&root.path().join("newer.db")));
     let newer = Connection::open(root.path().join("newer.db")).unwrap();
-    newer.pragma_update(None, "user_version", SCHEMA_VERSION + 1).unwrap();
+    newer.pragma_update(None, "user_version", layout::SCHEMA_VERSION + 1).unwrap();
     drop(newer);
     check("newer.db", ErrorKind::Corrupt);
 }

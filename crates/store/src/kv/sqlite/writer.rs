@@ -8,13 +8,12 @@ use rusqlite::{Connection, params};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::cache::RowCache;
+use super::changes::{delete, delete_prefix, execute, put};
 use super::checkpoint::{Checkpoints, checkpoint};
 use super::{Durability, failed, rows};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::kv::{
-    Claim, Commit, FencingToken, Lease, Outcome, Precondition, Version, Write, add_counters, after_prefix, expiry,
-};
+use crate::kv::{Claim, Commit, FencingToken, Lease, Outcome, Precondition, Version, Write, add_counters, expiry};
 
 /// The most jobs that share one transaction: more would make the first of them wait for no gain.
 pub const MAX_BATCH: usize = 256;
@@ -310,26 +309,14 @@ fn apply_write(counters: &mut Counters<'_>, write: &Write, version: Version) -> 
         }
         Write::Delete(key) => {
             counters.settle(|counter| counter == key)?;
-            execute(connection, "DELETE FROM kv WHERE k = ?1", params![key])
+            delete(connection, key)
         }
         Write::DeletePrefix(prefix) => {
             counters.settle(|counter| counter.starts_with(prefix))?;
-            match after_prefix(prefix) {
-                Some(end) => execute(connection, "DELETE FROM kv WHERE k >= ?1 AND k < ?2", params![prefix, end]),
-                None => execute(connection, "DELETE FROM kv WHERE k >= ?1", params![prefix]),
-            }
+            delete_prefix(connection, prefix)
         }
         Write::Add(key, deltas) => counters.add(key, deltas, version),
     }
-}
-
-fn put(connection: &Connection, key: &[u8], value: &[u8], version: Version) -> Result<()> {
-    execute(
-        connection,
-        "INSERT INTO kv (k, v, version) VALUES (?1, ?2, ?3)
-         ON CONFLICT (k) DO UPDATE SET v = excluded.v, version = excluded.version",
-        params![key, value, version.0.cast_signed()],
-    )
 }
 
 /// The outer error is the engine's, the inner one the caller's.
@@ -361,11 +348,6 @@ fn renew(connection: &Connection, lease: &Lease, expires_ms: i64) -> Result<Resu
     }
     execute(connection, "UPDATE lease SET expires_ms = ?2 WHERE name = ?1", params![lease.name, expires_ms])?;
     Ok(Ok(Lease { expires_ms, ..lease.clone() }))
-}
-
-fn execute(connection: &Connection, sql: &str, parameters: impl rusqlite::Params) -> Result<()> {
-    let mut statement = connection.prepare_cached(sql).map_err(failed)?;
-    statement.execute(parameters).map(|_| ()).map_err(failed)
 }
 
 #[cfg(test)]
@@ -407,7 +389,7 @@ mod tests {
     /// Makes the commits, so many to a transaction, and returns what each came to and what is there afterwards.
     fn make(commits: &[Commit], batch: usize) -> (Vec<Outcome>, Vec<crate::kv::Entry>) {
         let root = tempfile::tempdir().unwrap();
-        let connection = super::super::open_for_writing(&root.path().join("db"), Durability::Relaxed).unwrap();
+        let connection = super::super::layout::open(&root.path().join("db"), Durability::Relaxed).unwrap();
         let jobs: Vec<Job> = commits.iter().map(|commit| Job::Commit(commit.clone(), oneshot::channel().0)).collect();
         let mut outcomes = Vec::new();
         for jobs in jobs.chunks(batch) {
