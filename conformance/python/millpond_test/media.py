@@ -135,6 +135,7 @@ class Push:
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"ffmpeg did not end within {timeout_s} s:\n{self.stderr[-2000:]}") from None
+        self.ended_after_s = time.monotonic() - self.started
         self._reader.join(5)
         return status
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sqlite3
 import subprocess
 
 import pytest
@@ -145,3 +146,15 @@ def test_channel_sessions_tell_what_each_push_was(fresh_channel, short_source):
     missing = millpond("channel", "sessions", f"{bucket}/nothing", "--admin", f"http://{server.admin_address}")
     assert missing.returncode != 0 and "no such channel" in missing.stderr.lower()
     assert requests.get(f"http://{server.admin_address}/api/v1/channels/{bucket}/{channel.name}/sessions", timeout=10).status_code == 403
+
+
+def test_check_says_what_of_the_metadata_file_is_damaged(fresh_server):
+    server = fresh_server()
+    server.new_bucket().put_object("a.bin", b"x" * 4096)
+    assert server.stop() == 0
+    assert server.findings().returncode == 0
+    with sqlite3.connect(server.data / "meta.sqlite") as file:
+        file.execute("DELETE FROM large WHERE length(v) > 4096")
+    found = server.findings()
+    assert found.returncode == 1
+    assert "the metadata file is damaged: 1 long values are missing" in found.stdout

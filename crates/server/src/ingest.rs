@@ -1,5 +1,6 @@
 //! One RTMP connection: the socket on one side, a `ServerSession` on the other, a `Publication` at the end.
 
+mod backlog;
 mod intake;
 
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use self::backlog::Backlog;
 use self::intake::Intake;
 use crate::live::{Publication, PublishRefusal, StopReason, admit};
 use crate::shutdown::Shutdown;
@@ -22,6 +24,8 @@ const TICK: Duration = Duration::from_millis(200);
 const PUBLISH_DEADLINE: Duration = Duration::from_secs(30);
 /// How long input is drained after a refusal, so that the peer can read it (LiveChannel 3.9).
 const DRAIN_TIME: Duration = Duration::from_secs(1);
+/// Bytes of answers that may wait until everything that has arrived was read; acknowledgements of 80 MB.
+const MAX_WAITING_OUTPUT: usize = 1024;
 /// How long an answer may wait for a peer that does not read.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -49,7 +53,7 @@ enum End {
 /// Serves one RTMP connection until it ends.
 pub(crate) async fn serve<S>(stream: S, peer: SocketAddr, is_secure: bool, state: Arc<State>, shutdown: Shutdown)
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Backlog + Unpin + Send + 'static,
 {
     metrics::counter!(crate::metrics::RTMP_CONNECTIONS).increment(1);
     let limits = Limits { max_message: state.config.live.max_message_bytes, ..Limits::default() };
@@ -89,7 +93,7 @@ struct Connection<S> {
     is_pinged: bool,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
+impl<S: AsyncRead + AsyncWrite + Backlog + Unpin + Send> Connection<S> {
     /// Runs until something ends the connection.
     async fn run(&mut self, mut shutdown: Shutdown) -> End {
         let mut ticks = tokio::time::interval(TICK);
@@ -120,7 +124,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             publication.touch();
         }
         let outcome = self.handle_events().await;
-        self.write_output().await?;
+        if outcome.is_err() || !self.may_output_wait() {
+            self.write_output().await?;
+        }
         outcome?;
         if self.publication.is_some() {
             self.intake.count(count);
@@ -193,7 +199,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             }
             None => {}
         }
-        if self.last_read.elapsed() > ping_after && !self.is_pinged {
+        if self.last_read.elapsed() > ping_after && !self.is_pinged && !self.stream.has_unread() {
             self.is_pinged = true;
             self.session.ping(u32::try_from(self.connected.elapsed().as_millis() & 0xffff_ffff).unwrap_or(0));
             self.write_output().await?;
@@ -228,6 +234,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
         // A connection may publish again (D2); the time to do so starts anew.
         self.last_media = Instant::now();
+    }
+
+    /// Whether the encoder may be gone already, with media under way that is still to be recorded. An answer, most
+    /// often an acknowledgement, would meet a closed socket; the reset that it causes takes with it whatever the
+    /// encoder's side had not sent yet, the end of a recording. An encoder that waits for an answer sends nothing, so
+    /// there is nothing unread then.
+    fn may_output_wait(&self) -> bool {
+        let waiting = self.session.pending_output();
+        self.publication.is_some() && waiting > 0 && waiting <= MAX_WAITING_OUTPUT && self.stream.has_unread()
     }
 
     async fn write_output(&mut self) -> Result<(), End> {

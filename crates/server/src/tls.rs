@@ -137,6 +137,11 @@ impl<S> Rewound<S> {
     pub(crate) fn new(first: Option<u8>, inner: S) -> Self {
         Self { first, inner }
     }
+
+    /// The stream.
+    pub(crate) fn get_ref(&self) -> &S {
+        &self.inner
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {

@@ -90,6 +90,10 @@ pub async fn check(meta: &Meta, blobs: &dyn BlobStore, now_ms: i64, grace_ms: i6
     let mut check = Check { snapshot: snapshot.as_ref(), report: Report::default(), names: Names::default() };
     check.report.blobs = found.len() as u64;
     check.report.findings.extend(meta.kv().faults().await?.into_iter().map(Finding::Engine));
+    if !check.report.findings.is_empty() {
+        // What a damaged map says of its rows is worth nothing.
+        return Ok(check.report);
+    }
     check.buckets().await?;
     check.secrets(meta).await?;
     let mut dangling = Vec::new();

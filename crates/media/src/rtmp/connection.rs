@@ -195,6 +195,10 @@ impl Connection {
         self.writer.write(message, &mut self.output)
     }
 
+    pub(super) fn pending_output(&self) -> usize {
+        self.output.len()
+    }
+
     pub(super) fn take_output(&mut self) -> Bytes {
         self.stats.bytes_sent = self.stats.bytes_sent.saturating_add(self.output.len() as u64);
         self.output.split().freeze()

@@ -198,6 +198,11 @@ impl ServerSession {
         self.connection.take_output()
     }
 
+    /// How many bytes [`Self::take_output`] would give.
+    pub fn pending_output(&self) -> usize {
+        self.connection.pending_output()
+    }
+
     /// Whether the session is over: nothing but the rest of the output is left.
     pub fn is_closing(&self) -> bool {
         self.is_closing

@@ -20,10 +20,14 @@ pub(super) fn get(connection: &Connection, key: &[u8]) -> Result<Option<Versione
 }
 
 /// Reads a value of the table `large` while the statement that found its number is under way, so that both see the same
-/// commit.
+/// commit. One that is missing is damage, not absence.
 fn long_value<T>(connection: &Connection, id: i64, read: impl FnOnce(&[u8]) -> T) -> rusqlite::Result<T> {
     let mut statement = connection.prepare_cached("SELECT v FROM large WHERE id = ?1")?;
-    statement.query_row(params![id], |row| Ok(read(row.get_ref(0)?.as_bytes()?)))
+    let value = statement.query_row(params![id], |row| Ok(read(row.get_ref(0)?.as_bytes()?)));
+    value.optional()?.ok_or_else(|| {
+        let corrupt = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+        rusqlite::Error::SqliteFailure(corrupt, Some(format!("long value {id} is missing")))
+    })
 }
 
 pub(super) fn range(connection: &Connection, range: &Range) -> Result<Vec<Entry>> {

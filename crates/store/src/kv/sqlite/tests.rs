@@ -281,6 +281,8 @@ async fn unpaired_values_are_faults() {
     other.execute_batch("UPDATE large SET id = id + 1").unwrap();
     let found = kv.faults().await.unwrap();
     assert_eq!(found, ["1 long values are missing", "1 long values have no key"]);
+    assert_eq!(kv.get(b"a").await.unwrap_err().kind, ErrorKind::Corrupt, "not as if there were no such key");
+    assert_eq!(kv.range(&Range::prefix(b"")).await.unwrap_err().kind, ErrorKind::Corrupt);
 }
 
 /// Several processes may have the file open: each sees the commits and leases of the others.
