@@ -23,7 +23,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use store::meta::{HistoryEntry, KeyRecord, SessionRecord, UserRecord};
+use store::meta::{KeyRecord, SessionRecord, UserRecord};
 
 use crate::accounts::{self, Fault, SessionWish};
 use crate::identity::{self, Identity};
@@ -54,7 +54,7 @@ pub(crate) fn is_wanted(request: &Request<Incoming>) -> bool {
 /// Answers a request; whatever goes wrong, the peer gets an answer.
 pub(crate) async fn answer(
     request: Request<Incoming>,
-    state: &State,
+    state: &Arc<State>,
     peer: SocketAddr,
     is_secure: bool,
 ) -> Response<Full<Bytes>> {
@@ -107,7 +107,7 @@ impl Answer {
 
 async fn run(
     request: Request<Incoming>,
-    state: &State,
+    state: &Arc<State>,
     peer: SocketAddr,
     is_secure: bool,
     request_id: &str,
@@ -121,7 +121,7 @@ async fn run(
         host: String::new(),
         secure: is_secure,
     };
-    let route = route(&raw)?;
+    let route = route(&raw, &raw.path)?;
     let body = read(incoming).await?;
     let authenticated = match raw.path.as_str() {
         "/" => authenticate_call(state, &raw, &route, &body).await,
@@ -149,8 +149,11 @@ async fn run(
     manage(state, &raw.method, &parts, &body).await
 }
 
-/// The request as signatures see it.
-fn route(raw: &RawRequest) -> Result<Route, Error> {
+/// The request as signatures see it, with the path that they name.
+///
+/// # Errors
+/// When the path is no object key.
+pub(crate) fn route(raw: &RawRequest, path: &str) -> Result<Route, Error> {
     let query = Query::parse(&raw.query);
     let service = Route {
         kind: OperationKind::GetObject,
@@ -163,10 +166,10 @@ fn route(raw: &RawRequest) -> Result<Route, Error> {
         channel_path: None,
         sub_resource: None,
     };
-    if raw.path == "/" {
+    if path == "/" {
         return Ok(service);
     }
-    let below = percent_decode(raw.path.strip_prefix("/api/").unwrap_or_default());
+    let below = percent_decode(path.strip_prefix("/api/").unwrap_or_default());
     let bucket = BucketName::parse(BUCKET)?;
     let resource = Resource::Object(bucket.clone(), ObjectKey::parse(&below)?);
     Ok(Route { resource, bucket: Some(bucket), path_below_bucket: below, ..service })
@@ -212,9 +215,8 @@ async fn authenticate(
         let message = "This API wants an Authorization header, with signature version 4 for AssumeRole.";
         return Err(Error::new(ErrorCode::AccessDenied).message(message));
     }
-    if route.bucket.is_some() && raw.header_text(PURPOSE.0) != Some(PURPOSE.1) {
-        let message = format!("The header {}: {} is missing.", PURPOSE.0, PURPOSE.1);
-        return Err(Error::new(ErrorCode::AccessDenied).message(message));
+    if route.bucket.is_some() {
+        check_purpose(raw)?;
     }
     let id = credentials.access_key_id().ok_or(ErrorCode::AccessDenied)?;
     let identity = identity::find(state, id).await?;
@@ -222,6 +224,18 @@ async fn authenticate(
     check_body(raw, &credentials, body)?;
     let fingerprint = credentials.fingerprint().ok_or(ErrorCode::AccessDenied)?;
     Ok((identity.ok_or(ErrorCode::AccessDenied)?, fingerprint))
+}
+
+/// A request that was signed for a real bucket of the name does not pass here.
+///
+/// # Errors
+/// `AccessDenied` without the header that says for whom the request was signed.
+pub(crate) fn check_purpose(raw: &RawRequest) -> Result<(), Error> {
+    if raw.header_text(PURPOSE.0) == Some(PURPOSE.1) {
+        return Ok(());
+    }
+    let message = format!("The header {}: {} is missing.", PURPOSE.0, PURPOSE.1);
+    Err(Error::new(ErrorCode::AccessDenied).message(message))
 }
 
 /// A signature is good for a quarter of an hour around its date; whoever saw it go by must not be able to use it again
@@ -358,7 +372,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
 }
 
 /// What only the account may do.
-async fn manage(state: &State, method: &str, parts: &[&str], body: &[u8]) -> Result<Answer, Fault> {
+async fn manage(state: &Arc<State>, method: &str, parts: &[&str], body: &[u8]) -> Result<Answer, Fault> {
     match (method, parts) {
         ("GET", ["users"]) => {
             let users = accounts::users(state).await?;
@@ -407,9 +421,8 @@ async fn manage(state: &State, method: &str, parts: &[&str], body: &[u8]) -> Res
             let bucket = BucketName::parse(bucket)?;
             let channel = ChannelName::parse(&percent_decode(channel))?;
             let missing = || Fault::NotFound("There is no such channel.".to_owned());
-            state.meta.channel(&bucket, &channel).await.map_err(crate::ops::internal)?.ok_or_else(missing)?;
-            let history = state.meta.history(&bucket, &channel).await.map_err(crate::ops::internal)?;
-            Ok(Answer::json(200, &json!({"sessions": history.iter().map(shown_session).collect::<Vec<_>>()})))
+            let sessions = crate::ops::sessions_of(state, &bucket, &channel).await?.ok_or_else(missing)?;
+            Ok(Answer::json(200, &sessions))
         }
         _ => Err(Fault::NotFound("There is no such call in this API.".to_owned())),
     }
@@ -503,16 +516,6 @@ fn assumed_xml(session: &SessionRecord, arn: &str, session_name: &str, role_id: 
 /// The official call writes whole seconds.
 fn expiration(session: &SessionRecord) -> String {
     oss::date::format_iso8601(session.expires_ms.div_euclid(1000).saturating_mul(1000)).replace(".000Z", "Z")
-}
-
-/// A session with its report, `null` where the server did not live to write one.
-fn shown_session(session: &HistoryEntry) -> Value {
-    json!({
-        "start": oss::date::format_iso8601(session.start_ms),
-        "end": oss::date::format_iso8601(session.end_ms),
-        "remote_addr": session.remote_addr,
-        "report": crate::live::SessionReport::parse(&session.report),
-    })
 }
 
 fn shown_user(user: &UserRecord) -> Value {

@@ -71,7 +71,7 @@ pub(crate) struct TlsConfig {
     pub(crate) key: Option<PathBuf>,
 }
 
-/// How long HTTP peers may take, so that slow ones cannot collect connections.
+/// How long HTTP peers may take, so that slow ones cannot collect connections, and the pages for people.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct HttpConfig {
@@ -79,6 +79,8 @@ pub(crate) struct HttpConfig {
     pub(crate) head_timeout_s: u64,
     /// The longest pause within the body of a request, seconds (HTTP API 2).
     pub(crate) body_timeout_s: u64,
+    /// The console at `/-/console` and the call that it needs beside those of OSS.
+    pub(crate) console: bool,
 }
 
 /// The header in which reverse proxies say from where a request comes.
@@ -223,7 +225,7 @@ impl Default for Config {
 
 impl Default for HttpConfig {
     fn default() -> Self {
-        Self { head_timeout_s: 30, body_timeout_s: 60 }
+        Self { head_timeout_s: 30, body_timeout_s: 60, console: true }
     }
 }
 

@@ -178,7 +178,7 @@ impl<S: AsyncRead + AsyncWrite + Backlog + Unpin + Send> Connection<S> {
     }
 
     fn refuse(&mut self, refusal: &PublishRefusal) -> Result<(), End> {
-        refusal.report(self.peer);
+        refusal.report(self.peer, &self.state.channels);
         self.session.reject(&refusal.to_rtmp());
         Ok(())
     }

@@ -8,6 +8,7 @@ mod logged;
 mod page;
 pub(crate) mod pipeline;
 mod render;
+mod reports;
 mod shape;
 
 pub(crate) use connection::{serve_plain, serve_secure};

@@ -1,35 +1,53 @@
-//! The pages under `/-/`: the bundled player. No bucket can be called `-`, so they are in nobody's way.
+//! The pages under `/-/`: the bundled player and the console. No bucket can be called `-`, so they are in nobody's way.
 
 use std::borrow::Cow;
 
 use rust_embed::RustEmbed;
 
+use crate::config::Config;
 use crate::ops::{Answer, Content};
 
-/// The files of the player page.
+/// The files of the pages.
 #[derive(RustEmbed)]
 #[folder = "assets/"]
-#[include = "play.html"]
+#[include = "*.html"]
 #[include = "*.js"]
 #[include = "*.css"]
 #[include = "*.LICENSE"]
 struct Assets;
 
-/// The page may load only what this server bundles; media may come from anywhere, since a URL to play is given.
+/// The player may load only what this server bundles; media may come from anywhere, since a URL to play is given.
 const POLICY: &str = "default-src 'self'; media-src 'self' blob: http: https:; worker-src 'self' blob:; connect-src *; \
                       img-src 'self' data:; style-src 'self'; script-src 'self'; frame-ancestors 'self'; base-uri 'none'";
 
+/// The console loads its own files and calls this server, nothing else; nobody shows it in a frame, where a click could
+/// be led astray. Its forms are read by its script and sent nowhere.
+const CONSOLE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+                              connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'";
+
+/// What the console has to know before anybody signed in: the region that its signatures name.
+const SETTINGS: &str = "console/settings.json";
+
 /// Answers a path that begins with `/-/`.
-pub(super) fn answer(method: &str, path: &str) -> Answer {
+pub(super) fn answer(method: &str, path: &str, config: &Config) -> Answer {
     if method != "GET" && method != "HEAD" {
         return text(405, "Only GET and HEAD are answered here.\n").header("allow", "GET, HEAD");
     }
     let name = match path {
         "/-/play" | "/-/play/" => "play.html",
+        "/-/console" | "/-/console/" => "console/index.html",
         _ => path.strip_prefix("/-/").unwrap_or_default(),
     };
+    let is_console = name.starts_with("console/");
+    if is_console && !config.http.console {
+        return text(404, "The console is switched off: `console` in the section `[http]` of the settings.\n");
+    }
+    let policy = if is_console { CONSOLE_POLICY } else { POLICY };
+    if name == SETTINGS {
+        return framed(settings(config).into(), "application/json", policy);
+    }
     let Some(file) = Assets::get(name) else {
-        return text(404, "There is no such page. The player is at /-/play\n");
+        return text(404, "There is no such page. The player is at /-/play, the console at /-/console\n");
     };
     let content_type = match name.rsplit('.').next() {
         Some("html") => "text/html; charset=utf-8",
@@ -41,12 +59,22 @@ pub(super) fn answer(method: &str, path: &str) -> Answer {
         Cow::Borrowed(bytes) => bytes::Bytes::from_static(bytes),
         Cow::Owned(bytes) => bytes.into(),
     };
+    framed(bytes, content_type, policy)
+}
+
+/// Bytes with the headers that keep them from being taken for anything else.
+fn framed(bytes: bytes::Bytes, content_type: &str, policy: &str) -> Answer {
     Answer { status: 200, headers: Vec::new(), content: Content::Bytes(bytes) }
         .header("content-type", content_type)
         .header("cache-control", "no-cache")
-        .header("content-security-policy", POLICY)
+        .header("content-security-policy", policy)
         .header("x-content-type-options", "nosniff")
         .header("referrer-policy", "same-origin")
+}
+
+fn settings(config: &Config) -> String {
+    let region = config.accepted_regions.first().unwrap_or(&config.region);
+    serde_json::json!({ "region": region }).to_string()
 }
 
 fn text(status: u16, message: &'static str) -> Answer {

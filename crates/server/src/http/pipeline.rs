@@ -18,6 +18,7 @@ use crate::http::line::{About, Logged};
 use crate::http::logged::LoggedBody;
 use crate::http::page;
 use crate::http::render::Envelope;
+use crate::http::reports;
 use crate::http::shape;
 use crate::identity::{self, Identity};
 use crate::ops::{self, Answer, Bucket, Call};
@@ -133,8 +134,12 @@ async fn run(
     let route = match route(raw, &state.addressing) {
         // No bucket can be called `-`; a key that begins with `-/` needs a virtual host.
         Err(_) if raw.path.starts_with("/-/") => {
+            if state.config.http.console && reports::is_wanted(&raw.path) {
+                seen.operation = "ChannelSessions";
+                return reports::answer(state, raw, body, peer, envelope.now_ms, &envelope.request_id).await;
+            }
             seen.operation = "Page";
-            return Ok(page::answer(&raw.method, &raw.path));
+            return Ok(page::answer(&raw.method, &raw.path, &state.config));
         }
         route => route?,
     };
@@ -198,7 +203,7 @@ fn is_v1_listing(authenticated: &ops::Authenticated) -> bool {
 }
 
 /// Step 2: who calls. The route comes out again because one client's odd addressing shows only in its signature.
-async fn authenticate(
+pub(super) async fn authenticate(
     state: &Arc<State>,
     raw: &RawRequest,
     route: Route,
@@ -231,7 +236,7 @@ async fn authenticate(
 }
 
 /// Step 3: the bucket, wanted by CORS before anybody is authenticated, because refusals carry CORS headers too.
-async fn look_up(state: &Arc<State>, route: &Route) -> Result<Option<Bucket>, Error> {
+pub(super) async fn look_up(state: &Arc<State>, route: &Route) -> Result<Option<Bucket>, Error> {
     match &route.bucket {
         None => Ok(None),
         Some(name) => {

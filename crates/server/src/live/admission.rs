@@ -69,7 +69,9 @@ pub(crate) async fn admit(
         Ok(admission) => Ok(admission),
         Err(error) => {
             let error = state.auth_failures.refuse(remote.ip(), error).await;
-            Err(PublishRefusal::new(error, shown, now_ms))
+            // The refusal is what counts; when the channel cannot be found it is told without it.
+            let channel = existing_channel(state, &target).await.unwrap_or_default();
+            Err(PublishRefusal::new(error, shown, now_ms).of(channel))
         }
     }
 }
@@ -239,6 +241,12 @@ async fn find_channel(
         }
     }
     Ok(None)
+}
+
+/// The channel that a refused publish was for, if the URL names one that is there.
+async fn existing_channel(state: &Arc<State>, target: &PublishTarget) -> Result<Option<ChannelId>, Error> {
+    let Some(bucket) = named_bucket(state, target)? else { return Ok(None) };
+    Ok(find_channel(state, &bucket, target).await?.map(|(channel, _)| (bucket, channel)))
 }
 
 async fn bucket(state: &Arc<State>, name: &BucketName) -> Result<Option<BucketRecord>, Error> {

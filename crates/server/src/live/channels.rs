@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::facts::ShownFacts;
 use super::rate::RateMeter;
+use super::refused::RefusalLog;
 
 /// Why a running publication is told to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,6 +149,8 @@ impl OnAir {
 #[derive(Debug, Default)]
 pub(crate) struct Channels {
     on_air: Mutex<HashMap<ChannelId, Arc<OnAir>>>,
+    /// Who was kept off the air.
+    pub(crate) refused: RefusalLog,
 }
 
 /// A claim on a channel; giving it up (also by dropping it) takes the channel off the air.

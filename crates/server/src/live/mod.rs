@@ -8,6 +8,7 @@ mod publication;
 mod rate;
 mod recovery;
 mod refusal;
+mod refused;
 mod report;
 #[cfg(test)]
 mod scenario;
@@ -21,5 +22,6 @@ use publication::LEASE;
 pub(crate) use publication::Publication;
 pub(crate) use recovery::recover;
 pub(crate) use refusal::PublishRefusal;
+pub(crate) use refused::Refused;
 pub(crate) use report::SessionReport;
 pub(crate) use upkeep::upkeep;

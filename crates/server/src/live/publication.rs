@@ -86,7 +86,7 @@ impl Publication {
     pub(crate) async fn start(state: Arc<State>, admission: Admission) -> Result<Self, PublishRefusal> {
         let now_ms = state.clock.now_ms();
         let target = admission.target();
-        let refuse = |error: Error| PublishRefusal::new(error, target.clone(), now_ms);
+        let refuse = |error: Error| PublishRefusal::new(error, target.clone(), now_ms).of(Some(admission.id.clone()));
         let takeover_after = Duration::from_secs(state.config.live.takeover_after_s);
         let on_air = OnAir::new(admission.remote, now_ms);
         let claim = state
@@ -458,6 +458,7 @@ impl Publication {
             self.claim.on_air.totals(),
             (ended_ms - self.claim.on_air.connected_ms) / 1000,
         )
+        .with_codecs(self.remuxer.facts())
     }
 }
 

@@ -5,6 +5,9 @@ use std::net::SocketAddr;
 use media::rtmp::command::{Refusal, RefusalCode};
 use oss::{Error, ErrorCode};
 
+use super::channels::{ChannelId, Channels};
+use super::refused::Refused;
+
 /// A refusal of a publish.
 #[derive(Debug)]
 pub(crate) struct PublishRefusal {
@@ -12,12 +15,26 @@ pub(crate) struct PublishRefusal {
     request_id: String,
     /// What was asked for, as far as it is known.
     target: String,
+    /// The channel, when it is there.
+    channel: Option<ChannelId>,
+    at_ms: i64,
 }
 
 impl PublishRefusal {
     /// Refuses with an OSS error.
     pub(crate) fn new(error: impl Into<Error>, target: impl Into<String>, now_ms: i64) -> Self {
-        Self { error: error.into(), request_id: crate::ids::request_id(now_ms), target: target.into() }
+        Self {
+            error: error.into(),
+            request_id: crate::ids::request_id(now_ms),
+            target: target.into(),
+            channel: None,
+            at_ms: now_ms,
+        }
+    }
+
+    /// The same, for a channel that is there.
+    pub(super) fn of(self, channel: Option<ChannelId>) -> Self {
+        Self { channel, ..self }
     }
 
     /// The channel was disabled while it was live.
@@ -63,8 +80,8 @@ impl PublishRefusal {
         }
     }
 
-    /// Says it in the log and in the numbers (D7, D21).
-    pub(crate) fn report(&self, peer: SocketAddr) {
+    /// Says it in the log, in the numbers and beside the channel (D7, D21).
+    pub(crate) fn report(&self, peer: SocketAddr, channels: &Channels) {
         metrics::counter!(crate::metrics::PUBLISH_REFUSED, "code" => self.error.code.as_str()).increment(1);
         tracing::warn!(
             %peer,
@@ -75,6 +92,18 @@ impl PublishRefusal {
             "publish refused: {}",
             self.error.message
         );
+        if let Some(id) = &self.channel {
+            let refused = Refused {
+                at_ms: self.at_ms,
+                remote: peer,
+                code: self.error.code.as_str(),
+                ec: self.error.ec,
+                message: self.error.message.to_string(),
+                request_id: self.request_id.clone(),
+                count: 1,
+            };
+            channels.refused.note(id, refused);
+        }
     }
 }
 

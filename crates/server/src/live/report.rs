@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use media::remux::RemuxStats;
+use media::remux::{MediaFacts, RemuxStats};
 use media::rtmp::stats::SessionStats;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,10 @@ pub(crate) struct SessionReport {
     pub(crate) video_bytes: u64,
     /// Payload of its audio messages.
     pub(crate) audio_bytes: u64,
+    /// The codec of its video, also when it is one that is not recorded; empty when none came.
+    pub(crate) video_codec: String,
+    /// The codec of its audio, likewise.
+    pub(crate) audio_codec: String,
     /// Pictures recorded.
     pub(crate) pictures: u64,
     /// Key frames among them.
@@ -63,6 +67,16 @@ impl SessionReport {
             audio_frames: remux.audio_frames,
             segments,
             quirks: quirks.map(|(name, count)| (name.to_owned(), count)).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The same with the names of its codecs, so that kinds which are left out are named (D21).
+    pub(super) fn with_codecs(self, facts: &MediaFacts) -> Self {
+        Self {
+            video_codec: facts.video.map(|video| video.codec.name().to_owned()).unwrap_or_default(),
+            audio_codec: facts.audio.map(|audio| audio.codec.name().to_owned()).unwrap_or_default(),
+            ..self
         }
     }
 
@@ -83,6 +97,8 @@ impl SessionReport {
             seconds = self.seconds,
             video_bytes = self.video_bytes,
             audio_bytes = self.audio_bytes,
+            video_codec = self.video_codec,
+            audio_codec = self.audio_codec,
             pictures = self.pictures,
             key_frames = self.key_frames,
             audio_frames = self.audio_frames,

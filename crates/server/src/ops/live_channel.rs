@@ -176,7 +176,10 @@ pub(super) async fn delete(call: &Call<'_>) -> Result<Answer, Error> {
         return Err(Error::new(ErrorCode::ChannelStillLive));
     }
     match call.state.meta.delete_channel(&id.0, &id.1).await {
-        Ok(_) => Ok(Answer::empty(204)),
+        Ok(_) => {
+            call.state.channels.refused.forget(&id);
+            Ok(Answer::empty(204))
+        }
         Err(error) if error.kind == store::ErrorKind::Held => Err(Error::new(ErrorCode::ChannelStillLive)),
         Err(error) => Err(internal(error)),
     }

@@ -6,6 +6,7 @@ mod batch_delete;
 mod bucket;
 mod bucket_settings;
 mod callback;
+mod channel_sessions;
 mod copy;
 mod expiration;
 mod further;
@@ -38,6 +39,7 @@ use sha2::{Digest, Sha256};
 use store::meta::BucketRecord;
 
 pub(crate) use answer::{Answer, BodySource, Content, StoredContent};
+pub(crate) use channel_sessions::{channel_sessions, sessions_of};
 pub(crate) use grant::{Authenticated, access_of, grant, no_such_bucket, tag_pairs};
 pub(crate) use limits::RateLimits;
 pub(crate) use log_object::{LogObject, NotWritten};
