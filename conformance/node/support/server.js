@@ -1,5 +1,5 @@
 // The real binary as a process, and the clients that point at it.
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import http from "node:http";
 import { tmpdir } from "node:os";
@@ -36,6 +36,7 @@ export class Server {
     server.ended = new Promise((resolve) => server.process.once("exit", resolve));
     const ready = await server.#listening();
     server.address = ready.http[0];
+    server.adminAddress = ready.admin;
     server.port = Number(server.address.split(":").at(-1));
     return server;
   }
@@ -56,6 +57,19 @@ export class Server {
       }
     }
     throw new Error(`the server did not start:\n${readFileSync(this.logPath, "utf8").slice(-3000)}`);
+  }
+
+  /** Runs a command of the binary against the management API; `input` is what it reads. */
+  manage(args, input = "") {
+    const done = spawnSync(binary, [...args, "--json"], {
+      input, encoding: "utf8",
+      env: {
+        ...process.env, OSS_ACCESS_KEY_ID: accessKeyId, OSS_ACCESS_KEY_SECRET: accessKeySecret,
+        MILLPOND_ADMIN: `http://${this.adminAddress}`,
+      },
+    });
+    if (done.status !== 0) throw new Error(`millpond ${args.join(" ")}: ${done.error ?? done.stderr}`);
+    return done.stdout ? JSON.parse(done.stdout) : null;
   }
 
   async stop() {

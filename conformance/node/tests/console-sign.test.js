@@ -1,0 +1,110 @@
+// The signatures and hashes of the console against published values: FIPS 180-4, RFC 2202, RFC 4231, OSS auth 4 and 5.7,
+// LiveChannel 3.5, and against what Node computes.
+import assert from "node:assert/strict";
+import { createHash, createHmac } from "node:crypto";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { test } from "node:test";
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+// Copied beside a package.json that calls them modules, which browsers need not be told.
+const folder = mkdtempSync(path.join(tmpdir(), "millpond-console-"));
+cpSync(fileURLToPath(new URL("../../../crates/server/assets/console/", import.meta.url)), folder, { recursive: true });
+writeFileSync(path.join(folder, "package.json"), '{"type": "module"}');
+const load = (name) => import(pathToFileURL(path.join(folder, name)));
+const { base64, hex, hmac, sha1, sha256, utf8 } = await load("hash.js");
+const { canonicalRequest, encode, publishQuery, signedPath, signV4 } = await load("sign.js");
+const { knownQuirks } = await load("words.js");
+rmSync(folder, { recursive: true });
+
+const key = { id: "AKIDEXAMPLE0001", secret: "FakeSecretForSpecOnly000000000001" };
+const date = new Date("2024-01-02T03:04:05Z");
+const expires = 1704171845;
+
+test("hashes of the standards", () => {
+  assert.equal(hex(sha1(utf8("abc"))), "a9993e364706816aba3e25717850c26c9cd0d89d");
+  assert.equal(hex(sha256(utf8("abc"))), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  assert.equal(hex(hmac(sha1, utf8("Jefe"), utf8("what do ya want for nothing?"))), "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79");
+  assert.equal(
+    hex(hmac(sha256, utf8("Jefe"), utf8("what do ya want for nothing?"))),
+    "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+  );
+});
+
+test("hashes of every length around the blocks, and keys longer than one", () => {
+  for (let length = 0; length < 200; length++) {
+    const bytes = Uint8Array.from({ length }, (_, index) => (index * 31 + length) & 255);
+    assert.equal(hex(sha1(bytes)), createHash("sha1").update(bytes).digest("hex"), `SHA-1 of ${length} bytes`);
+    assert.equal(hex(sha256(bytes)), createHash("sha256").update(bytes).digest("hex"), `SHA-256 of ${length} bytes`);
+    assert.equal(base64(hmac(sha1, bytes, bytes)), createHmac("sha1", bytes).update(bytes).digest("base64"));
+  }
+});
+
+const v4 = [
+  ["V4H1", "PUT", "/examplebucket/docs/hello world.txt", [],
+    { "Content-MD5": "M3szwC+JSTAmhDmD/ycqMA==", "Content-Type": "text/plain", "x-oss-meta-author": "alice" },
+    "a322ba83a409b49abc8c5ffbb0d2976360d0038a98af220b270783b66ac608b9", "d91110253a423ddea369307e3c4f8177075c9db7f97f0743f5bf97c852f62b5f"],
+  ["V4H2", "GET", "/examplebucket/", [["acl", ""]], {},
+    "8bd902d70e94ad80b323c919306ae6ce45b7aa659182ba5f77d028b600cd6d13", "481c32f260e359010f4444077c073cbc27050b3aea970eb17fd306f87aa499ce"],
+  ["V4H4", "GET", "/", [], {},
+    "586e838585fae620d917f9bfe8c39d0fc65fc5042737e0e12f95ba30f33fecbc", "8ca84d889eed1ef2347871428d6e07f4ddb5efef540d69f40637f5c5d497c46e"],
+  ["V4H5", "GET", "/examplebucket/视频/a+b &c~*'()!.ts", [], {},
+    "1d0a9f21936847779db9a623eb0b67d8f4633cd1c1fc93bd244785830a750dc8", "01a0103a82d1a9eb18de25dbd3cf0e9204cc90f88466c3c209880c94e4a9ebe6"],
+];
+for (const [name, method, path, query, headers, digest, signature] of v4) {
+  test(`V4 in headers: ${name}`, () => {
+    const signed = signV4({ method, path, query, headers }, key, "cn-hangzhou", date, "UNSIGNED-PAYLOAD");
+    const { authorization, ...sent } = signed;
+    const canonical = canonicalRequest({ method, path, query, headers: sent, payload: "UNSIGNED-PAYLOAD" });
+    assert.equal(hex(sha256(utf8(canonical))), digest);
+    assert.equal(
+      authorization,
+      `OSS4-HMAC-SHA256 Credential=AKIDEXAMPLE0001/20240102/cn-hangzhou/oss/aliyun_v4_request, Signature=${signature}`,
+    );
+  });
+}
+
+test("V4 covers the body and the token", () => {
+  const signed = signV4({ method: "PUT", path: "/b/c", body: "text" }, { ...key, token: "CAIS" }, "cn-hangzhou", date);
+  assert.equal(signed["x-oss-content-sha256"], createHash("sha256").update("text").digest("hex"));
+  assert.equal(signed["x-oss-security-token"], "CAIS");
+});
+
+test("signed playlists: U1, U3 and U4", () => {
+  const sign = (parameters, who = key) => signedPath("examplebucket", "live/ch1/playlist.m3u8", parameters, who, expires);
+  assert.equal(sign({}), "/examplebucket/live/ch1/playlist.m3u8?OSSAccessKeyId=AKIDEXAMPLE0001&Expires=1704171845&Signature=tGkbNzh0peG%2FKKuQT9NYczi7zuk%3D");
+  assert.match(sign({ "x-oss-process": "hls/sign" }), /\?x-oss-process=hls%2Fsign&.*Signature=yevpYOxpZHA7iecHbw4yiVuN%2Bg8%3D$/);
+  assert.match(sign({ "x-oss-process": "hls/sign" }, { ...key, token: "CAISfakeToken+/0001==" }), /Signature=qhDGGL9jmxnSTewri0FmSy5VodQ%3D$/);
+});
+
+test("publish addresses: C1, C2, C3, C5 and K1", () => {
+  const who = { id: "LTAI5tFakeKeyForSpec0001", secret: "FakeSecretForSpecOnly0000000001" };
+  const signature = (...arguments_) => decodeURIComponent(publishQuery(...arguments_).split("Signature=")[1]);
+  assert.equal(signature("examplebucket", "test-channel", {}, who, 1893456000), "2ShlRV+EbAQ+5PjhbV74GDwSIVk=");
+  assert.equal(
+    publishQuery("examplebucket", "test-channel", { playlistName: "playlist.m3u8" }, who, 1893456000),
+    "playlistName=playlist.m3u8&OSSAccessKeyId=LTAI5tFakeKeyForSpec0001&Expires=1893456000&Signature=Qkj%2F4G3IP1%2FJfPpNuZ5zUAfQrtI%3D",
+  );
+  assert.equal(signature("examplebucket", "live channel 2", { playlistName: "播放 列表.m3u8" }, who, 1893456000), "v/Zlj0yjUJPu/nS/TErbx6jh+0o=");
+  assert.equal(
+    signature("examplebucket", "test-channel", { playlistName: "playlist.m3u8" }, { ...who, token: "CAISfakeTOKEN/for+spec==" }, 1893456000),
+    "ud8IUQeU7cPg6lC69MzM2/RZtz8=",
+  );
+  assert.equal(
+    signature("cpp-sdk-live-channel-bucket", "channel", { playlistName: "test.m3u8" }, { id: "ak", secret: "sk" }, 1706289617),
+    "Y1LCM2PzyECssQhTdi+GKra7iXE=",
+  );
+});
+
+test("names are escaped as signatures want them", () => {
+  assert.equal(encode("a b/~*'()!+ü"), "a%20b%2F~%2A%27%28%29%21%2B%C3%BC");
+});
+
+test("every counter of a report has words", () => {
+  const source = (path) => readFileSync(fileURLToPath(new URL(`../../../crates/media/src/${path}`, import.meta.url)), "utf8");
+  const quirks = [...source("rtmp/stats.rs").matchAll(/^ {4}\w+ = "(\w+)",$/gm)].map(([, name]) => name);
+  const counters = [...source("remux/stats.rs").matchAll(/^ +\("(\w+)", \w+\),$/gm)].map(([, name]) => name).slice(4);
+  assert.ok(quirks.length > 20 && counters.length > 20, `${quirks.length} and ${counters.length} found`);
+  assert.deepEqual(knownQuirks().sort(), [...quirks, ...counters].sort());
+});

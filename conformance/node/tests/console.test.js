@@ -1,0 +1,257 @@
+// The console as somebody uses it who runs an encoder: headless Chromium, a real push, and the rights of users.
+import assert from "node:assert/strict";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, before, test } from "node:test";
+import { launch } from "../support/browser.js";
+import { makeSource, push } from "../support/encoder.js";
+import { accessKeyId, accessKeySecret, Server, waitFor } from "../support/server.js";
+
+let server, browser, source;
+before(async () => {
+  server = await Server.start();
+  source = makeSource(10);
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  assert.equal(await server?.stop(), 0);
+});
+
+/** A tab at the console, and what went wrong in it apart from refusals that the page itself shows. */
+async function open(options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, ...options });
+  const page = await context.newPage();
+  page.setDefaultTimeout(15_000);
+  const complaints = [];
+  page.on("pageerror", (error) => complaints.push(`page error: ${error.message}`));
+  page.on("console", (message) => {
+    if (message.type() === "error" && !/Failed to load resource/.test(message.text())) complaints.push(message.text());
+  });
+  const requests = [];
+  page.on("request", (request) => requests.push({ url: request.url(), all: JSON.stringify(request.headers()) + (request.postData() ?? "") }));
+  await page.goto(`http://${server.address}/-/console`);
+  return { page, context, complaints, requests };
+}
+
+async function signIn(page, id, secret) {
+  await page.getByLabel("Access key id").fill(id);
+  await page.getByLabel("Access key secret").fill(secret);
+  await page.getByRole("button", { name: "Sign in" }).click();
+}
+
+async function bucket(name, acl = "private") {
+  const client = server.client();
+  await client.putBucket(name, { acl });
+  client.useBucket(name);
+  return client;
+}
+
+const configuration = (description = "") => ({
+  Description: description, Status: "enabled", Target: { Type: "HLS", FragDuration: 1, FragCount: 5, PlaylistName: "playlist.m3u8" },
+});
+
+const status = (page, wanted) => page.locator(`.title .badge[data-status="${wanted}"]`).waitFor();
+
+/** Everything is within the width of the window. */
+const fits = (page) => page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth);
+
+test("from signing in to a channel, a push, its report, and the end of the channel", async () => {
+  await bucket("console-main");
+  const { page, context, complaints, requests } = await open();
+  await signIn(page, accessKeyId, accessKeySecret);
+  await page.getByRole("link", { name: "console-main" }).click();
+  await page.getByText("No channels here yet").waitFor();
+
+  // What is wrong is the server's to say; then the channel is made.
+  await page.getByText("New channel").first().click();
+  const evil = "<img src=x onerror=window.evil=1>";
+  await page.getByLabel("Name", { exact: true }).fill("camera");
+  await page.getByLabel("Description").fill(evil);
+  await page.getByLabel("FragDuration").fill("1000");
+  await page.getByRole("button", { name: "Create channel" }).click();
+  await page.locator(".refusal", { hasText: "FragDuration" }).waitFor();
+  await page.getByLabel("FragDuration").fill("1");
+  await page.getByRole("button", { name: "Create channel" }).click();
+  await status(page, "Idle");
+  assert.equal(await page.locator(".description").textContent(), evil);
+
+  const pushUrl = await page.locator("#publish-url").textContent();
+  assert.equal(`${await page.locator("#obs-server").textContent()}/${await page.locator("#obs-key").textContent()}`, pushUrl);
+  assert.ok((await page.locator("#ffmpeg").textContent()).endsWith(`'${pushUrl}'`));
+  // Presentation times that the order of B-frames contradicts: something for the report.
+  const running = push(source, pushUrl, { loop: true, options: ["-bsf:v", "setts=pts=DTS"] });
+  try {
+    await status(page, "Live");
+    await waitFor(async () => (await page.locator("#stat-size").textContent()) === "640 × 360", "the size of the picture");
+    await waitFor(async () => /[1-9]\d* (k|M)bit\/s/.test(await page.locator("#stat-video").textContent()), "the bandwidth");
+    assert.equal(await page.locator("#stat-rate").textContent(), "30 fps");
+    assert.match(await page.locator("#stat-remote").textContent(), /^127\.0\.0\.1:\d+$/);
+    await waitFor(async () => (await page.locator(".spark polyline").getAttribute("points")).split(" ").length >= 3, "three points of the line");
+
+    // The address to watch is signed for this private bucket, segments and all.
+    const play = await page.locator("#play-url").textContent();
+    await waitFor(async () => (await fetch(play)).status === 200, "the playlist");
+    assert.equal((await fetch(play.split("?")[0])).status, 403);
+    const segment = (await (await fetch(play)).text()).split("\n").find((line) => line && !line.startsWith("#"));
+    assert.equal((await fetch(new URL(segment, play))).status, 200);
+    assert.equal(new URL(await page.locator("#watch").evaluate((link) => link.href)).searchParams.get("url"), play);
+
+    await page.locator("#delete").click();
+    await page.locator("#confirm").click();
+    await page.locator(".refusal", { hasText: "ChannelStillLive" }).waitFor();
+  } finally {
+    await running.stop();
+  }
+
+  await status(page, "Idle");
+  const report = page.locator("#sessions .session").first();
+  await report.waitFor();
+  const told = await report.textContent();
+  assert.match(told, /Lavf/);
+  assert.match(told, /digest/);
+  assert.match(told, /H264.*AAC/s);
+  assert.match(told, /Impossible times of B-frames: taken from the order of the pictures\d+ ×/);
+  assert.equal(await page.locator("#refusals").count(), 0);
+
+  // Disabled, encoders are refused, and whoever looks at the channel sees why.
+  await page.locator("#toggle").click();
+  await status(page, "Disabled");
+  const refused = push(source, pushUrl);
+  assert.notEqual(await refused.ended, 0);
+  await page.locator("#refusals", { hasText: "LiveChannelDisabled" }).waitFor();
+  assert.match(await page.locator("#refusals").textContent(), /from 127\.0\.0\.1:\d+.*The channel was disabled.*request [0-9A-F]{24}/s);
+
+  // The list knows it too.
+  await page.getByRole("link", { name: "console-main" }).click();
+  const row = page.locator(".list li", { hasText: "camera" });
+  await row.locator('.badge[data-status="Disabled"]').waitFor();
+  assert.ok((await row.textContent()).includes(evil));
+  await row.getByRole("link").click();
+  await page.locator("#delete").click();
+  await page.locator("#confirm").click();
+  await page.getByText("No channels here yet").waitFor();
+
+  assert.deepEqual(complaints, []);
+  assert.equal(await page.evaluate(() => window.evil), undefined);
+  assert.equal(await page.locator("main img").count(), 0);
+  for (const { url, all } of requests) {
+    assert.ok(url.startsWith(`http://${server.address}/`) || url.startsWith("data:"), url);
+    assert.ok(!(url + all).includes(accessKeySecret), "the secret never leaves the page");
+    assert.ok(!url.includes(accessKeyId), "no key in an address");
+  }
+  await context.close();
+});
+
+test("a wrong secret and an unknown key are told apart, in words", async () => {
+  const { page, context } = await open();
+  await signIn(page, accessKeyId, "WrongSecretOfNobody");
+  const refusal = page.locator(".refusal");
+  await refusal.filter({ hasText: "SignatureDoesNotMatch" }).waitFor();
+  assert.match(await refusal.textContent(), /The secret does not belong to this access key/);
+  await signIn(page, "AKIDNOBODY", "WrongSecretOfNobody");
+  await refusal.filter({ hasText: "InvalidAccessKeyId" }).waitFor();
+  await signIn(page, accessKeyId, accessKeySecret);
+  await page.getByRole("heading", { name: "Buckets" }).waitFor();
+  await context.close();
+});
+
+test("a key survives a reload of its tab only when it is told to, and never the tab", async () => {
+  const { page, context } = await open();
+  await signIn(page, accessKeyId, accessKeySecret);
+  await page.getByRole("heading", { name: "Buckets" }).waitFor();
+  await page.reload();
+  await page.getByLabel("Stay signed in").check();
+  await signIn(page, accessKeyId, accessKeySecret);
+  await page.getByRole("heading", { name: "Buckets" }).waitFor();
+  await page.reload();
+  await page.getByRole("heading", { name: "Buckets" }).waitFor();
+  const other = await context.newPage();
+  await other.goto(`http://${server.address}/-/console`);
+  await other.getByRole("heading", { name: "Sign in" }).waitFor();
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.reload();
+  await page.getByRole("heading", { name: "Sign in" }).waitFor();
+  await context.close();
+});
+
+test("a user sees what the policies allow, and is told about the rest", async () => {
+  const own = await bucket("console-own", "public-read");
+  await own.putChannel("mine", configuration("for viewers"));
+  const foreign = await bucket("console-foreign");
+  await foreign.putChannel("theirs", configuration());
+  server.manage(["user", "create", "viewer"]);
+  const key = server.manage(["key", "create", "viewer"]);
+  const document = {
+    Version: "1",
+    Statement: [{
+      Effect: "Allow",
+      Action: ["oss:ListLiveChannel", "oss:GetLiveChannel", "oss:GetLiveChannelStat", "oss:GetLiveChannelHistory"],
+      Resource: ["acs:oss:*:*:console-own", "acs:oss:*:*:console-own/*"],
+    }],
+  };
+  server.manage(["policy", "put", "viewer", "one-bucket", "--document", "-"], JSON.stringify(document));
+
+  const { page, context, complaints } = await open({ viewport: { width: 390, height: 844 }, colorScheme: "dark" });
+  await signIn(page, key.access_key_id, key.access_key_secret);
+  await page.getByText("may not list all buckets").waitFor();
+  await page.getByLabel("Bucket").fill("console-own");
+  await page.getByRole("button", { name: "Open" }).click();
+  await page.getByRole("link", { name: "mine" }).click();
+  await status(page, "Idle");
+  await page.locator("#sessions").getByText("None yet").waitFor();
+  assert.ok(await fits(page), "no sideways scrolling on a phone");
+  await page.locator("#toggle").click();
+  await page.locator(".refusal", { hasText: "AccessDenied" }).waitFor();
+
+  await page.goto(`http://${server.address}/-/console#/console-foreign/theirs`);
+  await page.getByRole("heading", { name: "theirs" }).waitFor();
+  await page.locator(".refusal", { hasText: "AccessDenied" }).waitFor();
+  assert.equal(await page.locator("#publish-url").count(), 0);
+  assert.deepEqual(complaints, []);
+  await context.close();
+});
+
+test("lists go on where a page ends", async () => {
+  const client = await bucket("console-many");
+  for (let number = 0; number < 23; number++) await client.putChannel(`channel-${String(number).padStart(2, "0")}`, configuration());
+  const { page, context } = await open();
+  await signIn(page, accessKeyId, accessKeySecret);
+  await page.getByRole("link", { name: "console-many" }).click();
+  await waitFor(async () => (await page.locator(".list li").count()) === 20, "a page");
+  await page.getByRole("button", { name: "Show more" }).click();
+  await waitFor(async () => (await page.locator(".list li").count()) === 23, "the rest");
+  await waitFor(async () => (await page.locator('.badge[data-status="Idle"]').count()) === 23, "the state of each");
+  assert.equal(await page.getByRole("button", { name: "Show more" }).isVisible(), false);
+  await context.close();
+});
+
+test("the pages say what browsers may do with them", async () => {
+  for (const name of ["console", "console/", "console/app.js", "console/console.css", "console/settings.json"]) {
+    const answer = await fetch(`http://${server.address}/-/${name}`);
+    assert.equal(answer.status, 200, name);
+    const policy = answer.headers.get("content-security-policy");
+    assert.match(policy, /default-src 'none'.*script-src 'self';.*frame-ancestors 'none'/);
+    assert.ok(!/unsafe|\*/.test(policy), policy);
+    assert.equal(answer.headers.get("x-content-type-options"), "nosniff");
+    assert.equal(answer.headers.get("access-control-allow-origin"), null);
+  }
+  const html = await (await fetch(`http://${server.address}/-/console`)).text();
+  assert.ok(!/<script(?![^>]*\bsrc=)|\son\w+=|\sstyle=/.test(html), "nothing inline");
+});
+
+test("switched off, nothing of it is there, and the player still is", async () => {
+  const file = path.join(mkdtempSync(path.join(tmpdir(), "millpond-off-")), "millpond.toml");
+  writeFileSync(file, "[http]\nconsole = false\n");
+  const off = await Server.start("--config", file);
+  try {
+    const answered = async (name) => (await fetch(`http://${off.address}/-/${name}`)).status;
+    for (const name of ["console", "console/", "console/app.js", "console/index.html", "console/settings.json", "api/v1/channels/b/c/sessions"]) {
+      assert.equal(await answered(name), 404, name);
+    }
+    assert.equal(await answered("play"), 200);
+  } finally {
+    assert.equal(await off.stop(), 0);
+  }
+});
