@@ -113,7 +113,7 @@ test("from signing in to a channel, a push, its report, and the end of the chann
   assert.match(told, /digest/);
   assert.match(told, /H264.*AAC/s);
   assert.match(told, /Impossible times of B-frames: taken from the order of the pictures\d+ ×/);
-  assert.equal(await page.locator("#refusals").count(), 0);
+  assert.equal(await page.locator("#refusals").isVisible(), false);
 
   // Disabled, encoders are refused, and whoever looks at the channel sees why.
   await page.locator("#toggle").click();
@@ -132,6 +132,14 @@ test("from signing in to a channel, a push, its report, and the end of the chann
   await page.locator("#delete").click();
   await page.locator("#confirm").click();
   await page.getByText("No channels here yet").waitFor();
+
+  // An address made by a stranger leads nowhere else.
+  for (const hash of ["#/%2Fevil.example/x", "#/%2F%2Fevil.example", "#/a%2F..%2Fb/<img src=x onerror=window.evil=1>"]) {
+    await page.evaluate((text) => (location.hash = text), hash);
+    await page.locator(".refusal").waitFor();
+    await page.evaluate(() => (location.hash = "#/"));
+    await page.getByRole("heading", { name: "Buckets" }).waitFor();
+  }
 
   assert.deepEqual(complaints, []);
   assert.equal(await page.evaluate(() => window.evil), undefined);

@@ -1,5 +1,5 @@
 // The calls: signed requests of the OSS API to the server that this page came from, so that policies decide what is seen.
-import { encodePath, queryText, signV4 } from "./sign.js";
+import { encode, encodePath, queryText, signV4 } from "./sign.js";
 import { key } from "./session.js";
 import { explain } from "./words.js";
 
@@ -26,9 +26,16 @@ export async function begin() {
   if (Math.abs(date - Date.now()) > 5000) ahead = date - Date.now();
 }
 
-async function send(method, path, { query = [], headers = {}, body = "", signedPath = path, credentials = key() } = {}) {
-  const signed = signV4({ method, path: signedPath, query, headers, body }, credentials, region, now());
-  const target = encodePath(path) + (query.length ? "?" + queryText(query) : "");
+/**
+ * Makes a call about a bucket or an object of it, or about the service when there is no bucket. Names come from addresses
+ * that strangers can make, too: a slash in the name of a bucket must not lead to another host.
+ */
+const send = (method, bucket, object, options) =>
+  request(method, bucket ? `/${encode(bucket)}/${encodePath(object)}` : "/", bucket ? `/${bucket}/${object}` : "/", options);
+
+async function request(method, target, path, { query = [], headers = {}, body = "", credentials = key() } = {}) {
+  const signed = signV4({ method, path, query, headers, body }, credentials, region, now());
+  if (query.length) target += "?" + queryText(query);
   let answer, text;
   try {
     answer = await fetch(target, { method, headers: signed, body: body || undefined, cache: "no-store", credentials: "omit" });
@@ -51,18 +58,18 @@ const number = (parent, name) => (parent ? Number(value(parent, name)) || 0 : 0)
 /** A page of buckets, and where the next one begins. */
 export async function buckets(marker = "", credentials = key()) {
   const query = [["max-keys", "100"], ...(marker ? [["marker", marker]] : [])];
-  const answer = xml(await send("GET", "/", { query, credentials }));
+  const answer = xml(await send("GET", "", "", { query, credentials }));
   return {
     items: all(node(answer, "Buckets"), "Bucket").map((bucket) => ({ name: value(bucket, "Name"), made: value(bucket, "CreationDate") })),
     next: value(answer, "NextMarker"),
   };
 }
 
-export const createBucket = (name, acl) => send("PUT", `/${name}/`, { headers: { "x-oss-acl": acl } });
+export const createBucket = (name, acl) => send("PUT", name, "", { headers: { "x-oss-acl": acl } });
 
 /** `private`, `public-read` or `public-read-write`. */
 export async function bucketAcl(bucket) {
-  const answer = xml(await send("GET", `/${bucket}/`, { query: [["acl", ""]] }));
+  const answer = xml(await send("GET", bucket, "", { query: [["acl", ""]] }));
   return value(node(answer, "AccessControlList") ?? answer, "Grant");
 }
 
@@ -77,15 +84,13 @@ const listed = (channel) => ({
 /** A page of channels, and where the next one begins. */
 export async function channels(bucket, marker = "", prefix = "", count = 20) {
   const query = [["live", ""], ["max-keys", String(count)], ["prefix", prefix], ["marker", marker]];
-  const answer = xml(await send("GET", `/${bucket}/`, { query: query.filter(([name, text]) => name === "live" || text) }));
+  const answer = xml(await send("GET", bucket, "", { query: query.filter(([name, text]) => name === "live" || text) }));
   return { items: all(answer.documentElement, "LiveChannel").map(listed), next: value(answer, "NextMarker") };
 }
 
-const channelPath = (bucket, channel) => `/${bucket}/${channel}`;
-
 /** The configuration of a channel. */
 export async function channel(bucket, name) {
-  const answer = xml(await send("GET", channelPath(bucket, name), { query: [["live", ""]] }));
+  const answer = xml(await send("GET", bucket, name, { query: [["live", ""]] }));
   const target = node(answer, "Target");
   return {
     description: value(answer, "Description"),
@@ -98,7 +103,7 @@ export async function channel(bucket, name) {
 
 /** What the channel is doing: `Live`, `Idle` or `Disabled`, and the figures of a running push. */
 export async function stat(bucket, name) {
-  const answer = xml(await send("GET", channelPath(bucket, name), { query: [["comp", "stat"], ["live", ""]] }));
+  const answer = xml(await send("GET", bucket, name, { query: [["comp", "stat"], ["live", ""]] }));
   const [video, audio] = [node(answer, "Video"), node(answer, "Audio")];
   return {
     status: value(answer, "Status"),
@@ -114,17 +119,9 @@ export async function stat(bucket, name) {
 
 /** The last pushes with their reports, and the refused ones, newest first. */
 export async function sessions(bucket, name) {
-  const path = `/api/v1/channels/${bucket}/${name}/sessions`;
-  const answer = JSON.parse(await send("GET", `/-${path}`, { signedPath: path, headers: { "x-oss-admin": "v1" } }));
+  const target = `/-/api/v1/channels/${encode(bucket)}/${encode(name)}/sessions`;
+  const answer = JSON.parse(await request("GET", target, `/api/v1/channels/${bucket}/${name}/sessions`, { headers: { "x-oss-admin": "v1" } }));
   return { sessions: answer.sessions.reverse(), refusals: answer.refusals.reverse() };
-}
-
-/** The last pushes as OSS tells them, newest first. */
-export async function history(bucket, name) {
-  const answer = xml(await send("GET", channelPath(bucket, name), { query: [["comp", "history"], ["live", ""]] }));
-  return all(answer.documentElement, "LiveRecord")
-    .map((record) => ({ start: value(record, "StartTime"), end: value(record, "EndTime"), remote_addr: value(record, "RemoteAddr") }))
-    .reverse();
 }
 
 /** Makes a channel. The document is built as one, so that no text of the user can be taken for a tag. */
@@ -144,10 +141,10 @@ export function createChannel(bucket, name, { description, fragDuration, fragCou
   add(target, "FragCount", fragCount);
   add(target, "PlaylistName", playlist);
   const body = new XMLSerializer().serializeToString(document_);
-  return send("PUT", channelPath(bucket, name), { query: [["live", ""]], headers: { "content-type": "application/xml" }, body });
+  return send("PUT", bucket, name, { query: [["live", ""]], headers: { "content-type": "application/xml" }, body });
 }
 
 /** `status` is `enabled` or `disabled`; disabling ends a running push. */
-export const setStatus = (bucket, name, status) => send("PUT", channelPath(bucket, name), { query: [["live", ""], ["status", status]] });
+export const setStatus = (bucket, name, status) => send("PUT", bucket, name, { query: [["live", ""], ["status", status]] });
 
-export const deleteChannel = (bucket, name) => send("DELETE", channelPath(bucket, name), { query: [["live", ""]] });
+export const deleteChannel = (bucket, name) => send("DELETE", bucket, name, { query: [["live", ""]] });

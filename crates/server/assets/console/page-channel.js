@@ -26,25 +26,30 @@ export async function channel(page, bucket, name, alive) {
   const trouble = h("div", {});
   const buttons = h("div", { class: "buttons" });
   const { watch, card } = share({ bucket, channel: name, playlist: info.playlist, publish: urls || "", isPublic: acl !== "private" });
-  const reports = h("div", {});
+  const reports = {
+    refusals: h("section", { class: "card", id: "refusals", hidden: true }),
+    sessions: h("section", { class: "card", id: "sessions" }),
+  };
   show(page,
     title(name, state),
     info.description && h("p", { class: "description" }, info.description),
     now, buttons, trouble,
     card,
-    reports,
+    reports.refusals,
+    reports.sessions,
     h("section", { class: "card" }, h("h2", {}, "Settings"),
       h("dl", { class: "facts" }, [["FragDuration", `${info.fragDuration} s`], ["FragCount", info.fragCount], ["PlaylistName", info.playlist], ["Bucket", `${bucket} (${acl})`]]
         .map(([term, text]) => h("div", {}, h("dt", {}, term), h("dd", {}, String(text)))))));
 
-  let status = "", since = "", spark = new Spark();
+  let status = "", since = "", seen = false, spark = new Spark();
   const look = async () => {
     try {
       const stat = await api.stat(bucket, name);
       if (!alive()) return;
       if (stat.status !== status || stat.since !== since) {
         // Whoever opens a channel that is not on air wants the lines; while it is, they are in the way.
-        if (!status) card.open = stat.status !== "Live";
+        if (!seen) card.open = stat.status !== "Live";
+        seen = true;
         ({ status, since } = stat);
         spark = new Spark();
         show(state, badge(status));
@@ -54,7 +59,10 @@ export async function channel(page, bucket, name, alive) {
       }
       showStat(now, stat, spark);
     } catch (error) {
-      if (alive()) show(now, refusal(error));
+      if (!alive()) return;
+      status = since = "";
+      show(state);
+      show(now, refusal(error));
     }
   };
   const act = async (work, done) => {
@@ -129,20 +137,24 @@ function foreign({ video, audio }) {
   return left.length > 0 && h("p", { class: "warning" }, `Not recorded: ${left.join(" and ")}. Set the encoder to H.264 and AAC.`);
 }
 
-async function loadReports(place, bucket, name) {
+async function loadReports(places, bucket, name) {
   let found;
   try {
     found = await api.sessions(bucket, name);
   } catch (error) {
-    show(place, h("section", { class: "card" }, h("h2", {}, "Last pushes"), refusal(error)));
+    replace(places.sessions, error.code, () => [h("h2", {}, "Last pushes"), refusal(error)]);
     return;
   }
-  // What somebody is reading is not taken away by the next look.
-  const text = JSON.stringify(found);
+  places.refusals.hidden = !found.refusals.length;
+  replace(places.refusals, found.refusals, () => [h("h2", {}, "Refused pushes"), refusals(found.refusals)]);
+  replace(places.sessions, found.sessions, () => [h("h2", {}, "Last pushes"),
+    found.sessions.length ? found.sessions.map(session) : h("p", { class: "hint" }, "None yet. When a push ends, what it was is told here: its encoder, its length, and what had to be corrected.")]);
+}
+
+/** Shows what has changed; what somebody is reading is not taken away by the next look. */
+function replace(place, shown, make) {
+  const text = JSON.stringify(shown);
   if (place.shown === text) return;
   place.shown = text;
-  show(place,
-    found.refusals.length > 0 && h("section", { class: "card", id: "refusals" }, h("h2", {}, "Refused pushes"), refusals(found.refusals)),
-    h("section", { class: "card", id: "sessions" }, h("h2", {}, "Last pushes"),
-      found.sessions.length ? found.sessions.map(session) : h("p", { class: "hint" }, "None yet. When a push ends, what it was is told here: its encoder, its length, and what had to be corrected.")));
+  show(place, make());
 }

@@ -88,10 +88,11 @@ fn announce_text(running: &Running, out: &mut impl Write) -> std::io::Result<()>
         row("RTMP", format!("rtmp://{}", shown(*address)))?;
     }
     row("Admin", format!("http://{}/metrics", shown(running.admin)))?;
-    row(
-        "Player",
-        format!("http://{}/-/play", running.http.first().map_or_else(String::new, |a| shown(*a).to_string())),
-    )?;
+    let first = running.http.first().map_or_else(String::new, |a| shown(*a).to_string());
+    row("Player", format!("http://{first}/-/play"))?;
+    if running.state.config.http.console {
+        row("Console", format!("http://{first}/-/console"))?;
+    }
     row("Data", running.state.config.data_dir.display().to_string())?;
     if root.is_new {
         writeln!(out, "\n  A root access key was made. It is shown this once and kept in the data directory:")?;
