@@ -221,6 +221,39 @@ test("a user sees what the policies allow, and is told about the rest", async ()
   await context.close();
 });
 
+test("a temporary key pushes with the lines of the page, which copies them without a clipboard too", async () => {
+  const client = await bucket("console-token");
+  await client.putChannel("camera", configuration());
+  server.manage(["user", "create", "publisher"]);
+  const document = { Version: "1", Statement: [{ Effect: "Allow", Action: "oss:*", Resource: ["acs:oss:*:*:console-token", "acs:oss:*:*:console-token/*"] }] };
+  server.manage(["policy", "put", "publisher", "all", "--document", "-"], JSON.stringify(document));
+  const key = server.manage(["sts", "assume", "publisher"]);
+  const { page, context, complaints } = await open();
+  // As in a page that came over plain HTTP from another machine.
+  await page.evaluate(() => Object.defineProperty(navigator, "clipboard", { value: undefined }));
+  await page.getByText("Temporary key", { exact: true }).click();
+  await page.getByLabel("Security token").fill(key.security_token);
+  await signIn(page, key.access_key_id, key.access_key_secret);
+  await page.getByText("may not list all buckets").waitFor();
+  await page.evaluate(() => (location.hash = "#/console-token/camera"));
+  await status(page, "Idle");
+  await page.getByRole("button", { name: "Copy Publish URL" }).click();
+  await page.locator("#said", { hasText: "Publish URL copied" }).waitFor();
+  await page.locator("#expiry").selectOption({ label: "1 hour" });
+  const url = await page.locator("#publish-url").textContent();
+  assert.ok(Math.abs(Number(new URL(url).searchParams.get("Expires")) - Date.now() / 1000 - 3600) < 60, url);
+  const running = push(source, url);
+  try {
+    await status(page, "Live");
+    await waitFor(async () => (await fetch(await page.locator("#play-url").textContent())).status === 200, "the playlist");
+  } finally {
+    await running.stop();
+  }
+  await status(page, "Idle");
+  assert.deepEqual(complaints, []);
+  await context.close();
+});
+
 test("lists go on where a page ends", async () => {
   const client = await bucket("console-many");
   for (let number = 0; number < 23; number++) await client.putChannel(`channel-${String(number).padStart(2, "0")}`, configuration());
