@@ -140,6 +140,11 @@ pub fn snapshot_bucket_foreign(dest_bucket: &str) -> Error {
     refuse("0044-00000010", "DestBucket", dest_bucket, "DestBucket has a different owner.")
 }
 
+/// The refusal of a snapshot bucket of another region (EC 0044-00000011).
+pub fn snapshot_bucket_elsewhere(dest_bucket: &str) -> Error {
+    refuse("0044-00000011", "DestBucket", dest_bucket, "DestBucket is in a different region.")
+}
+
 /// The refusal of one channel too many (LiveChannel 1.1.4).
 pub fn too_many_channels() -> Error {
     Error::new(ErrorCode::InvalidArgument).message("The number of live channels in the bucket exceeds the limit.")

@@ -47,6 +47,8 @@ pub struct ListedBucket {
     pub created_ms: i64,
     /// Its default storage class.
     pub storage_class: StorageClass,
+    /// Where it is.
+    pub place: RegionNames,
 }
 
 /// The buckets of an account (HTTP API 7.1).
@@ -68,7 +70,7 @@ pub struct ListAllMyBucketsResult {
 
 impl ListAllMyBucketsResult {
     /// Writes the document.
-    pub fn render(&self, names: &RegionNames) -> String {
+    pub fn render(&self) -> String {
         let mut document = Document::new("ListAllMyBucketsResult");
         document
             .text("Prefix", &self.prefix)
@@ -82,11 +84,11 @@ impl ListAllMyBucketsResult {
             document.within("Bucket", |element| {
                 element
                     .text("CreationDate", &format_iso8601(bucket.created_ms))
-                    .text("ExtranetEndpoint", &names.extranet_endpoint)
-                    .text("IntranetEndpoint", &names.intranet_endpoint)
-                    .text("Location", &names.location())
+                    .text("ExtranetEndpoint", &bucket.place.extranet_endpoint)
+                    .text("IntranetEndpoint", &bucket.place.intranet_endpoint)
+                    .text("Location", &bucket.place.location())
                     .text("Name", &bucket.name)
-                    .text("Region", &names.region)
+                    .text("Region", &bucket.place.region)
                     .value("StorageClass", bucket.storage_class);
             });
         }
@@ -124,11 +126,11 @@ mod tests {
                 name: "examplebucket".into(),
                 created_ms: 1_704_164_645_678,
                 storage_class: StorageClass::Standard,
+                place: RegionNames::official("cn-hangzhou"),
             }],
         };
-        let names = RegionNames::official("cn-hangzhou");
         check_text(
-            &result.render(&names),
+            &result.render(),
             "<ListAllMyBucketsResult>
   <Prefix></Prefix>
   <Marker></Marker>
@@ -154,7 +156,7 @@ mod tests {
         );
         result.buckets.clear();
         result.next_marker = Some("b".into());
-        let text = result.render(&names);
+        let text = result.render();
         assert!(text.contains("<IsTruncated>true</IsTruncated>\n  <NextMarker>b</NextMarker>\n"));
         assert!(text.contains("  <Buckets></Buckets>\n"));
     }

@@ -9,6 +9,7 @@ use oss::{Error, ErrorCode};
 use store::meta::BucketRecord;
 
 use super::{Answer, BodySource, Call, internal, read_xml};
+use crate::config::Config;
 
 /// ListBuckets (HTTP API 7.1).
 pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Error> {
@@ -33,9 +34,10 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Error> {
     let buckets: Vec<_> = found
         .into_iter()
         .map(|bucket| ListedBucket {
-            name: bucket.name,
             created_ms: bucket.created_ms,
             storage_class: bucket.storage_class,
+            place: place(call, region_of(&bucket, &call.state.config)),
+            name: bucket.name,
         })
         .collect();
     let result = ListAllMyBucketsResult {
@@ -46,7 +48,7 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Error> {
         owner,
         buckets,
     };
-    Ok(Answer::xml(result.render(&region(call))))
+    Ok(Answer::xml(result.render()))
 }
 
 fn has_tag(bucket: &BucketRecord, asked: &ListBucketsParameters) -> bool {
@@ -61,7 +63,11 @@ pub(super) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<An
     check_put_bucket_headers(call.raw)?;
     let acl = parse_bucket_acl(call.raw)?;
     let text = read_xml(call, body).await?;
-    let wish = CreateBucketConfiguration::parse(&text, &call.state.config.region)?;
+    let region = match &call.granted.bucket {
+        Some(bucket) => region_of(&bucket.record, &call.state.config),
+        None => &call.state.config.region,
+    };
+    let wish = CreateBucketConfiguration::parse(&text, region)?;
     let taken = || Error::new(ErrorCode::BucketAlreadyExists).with("BucketName", name.as_str());
     if let Some(bucket) = &call.granted.bucket {
         let record = &bucket.record;
@@ -77,14 +83,21 @@ pub(super) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<An
             set_acl(call, name, acl).await?;
         }
     } else {
-        let owner = call.granted.grant.caller().account().unwrap_or(&call.state.root.owner).clone();
-        let mut record = BucketRecord::new(name, owner, call.now_ms);
+        let mut record = new_record(call, name);
         record.acl = acl.unwrap_or(BucketAcl::Private);
         record.storage_class = wish.storage_class.unwrap_or(record.storage_class);
         record.redundancy = wish.redundancy.unwrap_or(record.redundancy);
         create(call, name, &record).await?;
     }
     Ok(Answer::empty(200).header("location", format!("/{name}")))
+}
+
+/// A bucket that is made now, in the region that the server is said to be in.
+fn new_record(call: &Call<'_>, name: &BucketName) -> BucketRecord {
+    let owner = call.granted.grant.caller().account().unwrap_or(&call.state.root.owner).clone();
+    let mut record = BucketRecord::new(name, owner, call.now_ms);
+    record.region = Some(call.state.config.region.clone());
+    record
 }
 
 async fn create(call: &Call<'_>, name: &BucketName, record: &BucketRecord) -> Result<(), Error> {
@@ -99,8 +112,8 @@ async fn create(call: &Call<'_>, name: &BucketName, record: &BucketRecord) -> Re
 
 /// HeadBucket (HTTP API 8.2).
 pub(super) fn head(call: &Call<'_>) -> Result<Answer, Error> {
-    call.bucket()?;
-    Ok(Answer::empty(200).header("x-oss-bucket-region", call.state.config.region.as_str()))
+    let record = &call.bucket()?.record;
+    Ok(Answer::empty(200).header("x-oss-bucket-region", region_of(record, &call.state.config)))
 }
 
 /// DeleteBucket (HTTP API 8.3).
@@ -136,13 +149,13 @@ pub(super) fn info(call: &Call<'_>) -> Result<Answer, Error> {
         redundancy: record.redundancy,
         logging: record.logging.clone(),
     };
-    Ok(Answer::xml(info.render(&region(call))))
+    Ok(Answer::xml(info.render(&place(call, region_of(record, &call.state.config)))))
 }
 
 /// GetBucketLocation (HTTP API 8.5).
 pub(super) fn location(call: &Call<'_>) -> Result<Answer, Error> {
-    call.bucket()?;
-    Ok(Answer::xml(render_location(&region(call))))
+    let record = &call.bucket()?.record;
+    Ok(Answer::xml(render_location(&place(call, region_of(record, &call.state.config)))))
 }
 
 /// GetBucketStat (HTTP API 8.6).
@@ -171,8 +184,7 @@ pub(super) async fn put_acl(call: &Call<'_>) -> Result<Answer, Error> {
         (Some(_), Some(acl)) => set_acl(call, name, acl).await?,
         (Some(_), None) => {}
         (None, acl) => {
-            let owner = call.granted.grant.caller().account().unwrap_or(&call.state.root.owner).clone();
-            let mut record = BucketRecord::new(name, owner, call.now_ms);
+            let mut record = new_record(call, name);
             record.acl = acl.unwrap_or(BucketAcl::Private);
             create(call, name, &record).await?;
         }
@@ -196,9 +208,15 @@ pub(super) fn name<'a>(call: &'a Call<'_>) -> Result<&'a BucketName, Error> {
     call.route().bucket.as_ref().ok_or_else(|| Error::new(ErrorCode::InvalidBucketName))
 }
 
-/// What clients are told of the region (D20).
-pub(super) fn region(call: &Call<'_>) -> RegionNames {
-    let mut names = RegionNames::official(&call.state.config.region);
+/// The region of a bucket: the one in which it was made, whatever is configured now. Buckets of times when that was
+/// not written down are in the one that is configured.
+pub(super) fn region_of<'a>(record: &'a BucketRecord, config: &'a Config) -> &'a str {
+    record.region.as_deref().unwrap_or(&config.region)
+}
+
+/// What clients are told of a region (D20).
+pub(super) fn place(call: &Call<'_>, region: &str) -> RegionNames {
+    let mut names = RegionNames::official(region);
     if let Some(domain) = call.state.config.domains.first() {
         names.extranet_endpoint.clone_from(domain);
         names.intranet_endpoint.clone_from(domain);

@@ -169,7 +169,7 @@ pub(super) fn versioning(call: &Call<'_>) -> Result<Answer, Error> {
 /// DescribeRegions (HTTP API 7.2).
 pub(super) fn regions(call: &Call<'_>) -> Result<Answer, Error> {
     parse_regions(call.query(), &call.state.config.region)?;
-    Ok(Answer::xml(render_regions(&bucket::region(call))))
+    Ok(Answer::xml(render_regions(&bucket::place(call, &call.state.config.region))))
 }
 
 /// GET of a configuration that is not built (HTTP API 15).

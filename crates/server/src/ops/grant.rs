@@ -125,7 +125,8 @@ pub(crate) fn access_of(name: &BucketName, record: &BucketRecord, config: &Confi
     let policy = match &record.policy_json {
         None => None,
         Some(text) => {
-            Some(Arc::new(Policy::parse_for_bucket(text.as_bytes(), name, &config.region).map_err(|error| {
+            let region = super::bucket::region_of(record, config);
+            Some(Arc::new(Policy::parse_for_bucket(text.as_bytes(), name, region).map_err(|error| {
                 tracing::error!(bucket = %name, %error, "the stored bucket policy cannot be read");
                 Error::new(ErrorCode::InternalError)
             })?))

@@ -12,7 +12,7 @@ pub(super) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<An
     let too_long = || Error::new(ErrorCode::InvalidPolicyDocument).message("The policy is longer than 16 KB.");
     let credentials = &call.granted.credentials;
     let document = read_checked(call.raw, credentials, body, Policy::MAX_BYTES, too_long()).await?;
-    Policy::parse_for_bucket(&document, name, &call.state.config.region)?;
+    Policy::parse_for_bucket(&document, name, bucket::region_of(&call.bucket()?.record, &call.state.config))?;
     let text = String::from_utf8(document.to_vec())
         .map_err(|_| Error::new(ErrorCode::InvalidPolicyDocument).message("The policy is no UTF-8."))?;
     set(call, Some(text)).await?;

@@ -49,6 +49,9 @@ pub struct BucketRecord {
     /// Its tags (HTTP API 8.17).
     #[serde(default)]
     pub tags: Vec<Tag>,
+    /// The region that the server said to be in when the bucket was made; older buckets have none.
+    #[serde(default)]
+    pub region: Option<String>,
 }
 
 impl BucketRecord {
@@ -68,6 +71,7 @@ impl BucketRecord {
             website: None,
             logging: None,
             tags: Vec::new(),
+            region: None,
         }
     }
 }
@@ -377,6 +381,21 @@ mod tests {
         assert_eq!(f.meta.bucket(&f.bucket).await.unwrap(), Some(changed.clone()));
         assert_eq!((changed.acl, changed.owner), (BucketAcl::PublicRead, owner()));
         assert!(f.meta.update_bucket(&name("absent"), |_| ()).await.unwrap_err().is_not_found());
+    }
+
+    #[test]
+    fn buckets_of_times_without_regions_are_read() {
+        let golden = concat!(
+            "018da46e616d65a66275636b6574a56f776e6572a131aa637265617465645f6d7301a361636ca750726976617465ad73746f",
+            "726167655f636c617373a85374616e64617264aa726564756e64616e6379a34c7273a4636f7273c0a772656665726572c0ab",
+            "706f6c6963795f6a736f6ec0a96c6966656379636c65c0a777656273697465c0a76c6f6767696e67c0a47461677390",
+        );
+        let bytes: Vec<u8> =
+            (0..golden.len() / 2).map(|at| u8::from_str_radix(&golden[2 * at..2 * at + 2], 16).unwrap()).collect();
+        let mut record = BucketRecord::new(&name("bucket"), OwnerId("1".to_owned()), 1);
+        assert_eq!(decode::<BucketRecord>(&bytes), Ok(record.clone()));
+        record.region = Some("cn-beijing".to_owned());
+        assert_eq!(decode::<BucketRecord>(&encode(&record).unwrap()), Ok(record));
     }
 
     async fn check_delete(f: &Fixture, expected: Option<(ErrorKind, Subject)>) {
