@@ -221,6 +221,35 @@ def between(response) -> str:
     return "".join(line for line in lines if line.startswith("  <Argument"))
 
 
+def test_the_bound_of_channel_names_is_a_setting(fresh_server, short_source):
+    """LiveChannel 0.4 rule 2: HTTP, RTMP and VOD keep to it, up to the longest name that leaves room for a playlist's."""
+    server = fresh_server(settings="[live]\nchannel_name_max_bytes = 894\n")
+    bucket = server.new_bucket("public-read")
+    longest, too_long = "x" * 894, "x" * 895
+    create_channel(bucket, longest, playlist_name="p" * 123 + ".m3u8")
+    media.push_file(short_source.path, bucket.sign_rtmp_url(longest, "", 60))
+    wait_for(lambda: bucket.get_live_channel_stat(longest).status == "Idle", "idle")
+    assert len(bucket.get_vod_playlist(longest, int(time.time()) - 60, int(time.time())).playlist.splitlines()) > 5
+    assert server.get(f"{bucket.bucket_name}/{longest}/{'p' * 123}.m3u8").status_code == 200
+    for method, query in (("PUT", "live"), ("DELETE", "live"), ("GET", "live")):
+        response = signed_request(server, method, bucket.bucket_name, too_long, query, configuration())
+        refused(response, 400, "InvalidArgument", "0017-00000258")
+        assert "The length of the live channel name must be less than 895." in response.text
+    server.stop()
+
+    server.settings = "[live]\nchannel_name_max_bytes = 4\n"
+    server.start()
+    bucket = server.bucket(bucket.bucket_name)
+    create_channel(bucket, "four")
+    for name in ("fifth", longest):
+        for method, query in (("PUT", "live"), ("PUT", "live&status=disabled"), ("DELETE", "live"), ("GET", "live"), ("GET", "live&comp=stat")):
+            refused(signed_request(server, method, bucket.bucket_name, name, query, configuration()), 400, "InvalidArgument", "0017-00000258")
+        refused(signed_request(server, "GET", bucket.bucket_name, name, "vod&startTime=1&endTime=1"), 400, "InvalidArgument", "0044-00000302")
+        refused(signed_request(server, "POST", bucket.bucket_name, f"{name}/p.m3u8", "vod&startTime=1&endTime=1"), 400, "InvalidArgument", "0017-00000258")
+        printed = media.push_refused(short_source.path, bucket.sign_rtmp_url(name, "", 60))
+        assert "EC=0017-00000258" in printed and "must be less than 5." in printed, printed
+
+
 def test_list_calls_are_a_quota_per_bucket_and_second(fresh_server):
     server = fresh_server(settings="[live]\nmax_list_calls_per_s = 5\n")
     bucket, other = server.new_bucket(), server.new_bucket()

@@ -1,5 +1,8 @@
 """A push that may not happen is refused with a reason that the user of ffmpeg can read, and leaves nothing behind."""
 
+import time
+import urllib.parse
+
 import oss2
 import pytest
 
@@ -24,6 +27,13 @@ def flip(url: str) -> str:
 def without(url: str, name: str) -> str:
     head, query = url.split("?", 1)
     return head + "?" + "&".join(part for part in query.split("&") if part.split("=")[0] != name)
+
+
+def credential(server, bucket, key="LTAI5tFakeKeyForSpec0001", day=None, end="aliyun_v4_request") -> str:
+    """A URL with a V4 credential and nothing else that signs."""
+    day = day or time.strftime("%Y%m%d", time.gmtime())
+    text = urllib.parse.quote(f"{key}/{day}/cn-hangzhou/oss/{end}", safe="")
+    return f"rtmp://{server.http_address}/{bucket.bucket_name}/live/test-channel?Credential={text}"
 
 
 CASES = {
@@ -81,9 +91,21 @@ CASES = {
         lambda s, b: b.sign_rtmp_url("test-channel", "playlist.m3u8", 60) + "&SignatureVersion=OSS4-HMAC-SHA256",
         ["AccessDenied", "0002-00000808"],
     ),
+    "V4 credential of wrong characters": (lambda s, b: credential(s, b, "LTAI 5t"), ["AccessDenied", "0002-00000809"]),
+    "V4 credential of long ago": (lambda s, b: credential(s, b, day="20200101"), ["AccessDenied", "0002-00000810"]),
+    "V4 credential of another service": (lambda s, b: credential(s, b, end="aws4_request"), ["AccessDenied", "0002-00000811"]),
+    "V4 credential and nothing else": (lambda s, b: credential(s, b), ["AccessDenied", "0002-00000801"]),
+    "V4 with a wrong credential": (
+        lambda s, b: credential(s, b, "LTAI 5t") + "&SignatureVersion=OSS4-HMAC-SHA256",
+        ["AccessDenied", "0002-00000808"],
+    ),
     "no such channel": (
         lambda s, b: b.sign_rtmp_url("nowhere", "playlist.m3u8", 60),
         ["NoSuchLiveChannel", "The specified live channel does not exist.", "0026-00000021"],
+    ),
+    "channel name of 64 bytes": (
+        lambda s, b: b.sign_rtmp_url("x" * 64, "playlist.m3u8", 60),
+        ["InvalidArgument", "0017-00000258"],
     ),
     "no such bucket": (
         lambda s, b: s.bucket("test-no-such-bucket").sign_rtmp_url("test-channel", "playlist.m3u8", 60),

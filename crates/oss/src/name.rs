@@ -110,8 +110,9 @@ impl ObjectKey {
     }
 }
 
-/// A LiveChannel name: 1 to 63 bytes of UTF-8 without `/` and control characters, not beginning with `\`
-/// (LiveChannel 0.4).
+/// A LiveChannel name: UTF-8 without `/` and control characters, not beginning with `\` (LiveChannel 0.4), and short
+/// enough that every playlist of the channel has a legal key. How long names may be is configured and asked where they
+/// come in ([`ChannelName::parse_within`]); what exists outlives a change of that.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ChannelName(String);
@@ -119,14 +120,26 @@ pub struct ChannelName(String);
 text_name!(ChannelName, |text| ChannelName::parse(text.as_bytes()));
 
 impl ChannelName {
-    /// The longest channel name, in bytes (LiveChannel 0.4 rule 2).
-    pub const MAX_BYTES: usize = 63;
+    /// The longest channel name there can be, in bytes: with the longest playlist name it makes the longest key.
+    pub const MAX_BYTES: usize = ObjectKey::MAX_BYTES - 1 - PlaylistName::MAX_BYTES;
 
-    /// Accepts a legal channel name.
+    /// The longest that is accepted unless something else is configured (LiveChannel 0.4 rule 2).
+    pub const DEFAULT_MAX_BYTES: usize = 63;
+
+    /// Accepts a name that a channel can have.
     ///
     /// # Errors
     /// `InvalidArgument` with the EC of the first rule that is broken.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        Self::parse_within(bytes, Self::MAX_BYTES)
+    }
+
+    /// Accepts a name of at most `max_bytes`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` with the EC of the first rule that is broken.
+    pub fn parse_within(bytes: &[u8], max_bytes: usize) -> Result<Self, Error> {
+        let max_bytes = max_bytes.min(Self::MAX_BYTES);
         let refuse = |ec: &'static str, message: &'static str| {
             Error::new(ErrorCode::InvalidArgument).message(message).ec(ec).with("ArgumentName", "liveChannelName").with(
                 "ArgumentValue",
@@ -136,8 +149,9 @@ impl ChannelName {
         if bytes.is_empty() {
             return Err(refuse("0017-00000257", "The live channel name must not be empty."));
         }
-        if bytes.len() > Self::MAX_BYTES {
-            return Err(refuse("0017-00000258", "The length of the live channel name must be less than 64."));
+        if bytes.len() > max_bytes {
+            let message = format!("The length of the live channel name must be less than {}.", max_bytes + 1);
+            return Err(refuse("0017-00000258", "").message(message));
         }
         let Ok(text) = std::str::from_utf8(bytes) else {
             return Err(refuse("0017-00000259", "The live channel name must be UTF-8 encoded."));
@@ -164,6 +178,9 @@ pub struct PlaylistName(String);
 text_name!(PlaylistName, PlaylistName::parse);
 
 impl PlaylistName {
+    /// The longest playlist name, in bytes.
+    pub const MAX_BYTES: usize = 128;
+
     /// The name a channel gets when none is configured.
     pub const DEFAULT: &'static str = "playlist.m3u8";
 
@@ -187,7 +204,7 @@ impl PlaylistName {
         if text.contains('/') || text.chars().any(|c| c < ' ' || c == '\u{7f}') {
             return refuse("0044-00000016", "PlaylistName must not contain '/'.");
         }
-        if !(6..=128).contains(&text.len()) {
+        if !(6..=Self::MAX_BYTES).contains(&text.len()) {
             return refuse("0044-00000017", "PlaylistName must be 6 to 128 bytes long.");
         }
         if !text.ends_with(".m3u8") {
@@ -276,14 +293,37 @@ mod tests {
         for (bytes, ec) in [
             (&b""[..], Some("0017-00000257")),
             (&[b'a'; 64], Some("0017-00000258")),
+            (&[0xff; 64], Some("0017-00000258")),
+            (&[b'a'; 63], None),
             (b"a\xff", Some("0017-00000259")),
             (b"a\x01", Some("0017-00000259")),
             (b"a/b", Some("0017-00000260")),
             ("测试通过".as_bytes(), None),
             (b"live channel 2", None),
         ] {
-            assert_eq!(ChannelName::parse(bytes).err().and_then(|e| e.ec), ec, "{bytes:?}");
+            let parsed = ChannelName::parse_within(bytes, ChannelName::DEFAULT_MAX_BYTES);
+            assert_eq!(parsed.err().and_then(|e| e.ec), ec, "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn the_bound_of_channel_names_is_chosen_and_leaves_room_for_playlists() {
+        for (len, max_bytes, message) in [
+            (1, 1, None),
+            (2, 1, Some("The length of the live channel name must be less than 2.")),
+            (64, 63, Some("The length of the live channel name must be less than 64.")),
+            (64, 64, None),
+            (894, 894, None),
+            (895, 894, Some("The length of the live channel name must be less than 895.")),
+            (895, usize::MAX, Some("The length of the live channel name must be less than 895.")),
+        ] {
+            let error = ChannelName::parse_within("a".repeat(len).as_bytes(), max_bytes).err();
+            assert_eq!(error.map(|error| error.message).as_deref(), message, "{len} within {max_bytes}");
+        }
+        let longest = ChannelName::parse("a".repeat(ChannelName::MAX_BYTES).as_bytes()).unwrap();
+        let playlist = PlaylistName::parse(&format!("{}.m3u8", "p".repeat(123))).unwrap();
+        assert!(ObjectKey::parse(format!("{longest}/{playlist}").as_bytes()).is_ok());
+        assert_eq!(serde_json::from_str::<ChannelName>(&serde_json::to_string(&longest).unwrap()).unwrap(), longest);
     }
 
     #[test]

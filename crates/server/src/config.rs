@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
+use oss::name::{BucketName, ChannelName};
 use serde::{Deserialize, Serialize};
 
 use crate::proxies::TrustedProxies;
@@ -138,6 +139,8 @@ pub(crate) struct LiveConfig {
     pub(crate) fill_in_fragments: bool,
     /// PutLiveChannel accepts and keeps a Snapshot; otherwise it answers EC 0044-00000004 (LiveChannel 6.2).
     pub(crate) accept_snapshots: bool,
+    /// The longest name of a channel, bytes (LiveChannel 0.4 rule 2).
+    pub(crate) channel_name_max_bytes: usize,
     /// Channels per bucket (LiveChannel 7.4).
     pub(crate) max_channels_per_bucket: usize,
     /// ListLiveChannel calls per second and bucket (LiveChannel 7.4); 0 is no limit.
@@ -244,6 +247,7 @@ impl Default for LiveConfig {
             reject_existing_channel: false,
             fill_in_fragments: false,
             accept_snapshots: true,
+            channel_name_max_bytes: ChannelName::DEFAULT_MAX_BYTES,
             max_channels_per_bucket: 1000,
             max_list_calls_per_s: 100,
             max_ingest_mbit_s: 100,
@@ -380,18 +384,24 @@ impl Config {
             bail!("`region` is letters, digits and dashes, such as cn-hangzhou; it is {:?}", self.region);
         }
         for (domain, bucket) in &self.custom_domains {
-            if oss::name::BucketName::parse(bucket).is_err() {
+            if BucketName::parse(bucket).is_err() {
                 bail!("`custom_domains` maps {domain} to {bucket:?}, which is no bucket name");
             }
         }
         if let Some(bucket) = &self.live.default_bucket
-            && oss::name::BucketName::parse(bucket).is_err()
+            && BucketName::parse(bucket).is_err()
         {
             bail!("`live.default_bucket` is {bucket:?}, which is no bucket name");
         }
         self.proxies()?;
         if !(1024..=1 << 30).contains(&self.live.max_message_bytes) {
             bail!("`live.max_message_bytes` is between 1 KiB and 1 GiB");
+        }
+        if !(1..=ChannelName::MAX_BYTES).contains(&self.live.channel_name_max_bytes) {
+            bail!(
+                "`live.channel_name_max_bytes` is between 1 and {}, so that a playlist's name fits behind it in a key",
+                ChannelName::MAX_BYTES
+            );
         }
         if !(1..=86_400).contains(&self.storage.lifecycle_interval_s) {
             bail!("`storage.lifecycle_interval_s` is between a second and a day");

@@ -9,14 +9,14 @@ use crate::name::{ChannelName, ObjectKey};
 /// The longest span of a VOD playlist, seconds.
 const MAX_SPAN_SECONDS: u64 = 86_400;
 
-/// The channel that a `live` or `vod` request names.
+/// The channel that a `live` or `vod` request names, in at most `max_bytes`.
 ///
 /// # Errors
 /// `InvalidArgument` with EC 0017-00000257 to 260, for GetVodPlaylist 0044-00000302. For the channel of
 /// PostVodPlaylist see [`PlaylistTarget`].
-pub fn parse_channel(route: &Route) -> Result<ChannelName> {
+pub fn parse_channel(route: &Route, max_bytes: usize) -> Result<ChannelName> {
     let path = route.channel_path.as_deref().unwrap_or_default();
-    ChannelName::parse(path).map_err(|error| match route.kind {
+    ChannelName::parse_within(path, max_bytes).map_err(|error| match route.kind {
         OperationKind::GetVodPlaylist => error.message("The live channel name is invalid.").ec("0044-00000302"),
         _ => error,
     })
@@ -57,15 +57,15 @@ pub struct PlaylistTarget {
 }
 
 impl PlaylistTarget {
-    /// Reads the path of PostVodPlaylist.
+    /// Reads the path of PostVodPlaylist; the channel's name has at most `max_bytes`.
     ///
     /// # Errors
     /// `InvalidArgument` about the channel, then `InvalidRequest` with EC 0044-00000403 about the playlist.
-    pub fn parse(route: &Route) -> Result<Self> {
+    pub fn parse(route: &Route, max_bytes: usize) -> Result<Self> {
         let path = route.channel_path.as_deref().unwrap_or_default();
         let slash = path.iter().rposition(|byte| *byte == b'/').unwrap_or(path.len());
         let (channel, rest) = path.split_at_checked(slash).unwrap_or((path, &[]));
-        let channel = ChannelName::parse(channel)?;
+        let channel = ChannelName::parse_within(channel, max_bytes)?;
         let refuse = || {
             Error::new(ErrorCode::InvalidRequest).message("Playlist name must ends with \".m3u8\".").ec("0044-00000403")
         };
@@ -175,12 +175,13 @@ mod tests {
             ("/lc/%ff.m3u8?vod", Err("0044-00000403")),
             ("/%2Ftest.m3u8?vod", Err("0017-00000257")),
         ] {
-            let found = PlaylistTarget::parse(&find("POST", target));
+            let found = PlaylistTarget::parse(&find("POST", target), ChannelName::DEFAULT_MAX_BYTES);
             let found = found.as_ref().map(|t| (t.channel.as_str(), t.playlist.as_str())).map_err(|e| e.ec.unwrap());
             assert_eq!(found, expected, "{target}");
         }
         let long = format!("/lc/{}.m3u8?vod", "a".repeat(1020));
-        assert_eq!(PlaylistTarget::parse(&find("POST", &long)).unwrap_err().ec, Some("0044-00000403"));
+        let long = PlaylistTarget::parse(&find("POST", &long), ChannelName::DEFAULT_MAX_BYTES);
+        assert_eq!(long.unwrap_err().ec, Some("0044-00000403"));
     }
 
     #[test]
@@ -194,7 +195,8 @@ mod tests {
             ("GET", "/a%2Fb?live", Some("0017-00000260")),
             ("GET", "/a%2Fb?vod", Some("0044-00000302")),
         ] {
-            assert_eq!(parse_channel(&find(method, target)).err().and_then(|e| e.ec), ec, "{method} {target}");
+            let parsed = parse_channel(&find(method, target), ChannelName::DEFAULT_MAX_BYTES);
+            assert_eq!(parsed.err().and_then(|e| e.ec), ec, "{method} {target}");
         }
     }
 
@@ -216,7 +218,7 @@ mod tests {
         #[test]
         fn any_path_is_a_target_or_not(path in "/[a-z/%0-9A-F.]{0,20}", value: String) {
             let route = find("POST", &format!("{path}?vod"));
-            let _ = (PlaylistTarget::parse(&route), parse_channel(&route));
+            let _ = (PlaylistTarget::parse(&route, 63), parse_channel(&route, 63));
             let query = Query::parse(&format!("startTime={value}&endTime={value}&status={value}&comp={value}"));
             let _ = (VodParameters::parse(&query), parse_channel_status(&query), check_comp(&query));
         }

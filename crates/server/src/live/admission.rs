@@ -130,7 +130,16 @@ async fn check(
         },
     })?;
 
-    let (channel_name, channel) = found.ok_or_else(|| Error::new(ErrorCode::NoSuchLiveChannel))?;
+    let (channel_name, channel) = match found {
+        Some(found) => found,
+        // A name beyond the bound is told as such: no channel can have it.
+        None => {
+            return Err(match channel_name(state, &target.channel) {
+                Err(error) if error.ec == Some("0017-00000258") => error,
+                _ => Error::new(ErrorCode::NoSuchLiveChannel),
+            });
+        }
+    };
     if channel.config.status == ChannelStatus::Disabled {
         return Err(Error::new(ErrorCode::LiveChannelDisabled));
     }
@@ -202,7 +211,7 @@ async fn find_bucket(
     let mut public = Vec::new();
     let mut seen: Vec<BucketName> = Vec::new();
     for variant in &target.channel_variants {
-        let Ok(channel) = ChannelName::parse(variant.as_bytes()) else { continue };
+        let Ok(channel) = channel_name(state, variant) else { continue };
         let names = state.meta.buckets_with_channel(&channel, MAX_CANDIDATES).await.map_err(crate::ops::internal)?;
         for name in names {
             let fits = |(c, key): (&PublishCredentials, &Identity)| c.verify(key.secret(), name.as_str(), variant);
@@ -235,7 +244,7 @@ async fn find_channel(
     target: &PublishTarget,
 ) -> Result<Option<(ChannelName, ChannelRecord)>, Error> {
     for variant in &target.channel_variants {
-        let Ok(name) = ChannelName::parse(variant.as_bytes()) else { continue };
+        let Ok(name) = channel_name(state, variant) else { continue };
         if let Some(channel) = state.meta.channel(bucket, &name).await.map_err(crate::ops::internal)? {
             return Ok(Some((name, channel)));
         }
@@ -247,6 +256,10 @@ async fn find_channel(
 async fn existing_channel(state: &Arc<State>, target: &PublishTarget) -> Result<Option<ChannelId>, Error> {
     let Some(bucket) = named_bucket(state, target)? else { return Ok(None) };
     Ok(find_channel(state, &bucket, target).await?.map(|(channel, _)| (bucket, channel)))
+}
+
+fn channel_name(state: &Arc<State>, text: &str) -> Result<ChannelName, Error> {
+    ChannelName::parse_within(text.as_bytes(), state.config.live.channel_name_max_bytes)
 }
 
 async fn bucket(state: &Arc<State>, name: &BucketName) -> Result<Option<BucketRecord>, Error> {

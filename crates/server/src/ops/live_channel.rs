@@ -9,12 +9,13 @@ use oss::request::{
 };
 use oss::xml::live_channel::{
     AudioStat, ConfigurationRules, ListLiveChannelResult, ListedChannel, LiveChannelStat, LiveRecord, VideoStat,
-    parse_configuration, render_configuration, render_create_result, render_history, snapshot_bucket_foreign,
-    snapshot_bucket_missing, too_many_channels,
+    parse_configuration, render_configuration, render_create_result, render_history, snapshot_bucket_elsewhere,
+    snapshot_bucket_foreign, snapshot_bucket_missing, too_many_channels,
 };
 use oss::{Error, ErrorCode};
 use store::meta::ChannelRecord;
 
+use super::bucket::region_of;
 use super::{Answer, BodySource, Call, internal, read_xml};
 use crate::live::StopReason;
 
@@ -23,7 +24,7 @@ const DISABLE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// PutLiveChannel (LiveChannel 1.1).
 pub(super) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
-    let name = parse_channel(call.route())?;
+    let name = channel_name(call)?;
     let text = read_xml(call, body).await?;
     let live = &call.state.config.live;
     let rules =
@@ -38,6 +39,10 @@ pub(super) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<An
         let dest = found.ok_or_else(|| snapshot_bucket_missing(&snapshot.dest_bucket))?;
         if dest.owner != bucket.record.owner {
             return Err(snapshot_bucket_foreign(&snapshot.dest_bucket));
+        }
+        let region = |record| region_of(record, &call.state.config);
+        if region(&dest) != region(&bucket.record) {
+            return Err(snapshot_bucket_elsewhere(&snapshot.dest_bucket));
         }
     }
     let id = (bucket.name.clone(), name.clone());
@@ -60,7 +65,7 @@ pub(super) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<An
 
 /// PutLiveChannelStatus (LiveChannel 1.2). Disabling ends a running push before it answers.
 pub(super) async fn put_status(call: &Call<'_>) -> Result<Answer, Error> {
-    let name = parse_channel(call.route())?;
+    let name = channel_name(call)?;
     let status = parse_channel_status(call.query())?;
     let bucket = call.bucket()?.name.clone();
     let now_ms = call.now_ms;
@@ -82,7 +87,7 @@ pub(super) async fn put_status(call: &Call<'_>) -> Result<Answer, Error> {
 
 /// GetLiveChannelInfo (LiveChannel 1.3).
 pub(super) async fn info(call: &Call<'_>) -> Result<Answer, Error> {
-    let name = parse_channel(call.route())?;
+    let name = channel_name(call)?;
     check_comp(call.query())?;
     let channel = find(call, &name).await?;
     Ok(Answer::xml(render_configuration(&channel.config)))
@@ -90,7 +95,7 @@ pub(super) async fn info(call: &Call<'_>) -> Result<Answer, Error> {
 
 /// GetLiveChannelStat (LiveChannel 1.4, 2).
 pub(super) async fn stat(call: &Call<'_>) -> Result<Answer, Error> {
-    let name = parse_channel(call.route())?;
+    let name = channel_name(call)?;
     let channel = find(call, &name).await?;
     let id = (call.bucket()?.name.clone(), name);
     let stat = match (channel.config.status, call.state.channels.find(&id)) {
@@ -122,7 +127,7 @@ pub(super) async fn stat(call: &Call<'_>) -> Result<Answer, Error> {
 
 /// GetLiveChannelHistory (LiveChannel 1.5, 2.4).
 pub(super) async fn history(call: &Call<'_>) -> Result<Answer, Error> {
-    let name = parse_channel(call.route())?;
+    let name = channel_name(call)?;
     find(call, &name).await?;
     let records = call.state.meta.history(&call.bucket()?.name, &name).await.map_err(internal)?;
     let records: Vec<_> = records
@@ -170,7 +175,7 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Error> {
 
 /// DeleteLiveChannel (LiveChannel 1.7).
 pub(super) async fn delete(call: &Call<'_>) -> Result<Answer, Error> {
-    let name = parse_channel(call.route())?;
+    let name = channel_name(call)?;
     let id = (call.bucket()?.name.clone(), name);
     if call.state.channels.find(&id).is_some() {
         return Err(Error::new(ErrorCode::ChannelStillLive));
@@ -183,6 +188,11 @@ pub(super) async fn delete(call: &Call<'_>) -> Result<Answer, Error> {
         Err(error) if error.kind == store::ErrorKind::Held => Err(Error::new(ErrorCode::ChannelStillLive)),
         Err(error) => Err(internal(error)),
     }
+}
+
+/// The channel that the request names.
+fn channel_name(call: &Call<'_>) -> Result<ChannelName, Error> {
+    parse_channel(call.route(), call.state.config.live.channel_name_max_bytes)
 }
 
 async fn find(call: &Call<'_>, name: &ChannelName) -> Result<ChannelRecord, Error> {

@@ -18,7 +18,7 @@ pub(crate) const PLAYLIST_TYPE: &str = "application/x-mpegURL";
 
 /// PostVodPlaylist: stores the playlist as an object.
 pub(super) async fn post(call: &Call<'_>) -> Result<Answer, Error> {
-    let target = PlaylistTarget::parse(call.route())?;
+    let target = PlaylistTarget::parse(call.route(), call.state.config.live.channel_name_max_bytes)?;
     let span = VodParameters::parse(call.query())?;
     let bucket = call.bucket()?.name.clone();
     let text = playlist(call, &bucket, &target.channel, span).await?;
@@ -30,7 +30,7 @@ pub(super) async fn post(call: &Call<'_>) -> Result<Answer, Error> {
 
 /// GetVodPlaylist: answers with the playlist.
 pub(super) async fn get(call: &Call<'_>) -> Result<Answer, Error> {
-    let channel = parse_channel(call.route())?;
+    let channel = parse_channel(call.route(), call.state.config.live.channel_name_max_bytes)?;
     let span = VodParameters::parse(call.query())?;
     let bucket = call.bucket()?.name.clone();
     let text = playlist(call, &bucket, &channel, span).await?.into_bytes();
