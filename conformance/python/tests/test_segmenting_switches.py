@@ -1,5 +1,7 @@
 """`segmenting = "strict"` and `end_list_after_s`, with an encoder whose groups are far longer than FragDuration."""
 
+import time
+
 import pytest
 
 from millpond_test import media
@@ -89,3 +91,39 @@ def test_a_list_ends_after_the_set_time_and_a_return_begins_another(fresh_server
     assert fresh.segments[0].discontinuity
     assert set(fresh.uris).isdisjoint(ended.uris)
     media.assert_same_frames(media.decode_live(url), source.decoded)
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_a_list_ends_although_the_server_was_restarted_in_between(fresh_server, source, is_killed):
+    """D12: what is left to wait is waited after the restart; a killed server closes the torn segment first (D8)."""
+    server = fresh_server(settings="[live]\nend_list_after_s = 6\n")
+    bucket = server.new_bucket("public-read")
+    create_channel(bucket)
+    create_channel(bucket, "silent")
+    with media.Push(source.path, bucket.sign_rtmp_url("test-channel", "playlist.m3u8", 3600)) as push:
+        path = f"{bucket.bucket_name}/test-channel/playlist.m3u8"
+        wait_for(lambda: server.get(path).text.count("#EXTINF") >= 1, "a segment")
+        server.kill() if is_killed else server.stop()
+        stopped = time.monotonic()
+        push.wait(20)
+    server.start()
+    url = server.url(path)
+    before = fetch_playlist(url)
+    assert not before.end_list
+    ended = wait_for(lambda: fetch_playlist(url) if fetch_playlist(url).end_list else None, "the end of the list", 15)
+    waited_s = time.monotonic() - stopped
+    assert 4.5 < waited_s < 9, waited_s
+    assert (ended.uris, ended.media_sequence) == (before.uris, before.media_sequence)
+
+    # Another time nobody is there when it would be due: it is made up for at the start.
+    bucket = server.bucket(bucket.bucket_name)
+    media.push_file(source.path, bucket.sign_rtmp_url("test-channel", "playlist.m3u8", 3600))
+    wait_for(lambda: bucket.get_live_channel_stat("test-channel").status == "Idle", "idle")
+    assert not fetch_playlist(url).end_list
+    server.kill() if is_killed else server.stop()
+    time.sleep(6.5)
+    server.start()
+    wait_for(lambda: fetch_playlist(server.url(path)).end_list, "the end of the list", 2)
+    assert server.stop() == 0
+    findings = server.findings()
+    assert findings.returncode == 0, findings.stdout + findings.stderr

@@ -33,6 +33,7 @@ mod lifecycle;
 mod listen;
 mod live;
 mod log;
+mod metering;
 mod metrics;
 mod ops;
 mod panics;

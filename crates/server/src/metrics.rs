@@ -31,6 +31,24 @@ pub(crate) const HTTP_REQUESTS: &str = "millpond_http_requests_total";
 pub(crate) const HTTP_SECONDS: &str = "millpond_http_request_seconds";
 /// Body bytes sent over HTTP.
 pub(crate) const HTTP_BYTES_OUT: &str = "millpond_http_sent_bytes_total";
+/// PutLiveChannel requests, by `bucket` and `month`, as all that follow up to the snapshots (LiveChannel 7.3).
+pub(crate) const LIVE_CREATIONS: &str = "millpond_live_channel_creations_total";
+/// Requests that list channels, ask for their configuration, stat and history, or for VOD playlists.
+pub(crate) const LIVE_REQUESTS: &str = "millpond_live_standard_requests_total";
+/// PutLiveChannelStatus requests.
+pub(crate) const LIVE_STATUS_CHANGES: &str = "millpond_live_status_changes_total";
+/// PostVodPlaylist and GetVodPlaylist requests.
+pub(crate) const LIVE_VOD_PLAYLISTS: &str = "millpond_live_vod_playlists_total";
+/// Payload of RTMP media messages.
+pub(crate) const LIVE_INGEST_BYTES: &str = "millpond_live_ingest_bytes_total";
+/// Minutes of pushes, each push rounded up.
+pub(crate) const LIVE_INGEST_MINUTES: &str = "millpond_live_ingest_minutes_total";
+/// GET requests for `.m3u8` and `.ts` objects.
+pub(crate) const HLS_REQUESTS: &str = "millpond_hls_requests_total";
+/// Body bytes of their answers.
+pub(crate) const HLS_BYTES_OUT: &str = "millpond_hls_sent_bytes_total";
+/// Pictures taken of pushes.
+pub(crate) const LIVE_SNAPSHOTS: &str = "millpond_live_snapshots_total";
 /// Lines of access logs written.
 pub(crate) const ACCESS_LOG_LINES: &str = "millpond_access_log_lines_total";
 /// Lines of access logs dropped, because too many waited or there was no bucket to write them to.
@@ -61,6 +79,15 @@ pub(crate) fn install() -> anyhow::Result<PrometheusHandle> {
     describe_counter!(HTTP_REQUESTS, "HTTP requests answered");
     describe_histogram!(HTTP_SECONDS, Unit::Seconds, "HTTP requests until the head of the answer");
     describe_counter!(HTTP_BYTES_OUT, Unit::Bytes, "Body bytes sent over HTTP");
+    describe_counter!(LIVE_CREATIONS, "PutLiveChannel requests answered below 500, by bucket and month");
+    describe_counter!(LIVE_REQUESTS, "List, info, stat, history and VOD requests of LiveChannels answered below 500");
+    describe_counter!(LIVE_STATUS_CHANGES, "PutLiveChannelStatus requests answered below 500");
+    describe_counter!(LIVE_VOD_PLAYLISTS, "VOD playlist requests answered below 500");
+    describe_counter!(LIVE_INGEST_BYTES, Unit::Bytes, "RTMP media payload received, by bucket and month");
+    describe_counter!(LIVE_INGEST_MINUTES, "Minutes of pushes, each push rounded up");
+    describe_counter!(HLS_REQUESTS, "GET requests for .m3u8 and .ts objects answered below 500");
+    describe_counter!(HLS_BYTES_OUT, Unit::Bytes, "Body bytes sent of .m3u8 and .ts objects");
+    describe_counter!(LIVE_SNAPSHOTS, "Snapshots taken of pushes");
     describe_counter!(ACCESS_LOG_LINES, "Lines of access logs written");
     describe_counter!(ACCESS_LOG_DROPPED, "Lines of access logs dropped");
     describe_counter!(PANICS, "Tasks that panicked");

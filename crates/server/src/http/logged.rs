@@ -1,4 +1,4 @@
-//! The body of an answer with the line of the access log that is written when it ends.
+//! The body of an answer with the line of the access log that is written when it ends, and the counter of its bytes.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use metrics::Counter;
 use oss::Error;
 
 use crate::access_log::Entry;
@@ -16,12 +17,13 @@ use crate::http::file_stream::Outbox;
 pub(crate) struct LoggedBody {
     body: AnswerBody,
     entry: Option<Box<Entry>>,
+    sent: Option<Counter>,
 }
 
 impl LoggedBody {
-    /// A body, and the line about it.
-    pub(super) fn new(body: AnswerBody, entry: Option<Entry>) -> Self {
-        Self { body, entry: entry.map(Box::new) }
+    /// A body, the line about it, and where its bytes are counted.
+    pub(super) fn new(body: AnswerBody, entry: Option<Entry>, sent: Option<Counter>) -> Self {
+        Self { body, entry: entry.map(Box::new), sent }
     }
 
     /// The same body, for a stream whose kernel can take the bytes of files from where they lie.
@@ -39,10 +41,15 @@ impl Body for LoggedBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
-        if let (Some(entry), Poll::Ready(Some(Ok(frame)))) = (&mut self.entry, &polled)
+        if let Poll::Ready(Some(Ok(frame))) = &polled
             && let Some(data) = frame.data_ref()
         {
-            entry.count_sent(data.len());
+            if let Some(entry) = &mut self.entry {
+                entry.count_sent(data.len());
+            }
+            if let Some(sent) = &self.sent {
+                sent.increment(data.len() as u64);
+            }
         }
         polled
     }

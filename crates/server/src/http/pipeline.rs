@@ -21,6 +21,7 @@ use crate::http::render::Envelope;
 use crate::http::reports;
 use crate::http::shape;
 use crate::identity::{self, Identity};
+use crate::metering::MeteredRequest;
 use crate::ops::{self, Answer, Bucket, Call};
 use crate::proxies::Origin;
 use crate::state::State;
@@ -74,18 +75,20 @@ pub(super) async fn answer(
         let about = About { version, envelope: &envelope, error_code, operation, received: body.received() };
         logged.entry(&state, &raw, peer, &about, &response)
     });
-    response.map(|body| LoggedBody::new(body, entry))
+    let sent = seen.metered.and_then(|request| request.answered(status, now_ms));
+    response.map(|body| LoggedBody::new(body, entry, sent))
 }
 
 /// What became known of a request on its way.
 struct Seen {
     operation: &'static str,
     logged: Option<Logged>,
+    metered: Option<MeteredRequest>,
 }
 
 impl Default for Seen {
     fn default() -> Self {
-        Self { operation: "none", logged: None }
+        Self { operation: "none", logged: None, metered: None }
     }
 }
 
@@ -145,6 +148,7 @@ async fn run(
     };
     seen.operation = route.kind.name();
     let bucket = look_up(state, &route).await?;
+    seen.metered = bucket.as_ref().and_then(|bucket| MeteredRequest::of(&bucket.name, &route));
     seen.logged = bucket.as_ref().and_then(|bucket| Logged::of(bucket, &route));
     add_cors(envelope, raw, &route, bucket.as_ref());
     let answer = match route.kind {

@@ -24,4 +24,4 @@ pub(crate) use recovery::recover;
 pub(crate) use refusal::PublishRefusal;
 pub(crate) use refused::Refused;
 pub(crate) use report::SessionReport;
-pub(crate) use upkeep::upkeep;
+pub(crate) use upkeep::{resume_end_lists, upkeep};

@@ -31,6 +31,7 @@ use super::refusal::PublishRefusal;
 use super::report::SessionReport;
 use super::window::{Window, checked};
 use crate::config::{Durability, SegmentEtag, Segmenting};
+use crate::metering::IngestMeter;
 use crate::state::State;
 
 /// How long a lease holds without being renewed; another server may take the channel after that.
@@ -60,6 +61,7 @@ pub(crate) struct Publication {
     /// A segment was lost, so the next does not continue the one before.
     has_gap: bool,
     hints: Metadata,
+    meter: IngestMeter,
     key_arrived: Instant,
     renewed: Instant,
     synced: Instant,
@@ -114,7 +116,9 @@ impl Publication {
             max_video_bytes: live.max_message_bytes,
             ..RemuxConfig::default()
         });
+        let meter = IngestMeter::new(&admission.id.0, now_ms);
         if config.snapshot.is_some() {
+            meter.no_snapshots();
             tracing::warn!(channel = %admission.id.1, "snapshots are configured, but taking pictures is not built yet");
         }
         let now = Instant::now();
@@ -136,6 +140,7 @@ impl Publication {
             anchor: None,
             has_gap: false,
             hints: Metadata::default(),
+            meter,
             key_arrived: now,
             renewed: now,
             synced: now,
@@ -201,6 +206,7 @@ impl Publication {
 
     /// Takes one tag.
     pub(crate) async fn push(&mut self, tag: &Tag) {
+        self.meter.count(tag.payload.len());
         match tag.kind {
             TagKind::Video => {
                 if tag.payload.first().is_some_and(|head| (head & 0x7f) >> 4 == 1) {
@@ -223,6 +229,7 @@ impl Publication {
         self.handle_outputs().await;
         self.flush().await;
         self.learn();
+        self.meter.pass(self.state.clock.now_ms());
         if self.state.config.storage.durability == Durability::Full
             && self.synced.elapsed() >= SYNC
             && let Some(writer) = self.open.as_mut().and_then(|open| open.writer.as_mut())
@@ -248,6 +255,7 @@ impl Publication {
         self.handle_outputs().await;
         self.learn();
         let ended_ms = self.state.clock.now_ms();
+        self.meter.pass(ended_ms);
         let report = self.report(stats, ended_ms);
         if !self.is_lost {
             let kept = report.to_bytes();
@@ -259,9 +267,8 @@ impl Publication {
             }
         }
         report.publish(&self.admission.id, self.admission.remote, self.session);
-        if self.segments > 0
-            && let Some(after_s) = self.state.config.live.end_list_after_s
-        {
+        // Also after a push without segments: it kept the list of the push before it from ending.
+        if let Some(after_s) = self.state.config.live.end_list_after_s {
             let (state, id, stored_ms) = (self.state.clone(), self.admission.id.clone(), self.window.stored_ms);
             crate::panics::spawn(
                 "end list",

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use oss::Error;
 use store::kv::Claim;
 
 use super::channels::ChannelId;
 use super::recovery;
+use super::window::Window;
+use crate::ops::internal;
 use crate::shutdown::Shutdown;
 use crate::state::State;
 
@@ -38,6 +41,70 @@ pub(crate) async fn upkeep(state: Arc<State>, mut shutdown: Shutdown) {
     }
 }
 
+/// Channels looked at in one go.
+const PAGE: usize = 256;
+
+/// A live playlist that is to get an ENDLIST.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PendingEnd {
+    pub(super) id: ChannelId,
+    /// Which state of the list is meant: when its newest segment was stored.
+    pub(super) stored_ms: i64,
+    /// How long there is to wait.
+    pub(super) after: Duration,
+}
+
+/// Ends the lists whose pushes ended before this process began, each at its time.
+pub(crate) async fn resume_end_lists(state: Arc<State>) {
+    let Some(after_s) = state.config.live.end_list_after_s else { return };
+    let pending = match pending_ends(&state, after_s).await {
+        Ok(pending) => pending,
+        Err(error) => {
+            tracing::warn!(%error, "live playlists whose push ended cannot be looked for");
+            return;
+        }
+    };
+    for PendingEnd { id, stored_ms, after } in pending {
+        if after.is_zero() {
+            end_list(state.clone(), id, stored_ms, after).await;
+        } else {
+            crate::panics::spawn("end list", end_list(state.clone(), id, stored_ms, after));
+        }
+    }
+}
+
+/// The lists of channels that nobody publishes to which have not ended. A push ended when its history says so; a channel
+/// that was configured anew since has no history, but the time of its last segment.
+pub(super) async fn pending_ends(state: &Arc<State>, after_s: u64) -> Result<Vec<PendingEnd>, Error> {
+    let after_ms = i64::try_from(after_s.saturating_mul(1000)).unwrap_or(i64::MAX);
+    let mut pending = Vec::new();
+    let mut last: Option<ChannelId> = None;
+    loop {
+        let seen = last.as_ref().map(|(bucket, channel)| (bucket, channel));
+        let page = state.meta.channel_windows(seen, PAGE).await.map_err(internal)?;
+        for (bucket, channel, bytes) in &page.items {
+            let id = (bucket.clone(), channel.clone());
+            // What cannot be read is told when the channel is next published to.
+            let Ok(window) = Window::parse(bytes) else { continue };
+            if window.list.ended || window.list.segments.is_empty() || state.channels.find(&id).is_some() {
+                continue;
+            }
+            let history = state.meta.history(bucket, channel).await.map_err(internal)?;
+            let ended_ms = history.last().map_or(window.stored_ms, |push| push.end_ms);
+            let left_ms = ended_ms.saturating_add(after_ms).saturating_sub(state.clock.now_ms());
+            pending.push(PendingEnd {
+                id,
+                stored_ms: window.stored_ms,
+                after: Duration::from_millis(u64::try_from(left_ms).unwrap_or(0)),
+            });
+        }
+        match page.items.into_iter().next_back() {
+            Some((bucket, channel, _)) if page.is_truncated => last = Some((bucket, channel)),
+            _ => return Ok(pending),
+        }
+    }
+}
+
 /// Puts an ENDLIST on a live playlist `after` its push has ended, unless another push came meanwhile (D12).
 pub(super) async fn end_list(state: Arc<State>, id: ChannelId, stored_ms: i64, after: Duration) {
     tokio::time::sleep(after).await;
@@ -59,7 +126,7 @@ pub(super) async fn end_list(state: Arc<State>, id: ChannelId, stored_ms: i64, a
         let Some(playlist) = window.list.playlist() else { return Ok(()) };
         let key = oss::name::ObjectKey::parse(format!("{channel}/{}", window.playlist).as_bytes())?;
         let record = crate::ops::playlist_record(playlist.render().into_bytes(), state.clock.now_ms());
-        state.meta.commit_playlist(&lease, &key, &record, window.to_bytes()).await.map_err(crate::ops::internal)
+        state.meta.commit_playlist(&lease, &key, &record, window.to_bytes()).await.map_err(internal)
     }
     .await;
     if let Err(error) = outcome {

@@ -206,6 +206,23 @@ impl Meta {
         Ok(row.map(|row| row.value))
     }
 
+    /// The live playlists of all channels that ever had a segment, in order, those after one channel.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Unavailable`.
+    pub async fn channel_windows(
+        &self,
+        after: Option<(&BucketName, &ChannelName)>,
+        limit: usize,
+    ) -> Result<Page<(BucketName, ChannelName, Bytes)>> {
+        let after = after.map(|(bucket, channel)| key::of_channel(Table::Window, bucket, channel));
+        self.page(Table::Window.all(), after, limit, |row| {
+            let (bucket, channel) = key::channel_of(row)?;
+            Ok((bucket, channel, row.value.clone()))
+        })
+        .await
+    }
+
     /// The newest pushes of a channel that are over, ten at most, oldest first.
     ///
     /// # Errors

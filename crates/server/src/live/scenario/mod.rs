@@ -3,6 +3,7 @@
 
 mod day;
 mod encoder;
+mod ending;
 mod recorder;
 mod sessions;
 mod two_hours;
