@@ -1,6 +1,6 @@
 //! NAL units, and how an access unit falls apart into them, whichever way the encoder framed it (quirk Q40).
 
-use super::sps::OrderFields;
+use super::sps::{OrderFields, OrderKind};
 use crate::bitreader::BitReader;
 use bytes::Bytes;
 
@@ -30,6 +30,15 @@ pub enum NalKind {
 /// One NAL unit without its framing. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NalUnit(Bytes);
+
+/// What a slice says of its picture's order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SliceOrder {
+    /// `frame_num`.
+    pub frame_number: u32,
+    /// With order count type 0 the low part of the count, with type 1 its difference from the expected one.
+    pub count: i64,
+}
 
 /// The first fields of a slice header (H.264 7.3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,23 +104,28 @@ impl NalUnit {
         self.0.first().is_some_and(|header| header & 0x60 != 0)
     }
 
-    /// The low part of a slice's picture order count (H.264 7.3.3); `None` for other units and torn slices.
-    pub fn order_count(&self, fields: OrderFields) -> Option<u32> {
+    /// What a slice says of its picture's order (H.264 7.3.3); `None` for other units and torn slices.
+    pub fn slice_order(&self, fields: &OrderFields) -> Option<SliceOrder> {
         if !self.is_slice() {
             return None;
         }
-        // Four Exp-Golomb numbers, of at most 63 bits each, and at most 34 bits of others.
-        let rbsp = unescape(&self.0, 40);
+        // Five Exp-Golomb numbers, of at most 63 bits each, and at most 34 bits of others.
+        let rbsp = unescape(&self.0, 48);
         let mut bits = BitReader::new(rbsp.get(1..)?);
         for _ in ["first_mb_in_slice", "slice_type", "pic_parameter_set_id"] {
             bits.unsigned_golomb().ok()?;
         }
         bits.skip(if fields.separate_planes { 2 } else { 0 }).ok()?;
-        bits.bits(fields.frame_number_bits).ok()?;
+        let frame_number = bits.bits(fields.frame_number_bits).ok()?;
         if self.kind() == NalKind::IdrSlice {
             bits.unsigned_golomb().ok()?;
         }
-        bits.bits(fields.count_bits).ok()
+        let count = match &fields.kind {
+            OrderKind::LowPart { bits: width } => i64::from(bits.bits(*width).ok()?),
+            OrderKind::Cycle(cycle) if cycle.is_exact => 0,
+            OrderKind::Cycle(_) => bits.signed_golomb().ok()?,
+        };
+        Some(SliceOrder { frame_number, count })
     }
 
     /// Whether it is SEI that begins with a recovery point message (H.264 D.1.8), the mark of an open GOP (quirk Q42).

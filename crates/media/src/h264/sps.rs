@@ -3,6 +3,7 @@
 use super::nal::{NalUnit, unescape};
 use crate::bitreader::BitReader;
 use crate::bits::UnexpectedEnd;
+use std::sync::Arc;
 use thiserror::Error;
 
 /// Why a sequence parameter set was not understood. It is still carried; only the facts stay unknown.
@@ -22,7 +23,7 @@ pub enum SpsError {
 }
 
 /// Facts of a sequence parameter set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sps {
     /// `seq_parameter_set_id`, 0 to 31.
     pub id: u8,
@@ -32,19 +33,43 @@ pub struct Sps {
     pub height: u32,
     /// `time_scale` and `num_units_in_tick` of the VUI, where present and not zero. A frame lasts two ticks.
     pub timing: Option<(u32, u32)>,
-    /// Where a slice says in which order pictures are shown; `None` where it does not: order count types 1 and 2, fields.
+    /// How slices say in which order pictures are shown; `None` where they do not: fields, and order count type 2, with
+    /// which pictures are shown as they are decoded (H.264 8.2.1.3).
     pub order: Option<OrderFields>,
 }
 
-/// What precedes the order count in a slice header (H.264 7.3.3), of a stream of frames with order count type 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where the order of a picture stands in its slice header (H.264 7.3.3), in a stream of frames.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrderFields {
     /// Width of `frame_num`, 4 to 16 bits.
     pub frame_number_bits: u32,
-    /// Width of `pic_order_cnt_lsb`, 4 to 16 bits.
-    pub count_bits: u32,
     /// Whether colour planes are coded apart, so that each slice names one.
     pub separate_planes: bool,
+    /// What the order is made of.
+    pub kind: OrderKind,
+}
+
+/// What the order count of a picture is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OrderKind {
+    /// Type 0: slices carry the low part of the count.
+    LowPart {
+        /// Width of `pic_order_cnt_lsb`, 4 to 16 bits.
+        bits: u32,
+    },
+    /// Type 1: the count follows from the frame number.
+    Cycle(Arc<OrderCycle>),
+}
+
+/// How counts of type 1 follow from frame numbers (H.264 8.2.1.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OrderCycle {
+    /// Slices carry no difference from the expected count.
+    pub is_exact: bool,
+    /// Added for pictures that no other refers to.
+    pub of_non_reference: i64,
+    /// Steps between reference pictures, over and over; at most 255.
+    pub steps: Vec<i64>,
 }
 
 /// No picture is larger than level 6.2 allows: 139,264 macroblocks, of which one side takes at most the square root
@@ -68,18 +93,14 @@ impl Sps {
         let id = bounded("seq_parameter_set_id", bits.unsigned_golomb()?, 31)?;
         let (chroma_format, separate_planes) = if has_chroma_info(profile) { chroma(&mut bits)? } else { (1, false) };
         let frame_number_bits = bounded("log2_max_frame_num_minus4", bits.unsigned_golomb()?, 12)? + 4;
-        let count_bits = picture_order_count(&mut bits)?;
+        let kind = picture_order_count(&mut bits)?;
         bits.unsigned_golomb()?;
         bits.skip(1)?;
         let width_mbs = bounded("pic_width_in_mbs_minus1", bits.unsigned_golomb()?, MAX_SIDE_IN_MACROBLOCKS - 1)? + 1;
         let map_units =
             bounded("pic_height_in_map_units_minus1", bits.unsigned_golomb()?, MAX_SIDE_IN_MACROBLOCKS - 1)? + 1;
         let frames_only = bits.bit()?;
-        let order = count_bits.filter(|_| frames_only).map(|count_bits| OrderFields {
-            frame_number_bits,
-            count_bits,
-            separate_planes,
-        });
+        let order = kind.filter(|_| frames_only).map(|kind| OrderFields { frame_number_bits, separate_planes, kind });
         if !frames_only {
             bits.skip(1)?;
         }
@@ -156,24 +177,24 @@ fn skip_scaling_list(bits: &mut BitReader<'_>, size: usize) -> Result<(), Unexpe
     Ok(())
 }
 
-/// Reads past the order count's fields; the width of its low part where that is what slices carry.
-fn picture_order_count(bits: &mut BitReader<'_>) -> Result<Option<u32>, SpsError> {
+/// Reads the order count's fields; `None` for type 2, which needs none.
+fn picture_order_count(bits: &mut BitReader<'_>) -> Result<Option<OrderKind>, SpsError> {
     match bounded("pic_order_cnt_type", bits.unsigned_golomb()?, 2)? {
         0 => {
-            return Ok(Some(bounded("log2_max_pic_order_cnt_lsb_minus4", bits.unsigned_golomb()?, 12)? + 4));
+            let width = bounded("log2_max_pic_order_cnt_lsb_minus4", bits.unsigned_golomb()?, 12)? + 4;
+            Ok(Some(OrderKind::LowPart { bits: width }))
         }
         1 => {
-            bits.skip(1)?;
-            bits.signed_golomb()?;
+            let is_exact = bits.bit()?;
+            let of_non_reference = bits.signed_golomb()?;
+            // The same for every frame, so that it says nothing about their order: offset_for_top_to_bottom_field.
             bits.signed_golomb()?;
             let cycle = bounded("num_ref_frames_in_pic_order_cnt_cycle", bits.unsigned_golomb()?, 255)?;
-            for _ in 0..cycle {
-                bits.signed_golomb()?;
-            }
+            let steps = (0..cycle).map(|_| bits.signed_golomb()).collect::<Result<_, _>>()?;
+            Ok(Some(OrderKind::Cycle(Arc::new(OrderCycle { is_exact, of_non_reference, steps }))))
         }
-        _ => {}
+        _ => Ok(None),
     }
-    Ok(None)
 }
 
 fn vui_timing(bits: &mut BitReader<'_>) -> Result<Option<(u32, u32)>, UnexpectedEnd> {

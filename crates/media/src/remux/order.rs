@@ -1,7 +1,7 @@
 //! The order in which pictures are shown, by their order counts: what presentation times must agree with, and what they
 //! are repaired from when they do not (quirk Q31).
 
-use crate::h264::{NalKind, NalUnit, OrderFields};
+use crate::h264::{NalKind, NalUnit, OrderCycle, OrderFields, OrderKind, SliceOrder};
 use std::collections::VecDeque;
 
 /// Pictures that are compared with the newest one; H.264 reorders over at most 16.
@@ -28,6 +28,8 @@ pub(super) struct OrderCount {
 pub(super) struct DisplayOrder {
     /// High and low part of the newest reference picture's count (H.264 8.2.1.1).
     reference: (i64, i64),
+    /// Offset and number of the newest frame, for counts of type 1 (H.264 8.2.1.2).
+    frame: (i64, i64),
     /// Newest pictures of the group, in decoding order.
     group: VecDeque<Shown>,
     /// Pictures of the group so far.
@@ -49,10 +51,20 @@ struct Shown {
 
 impl DisplayOrder {
     /// The count of a picture by its first slice. Each picture is to be asked for once, in decoding order.
-    pub(super) fn count(&mut self, slice: &NalUnit, fields: OrderFields) -> Option<OrderCount> {
-        let low = i64::from(slice.order_count(fields)?);
+    pub(super) fn count(&mut self, slice: &NalUnit, fields: &OrderFields) -> Option<OrderCount> {
+        let order = slice.slice_order(fields)?;
         let begins_group = slice.kind() == NalKind::IdrSlice;
-        let period = 1_i64 << fields.count_bits;
+        let value = match &fields.kind {
+            OrderKind::LowPart { bits } => self.from_low_part(slice, order.count, *bits),
+            OrderKind::Cycle(cycle) => self.from_frame_number(slice, order, cycle, fields.frame_number_bits),
+        };
+        Some(OrderCount { value, begins_group })
+    }
+
+    /// Counts of type 0 (H.264 8.2.1.1).
+    fn from_low_part(&mut self, slice: &NalUnit, low: i64, bits: u32) -> i64 {
+        let begins_group = slice.kind() == NalKind::IdrSlice;
+        let period = 1_i64 << bits;
         let (reference_high, reference_low) = if begins_group { (0, 0) } else { self.reference };
         let high = if reference_low - low >= period / 2 {
             reference_high.saturating_add(period)
@@ -64,7 +76,29 @@ impl DisplayOrder {
         if slice.is_reference() {
             self.reference = (high, low);
         }
-        Some(OrderCount { value: high.saturating_add(low), begins_group })
+        high.saturating_add(low)
+    }
+
+    /// Counts of type 1 (H.264 8.2.1.2).
+    fn from_frame_number(&mut self, slice: &NalUnit, order: SliceOrder, cycle: &OrderCycle, bits: u32) -> i64 {
+        let number = i64::from(order.frame_number);
+        let (last_offset, last_number) = if slice.kind() == NalKind::IdrSlice { (0, 0) } else { self.frame };
+        let offset = if last_number > number { last_offset.saturating_add(1 << bits) } else { last_offset };
+        self.frame = (offset, number);
+        let is_non_reference = !slice.is_reference();
+        let mut count = order.count;
+        if let Ok(length @ 1..) = i64::try_from(cycle.steps.len()) {
+            // Frames since the group began, of which those that others refer to make the steps.
+            let steps = offset.saturating_add(number) - i64::from(is_non_reference);
+            if steps > 0 {
+                let sum = |steps: &[i64]| steps.iter().fold(0_i64, |sum, step| sum.saturating_add(*step));
+                let rest = usize::try_from(steps % length).unwrap_or(0);
+                count = count
+                    .saturating_add(sum(&cycle.steps).saturating_mul(steps / length))
+                    .saturating_add(sum(cycle.steps.get(..rest).unwrap_or_default()));
+            }
+        }
+        if is_non_reference { count.saturating_add(cycle.of_non_reference) } else { count }
     }
 
     /// Takes note of a picture that is decoded at `ms` and shown `composition_ms` later, and says how much later it is

@@ -185,7 +185,7 @@ impl VideoReader {
             units.append(&mut nals);
             units
         };
-        let fields = self.sps.and_then(|sps| sps.order).filter(|_| !is_part);
+        let fields = self.sps.as_ref().and_then(|sps| sps.order.as_ref()).filter(|_| !is_part);
         let order = order_slice.zip(fields).and_then(|(slice, fields)| self.order.count(&slice, fields));
         let picture = UntimedPicture { key_frame, nals, order, parameter_sets: Arc::clone(&self.current_sets) };
         if is_part { VideoUnit::Part(picture) } else { VideoUnit::Picture(picture) }
@@ -233,8 +233,8 @@ impl VideoReader {
 
     /// Size of the pictures, and their rate by the parameter sets or as measured.
     pub(super) fn facts(&self) -> (Option<(u32, u32)>, Option<f64>) {
-        let size = self.sps.map(|sps| (sps.width, sps.height));
-        (size, self.sps.and_then(|sps| sps.frames_per_second()).or_else(|| self.measured_rate()))
+        let size = self.sps.as_ref().map(|sps| (sps.width, sps.height));
+        (size, self.sps.as_ref().and_then(Sps::frames_per_second).or_else(|| self.measured_rate()))
     }
 
     fn carry(&mut self, nals: Vec<NalUnit>) {

@@ -165,6 +165,88 @@ fn q31_impossible_presentation_times_are_repaired() {
     assert!(take.stats.repaired_pts > 30, "{}", take.stats.repaired_pts);
 }
 
+/// Bits, spaces between them, as the bytes that they fill.
+fn packed(bits: &str) -> Vec<u8> {
+    let bits: Vec<u8> = bits.bytes().filter(|bit| *bit != b' ').collect();
+    let byte = |bits: &[u8]| bits.iter().zip(0..).fold(0, |value, (bit, index)| value | ((bit - b'0') << (7 - index)));
+    bits.chunks(8).map(byte).collect()
+}
+
+/// Baseline, id 0, 4 bits of frame number, then the order count as given, one reference, 352x288, frames only.
+fn sps_with_order(order: &str) -> Vec<u8> {
+    let head = "01100111 01000010 11000000 00001101 1 1";
+    packed(&format!("{head} {order} 010 0 000010110 000010010 1 1 0 0 1"))
+}
+
+/// A slice with a frame number and what follows it.
+fn numbered_slice(key_frame: bool, is_reference: bool, frame_number: u32, rest: &str) -> Vec<u8> {
+    let head = if key_frame { "01100101 1 0001000 1" } else { "00000001 1 00110 1" };
+    let mut nal = packed(&format!("{head} {frame_number:04b} {} {rest} 1", if key_frame { "1" } else { "" }));
+    if is_reference {
+        nal[0] |= 0x20;
+    }
+    nal.extend([0x5A; 20]);
+    nal
+}
+
+/// What is shown when of pictures every 40 ms, which all claim to be shown when they are decoded, in ms from the first.
+fn shown_of(sps: &[u8], pictures: &[(bool, Vec<u8>)]) -> (Vec<i64>, u64) {
+    let mut tags = vec![avc_header(0, &[sps], &[PPS])];
+    tags.extend((0..).zip(pictures).map(|(number, (key_frame, nal))| picture(number * 40, 0, *key_frame, &[nal])));
+    let take = take(config(10_000), &tags);
+    let units = &take.segments[0].probe.video;
+    let zero = units[0].pts.expect("times");
+    (units.iter().filter_map(|unit| unit.pts).map(|pts| (pts - zero) / 90).collect(), take.stats.repaired_pts)
+}
+
+#[test]
+fn q31_order_counts_of_type_1_follow_from_frame_numbers() {
+    // Groups of I0 P2 b1 P4 b3 …: reference pictures are 4 apart in count, a b-picture comes 2 before the one decoded
+    // before it. The frame number has four bits and wraps within each group of 41 pictures.
+    let exact = sps_with_order("010 1 00101 1 010 0001000");
+    // The same, with steps of 2 and the rest said by each slice.
+    let by_slices = sps_with_order("010 0 1 1 010 00100");
+    for (name, sps, is_exact) in [("exact", exact, true), ("by slices", by_slices, false)] {
+        let mut pictures = Vec::new();
+        let mut expected = Vec::new();
+        for group in 0..2_i64 {
+            for place in 0..41_u32 {
+                let is_reference = place == 0 || place % 2 == 1;
+                let references = place.div_ceil(2);
+                let number = if is_reference { references } else { references + 1 } % 16;
+                let count = if is_reference { 4 * i64::from(references) } else { 4 * i64::from(references) - 2 };
+                let said = match (is_exact, count - 2 * i64::from(references)) {
+                    (true, _) => String::new(),
+                    // Exp-Golomb, signed: of a positive number 2n - 1 is written.
+                    (false, 0) => "1".to_owned(),
+                    (false, difference) => {
+                        let code = format!("{:b}", 2 * difference);
+                        format!("{}{code}", "0".repeat(code.len() - 1))
+                    }
+                };
+                pictures.push((place == 0, numbered_slice(place == 0, is_reference, number, &said)));
+                expected.push((group * 41 + count / 2) * 40);
+            }
+        }
+        let (shown, repaired) = shown_of(&sps, &pictures);
+        for (number, (shown, expected)) in shown.iter().zip(&expected).enumerate().skip(4) {
+            assert!((shown - expected).abs() <= 1, "{name}, picture {number}: {shown}, expected {expected}");
+        }
+        assert!(repaired > 60, "{name}: {repaired}");
+    }
+}
+
+#[test]
+fn q31_order_counts_of_type_2_need_no_repair() {
+    let sps = sps_with_order("011");
+    // Pictures are shown as they are decoded (H.264 8.2.1.3), so there is nothing that times could contradict.
+    let pictures: Vec<_> =
+        (0..30).map(|n| (n % 10 == 0, numbered_slice(n % 10 == 0, n % 3 == 0, n % 10, ""))).collect();
+    let (shown, repaired) = shown_of(&sps, &pictures);
+    assert_eq!(shown, (0..30).map(|n| n * 40).collect::<Vec<_>>());
+    assert_eq!(repaired, 0);
+}
+
 #[test]
 fn wild_composition_times_are_ignored() {
     let mut tags = vec![avc_header(0, &[SPS], &[PPS])];
