@@ -132,6 +132,9 @@ def test_several_wrong_fields_are_reported_by_their_lowest_code(server, bucket):
         (f"{TARGET}{TARGET}", "0044-00000012"),
         (wrong, "0044-00000013"),
         (wrong.replace("RTMP", "HLS"), "0044-00000014"),
+        (wrong + snapshot(DestBucket=f"test-{uuid.uuid4().hex}"), "0044-00000009"),
+        (snapshot(DestBucket=bucket.bucket_name) + wrong, "0044-00000013"),
+        (snapshot(DestBucket="No_Bucket"), "0044-00000008"),
     ):
         refused(signed_request(server, "PUT", bucket.bucket_name, "chan", "live", configuration(inside)), 400, "InvalidArgument", ec)
 

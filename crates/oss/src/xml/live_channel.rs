@@ -34,57 +34,100 @@ fn refuse(ec: &'static str, name: &'static str, value: &str, message: &'static s
 }
 
 /// Reads a `LiveChannelConfiguration` (LiveChannel 1.1.1). Of several faults the one with the lowest EC is told.
-/// Whether the snapshot's bucket exists is the caller's question.
+/// Whether the snapshot's bucket will do, ECs 0044-00000009 to 11, is for the caller to look up between the two steps of
+/// [`SentConfiguration`].
 ///
 /// # Errors
 /// `MalformedXML`, or `InvalidArgument` with an EC.
 pub fn parse_configuration(body: &[u8], rules: ConfigurationRules) -> Result<LiveChannelConfig> {
-    let root = Element::parse(body, "LiveChannelConfiguration", MAX_CONFIGURATION_BYTES)?;
-    let description = root.child("Description")?.map(|element| element.text.clone()).unwrap_or_default();
-    // A listing could never be read again by a strict parser (LiveChannel 0.4 refuses them in names for the same reason).
-    if description.chars().any(|c| c < ' ' && !matches!(c, '\t' | '\n' | '\r')) {
-        return Err(malformed("The Description has characters that XML does not allow."));
+    SentConfiguration::parse(body, rules)?.finish()
+}
+
+/// A `LiveChannelConfiguration` that is read up to its snapshot.
+#[derive(Debug)]
+pub struct SentConfiguration {
+    root: Element,
+    rules: ConfigurationRules,
+    description: String,
+    status: ChannelStatus,
+    snapshot: Option<SnapshotConfig>,
+}
+
+impl SentConfiguration {
+    /// Reads what has ECs up to 0044-00000008.
+    ///
+    /// # Errors
+    /// `MalformedXML`, or `InvalidArgument` with an EC.
+    pub fn parse(body: &[u8], rules: ConfigurationRules) -> Result<Self> {
+        let root = Element::parse(body, "LiveChannelConfiguration", MAX_CONFIGURATION_BYTES)?;
+        let description = root.child("Description")?.map(|element| element.text.clone()).unwrap_or_default();
+        // A listing could never be read again by a strict parser (LiveChannel 0.4 refuses them in names for the same reason).
+        if description.chars().any(|c| c < ' ' && !matches!(c, '\t' | '\n' | '\r')) {
+            return Err(malformed("The Description has characters that XML does not allow."));
+        }
+        if description.len() > MAX_DESCRIPTION_BYTES {
+            return Err(refuse("0044-00000001", "Description", &description, "Description exceeds 128 bytes."));
+        }
+        let status = match root.value("Status")? {
+            None => ChannelStatus::Enabled,
+            Some(text) => ChannelStatus::parse(text)
+                .ok_or_else(|| refuse("0044-00000002", "Status", text, "Status must be enabled or disabled."))?,
+        };
+        let snapshot = parse_snapshot(&root, rules)?;
+        Ok(Self { root, rules, description, status, snapshot })
     }
-    if description.len() > MAX_DESCRIPTION_BYTES {
-        return Err(refuse("0044-00000001", "Description", &description, "Description exceeds 128 bytes."));
+
+    /// What is asked for in the way of snapshots.
+    pub fn snapshot(&self) -> Option<&SnapshotConfig> {
+        self.snapshot.as_ref()
     }
-    let status = match root.value("Status")? {
-        None => ChannelStatus::Enabled,
-        Some(text) => ChannelStatus::parse(text)
-            .ok_or_else(|| refuse("0044-00000002", "Status", text, "Status must be enabled or disabled."))?,
-    };
-    let snapshot = parse_snapshot(&root, rules)?;
-    let mut targets = root.children_named("Target");
-    let (Some(target), None) = (targets.next(), targets.next()) else {
-        return Err(refuse("0044-00000012", "Target", "", "Exactly one Target node is required."));
-    };
-    let kind = target.value("Type")?.unwrap_or_default();
-    if kind != "HLS" {
-        return Err(refuse("0044-00000013", "Type", kind, "Type must be HLS."));
-    }
-    let (duration, count) = (target.value("FragDuration")?, target.value("FragCount")?);
-    let defaults = LiveChannelConfig::default();
-    let may_miss_one = rules.fill_in_fragments || (duration.is_none() && count.is_none());
-    let fragment =
-        |text: Option<&str>, default: u32, name: &'static str, ec: &'static str, message: &'static str| match text {
+
+    /// Reads the rest.
+    ///
+    /// # Errors
+    /// `InvalidArgument` with an EC from 0044-00000012 on, or `MalformedXML`.
+    pub fn finish(self) -> Result<LiveChannelConfig> {
+        let Self { root, rules, description, status, snapshot } = self;
+        let mut targets = root.children_named("Target");
+        let (Some(target), None) = (targets.next(), targets.next()) else {
+            return Err(refuse("0044-00000012", "Target", "", "Exactly one Target node is required."));
+        };
+        let kind = target.value("Type")?.unwrap_or_default();
+        if kind != "HLS" {
+            return Err(refuse("0044-00000013", "Type", kind, "Type must be HLS."));
+        }
+        let (duration, count) = (target.value("FragDuration")?, target.value("FragCount")?);
+        let defaults = LiveChannelConfig::default();
+        let may_miss_one = rules.fill_in_fragments || (duration.is_none() && count.is_none());
+        let fragment = |text: Option<&str>,
+                        default: u32,
+                        name: &'static str,
+                        ec: &'static str,
+                        message: &'static str| match text {
             None if may_miss_one => Ok(default),
             text => one_to_hundred(text.unwrap_or_default())
                 .ok_or_else(|| refuse(ec, name, text.unwrap_or_default(), message)),
         };
-    let frag_duration = fragment(
-        duration,
-        defaults.frag_duration,
-        "FragDuration",
-        "0044-00000014",
-        "FragDuration must be an integer in [1,100].",
-    )?;
-    let frag_count =
-        fragment(count, defaults.frag_count, "FragCount", "0044-00000015", "FragCount must be an integer in [1,100].")?;
-    let playlist_name = match target.value("PlaylistName")? {
-        None => PlaylistName::default(),
-        Some(text) => PlaylistName::parse(text)?,
-    };
-    Ok(LiveChannelConfig { description, status, frag_duration, frag_count, playlist_name, snapshot })
+        let frag_duration = fragment(
+            duration,
+            defaults.frag_duration,
+            "FragDuration",
+            "0044-00000014",
+            "FragDuration must be an integer in [1,100].",
+        )?;
+        let frag_count = fragment(
+            count,
+            defaults.frag_count,
+            "FragCount",
+            "0044-00000015",
+            "FragCount must be an integer in [1,100].",
+        )?;
+        let playlist_name = match target.value("PlaylistName")? {
+            None => PlaylistName::default(),
+            Some(text) => PlaylistName::parse(text)?,
+        };
+        Ok(LiveChannelConfig { description, status, frag_duration, frag_count, playlist_name, snapshot })
+    }
 }
 
 fn one_to_hundred(text: &str) -> Option<u32> {

@@ -567,5 +567,7 @@ fn key_of(text: &str) -> Result<ObjectKey, store::Error> {
 /// The refusal of a channel that is taken.
 pub(super) fn still_live(remote: Option<String>) -> Error {
     let by = remote.map(|remote| format!(" by {remote}")).unwrap_or_default();
-    Error::new(ErrorCode::ChannelStillLive).message(format!("The live channel is being published to{by}."))
+    let error = Error::new(ErrorCode::ChannelStillLive).message(format!("The live channel is being published to{by}."));
+    // The number is that of requests which would change the channel (LiveChannel 3.9).
+    Error { ec: None, ..error }
 }

@@ -12,8 +12,9 @@ use super::refused::Refused;
 #[derive(Debug)]
 pub(crate) struct PublishRefusal {
     error: Error,
+    /// Empty where nothing was requested: a push that runs is ended.
     request_id: String,
-    /// What was asked for, as far as it is known.
+    /// What was asked for, `bucket/channel` as far as it is known.
     target: String,
     /// The channel, when it is there.
     channel: Option<ChannelId>,
@@ -39,7 +40,7 @@ impl PublishRefusal {
 
     /// The channel was disabled while it was live.
     pub(crate) fn disabled(target: &str, now_ms: i64) -> Self {
-        Self::new(ErrorCode::LiveChannelDisabled, target, now_ms)
+        Self { request_id: String::new(), ..Self::new(ErrorCode::LiveChannelDisabled, target, now_ms) }
     }
 
     /// Another publisher took the channel over (D1).
@@ -67,17 +68,13 @@ impl PublishRefusal {
             | ErrorCode::ChannelStillLive => RefusalCode::BadName,
             _ => RefusalCode::Denied,
         };
-        let ec = self.error.ec.map(|ec| format!("EC={ec}, ")).unwrap_or_default();
-        Refusal {
-            code,
-            description: format!(
-                "{}: {} ({ec}RequestId={})",
-                self.error.code.as_str(),
-                self.error.message,
-                self.request_id
-            ),
-            details: self.target.clone(),
+        let mut description = format!("{}: {}", self.error.code.as_str(), self.error.message);
+        if !self.request_id.is_empty() {
+            let ec = self.error.ec.map(|ec| format!("EC={ec}, ")).unwrap_or_default();
+            description.push_str(&format!(" ({ec}RequestId={})", self.request_id));
         }
+        let channel = self.target.rsplit('/').next().unwrap_or_default();
+        Refusal { code, description, details: channel.to_owned() }
     }
 
     /// Says it in the log, in the numbers and beside the channel (D7, D21).
@@ -119,6 +116,9 @@ mod tests {
         assert!(refusal.description.starts_with(
             "NoSuchLiveChannel: The specified live channel does not exist. (EC=0026-00000021, RequestId=65937D25"
         ));
-        assert_eq!(PublishRefusal::disabled("b/c", 0).to_rtmp().code, RefusalCode::Denied);
+        assert_eq!(refusal.details, "ch");
+        let disabled = PublishRefusal::disabled("b/c", 0).to_rtmp();
+        assert_eq!(disabled.code, RefusalCode::Denied);
+        assert_eq!(disabled.description, "LiveChannelDisabled: Live channel is disabled by owner.");
     }
 }

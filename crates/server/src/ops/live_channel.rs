@@ -8,9 +8,9 @@ use oss::request::{
     ChannelUrlRules, ChannelUrls, ListLiveChannelParameters, check_comp, parse_channel, parse_channel_status,
 };
 use oss::xml::live_channel::{
-    AudioStat, ConfigurationRules, ListLiveChannelResult, ListedChannel, LiveChannelStat, LiveRecord, VideoStat,
-    parse_configuration, render_configuration, render_create_result, render_history, snapshot_bucket_elsewhere,
-    snapshot_bucket_foreign, snapshot_bucket_missing, too_many_channels,
+    AudioStat, ConfigurationRules, ListLiveChannelResult, ListedChannel, LiveChannelStat, LiveRecord,
+    SentConfiguration, VideoStat, render_configuration, render_create_result, render_history,
+    snapshot_bucket_elsewhere, snapshot_bucket_foreign, snapshot_bucket_missing, too_many_channels,
 };
 use oss::{Error, ErrorCode};
 use store::meta::ChannelRecord;
@@ -29,9 +29,9 @@ pub(super) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<An
     let live = &call.state.config.live;
     let rules =
         ConfigurationRules { snapshot_supported: live.accept_snapshots, fill_in_fragments: live.fill_in_fragments };
-    let config = parse_configuration(&text, rules)?;
+    let sent = SentConfiguration::parse(&text, rules)?;
     let bucket = call.bucket()?;
-    if let Some(snapshot) = &config.snapshot {
+    if let Some(snapshot) = sent.snapshot() {
         let found = match oss::name::BucketName::parse(&snapshot.dest_bucket) {
             Ok(dest) => call.state.meta.bucket(&dest).await.map_err(internal)?,
             Err(_) => None,
@@ -45,6 +45,7 @@ pub(super) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<An
             return Err(snapshot_bucket_elsewhere(&snapshot.dest_bucket));
         }
     }
+    let config = sent.finish()?;
     let id = (bucket.name.clone(), name.clone());
     if call.state.channels.find(&id).is_some() {
         return Err(Error::new(ErrorCode::ChannelStillLive));
