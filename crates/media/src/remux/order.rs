@@ -55,14 +55,14 @@ impl DisplayOrder {
         let order = slice.slice_order(fields)?;
         let begins_group = slice.kind() == NalKind::IdrSlice;
         let value = match &fields.kind {
-            OrderKind::LowPart { bits } => self.from_low_part(slice, order.count, *bits),
-            OrderKind::Cycle(cycle) => self.from_frame_number(slice, order, cycle, fields.frame_number_bits),
+            OrderKind::LowPart { bits } => self.count_of_low_part(slice, order.count, *bits),
+            OrderKind::Cycle(cycle) => self.count_of_frame_number(slice, order, cycle, fields.frame_number_bits),
         };
         Some(OrderCount { value, begins_group })
     }
 
     /// Counts of type 0 (H.264 8.2.1.1).
-    fn from_low_part(&mut self, slice: &NalUnit, low: i64, bits: u32) -> i64 {
+    fn count_of_low_part(&mut self, slice: &NalUnit, low: i64, bits: u32) -> i64 {
         let begins_group = slice.kind() == NalKind::IdrSlice;
         let period = 1_i64 << bits;
         let (reference_high, reference_low) = if begins_group { (0, 0) } else { self.reference };
@@ -80,7 +80,7 @@ impl DisplayOrder {
     }
 
     /// Counts of type 1 (H.264 8.2.1.2).
-    fn from_frame_number(&mut self, slice: &NalUnit, order: SliceOrder, cycle: &OrderCycle, bits: u32) -> i64 {
+    fn count_of_frame_number(&mut self, slice: &NalUnit, order: SliceOrder, cycle: &OrderCycle, bits: u32) -> i64 {
         let number = i64::from(order.frame_number);
         let (last_offset, last_number) = if slice.kind() == NalKind::IdrSlice { (0, 0) } else { self.frame };
         let offset = if last_number > number { last_offset.saturating_add(1 << bits) } else { last_offset };
