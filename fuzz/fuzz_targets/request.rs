@@ -4,6 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use oss::name::ChannelName;
 use oss::request::{
     Addressing, BodyDigests, Conditions, CopyDirective, CopySource, ListBucketsParameters, ListLiveChannelParameters,
     ListObjectsParameters, ListObjectsV2Parameters, ListPartsParameters, ListUploadsParameters, ListVersionsParameters,
@@ -43,8 +44,8 @@ fn ask(raw: &RawRequest, route: &Route, body: &[u8]) {
     drop(ListPartsParameters::parse(query));
     drop(ListLiveChannelParameters::parse(query));
     drop(VodParameters::parse(query));
-    drop(PlaylistTarget::parse(route));
-    drop(parse_channel(route));
+    drop(PlaylistTarget::parse(route, ChannelName::DEFAULT_MAX_BYTES));
+    drop(parse_channel(route, ChannelName::DEFAULT_MAX_BYTES));
     drop(check_comp(query));
     drop(parse_channel_status(query));
     drop(parse_part_number(query));
