@@ -78,7 +78,15 @@ impl Credentials {
                 return Err(Error::new(ErrorCode::InvalidArgument).with("ArgumentName", "Authorization"));
             }
             let whole = String::from_utf8_lossy(value);
-            return Self::from_header(raw, whole.trim(), options, now_s);
+            let credentials = Self::from_header(raw, whole.trim(), options, now_s)?;
+            let in_query = match &credentials {
+                Self::V4Header(_) => query.first("x-oss-security-token"),
+                _ => query.first("security-token"),
+            };
+            return match (credentials.security_token(), non_empty(in_query)) {
+                (Some(_), Some(_)) => Err(refusal::token_is_sent_twice()),
+                _ => Ok(credentials),
+            };
         }
         let credentials = match query.first("x-oss-signature-version") {
             Some(v4::ALGORITHM) => Self::V4Url(V4Url::extract(raw, query, options, now_s)?),

@@ -7,6 +7,9 @@ use crate::name::AccessKeyId;
 /// How far the clocks of client and server may be apart, seconds (OSS auth 3.5).
 pub(crate) const MAX_SKEW_S: i64 = 900;
 
+/// Half a claim in the `Authorization` header.
+pub(super) const PART_IS_MISSING: &str = "AccessKeyId or Signature is missing in Authorization header value.";
+
 /// What an error repeats of a value that was sent.
 fn clip(value: &str) -> String {
     value.chars().take(1024).collect()

@@ -199,7 +199,7 @@ impl V1Header {
             }
         };
         if id.is_empty() || signature.is_empty() {
-            return Err(refusal::header(whole, "AccessKeyId or Signature is missing in Authorization header value."));
+            return Err(refusal::header(whole, refusal::PART_IS_MISSING));
         }
         let access_key = AccessKeyId::parse(id)?;
         let moment = match raw.header("x-oss-date") {

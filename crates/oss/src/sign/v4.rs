@@ -64,6 +64,9 @@ impl Credential {
         let &[id, day, region, product, terminator] = parts.as_slice() else {
             return Err(refuse(invalid, Some("0002-00000213")));
         };
+        if id.is_empty() && place == Place::Header {
+            return Err(refuse(refusal::PART_IS_MISSING, None));
+        }
         let access_key = AccessKeyId::parse(id).map_err(|_| refuse(invalid, Some("0002-00000206")))?;
         if !date::is_day(day) {
             return Err(refuse(wrong_date(place), Some("0002-00000212")));
@@ -107,7 +110,7 @@ impl Credential {
     }
 
     pub(super) fn scope(&self) -> String {
-        format!("{}/{}/oss/{TERMINATOR}", self.date, self.region)
+        format!("{}/{}/{}/{TERMINATOR}", self.date, self.region, self.product)
     }
 
     /// The whole text, as URLs and forms carry it.
@@ -333,9 +336,9 @@ impl V4Header {
         }
         let credential = credential.ok_or_else(|| refusal::header_is_invalid(whole).ec("0002-00000213"))?;
         let credential = Credential::parse(credential, whole, Place::Header, options)?;
-        let signature = signature.filter(|signature| !signature.is_empty()).ok_or_else(|| {
-            refusal::header(whole, "AccessKeyId or Signature is missing in Authorization header value.")
-        })?;
+        let signature = signature
+            .filter(|signature| !signature.is_empty())
+            .ok_or_else(|| refusal::header(whole, refusal::PART_IS_MISSING))?;
         let (timestamp, moment) = match raw.header("x-oss-date") {
             // Go v1 leaves `x-oss-date` out and signs the text of `Date` (OSS auth 5.3).
             None => (raw.header_text("date"), raw.header_text("date").and_then(parse_http)),
