@@ -20,7 +20,11 @@ ROOT = Key(ACCESS_KEY_ID, ACCESS_KEY_SECRET)
 Pairs = List[Tuple[str, Optional[str]]]
 
 # Parameters of V1 that these tests use (OSS auth 3.3).
-SIGNED = {"acl", "cors", "delete", "live", "objectMeta", "policy", "response-content-type", "security-token", "tagging", "uploadId", "uploads"}
+SIGNED = {
+    "acl", "append", "comp", "cors", "delete", "lifecycle", "live", "location", "logging", "objectMeta", "partNumber", "policy",
+    "position", "referer", "response-cache-control", "response-content-type", "security-token", "stat", "status", "symlink",
+    "endTime", "startTime", "tagging", "uploadId", "uploads", "versionId", "versioning", "versions", "vod", "website", "bucketInfo",
+}  # fmt: skip
 
 
 def encode(text: str, safe: str = "") -> str:

@@ -121,6 +121,9 @@ pub struct AccessRequest<'a> {
     pub object_acl: Option<ObjectAcl>,
     /// Whether the request names a version of the object.
     pub names_version: bool,
+    /// Whether the method is GET or HEAD: no other has its `Referer` looked at (access control 6.1), not even where it
+    /// reads an object, as a copy does.
+    pub is_get: bool,
     /// Whether the signature was in the URL.
     pub url_signed: bool,
     /// The `Referer` header.
@@ -235,7 +238,7 @@ fn referer_matters(request: &AccessRequest<'_>) -> bool {
             | OperationKind::GetObjectTagging
             | OperationKind::ListParts
     );
-    reads_object && (request.url_signed || *request.caller == Caller::Anonymous)
+    reads_object && request.is_get && (request.url_signed || *request.caller == Caller::Anonymous)
 }
 
 fn decide(request: &AccessRequest<'_>, permission: Permission) -> Result<(), Error> {

@@ -15,6 +15,8 @@ pub struct CopySource {
     pub bucket: BucketName,
     /// Its key.
     pub key: ObjectKey,
+    /// Whether a version of it is named, for which a right of its own is needed (access control 2).
+    pub names_version: bool,
 }
 
 /// What becomes of the metadata, or the tags, of the source.
@@ -42,10 +44,11 @@ impl CopySource {
         let value = std::str::from_utf8(value).map_err(|_| refuse())?;
         // Keys are sent url-encoded, so that a literal question mark begins the version. Some clients encode the first
         // slashes as well.
-        let (path, version) = match value.split_once("?versionId=") {
-            Some((path, version)) => (path, version),
-            None => (value, "null"),
+        let (path, named) = match value.split_once("?versionId=") {
+            Some((path, version)) => (path, Some(version)),
+            None => (value, None),
         };
+        let version = named.unwrap_or("null");
         let decoded = percent_decode(path);
         let path = decoded.strip_prefix(b"/").unwrap_or(&decoded);
         let slash = path.iter().position(|byte| *byte == b'/').ok_or_else(refuse)?;
@@ -58,7 +61,7 @@ impl CopySource {
                 .with("Key", key.as_str())
                 .with("VersionId", shown(version)));
         }
-        Ok(Self { bucket, key })
+        Ok(Self { bucket, key, names_version: named.is_some() })
     }
 }
 

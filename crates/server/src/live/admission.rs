@@ -119,6 +119,7 @@ async fn check(
         bucket: Some(&access),
         object_acl: None,
         names_version: false,
+        is_get: false,
         url_signed: false,
         referer: None,
         conditions: &ConditionValues {

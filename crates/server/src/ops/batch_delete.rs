@@ -4,6 +4,7 @@ use oss::request::OperationKind;
 use oss::xml::delete::{DeleteRequest, render_delete_result};
 use oss::{Error, ErrorCode};
 
+use super::further::Wording;
 use super::{Answer, BodySource, Call, internal, read_xml};
 
 /// DeleteMultipleObjects (HTTP API 9.6).
@@ -12,12 +13,15 @@ pub(super) async fn delete(call: &Call<'_>, body: &mut dyn BodySource) -> Result
     let request = DeleteRequest::parse(&read_xml(call, body).await?)?;
     let bucket = call.bucket()?;
     for entry in &request.objects {
+        let worded = Wording { names_version: entry.version_id.is_some(), ..Wording::default() };
+        call.may_worded(OperationKind::DeleteMultipleObjects, bucket, &entry.key, worded).await?;
+    }
+    for entry in &request.objects {
         if let Some(version) = entry.version_id.as_deref().filter(|version| !matches!(*version, "" | "null")) {
             return Err(Error::new(ErrorCode::NoSuchVersion)
                 .with("Key", entry.key.as_str())
                 .with("VersionId", version.chars().take(64).collect::<String>()));
         }
-        call.may(OperationKind::DeleteMultipleObjects, bucket, &entry.key).await?;
     }
     let keys: Vec<_> = request.objects.iter().map(|entry| entry.key.clone()).collect();
     call.state.meta.delete_objects(&bucket.name, &keys).await.map_err(internal)?;

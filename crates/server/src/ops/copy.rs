@@ -12,6 +12,7 @@ use oss::{Error, ErrorCode};
 use store::Subject;
 use store::meta::{Body, ObjectRecord, PutGuard, Source, Stored};
 
+use super::further::Wording;
 use super::object::{already_exists, content_of, exists, guard_of, refused, store};
 use super::upload::{self, INLINE_BYTES, Intake, Keep};
 use super::{Answer, Bucket, Call, internal};
@@ -30,16 +31,24 @@ pub(super) async fn copy(call: &Call<'_>) -> Result<Answer, Error> {
     let tags = CopyDirective::of_tags(call.raw)?;
     let (bucket, key) = (call.bucket()?, call.key()?);
     let from = call.other_bucket(&source.bucket).await?;
-    call.may(OperationKind::GetObject, &from, &source.key).await?;
+    may_read_source(call, &from, &source).await?;
     if tags == CopyDirective::Replace && headers.tags.as_ref().is_some_and(|tags| !tags.is_empty()) {
         call.may(OperationKind::PutObjectTagging, bucket, key).await?;
     }
     let found = read_source(call, &from, &source).await?;
+    let is_onto_itself = from.name == bucket.name && source.key == *key;
+    // Tags that come with the object are read there and set here (access control 2).
+    if tags == CopyDirective::Copy && !found.value.tags.is_empty() && !is_onto_itself {
+        let of_source = Wording { names_version: source.names_version, ..Wording::default() };
+        call.may_worded(OperationKind::GetObjectTagging, &from, &source.key, of_source).await?;
+        let of_target = Wording { tags: Some(&found.value.tags), ..Wording::default() };
+        call.may_worded(OperationKind::PutObjectTagging, bucket, key, of_target).await?;
+    }
     if headers.forbid_overwrite && exists(call, key).await? {
         return Err(already_exists(key));
     }
     let wish = Wish { headers, metadata, tags };
-    let record = if from.name == bucket.name && source.key == *key {
+    let record = if is_onto_itself {
         onto_itself(call, bucket, found, wish).await?
     } else {
         check_copy_length(found.value.size)?;
@@ -55,6 +64,15 @@ struct Wish {
     headers: ObjectHeaders,
     metadata: CopyDirective,
     tags: CopyDirective,
+}
+
+/// Decides whether the caller may read what is copied.
+///
+/// # Errors
+/// The refusals of access control 8.
+pub(super) async fn may_read_source(call: &Call<'_>, bucket: &Bucket, source: &CopySource) -> Result<(), Error> {
+    let worded = Wording { names_version: source.names_version, ..Wording::default() };
+    call.may_worded(OperationKind::GetObject, bucket, &source.key, worded).await.map(drop)
 }
 
 /// The object that is copied, conditions held.

@@ -7,8 +7,17 @@ use oss::model::Tag;
 use oss::name::{BucketName, ObjectKey};
 use oss::request::{OperationKind, Resource};
 
-use super::grant::{access_of, conditions, object, tag_pairs};
+use super::grant::{access_of, conditions, is_get, object, tag_pairs};
 use super::{Bucket, Call, internal};
+
+/// How a further right is asked for, where it is not in the usual way.
+#[derive(Default)]
+pub(super) struct Wording<'a> {
+    /// Tags that are set, unless they are those of the header.
+    pub(super) tags: Option<&'a [Tag]>,
+    /// Whether a version of the object is named.
+    pub(super) names_version: bool,
+}
 
 impl Call<'_> {
     /// Decides whether the caller may also do this to an object.
@@ -16,11 +25,24 @@ impl Call<'_> {
     /// # Errors
     /// The refusals of access control 8.
     pub(super) async fn may(&self, kind: OperationKind, bucket: &Bucket, key: &ObjectKey) -> Result<Grant, Error> {
-        self.may_as(self.granted.grant.caller(), kind, bucket, key, None).await
+        self.may_worded(kind, bucket, key, Wording::default()).await
     }
 
-    /// Decides whether somebody may do this to an object. `tags` are those that a form sets; those of a header are
-    /// known.
+    /// As [`Call::may`], asked in another way than the usual one.
+    ///
+    /// # Errors
+    /// The refusals of access control 8.
+    pub(super) async fn may_worded(
+        &self,
+        kind: OperationKind,
+        bucket: &Bucket,
+        key: &ObjectKey,
+        wording: Wording<'_>,
+    ) -> Result<Grant, Error> {
+        self.may_as(self.granted.grant.caller(), kind, bucket, key, wording).await
+    }
+
+    /// Decides whether somebody may do this to an object.
     ///
     /// # Errors
     /// The refusals of access control 8.
@@ -30,13 +52,13 @@ impl Call<'_> {
         kind: OperationKind,
         bucket: &Bucket,
         key: &ObjectKey,
-        tags: Option<&[Tag]>,
+        wording: Wording<'_>,
     ) -> Result<Grant, Error> {
         let access = access_of(&bucket.name, &bucket.record, &self.state.config)?;
         let object = object(self.state, caller, &access, key).await?;
         let mut conditions = conditions(self.raw, self.route(), self.peer, self.now_ms);
         conditions.existing_tags = object.as_ref().map(|object| tag_pairs(&object.tags)).unwrap_or_default();
-        if let Some(tags) = tags {
+        if let Some(tags) = wording.tags {
             conditions.request_tags = tag_pairs(tags);
         }
         conditions.bucket_tags = tag_pairs(&bucket.record.tags);
@@ -46,7 +68,8 @@ impl Call<'_> {
             resource: &Resource::Object(bucket.name.clone(), key.clone()),
             object_acl: object.map(|object| object.acl),
             bucket: Some(&access),
-            names_version: false,
+            names_version: wording.names_version,
+            is_get: is_get(self.raw),
             url_signed: self.granted.credentials.is_url_signed(),
             referer: self.raw.header_text("referer"),
             conditions: &conditions,

@@ -86,6 +86,7 @@ pub(crate) async fn grant(
         bucket: access.as_ref(),
         object_acl: object.map(|object| object.acl),
         names_version: route.query.has("versionId"),
+        is_get: is_get(raw),
         url_signed: credentials.is_url_signed(),
         referer: raw.header_text("referer"),
         conditions: &conditions,
@@ -181,6 +182,11 @@ pub(super) fn conditions(raw: &RawRequest, route: &Route, peer: SocketAddr, now_
             .unwrap_or_default(),
         ..ConditionValues::default()
     }
+}
+
+/// Whether the `Referer` may matter (access control 6.1).
+pub(super) fn is_get(raw: &RawRequest) -> bool {
+    matches!(raw.method.as_str(), "GET" | "HEAD")
 }
 
 /// Tags as conditions of policies see them.

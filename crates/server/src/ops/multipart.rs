@@ -94,7 +94,7 @@ pub(super) async fn copy_part(call: &Call<'_>) -> Result<Answer, Error> {
     let source = CopySource::parse(call.raw)?;
     find(call).await?;
     let from = call.other_bucket(&source.bucket).await?;
-    call.may(OperationKind::GetObject, &from, &source.key).await?;
+    copy::may_read_source(call, &from, &source).await?;
     let Stored { value: found, version } = copy::read_source(call, &from, &source).await?;
     let range = copy_range(call.raw, found.size);
     let start = match range {

@@ -12,6 +12,7 @@ use oss::sign::{FormCredentials, SignOptions};
 use oss::xml::object::render_post_response;
 use oss::{Error, ErrorCode};
 
+use super::further::Wording;
 use super::object::{DEFAULT_TYPE, already_exists, exists, guard_of, store, upload_headers, uploaded};
 use super::upload::{Intake, Keep};
 use super::{Answer, BodySource, Call, Content, callback};
@@ -78,9 +79,10 @@ impl<'a> File<'a> {
         let headers = fields.object_headers(call.raw, type_of_file);
         // Who may not store the file is told that before what is wrong with its fields.
         let tags = headers.as_ref().ok().and_then(|headers| headers.tags.as_deref()).unwrap_or_default();
-        call.may_as(&caller, OperationKind::PostObject, bucket, &key, Some(tags)).await?;
+        let worded = || Wording { tags: Some(tags), ..Wording::default() };
+        call.may_as(&caller, OperationKind::PostObject, bucket, &key, worded()).await?;
         if !tags.is_empty() {
-            call.may_as(&caller, OperationKind::PutObjectTagging, bucket, &key, Some(tags)).await?;
+            call.may_as(&caller, OperationKind::PutObjectTagging, bucket, &key, worded()).await?;
         }
         let headers = headers?;
         if headers.forbid_overwrite && exists(call, &key).await? {

@@ -124,6 +124,7 @@ impl Stage {
             bucket: Some(&access),
             object_acl: None,
             names_version: false,
+            is_get: false,
             url_signed: false,
             referer: None,
             conditions: &ConditionValues::default(),
