@@ -28,6 +28,10 @@ pub(crate) struct Config {
     pub(crate) domains: Vec<String>,
     /// Custom domains: `domain = "bucket"` (HTTP API 1.2).
     pub(crate) custom_domains: BTreeMap<String, String>,
+    /// What a host that is neither known nor an address means (HTTP API 1.2).
+    pub(crate) host_fallback: UnknownHost,
+    /// Refuse path style on endpoint domains, as the official service does (HTTP API 1.2).
+    pub(crate) force_virtual_hosted: bool,
     /// The region shown to clients (D20).
     pub(crate) region: String,
     /// Regions accepted in V4 signatures; empty accepts any (D20).
@@ -56,6 +60,8 @@ pub(crate) struct Config {
     pub(crate) cors: CorsConfig,
     /// Hotlink protection.
     pub(crate) referer: RefererConfig,
+    /// Playlists that are signed for their player.
+    pub(crate) hls_sign: HlsSignConfig,
     /// How live pushes are handled.
     pub(crate) live: LiveConfig,
     /// How bytes are kept.
@@ -95,6 +101,17 @@ pub(crate) enum ForwardedHeader {
     Forwarded,
 }
 
+/// What a host means that is neither a domain of the configuration, nor built in, nor an IP address.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum UnknownHost {
+    /// The bucket is in the path, so that single names of container networks work.
+    #[default]
+    Path,
+    /// 403 `NonStandardHostForbidden`.
+    Reject,
+}
+
 /// The switches of requests from other origins.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -109,6 +126,14 @@ pub(crate) struct CorsConfig {
 pub(crate) struct RefererConfig {
     /// Patterns are compared with whole hosts instead of their beginnings (access control 10, number 3).
     pub(crate) strict_host: bool,
+}
+
+/// The switches of `x-oss-process=hls/sign`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct HlsSignConfig {
+    /// The URIs in tags, such as `EXT-X-KEY` and `EXT-X-MAP`, are signed as well (OSS auth 9.3).
+    pub(crate) tags: bool,
 }
 
 /// The switches of live pushes.
@@ -206,6 +231,8 @@ impl Default for Config {
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 9001)),
             domains: Vec::new(),
             custom_domains: BTreeMap::new(),
+            host_fallback: UnknownHost::default(),
+            force_virtual_hosted: false,
             region: "cn-hangzhou".to_owned(),
             accepted_regions: Vec::new(),
             public_rtmp: None,
@@ -220,6 +247,7 @@ impl Default for Config {
             http: HttpConfig::default(),
             cors: CorsConfig::default(),
             referer: RefererConfig::default(),
+            hls_sign: HlsSignConfig::default(),
             live: LiveConfig::default(),
             storage: StorageConfig::default(),
         }
@@ -229,6 +257,12 @@ impl Default for Config {
 impl Default for HttpConfig {
     fn default() -> Self {
         Self { head_timeout_s: 30, body_timeout_s: 60, console: true }
+    }
+}
+
+impl Default for HlsSignConfig {
+    fn default() -> Self {
+        Self { tags: true }
     }
 }
 

@@ -21,7 +21,7 @@ use crate::access_log;
 use crate::accounts;
 use crate::auth_failures::AuthFailures;
 use crate::clock::Clock;
-use crate::config::{Config, Durability};
+use crate::config::{Config, Durability, UnknownHost};
 use crate::listen::{self, Fallback};
 use crate::live::{self, Channels, StopReason};
 use crate::ops::RateLimits;
@@ -219,7 +219,10 @@ fn addressing(config: &Config) -> anyhow::Result<Addressing> {
     Ok(Addressing {
         base_domains: config.domains.iter().map(|domain| domain.to_ascii_lowercase()).collect(),
         cnames,
-        host_fallback: HostFallback::Path,
-        force_virtual_hosted: false,
+        host_fallback: match config.host_fallback {
+            UnknownHost::Path => HostFallback::Path,
+            UnknownHost::Reject => HostFallback::Reject,
+        },
+        force_virtual_hosted: config.force_virtual_hosted,
     })
 }

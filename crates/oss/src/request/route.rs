@@ -5,6 +5,7 @@ use super::operation::OperationKind;
 use super::{Query, RawRequest, Resource, percent_decode};
 use crate::error::{Error, ErrorCode, Result};
 use crate::name::{BucketName, ObjectKey};
+use crate::playlist_sign::is_sign_process;
 
 /// What a request asks for, before anybody has checked who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -301,12 +302,19 @@ fn operation(raw: &RawRequest, location: &Location, query: &Query) -> Result<(Op
         return Ok((OperationKind::Preflight, None));
     }
     if resource == ResourceKind::Object
-        && matches!(method, "GET" | "HEAD")
         && let Some(process) = query.first("x-oss-process")
     {
-        let is_sign = process == "hls/sign" || process.starts_with("hls/sign,");
-        let kind = if is_sign { OperationKind::GetSignedPlaylist } else { OperationKind::ProcessObject };
-        return Ok((kind, Some("x-oss-process")));
+        let is_sign = is_sign_process(process);
+        match method {
+            "GET" | "HEAD" if is_sign => return Ok((OperationKind::GetSignedPlaylist, Some("x-oss-process"))),
+            "GET" | "HEAD" => return Ok((OperationKind::ProcessObject, Some("x-oss-process"))),
+            // There is nothing to sign in what is stored or deleted (OSS auth 9.2).
+            "PUT" | "POST" | "DELETE" if is_sign => {
+                let message = "The x-oss-process hls/sign is for GET and HEAD.";
+                return Err(Error::argument("x-oss-process", super::query::shown(process), message));
+            }
+            _ => {}
+        }
     }
     let of = |sub: &SubResource| match resource {
         ResourceKind::Service => sub.service,
@@ -514,6 +522,9 @@ mod tests {
             ("PATCH", "localhost", "/bkt/k", ErrorCode::MethodNotAllowed),
             ("POST", "localhost", "/bkt/ch?live", ErrorCode::MethodNotAllowed),
             ("POST", "localhost", "/bkt/k", ErrorCode::MethodNotAllowed),
+            ("PUT", "localhost", "/bkt/k?x-oss-process=hls/sign", ErrorCode::InvalidArgument),
+            ("POST", "localhost", "/bkt/k?x-oss-process=hls/sign,a_b", ErrorCode::InvalidArgument),
+            ("DELETE", "localhost", "/bkt/k?x-oss-process=hls/sign", ErrorCode::InvalidArgument),
         ] {
             assert_eq!(find(method, host, target).unwrap_err().code, code, "{method} {target}");
         }

@@ -77,7 +77,7 @@ async fn sign(call: &Call<'_>, record: &ObjectRecord, process: &str) -> Result<S
             credentials: &call.granted.credentials,
             secret: call.granted.secret()?,
             process,
-            signs_tags: true,
+            signs_tags: call.state.config.hls_sign.tags,
         },
     )?;
     let etag = checksums(&signed).etag;
