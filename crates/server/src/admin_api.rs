@@ -48,7 +48,17 @@ const ASSUME_ROLE_S: (u32, u32) = (900, 3600);
 /// Whether a request is for this API.
 pub(crate) fn is_wanted(request: &Request<Incoming>) -> bool {
     let path = request.uri().path();
-    path.starts_with("/api/") || path == "/" && request.uri().query().is_some_and(|query| query.contains("Action="))
+    let has_form = || {
+        let kind = request.headers().get(hyper::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        kind.is_some_and(is_form) && request.method() == hyper::Method::POST
+    };
+    let names_action = || request.uri().query().is_some_and(|query| query.contains("Action="));
+    path.starts_with("/api/") || path == "/" && (names_action() || has_form())
+}
+
+/// Whether a `Content-Type` says that there are parameters in the body.
+fn is_form(kind: &str) -> bool {
+    kind.split(';').next().unwrap_or(kind).trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
 /// Answers a request; whatever goes wrong, the peer gets an answer.
@@ -183,8 +193,8 @@ async fn authenticate_call(
     route: &Route,
     body: &Bytes,
 ) -> Result<(Arc<Identity>, Fingerprint, Query), Error> {
-    let is_form = raw.header_text("content-type").is_some_and(|kind| kind.starts_with("application/x-www-form"));
-    let form = if is_form { String::from_utf8_lossy(body).replace('+', "%20") } else { String::new() };
+    let has_form = raw.header_text("content-type").is_some_and(is_form);
+    let form = if has_form { String::from_utf8_lossy(body).replace('+', "%20") } else { String::new() };
     let parameters = Query::parse(format!("{}&{form}", raw.query).trim_matches('&'));
     let now_ms = state.clock.now_ms();
     let Some(claim) = RpcClaim::extract(&raw.method, &parameters, now_ms)? else {

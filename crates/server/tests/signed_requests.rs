@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -12,29 +13,36 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use media::rtmp::RtmpUrl;
 use oss::name::BucketName;
-use oss::sign::presign::UnsignedRequest;
+use oss::sign::presign::{Signer, UnsignedRequest};
 use oss::sign::rtmp::{RtmpStyle, sign_rtmp_url};
 use serde_json::json;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use support::flip::{Case, Part, Random, SEED, flip};
-use support::signed::{BUCKET, PRIVATE, Parameters, V1, V1_URL, V4, V4_URL, pairs, publish, signed, signers};
+use support::signed::{
+    BUCKET, PRIVATE, Parameters, V1, V1_URL, V4, V4_URL, pairs, publish, signed, signers, signers_with_secrets,
+};
 use support::{Answer, Connection, REGION, ROOT, Request, Server, management_headers, md5_base64, now_s, signer};
 
 /// Changes of each request over HTTP, and of each push, which costs a handshake.
 const FLIPS: usize = 250;
 const PUSH_FLIPS: usize = 80;
+const URL_ENCODED: &str = "application/x-www-form-urlencoded";
 /// The request without what may be written in several ways. These are all:
 ///
-/// * the hex digits of a percent escape, in either case;
+/// * the hex digits of a percent escape, in either case, also in a form that is a body;
 /// * a plus in the `Signature` of a V1 URL, also written as a space, because some clients unescape it too often (OSS
 ///   auth 4);
 /// * spaces, tabs and further commas between the items of a V4 `Authorization` (OSS auth 5);
+/// * the case of the names in its `AdditionalHeaders` (OSS auth 5.6);
 /// * a fragment, which is no part of a request.
 fn canonical(request: &Request) -> Request {
     let mut request = request.clone();
     for text in [&mut request.path, &mut request.query] {
         *text = upper_escapes(text.split('#').next().unwrap());
+    }
+    if request.headers.iter().any(|(_, value)| value == URL_ENCODED) {
+        request.body = upper_escapes(&String::from_utf8_lossy(&request.body)).into_bytes();
     }
     request.query = request
         .query
@@ -48,7 +56,11 @@ fn canonical(request: &Request) -> Request {
     for (name, value) in &mut request.headers {
         if name == "authorization" && value.starts_with("OSS4-HMAC-SHA256 ") {
             let items = value.split(',').map(|item| item.trim_matches([' ', '\t'])).filter(|item| !item.is_empty());
-            *value = items.collect::<Vec<_>>().join(",");
+            let lower = |item: &str| match item.strip_prefix("AdditionalHeaders=") {
+                Some(names) => format!("AdditionalHeaders={}", names.to_ascii_lowercase()),
+                None => item.to_owned(),
+            };
+            *value = items.map(lower).collect::<Vec<_>>().join(",");
         }
     }
     request
@@ -120,6 +132,81 @@ fn no_byte_of_a_read_can_change() {
                 &[("response-content-type", Some("video/mp2t")), ("x-oss-traffic-limit", Some("819200"))];
             let asked = signed(&signer, scheme, "GET", "dir/private file", query, &[], b"");
             check(&server.http, &Case::new(who, asked), 200, true);
+        }
+    }
+}
+
+/// A read of the private object that signs more headers than it must (OSS auth 5.2), as the SDKs do when they are told to.
+fn read_with_additional_headers(server: &Server, signer: &Signer, secret: &str, in_url: bool) -> Request {
+    let date = basic_date();
+    let scope = format!("{}/{REGION}/oss/aliyun_v4_request", &date[..8]);
+    let credential = format!("{}/{scope}", signer.access_key);
+    let mut headers: Vec<(String, String)> = [
+        ("cache-control", "no-store"),
+        ("host", server.http.as_str()),
+        ("range", "bytes=0-38"),
+        ("user-agent", "a  player"),
+        ("x-oss-meta-a", "b c"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec();
+    let mut parameters = Vec::new();
+    let token = signer.token.clone().map(|token| ("x-oss-security-token".to_owned(), token));
+    if in_url {
+        let own = [
+            ("x-oss-additional-headers", "cache-control;host;range;user-agent"),
+            ("x-oss-credential", credential.as_str()),
+            ("x-oss-date", date.as_str()),
+            ("x-oss-expires", "600"),
+            ("x-oss-signature-version", "OSS4-HMAC-SHA256"),
+        ];
+        parameters.extend(own.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        parameters.extend(token);
+        parameters.sort();
+    } else {
+        headers.push(("x-oss-content-sha256".to_owned(), "UNSIGNED-PAYLOAD".to_owned()));
+        headers.push(("x-oss-date".to_owned(), date.clone()));
+        headers.extend(token);
+        headers.sort();
+    }
+    let encode = |text: &str| oss::request::percent_encode(text.as_bytes(), false);
+    let query =
+        parameters.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect::<Vec<_>>().join("&");
+    let lines: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+    let path = format!("/{BUCKET}/dir/private%20file");
+    let canonical = format!("GET\n{path}\n{query}\n{lines}\ncache-control;host;range;user-agent\nUNSIGNED-PAYLOAD");
+    let text = format!("OSS4-HMAC-SHA256\n{date}\n{scope}\n{}", hex(&Sha256::digest(canonical)));
+    let signature = v4_signature(secret, &date[..8], &text);
+    let query = if in_url { format!("{query}&x-oss-signature={signature}") } else { query };
+    if !in_url {
+        let value = format!(
+            "OSS4-HMAC-SHA256 Credential={credential}, AdditionalHeaders=cache-control;host;range;user-agent, Signature={signature}"
+        );
+        headers.push(("authorization".to_owned(), value));
+    }
+    Request { method: "GET".to_owned(), path, query, headers, body: Vec::new() }
+}
+
+#[test]
+fn no_byte_of_an_additional_header_can_change() {
+    let server = server();
+    for (who, signer, secret) in signers_with_secrets(&server) {
+        for in_url in [false, true] {
+            let request = read_with_additional_headers(&server, &signer, &secret, in_url);
+            check(&server.http, &Case::new(who, request.clone()), 206, true);
+            // Nor can one be left out, or sent a second time.
+            for (at, (name, value)) in request.headers.iter().enumerate() {
+                let mut without = request.clone();
+                without.headers.remove(at);
+                let mut twice = request.clone();
+                twice.headers.push((name.clone(), value.clone()));
+                for changed in [without, twice] {
+                    let answer = Connection::new(&server.http).send(&changed);
+                    // The connection of these tests sends a host of its own where there is none, and it is the same.
+                    let is_same = name == "host" && changed.headers.len() < request.headers.len();
+                    assert_eq!((400..500).contains(&answer.status), !is_same, "{name}: {changed:?} {answer:?}");
+                }
+            }
         }
     }
 }
@@ -209,6 +296,78 @@ fn no_byte_of_a_management_call_can_change() {
     }
 }
 
+/// The parameters of an AssumeRole call, signed as the official SDKs do (OSS auth 11), in order.
+fn assume_role() -> Vec<(&'static str, String)> {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let mut parameters = vec![
+        ("AccessKeyId", ROOT.0.to_owned()),
+        ("Action", "AssumeRole".to_owned()),
+        ("DurationSeconds", "900".to_owned()),
+        ("Format", "JSON".to_owned()),
+        ("RoleArn", "acs:ram::1000000000000001:role/anna".to_owned()),
+        ("RoleSessionName", "night@shift".to_owned()),
+        ("SignatureMethod", "HMAC-SHA1".to_owned()),
+        ("SignatureNonce", format!("nonce {}", NUMBER.fetch_add(1, Ordering::Relaxed))),
+        ("SignatureVersion", "1.0".to_owned()),
+        ("Timestamp", oss::date::format_iso8601(now_s() * 1000).replace(".000", "")),
+        ("Version", "2015-04-01".to_owned()),
+    ];
+    let canonical = encoded(&parameters);
+    let text = format!("POST&%2F&{}", oss::request::percent_encode(canonical.as_bytes(), false));
+    let signature = sha1_signature(&format!("{}&", ROOT.1), &text);
+    parameters.push(("Signature", signature));
+    parameters
+}
+
+fn encoded(parameters: &[(&str, String)]) -> String {
+    let pairs = parameters.iter().map(|(n, v)| format!("{n}={}", oss::request::percent_encode(v.as_bytes(), false)));
+    pairs.collect::<Vec<_>>().join("&")
+}
+
+#[test]
+fn no_byte_of_an_assume_role_call_can_change() {
+    let server = Server::start(&[], "warn");
+    server.manage("POST", "users", &json!({"name": "anna"}));
+    let root = signer(ROOT, None);
+    let once = |case: Case| {
+        check(&server.admin, &case, 200, false);
+        let again = Connection::new(&server.admin).send(&case.request);
+        assert_eq!(again.status, 403, "{again:?}");
+        assert!(String::from_utf8_lossy(&again.body).contains("was made before"), "{again:?}");
+    };
+    let post = |query: String, headers: Vec<(String, String)>, body: String| Request {
+        method: "POST".to_owned(),
+        path: "/".to_owned(),
+        query,
+        headers,
+        body: body.into_bytes(),
+    };
+    let form = vec![("content-type".to_owned(), URL_ENCODED.to_owned())];
+    // All in the query.
+    let parts = vec![Part::Method, Part::Path, Part::Query];
+    let request = post(encoded(&assume_role()), Vec::new(), String::new());
+    once(Case { name: "in the query", request, parts: parts.clone() });
+    // The role in the body, or everything but what says where the call goes.
+    let (wish, rest): (Vec<_>, Vec<_>) = assume_role().into_iter().partition(|(name, _)| name.starts_with("Role"));
+    let body = encoded(&wish);
+    let parts = [parts, vec![Part::Body(0, body.len())]].concat();
+    once(Case { name: "with a form", request: post(encoded(&rest), form.clone(), body), parts });
+    // Everything in the body.
+    let body = encoded(&assume_role());
+    let parts = vec![Part::Method, Part::Path, Part::Body(0, body.len())];
+    once(Case { name: "in a form", request: post(String::new(), form, body), parts });
+    // Signed with version 4.
+    let query: Parameters<'_> = &[
+        ("Action", Some("AssumeRole")),
+        ("RoleArn", Some("acs:ram::1000000000000001:role/anna")),
+        ("RoleSessionName", Some("night@shift")),
+    ];
+    let unsigned = UnsignedRequest { method: "POST", bucket: None, key: "", query, headers: &[] };
+    let pairs_of_query: Vec<(&str, String)> = query.iter().map(|(n, v)| (*n, v.unwrap().to_owned())).collect();
+    let headers = pairs(root.v4_headers(&unsigned, REGION, now_s()));
+    once(Case::new("signed with version 4", post(encoded(&pairs_of_query), headers, String::new())));
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -225,30 +384,48 @@ fn basic_date() -> String {
 }
 
 /// The fields that make a form a signed one (OSS auth 7).
-fn form_signature(is_v4: bool, policy: &str, date: String) -> Vec<(&'static str, String)> {
+fn form_signature(
+    signer: &Signer,
+    secret: &str,
+    is_v4: bool,
+    policy: &str,
+    date: String,
+) -> Vec<(&'static str, String)> {
     if !is_v4 {
-        let mut mac = <Hmac<Sha1> as KeyInit>::new_from_slice(ROOT.1.as_bytes()).unwrap();
-        mac.update(policy.as_bytes());
-        let signature = STANDARD.encode(mac.finalize().into_bytes());
-        return vec![("OSSAccessKeyId", ROOT.0.to_owned()), ("Signature", signature)];
+        let signature = sha1_signature(secret, policy);
+        return vec![("OSSAccessKeyId", signer.access_key.to_string()), ("Signature", signature)];
     }
     let day = &date[..8];
-    let mut key = format!("aliyun_v4{}", ROOT.1).into_bytes();
+    vec![
+        ("x-oss-signature-version", "OSS4-HMAC-SHA256".to_owned()),
+        ("x-oss-credential", format!("{}/{day}/{REGION}/oss/aliyun_v4_request", signer.access_key)),
+        ("x-oss-signature", v4_signature(secret, day, policy)),
+        ("x-oss-date", date),
+    ]
+}
+
+/// The last step of V4 (OSS auth 5.1), in hex digits.
+fn v4_signature(secret: &str, day: &str, text: &str) -> String {
+    let mut key = format!("aliyun_v4{secret}").into_bytes();
     for part in [day, REGION, "oss", "aliyun_v4_request"] {
         key = hmac_sha256(&key, part.as_bytes());
     }
-    vec![
-        ("x-oss-signature-version", "OSS4-HMAC-SHA256".to_owned()),
-        ("x-oss-credential", format!("{}/{day}/{REGION}/oss/aliyun_v4_request", ROOT.0)),
-        ("x-oss-signature", hex(&hmac_sha256(&key, policy.as_bytes()))),
-        ("x-oss-date", date),
-    ]
+    hex(&hmac_sha256(&key, text.as_bytes()))
+}
+
+/// HMAC-SHA1 in base64, as V1 and the official management services sign.
+fn sha1_signature(secret: &str, text: &str) -> String {
+    let mut mac = <Hmac<Sha1> as KeyInit>::new_from_slice(secret.as_bytes()).unwrap();
+    mac.update(text.as_bytes());
+    STANDARD.encode(mac.finalize().into_bytes())
 }
 
 #[test]
 fn no_byte_of_a_signed_form_can_change() {
     let server = server();
-    for is_v4 in [false, true] {
+    let [account, temporary] = signers_with_secrets(&server);
+    for ((who, signer, secret), is_v4) in [(&account, false), (&account, true), (&temporary, false), (&temporary, true)]
+    {
         let expiration = oss::date::format_iso8601((now_s() + 600) * 1000);
         let date = basic_date();
         let mut conditions = vec![
@@ -266,7 +443,8 @@ fn no_byte_of_a_signed_form_can_change() {
             ("x-oss-object-acl", "private".to_owned()),
             ("content-type", "text/plain".to_owned()),
         ];
-        fields.extend(form_signature(is_v4, &policy, date));
+        fields.extend(form_signature(signer, secret, is_v4, &policy, date));
+        fields.extend(signer.token.clone().map(|token| ("x-oss-security-token", token)));
         let mut body = Vec::new();
         let mut covered = Vec::new();
         for (name, value) in &fields {
@@ -284,7 +462,7 @@ fn no_byte_of_a_signed_form_can_change() {
             query: String::new(),
             body,
         };
-        check(&server.http, &Case { name: "form", request, parts: covered }, 204, true);
+        check(&server.http, &Case { name: who, request, parts: covered }, 204, true);
     }
 }
 

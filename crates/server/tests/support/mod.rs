@@ -171,8 +171,10 @@ impl Connection {
 
     /// Sends a request with its length and reads the whole answer.
     pub(crate) fn send(&mut self, request: &Request) -> Answer {
-        let mut bytes =
-            format!("{} {} HTTP/1.1\r\nhost: {}\r\n", request.method, request.target(), self.address).into_bytes();
+        let mut bytes = format!("{} {} HTTP/1.1\r\n", request.method, request.target()).into_bytes();
+        if !request.headers.iter().any(|(name, _)| name == "host") {
+            bytes.extend_from_slice(format!("host: {}\r\n", self.address).as_bytes());
+        }
         for (name, value) in &request.headers {
             bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
         }

@@ -61,10 +61,16 @@ pub(crate) const V4_URL: (bool, bool) = (true, true);
 
 /// The account itself, and a temporary key of it.
 pub(crate) fn signers(server: &Server) -> [(&'static str, Signer); 2] {
+    signers_with_secrets(server).map(|(who, signer, _)| (who, signer))
+}
+
+/// As [`signers`], with the secrets, for signatures that are made by hand.
+pub(crate) fn signers_with_secrets(server: &Server) -> [(&'static str, Signer, String); 2] {
     let made = server.manage("POST", "sessions", &json!({"user": "root"}));
     let text = |name: &str| made[name].as_str().unwrap().to_owned();
     let (id, secret, token) = (text("access_key_id"), text("access_key_secret"), text("security_token"));
-    [("by the account", signer(ROOT, None)), ("by a temporary key", signer((&id, &secret), Some(&token)))]
+    let temporary = signer((&id, &secret), Some(&token));
+    [("by the account", signer(ROOT, None), ROOT.1.to_owned()), ("by a temporary key", temporary, secret)]
 }
 
 /// The answer to a publish: `None` when it may begin, else what the refusal says. The server may close without a word
