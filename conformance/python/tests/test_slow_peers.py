@@ -8,7 +8,8 @@ import pytest
 
 from millpond_test.raw import Connection, head
 
-PATIENCE = "[http]\nhead_timeout_s = 1\nbody_timeout_s = 1\n"
+PATIENCE = "[http]\nhead_timeout_s = 1\nbody_timeout_s = 1\nmin_body_bytes_per_s = 0\n"
+PACE = "[http]\nbody_timeout_s = 2\nmin_body_bytes_per_s = 100\n"
 
 
 @pytest.fixture
@@ -72,6 +73,59 @@ def test_a_body_that_is_slow_but_moves_is_stored(hasty_server):
         drip(connection, b"slowbody", 0.3)
         assert connection.answer().status == 200
     assert bucket.get_object("key").read() == b"slowbody"
+
+
+XML = {"Content-Type": "application/xml"}
+FORM = {"Content-Type": "multipart/form-data; boundary=b"}
+
+
+@pytest.mark.parametrize(
+    "method, key, query, headers, begun",
+    [
+        ("PUT", "key", b"", {}, b""),
+        ("PUT", "key", b"", {"Transfer-Encoding": "chunked"}, b"186a0\r\n"),
+        ("POST", "key", b"?append&position=0", {}, b""),
+        ("PUT", "key", b"?partNumber=1&uploadId=%s", {}, b""),
+        ("POST", "", b"?delete", XML, b"<Delete>"),
+        ("PUT", "", b"?lifecycle", XML, b"<LifecycleConfiguration>"),
+        ("POST", "", b"", FORM, b'--b\r\nContent-Disposition: form-data; name="key"\r\n\r\n'),
+    ],
+    ids=["object", "chunked", "append", "part", "batch", "settings", "form"],
+)
+def test_a_body_that_drips_is_refused_and_stores_nothing(fresh_server, method, key, query, headers, begun):
+    server = fresh_server(settings=PACE)
+    bucket = server.new_bucket("public-read-write")
+    if b"uploadId" in query:
+        query %= bucket.init_multipart_upload(key).upload_id.encode()
+    path = f"/{bucket.bucket_name}/{key}".encode() + query
+    length = {} if "Transfer-Encoding" in headers else {"Content-Length": "100000"}
+    with Connection(server) as connection:
+        # Forms say themselves who sends them; the rest is signed.
+        resource = None if headers is FORM else path
+        connection.send(head(method, path, resource, {**headers, **length}) + begun)
+        started = time.monotonic()
+        # No pause is longer than a fifth of what is allowed.
+        assert drip(connection, b"x" * 40, 0.4) < 40
+        assert connection.answer().seen == (400, "RequestTimeout")
+        assert time.monotonic() - started < 12
+        assert connection.is_closed()
+    assert [entry.key for entry in bucket.list_objects().object_list] == []
+    server.stop()
+    assert server.findings().returncode == 0
+
+
+def test_a_body_that_keeps_the_pace_is_stored(fresh_server):
+    server = fresh_server(settings=PACE)
+    bucket = server.new_bucket()
+    path = f"/{bucket.bucket_name}/key".encode()
+    with Connection(server) as connection:
+        connection.send(head("PUT", path, path, {"Content-Length": "1200"}))
+        # Longer than any pause may be, a phone at the edge of its network.
+        for _ in range(10):
+            connection.send(b"x" * 120)
+            time.sleep(0.6)
+        assert connection.answer().status == 200
+    assert bucket.get_object("key").read() == b"x" * 1200
 
 
 def test_many_idle_connections_cost_little_and_disturb_nobody(hasty_server):

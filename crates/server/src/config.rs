@@ -86,6 +86,8 @@ pub(crate) struct HttpConfig {
     pub(crate) head_timeout_s: u64,
     /// The longest pause within the body of a request, seconds (HTTP API 2).
     pub(crate) body_timeout_s: u64,
+    /// The least pace of a body beyond that, bytes per second; 0 asks for none.
+    pub(crate) min_body_bytes_per_s: u64,
     /// The console at `/-/console` and the call that it needs beside those of OSS.
     pub(crate) console: bool,
 }
@@ -256,7 +258,7 @@ impl Default for Config {
 
 impl Default for HttpConfig {
     fn default() -> Self {
-        Self { head_timeout_s: 30, body_timeout_s: 60, console: true }
+        Self { head_timeout_s: 30, body_timeout_s: 60, min_body_bytes_per_s: 256, console: true }
     }
 }
 
@@ -445,6 +447,9 @@ impl Config {
         }
         if ![self.http.head_timeout_s, self.http.body_timeout_s].iter().all(|s| (1..=86_400).contains(s)) {
             bail!("`http.head_timeout_s` and `http.body_timeout_s` are between a second and a day");
+        }
+        if self.http.min_body_bytes_per_s > 1 << 20 {
+            bail!("`http.min_body_bytes_per_s` is at most 1 MiB");
         }
         if self.live.media_timeout_s == 0 || self.live.ping_after_s == 0 {
             bail!("`live.media_timeout_s` and `live.ping_after_s` are at least 1");

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use oss::{Error, ErrorCode};
 
 use crate::http::file_stream::{self, Outbox};
+use crate::http::patience::Patience;
 use crate::ops::{BodySource, Content, StoredContent};
 
 /// What is read of a refused upload so that the peer gets to see the refusal (HTTP API 2).
@@ -25,8 +26,7 @@ pub(super) struct RequestBody {
     incoming: Incoming,
     announced: Option<u64>,
     is_chunked: bool,
-    /// How long the peer may pause (HTTP API 2).
-    longest_pause: Duration,
+    patience: Patience,
     received: u64,
     is_started: bool,
     is_finished: bool,
@@ -34,9 +34,9 @@ pub(super) struct RequestBody {
 
 impl RequestBody {
     /// Takes the body; `announced` is the Content-Length, `is_chunked` whether it comes in chunks.
-    pub(super) fn new(incoming: Incoming, announced: Option<u64>, is_chunked: bool, longest_pause: Duration) -> Self {
+    pub(super) fn new(incoming: Incoming, announced: Option<u64>, is_chunked: bool, patience: Patience) -> Self {
         let is_finished = incoming.is_end_stream();
-        Self { incoming, announced, is_chunked, longest_pause, received: 0, is_started: false, is_finished }
+        Self { incoming, announced, is_chunked, patience, received: 0, is_started: false, is_finished }
     }
 
     /// Bytes received so far.
@@ -75,7 +75,8 @@ impl RequestBody {
             if self.is_finished {
                 return Ok(None);
             }
-            let Ok(frame) = tokio::time::timeout(self.longest_pause, self.incoming.frame()).await else {
+            let since = Instant::now();
+            let Ok(frame) = tokio::time::timeout(self.patience.left(), self.incoming.frame()).await else {
                 self.is_finished = true;
                 return Err(Error::new(ErrorCode::RequestTimeout));
             };
@@ -94,6 +95,7 @@ impl RequestBody {
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
                         self.received += data.len() as u64;
+                        self.patience.receive(data.len() as u64, since.elapsed());
                         return Ok(Some(data));
                     }
                 }

@@ -6,6 +6,7 @@ mod file_stream;
 mod line;
 mod logged;
 mod page;
+mod patience;
 pub(crate) mod pipeline;
 mod render;
 mod reports;

@@ -17,6 +17,7 @@ use crate::http::body::RequestBody;
 use crate::http::line::{About, Logged};
 use crate::http::logged::LoggedBody;
 use crate::http::page;
+use crate::http::patience::Patience;
 use crate::http::render::Envelope;
 use crate::http::reports;
 use crate::http::shape;
@@ -37,8 +38,9 @@ pub(super) async fn answer(
     let now_ms = state.clock.now_ms();
     let version = request.version();
     let Origin { address: peer, is_secure } = state.proxies.origin(peer, is_secure, request.headers());
-    let longest_pause = Duration::from_secs(state.config.http.body_timeout_s);
-    let (raw, mut body, shape) = receive(request, is_secure, longest_pause);
+    let http = &state.config.http;
+    let patience = Patience::new(Duration::from_secs(http.body_timeout_s), http.min_body_bytes_per_s);
+    let (raw, mut body, shape) = receive(request, is_secure, patience);
     let expects_continue = raw.header("expect").is_some();
     let mut envelope = Envelope {
         request_id: crate::ids::request_id(now_ms),
@@ -96,7 +98,7 @@ impl Default for Seen {
 fn receive(
     request: Request<Incoming>,
     is_secure: bool,
-    longest_pause: Duration,
+    patience: Patience,
 ) -> (RawRequest, RequestBody, Result<(), Error>) {
     let (head, incoming) = request.into_parts();
     let shape = shape::check(&head);
@@ -123,7 +125,7 @@ fn receive(
         host,
         secure: is_secure,
     };
-    (raw, RequestBody::new(incoming, announced, is_chunked, longest_pause), shape)
+    (raw, RequestBody::new(incoming, announced, is_chunked, patience), shape)
 }
 
 async fn run(
