@@ -87,6 +87,37 @@ def test_a_running_server_cleans_up(fresh_server):
     assert server.findings().returncode == 0
 
 
+def test_a_running_server_relabels_and_gives_up_uploads(fresh_server):
+    server = fresh_server(settings="[storage]\nlifecycle_interval_s = 1\n")
+    bucket = server.new_bucket()
+    for key in ("cold/small", "cold/large", "cold/keep", "warm"):
+        bucket.put_object(key, b"x" * (9 if "small" in key else 2_000))
+    written = bucket.head_object("cold/large").last_modified
+    for key, tags in (("up/plain", ""), ("up/tagged", "k=v"), ("up/keep", "k=v")):
+        bucket.init_multipart_upload(key, headers={"x-oss-tagging": tags} if tags else None)
+    past = "<CreatedBeforeDate>2100-01-01T00:00:00.000Z</CreatedBeforeDate>"
+    not_ = "<Not><Prefix>%s</Prefix></Not>"
+    rules = (
+        f"<Rule><Prefix>cold/</Prefix><Status>Enabled</Status><Filter>{not_ % 'cold/keep'}"
+        f"<ObjectSizeGreaterThan>1000</ObjectSizeGreaterThan></Filter>"
+        f"<Transition>{past}<StorageClass>Archive</StorageClass><IsAccessTime>false</IsAccessTime></Transition></Rule>"
+        f"<Rule><Prefix>up/</Prefix><Status>Enabled</Status><Tag><Key>k</Key><Value>v</Value></Tag>"
+        f"<Filter>{not_ % 'up/keep'}</Filter><AbortMultipartUpload>{past}</AbortMultipartUpload></Rule>"
+    )
+    bucket.put_bucket_lifecycle(f"<LifecycleConfiguration>{rules}</LifecycleConfiguration>")
+    kept = bucket._do("GET", bucket.bucket_name, "", params={"lifecycle": ""}).read().decode()
+    assert "<IsAccessTime>false</IsAccessTime>" in kept
+    label = lambda key: bucket.head_object(key).headers["x-oss-storage-class"]  # noqa: E731
+    uploads = lambda: [upload.key for upload in bucket.list_multipart_uploads().upload_list]  # noqa: E731
+    wait_for(lambda: label("cold/large") == "Archive" and len(uploads()) == 2, "the rules have run")
+    assert [label(key) for key in ("cold/small", "cold/keep", "warm")] == ["Standard"] * 3
+    assert uploads() == ["up/keep", "up/plain"]
+    assert bucket.head_object("cold/large").last_modified == written
+    assert keys(bucket) == ["cold/keep", "cold/large", "cold/small", "warm"]
+    server.stop()
+    assert server.findings().returncode == 0
+
+
 def test_expired_segments_leave_the_index(fresh_server, short_source):
     from millpond_test.server import create_channel
 

@@ -225,8 +225,10 @@ impl Run<'_> {
         loop {
             let page = self.meta.list_uploads(bucket, &query).await?;
             for upload in page.entries {
-                let begun_ms = upload.record.initiated_ms;
-                if !rules.iter().any(|rule| rule.aborts_upload(upload.key.as_str(), begun_ms, self.now_ms)) {
+                let (key, record) = (upload.key.as_str(), &upload.record);
+                let is_due =
+                    |rule: &LifecycleRule| rule.aborts_upload(key, &record.tags, record.initiated_ms, self.now_ms);
+                if !rules.iter().any(is_due) {
                     continue;
                 }
                 if !self.is_dry {

@@ -35,6 +35,10 @@ pub struct LifecycleTransition {
     pub trigger: LifecycleTrigger,
     /// To which class.
     pub storage_class: StorageClass,
+    /// `IsAccessTime`, `ReturnToStdWhenVisit` and `AllowSmallFile` as they were sent: kept to be shown again, because
+    /// nothing but what is the case anyway is accepted for them.
+    #[serde(default)]
+    pub options: [Option<bool>; 3],
 }
 
 /// Objects that a rule leaves alone.
@@ -94,10 +98,14 @@ impl LifecycleRule {
         self.covers_name(key, tags)
             && filter.size_greater_than.is_none_or(|bound| size > bound)
             && filter.size_less_than.is_none_or(|bound| size < bound)
-            && !filter
-                .not
-                .iter()
-                .any(|not| key.starts_with(&not.prefix) && not.tag.as_ref().is_none_or(|tag| tags.contains(tag)))
+            && !self.is_exempt(key, tags)
+    }
+
+    fn is_exempt(&self, key: &str, tags: &[Tag]) -> bool {
+        self.filter
+            .iter()
+            .flat_map(|filter| &filter.not)
+            .any(|not| key.starts_with(&not.prefix) && not.tag.as_ref().is_none_or(|tag| tags.contains(tag)))
     }
 
     fn covers_name(&self, key: &str, tags: &[Tag]) -> bool {
@@ -121,11 +129,12 @@ impl LifecycleRule {
         .map(|transition| LifecycleAction::Transition(transition.storage_class))
     }
 
-    /// Whether an unfinished upload of `key`, begun at `initiated_ms`, is to be aborted.
-    pub fn aborts_upload(&self, key: &str, initiated_ms: i64, now_ms: i64) -> bool {
-        self.enabled
-            && key.starts_with(&self.prefix)
+    /// Whether an unfinished upload of `key`, begun at `initiated_ms` for an object with `tags`, is to be aborted.
+    /// Bounds of the size are about objects: an upload has none yet.
+    pub fn aborts_upload(&self, key: &str, tags: &[Tag], initiated_ms: i64, now_ms: i64) -> bool {
+        self.covers_name(key, tags)
             && self.abort_multipart.is_some_and(|trigger| trigger.is_due(initiated_ms, now_ms))
+            && !self.is_exempt(key, tags)
     }
 
     /// The instant at which `Expiration` deletes an object under this rule (unix ms), for `x-oss-expiration`. `None`
@@ -157,6 +166,7 @@ mod tests {
             transitions: vec![LifecycleTransition {
                 trigger: LifecycleTrigger::Days(1),
                 storage_class: StorageClass::InfrequentAccess,
+                options: [None; 3],
             }],
             abort_multipart: Some(LifecycleTrigger::CreatedBefore(500)),
         }
@@ -197,8 +207,17 @@ mod tests {
 
     #[test]
     fn dates_and_uploads() {
-        assert!(rule().aborts_upload("live/x", 499, 1000));
-        assert!(!rule().aborts_upload("live/x", 500, 1000));
+        assert!(rule().aborts_upload("live/x", &[], 499, 1000));
+        assert!(!rule().aborts_upload("live/x", &[], 500, 1000));
+        let tag = Tag { key: "a".into(), value: "1".into() };
+        let tagged = LifecycleRule { tags: vec![tag.clone()], ..rule() };
+        assert!(tagged.aborts_upload("live/x", std::slice::from_ref(&tag), 499, 1000));
+        assert!(!tagged.aborts_upload("live/x", &[], 499, 1000));
+        let not = LifecycleNot { prefix: "live/keep".into(), tag: None };
+        let filter = LifecycleFilter { not: vec![not], size_greater_than: Some(10), size_less_than: None };
+        let spares = LifecycleRule { filter: Some(filter), ..rule() };
+        assert!(spares.aborts_upload("live/x", &[], 499, 1000));
+        assert!(!spares.aborts_upload("live/keep", &[], 499, 1000));
         assert_eq!(rule().expires_at_ms("live/x", &[], 0, 5), Some(5 + 2 * DAY_MS));
         let dated = LifecycleRule { expiration: Some(LifecycleTrigger::Date(7)), ..rule() };
         assert_eq!(dated.due("live/x", &[], 0, i64::MAX, 7), Some(LifecycleAction::Expire));

@@ -13,6 +13,9 @@ use crate::request::{parse_decimal, shown};
 const MAX_RULES: usize = 1000;
 const MAX_ID_BYTES: usize = 255;
 const DAY_MS: i64 = 86_400_000;
+/// Nobody writes down when objects are read: each element has one value that changes nothing.
+const TRANSITION_OPTIONS: [(&str, bool); 3] =
+    [("IsAccessTime", false), ("ReturnToStdWhenVisit", false), ("AllowSmallFile", true)];
 
 /// Reads a `LifecycleConfiguration`. `allow_overlap` is the header `x-oss-allow-same-action-overlap`; `new_id` names the
 /// rules that came without an id.
@@ -121,21 +124,26 @@ fn not_implemented(element: &'static str) -> Error {
 }
 
 fn parse_expiration(expiration: &Element) -> Result<LifecycleTrigger> {
-    if expiration.child("ExpiredObjectDeleteMarker")?.is_some() {
+    if expiration.flag("ExpiredObjectDeleteMarker")? == Some(true) {
         return Err(not_implemented("ExpiredObjectDeleteMarker"));
     }
     parse_trigger(expiration, &["Days", "Date", "CreatedBeforeDate"])
 }
 
 fn parse_transition(transition: &Element) -> Result<LifecycleTransition> {
-    if transition.flag("IsAccessTime")? == Some(true) {
-        return Err(not_implemented("IsAccessTime"));
+    let mut options = [None; TRANSITION_OPTIONS.len()];
+    for (option, (name, built)) in options.iter_mut().zip(TRANSITION_OPTIONS) {
+        *option = transition.flag(name)?;
+        if option.is_some_and(|value| value != built) {
+            return Err(not_implemented(name));
+        }
     }
     let storage_class = match StorageClass::parse(transition.required("StorageClass")?) {
         None | Some(StorageClass::Standard) => return Err(malformed("The StorageClass element is not valid.")),
         Some(class) => class,
     };
-    Ok(LifecycleTransition { trigger: parse_trigger(transition, &["Days", "CreatedBeforeDate"])?, storage_class })
+    let trigger = parse_trigger(transition, &["Days", "CreatedBeforeDate"])?;
+    Ok(LifecycleTransition { trigger, storage_class, options })
 }
 
 /// Exactly one of the elements that say when.
@@ -143,8 +151,10 @@ fn parse_trigger(parent: &Element, allowed: &[&'static str]) -> Result<Lifecycle
     let mut found = None;
     for &name in allowed {
         let Some(text) = parent.value(name)? else { continue };
-        if found.is_some() {
-            return Err(malformed("There must be one of Days, Date and CreatedBeforeDate."));
+        match found {
+            None => {}
+            Some(LifecycleTrigger::Days(_)) => return Err(mixed()),
+            Some(_) => return Err(malformed("There must be one of Days, Date and CreatedBeforeDate.")),
         }
         found = Some(match name {
             "Days" => LifecycleTrigger::Days(
@@ -172,21 +182,27 @@ fn check_order(expiration: Option<LifecycleTrigger>, transitions: &[LifecycleTra
     if let Some(first) = kinds.next()
         && kinds.any(|kind| kind != first)
     {
-        let message = "Days and dates must not be mixed in one rule.";
-        return Err(Error::new(ErrorCode::InvalidRequest).message(message).ec("0014-00000080"));
+        return Err(mixed());
     }
-    let Some(LifecycleTrigger::Days(expires)) = expiration else { return Ok(()) };
-    let is_late = |transition: &&LifecycleTransition| match transition.trigger {
-        LifecycleTrigger::Days(days) => days >= expires,
-        _ => false,
+    let Some(expiration) = expiration else { return Ok(()) };
+    let place = |trigger: LifecycleTrigger| match trigger {
+        LifecycleTrigger::Days(days) => i64::from(days),
+        LifecycleTrigger::Date(ms) | LifecycleTrigger::CreatedBefore(ms) => ms,
     };
-    match transitions.iter().find(is_late) {
-        None => Ok(()),
-        Some(_) => {
-            let message = "The Expiration must be later than the Transition.";
-            Err(Error::argument("Days", expires.to_string(), message))
-        }
+    if transitions.iter().all(|transition| place(transition.trigger) < place(expiration)) {
+        return Ok(());
     }
+    let (name, value) = match expiration {
+        LifecycleTrigger::Days(days) => ("Days", days.to_string()),
+        LifecycleTrigger::Date(ms) => ("Date", format_iso8601(ms)),
+        LifecycleTrigger::CreatedBefore(ms) => ("CreatedBeforeDate", format_iso8601(ms)),
+    };
+    Err(Error::argument(name, value, "The Expiration must be later than the Transition."))
+}
+
+fn mixed() -> Error {
+    let message = "Days and dates must not be mixed in one rule.";
+    Error::new(ErrorCode::InvalidRequest).message(message).ec("0014-00000080")
 }
 
 fn parse_tag(tag: &Element) -> Result<Tag> {
@@ -237,6 +253,9 @@ pub fn render_lifecycle(rules: &[LifecycleRule]) -> String {
                 element.within("Transition", |element| {
                     write_trigger(element, transition.trigger);
                     element.value("StorageClass", transition.storage_class);
+                    for ((name, _), option) in TRANSITION_OPTIONS.iter().zip(transition.options) {
+                        element.optional(name, option);
+                    }
                 });
             }
             if let Some(trigger) = rule.abort_multipart {
@@ -319,8 +338,11 @@ mod tests {
             <ObjectSizeGreaterThan>1</ObjectSizeGreaterThan><ObjectSizeLessThan>9</ObjectSizeLessThan></Filter>\
             <Expiration><CreatedBeforeDate>2024-01-02T00:00:00Z</CreatedBeforeDate></Expiration>\
             <Transition><CreatedBeforeDate>2024-01-01T00:00:00.000Z</CreatedBeforeDate>\
-            <StorageClass>IA</StorageClass><IsAccessTime>false</IsAccessTime></Transition>"]);
+            <StorageClass>IA</StorageClass><IsAccessTime>false</IsAccessTime><AllowSmallFile>true</AllowSmallFile>\
+            </Transition>"]);
         let found = read(&body, false).unwrap();
+        let options = "<IsAccessTime>false</IsAccessTime>\n      <AllowSmallFile>true</AllowSmallFile>";
+        assert!(render_lifecycle(&found).contains(options));
         assert_eq!(read(&render_lifecycle(&found), false).unwrap(), found);
         assert_eq!(found[0].prefix, " a/");
     }
@@ -349,9 +371,19 @@ mod tests {
         check(&days("1.5"), invalid);
         check("", Some(ErrorCode::InvalidRequest));
         check("<Expiration/>", malformed);
-        check("<Expiration><Days>1</Days><Date>2024-01-01T00:00:00Z</Date></Expiration>", malformed);
+        let mixed = Some(ErrorCode::InvalidRequest);
+        check("<Expiration><Days>1</Days><Date>2024-01-01T00:00:00Z</Date></Expiration>", mixed);
+        let date = |name: &str, day: u8| format!("<{name}>2024-01-0{day}T00:00:00Z</{name}>");
+        let two = format!("{}{}", date("Date", 1), date("CreatedBeforeDate", 1));
+        check(&format!("<Expiration>{two}</Expiration>"), malformed);
         check("<Expiration><Date>2024-01-01T00:00:01Z</Date></Expiration>", invalid);
-        check("<Expiration><ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker></Expiration>", unbuilt);
+        let marker = |flag: bool| {
+            format!(
+                "<Expiration><Days>1</Days><ExpiredObjectDeleteMarker>{flag}</ExpiredObjectDeleteMarker></Expiration>"
+            )
+        };
+        check(&marker(true), unbuilt);
+        check(&marker(false), None);
         check(&format!("{}<NoncurrentVersionExpiration/>", days("1")), unbuilt);
         check(&format!("<Status>x</Status>{}", days("1")), malformed);
         check(&format!("<ID>{}</ID>{}", "a".repeat(256), days("1")), invalid);
@@ -363,6 +395,13 @@ mod tests {
         check("<Transition><Days>1</Days></Transition>", malformed);
         check("<Transition><Days>1</Days><StorageClass>Standard</StorageClass></Transition>", malformed);
         check(&transition("<Days>1</Days><IsAccessTime>true</IsAccessTime>"), unbuilt);
+        check(&transition("<Days>1</Days><ReturnToStdWhenVisit>true</ReturnToStdWhenVisit>"), unbuilt);
+        check(&transition("<Days>1</Days><AllowSmallFile>false</AllowSmallFile>"), unbuilt);
+        check(&transition("<Days>1</Days><AllowSmallFile>true</AllowSmallFile>"), None);
+        let before = transition(&date("CreatedBeforeDate", 2));
+        check(&format!("{before}<Expiration>{}</Expiration>", date("CreatedBeforeDate", 3)), None);
+        check(&format!("{before}<Expiration>{}</Expiration>", date("CreatedBeforeDate", 2)), invalid);
+        check(&format!("{before}<Expiration>{}</Expiration>", date("Date", 1)), invalid);
         let not =
             |not: &str| format!("<Prefix>a</Prefix>{}<Filter><Not><Prefix>{not}</Prefix></Not></Filter>", days("1"));
         check(&not("ab"), None);
