@@ -55,6 +55,11 @@ impl ObjectHeaders {
             Some(value) => Err(bad_value(name, value)),
         };
         check_encryption(text("x-oss-server-side-encryption").as_deref())?;
+        for name in ["x-oss-server-side-encryption-key-id", "x-oss-server-side-data-encryption"] {
+            if first(name).is_some_and(|value| !value.is_empty()) {
+                return Err(Error::new(ErrorCode::NotImplemented).with("Header", name));
+            }
+        }
         Ok(Self {
             content: ContentHeaders {
                 content_type: kept("content-type")?,
@@ -393,6 +398,7 @@ mod tests {
         check(&[("x-oss-meta-a", "x\r\ny")], Some(ErrorCode::InvalidArgument));
         check(&[("cache-control", "x\ny")], Some(ErrorCode::InvalidArgument));
         check(&[("x-oss-server-side-encryption", "AES256")], Some(ErrorCode::NotImplemented));
+        check(&[("x-oss-server-side-encryption-key-id", "some")], Some(ErrorCode::NotImplemented));
         check(&[("x-oss-server-side-encryption", "ROT13")], Some(ErrorCode::InvalidEncryptionAlgorithmError));
     }
 

@@ -268,7 +268,8 @@ pub fn render_versioning() -> String {
 ///
 /// # Errors
 /// The documented 404, or `NotImplemented` where no answer means "nothing configured".
-pub fn unconfigured(sub_resource: &'static str) -> Result<String> {
+pub fn unconfigured(sub_resource: &'static str, bucket: Option<&str>) -> Result<String> {
+    let absent = |code| Err(bucket.into_iter().fold(Error::new(code), |error, name| error.with("BucketName", name)));
     let mut document;
     match sub_resource {
         "requestPayment" => {
@@ -283,11 +284,11 @@ pub fn unconfigured(sub_resource: &'static str) -> Result<String> {
             document = Document::new("BucketResourceGroupConfiguration");
             document.text("ResourceGroupId", "");
         }
-        "encryption" => return Err(ErrorCode::NoSuchServerSideEncryptionRule.into()),
-        "transferAcceleration" => return Err(ErrorCode::NoSuchTransferAccelerationConfiguration.into()),
-        "worm" => return Err(ErrorCode::NoSuchWORMConfiguration.into()),
-        "inventory" => return Err(ErrorCode::NoSuchInventory.into()),
-        "replication" => return Err(ErrorCode::NoSuchReplicationConfiguration.into()),
+        "encryption" => return absent(ErrorCode::NoSuchServerSideEncryptionRule),
+        "transferAcceleration" => return absent(ErrorCode::NoSuchTransferAccelerationConfiguration),
+        "worm" => return absent(ErrorCode::NoSuchWORMConfiguration),
+        "inventory" => return absent(ErrorCode::NoSuchInventory),
+        "replication" => return absent(ErrorCode::NoSuchReplicationConfiguration),
         other => return Err(Error::new(ErrorCode::NotImplemented).with("Subresource", other)),
     }
     Ok(document.finish())
@@ -411,9 +412,11 @@ mod tests {
         check_text(&render_versioning(), "<VersioningConfiguration>\n</VersioningConfiguration>\n");
         check_text(&render_logging(None), "<BucketLoggingStatus>\n</BucketLoggingStatus>\n");
         let payer = "<RequestPaymentConfiguration>\n  <Payer>BucketOwner</Payer>\n</RequestPaymentConfiguration>\n";
-        check_text(&unconfigured("requestPayment").unwrap(), payer);
-        assert_eq!(unconfigured("worm").unwrap_err().code, ErrorCode::NoSuchWORMConfiguration);
-        assert_eq!(unconfigured("style").unwrap_err().code, ErrorCode::NotImplemented);
+        check_text(&unconfigured("requestPayment", None).unwrap(), payer);
+        let absent = unconfigured("worm", Some("bkt")).unwrap_err();
+        assert_eq!(absent.code, ErrorCode::NoSuchWORMConfiguration);
+        assert_eq!(absent.elements, [("BucketName", "bkt".to_owned())]);
+        assert_eq!(unconfigured("style", None).unwrap_err().code, ErrorCode::NotImplemented);
     }
 
     fn check_create(inside: &str, expected: Result<CreateBucketConfiguration, ErrorCode>) {

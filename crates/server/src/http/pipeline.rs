@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
-use hyper::{Request, Response};
+use hyper::header::{CONNECTION, HeaderValue};
+use hyper::{Request, Response, Version};
 use oss::access::Caller;
 use oss::access::cors::{self, CorsHeaders};
 use oss::request::{OperationKind, RawRequest, Route, route};
@@ -66,7 +67,9 @@ pub(super) async fn answer(
     };
     if !body.is_finished() || is_ambiguous {
         // What was not read cannot be skipped, nor is it sure where a doubtful request ends, so the connection cannot be used again.
-        response.headers_mut().insert(hyper::header::CONNECTION, hyper::header::HeaderValue::from_static("close"));
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    } else if let Some(said) = said_of_connection(version, raw.header("connection")) {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static(said));
     }
     let status = response.status().as_u16();
     metrics::counter!(crate::metrics::HTTP_REQUESTS, "operation" => operation, "status" => status.to_string())
@@ -79,6 +82,17 @@ pub(super) async fn answer(
     });
     let sent = seen.metered.and_then(|request| request.answered(status, now_ms));
     response.map(|body| LoggedBody::new(body, entry, sent))
+}
+
+/// What the `Connection` header says, which every response of HTTP/1 has (HTTP API 4). Where it is left to hyper it is
+/// hyper's to decide: for peers of HTTP/1.0 that ask to be kept, and those of HTTP/1.1 that ask for the end.
+fn said_of_connection(version: Version, asked: Option<&[u8]>) -> Option<&'static str> {
+    match (version, asked) {
+        (Version::HTTP_11, None) => Some("keep-alive"),
+        (Version::HTTP_11, Some(asked)) if asked.eq_ignore_ascii_case(b"keep-alive") => Some("keep-alive"),
+        (Version::HTTP_10, None) => Some("close"),
+        _ => None,
+    }
 }
 
 /// What became known of a request on its way.

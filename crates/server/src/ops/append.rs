@@ -9,7 +9,7 @@ use store::blob::BlobId;
 use store::meta::{Body, Extent, ObjectRecord, PutGuard, Stored};
 
 use super::multipart::combined_crc64;
-use super::object::content_of;
+use super::object::{already_exists, content_of};
 use super::upload::{self, INLINE_BYTES, Intake, Keep, Received};
 use super::{Answer, BodySource, Call, internal};
 use crate::state::State;
@@ -22,8 +22,13 @@ pub(super) async fn append(call: &Call<'_>, body: &mut dyn BodySource) -> Result
     let position = parse_append_position(call.query())?;
     let headers = ObjectHeaders::parse(call.raw)?;
     let (bucket, key) = (call.bucket()?, call.key()?);
+    upload::check_announced(call, body)?;
     let found = find(call, key).await?;
-    check_position(found.as_ref(), position)?;
+    // Behind the beginning there is always something to append to.
+    if position == 0 && headers.forbid_overwrite && found.is_some() {
+        return Err(already_exists(key));
+    }
+    check_position(key, found.as_ref(), position)?;
     if body.announced_length().is_some_and(|len| position.saturating_add(len) > MAX_BODY_BYTES) {
         return Err(Error::new(ErrorCode::EntityTooLarge));
     }
@@ -49,8 +54,8 @@ pub(super) async fn append(call: &Call<'_>, body: &mut dyn BodySource) -> Result
         // Somebody else appended at the same position, or replaced or deleted the object.
         store::ErrorKind::Conflict | store::ErrorKind::AlreadyExists => {
             let now = find(call, key).await?;
-            check_position(now.as_ref(), position)?;
-            Err(wrong_position(now.map_or(0, |object| object.value.size)))
+            check_position(key, now.as_ref(), position)?;
+            Err(wrong_position(key, now.map_or(0, |object| object.value.size)))
         }
         store::ErrorKind::NotFound => Err(super::no_such_bucket(call.route())),
         _ => Err(internal(error)),
@@ -62,19 +67,21 @@ async fn find(call: &Call<'_>, key: &ObjectKey) -> Result<Option<Stored<ObjectRe
 }
 
 /// An absent object has length 0.
-fn check_position(found: Option<&Stored<ObjectRecord>>, position: u64) -> Result<(), Error> {
+fn check_position(key: &ObjectKey, found: Option<&Stored<ObjectRecord>>, position: u64) -> Result<(), Error> {
     let length = match found {
         Some(object) if object.value.object_type != ObjectType::Appendable => {
-            return Err(Error::new(ErrorCode::ObjectNotAppendable));
+            return Err(Error::new(ErrorCode::ObjectNotAppendable).with("Key", key.as_str()));
         }
         Some(object) => object.value.size,
         None => 0,
     };
-    if position == length { Ok(()) } else { Err(wrong_position(length)) }
+    if position == length { Ok(()) } else { Err(wrong_position(key, length)) }
 }
 
-fn wrong_position(length: u64) -> Error {
-    Error::new(ErrorCode::PositionNotEqualToLength).header("x-oss-next-append-position", length.to_string())
+fn wrong_position(key: &ObjectKey, length: u64) -> Error {
+    Error::new(ErrorCode::PositionNotEqualToLength)
+        .with("Key", key.as_str())
+        .header("x-oss-next-append-position", length.to_string())
 }
 
 /// The object with the bytes behind it. The first append decides what is known of it, later ones only add.

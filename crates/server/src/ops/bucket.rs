@@ -176,16 +176,17 @@ pub(super) async fn stat(call: &Call<'_>) -> Result<Answer, Error> {
     Ok(Answer::xml(stat.render()))
 }
 
-/// PutBucketAcl (HTTP API 8.10). On a missing bucket it makes one, as the official service does.
+/// PutBucketAcl (HTTP API 8.10). With an ACL it makes a missing bucket, as the official service does.
 pub(super) async fn put_acl(call: &Call<'_>) -> Result<Answer, Error> {
     let name = name(call)?;
     let acl = parse_bucket_acl(call.raw)?;
     match (&call.granted.bucket, acl) {
         (Some(_), Some(acl)) => set_acl(call, name, acl).await?,
         (Some(_), None) => {}
-        (None, acl) => {
+        (None, None) => return Err(super::no_such_bucket(call.route())),
+        (None, Some(acl)) => {
             let mut record = new_record(call, name);
-            record.acl = acl.unwrap_or(BucketAcl::Private);
+            record.acl = acl;
             create(call, name, &record).await?;
         }
     }

@@ -30,8 +30,16 @@ async fn remove(call: &Call<'_>, change: impl FnMut(&mut BucketRecord) + Send) -
     Ok(Answer::empty(204))
 }
 
-fn configured<T>(setting: Option<&T>, absent: ErrorCode, render: impl Fn(&T) -> String) -> Result<Answer, Error> {
-    setting.map(|setting| Answer::xml(render(setting))).ok_or_else(|| Error::new(absent))
+fn configured<T>(
+    call: &Call<'_>,
+    setting: Option<&T>,
+    absent: ErrorCode,
+    render: impl Fn(&T) -> String,
+) -> Result<Answer, Error> {
+    match setting {
+        Some(setting) => Ok(Answer::xml(render(setting))),
+        None => Err(Error::new(absent).with("BucketName", bucket::name(call)?.as_str())),
+    }
 }
 
 /// PutBucketCors (HTTP API 8.11).
@@ -43,7 +51,7 @@ pub(super) async fn put_cors(call: &Call<'_>, body: &mut dyn BodySource) -> Resu
 
 /// GetBucketCors (HTTP API 8.11).
 pub(super) fn cors(call: &Call<'_>) -> Result<Answer, Error> {
-    configured(call.bucket()?.record.cors.as_ref(), ErrorCode::NoSuchCORSConfiguration, render_cors)
+    configured(call, call.bucket()?.record.cors.as_ref(), ErrorCode::NoSuchCORSConfiguration, render_cors)
 }
 
 /// DeleteBucketCors (HTTP API 8.11).
@@ -81,7 +89,7 @@ pub(super) async fn put_lifecycle(call: &Call<'_>, body: &mut dyn BodySource) ->
 /// GetBucketLifecycle (HTTP API 8.13).
 pub(super) fn lifecycle(call: &Call<'_>) -> Result<Answer, Error> {
     let rules = call.bucket()?.record.lifecycle.as_ref();
-    configured(rules, ErrorCode::NoSuchLifecycle, |rules| render_lifecycle(rules))
+    configured(call, rules, ErrorCode::NoSuchLifecycle, |rules| render_lifecycle(rules))
 }
 
 /// DeleteBucketLifecycle (HTTP API 8.13).
@@ -127,7 +135,7 @@ pub(super) async fn put_website(call: &Call<'_>, body: &mut dyn BodySource) -> R
 /// GetBucketWebsite (HTTP API 8.16).
 pub(super) fn website(call: &Call<'_>) -> Result<Answer, Error> {
     let website = call.bucket()?.record.website.as_ref();
-    configured(website, ErrorCode::NoSuchWebsiteConfiguration, render_website)
+    configured(call, website, ErrorCode::NoSuchWebsiteConfiguration, render_website)
 }
 
 /// DeleteBucketWebsite (HTTP API 8.16).
@@ -174,5 +182,6 @@ pub(super) fn regions(call: &Call<'_>) -> Result<Answer, Error> {
 
 /// GET of a configuration that is not built (HTTP API 15).
 pub(super) fn unbuilt(call: &Call<'_>) -> Result<Answer, Error> {
-    Ok(Answer::xml(unconfigured(call.route().sub_resource.unwrap_or_default())?))
+    let bucket = call.route().bucket.as_ref().map(|bucket| bucket.as_str());
+    Ok(Answer::xml(unconfigured(call.route().sub_resource.unwrap_or_default(), bucket)?))
 }

@@ -75,6 +75,7 @@ fn absent(call: &Call<'_>) -> Error {
 pub(super) async fn put_part(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
     let number = parse_part_number(call.query())?;
     check_part_headers(call.raw)?;
+    upload::check_announced(call, body)?;
     find(call).await?;
     let received = upload::receive(call, body, Keep::InBlob).await?;
     let part = store_part(call, number, received).await?;

@@ -24,6 +24,7 @@ pub(super) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<An
     check_no_conditions(call.raw)?;
     let headers = ObjectHeaders::parse(call.raw)?;
     let notice = callback::of_request(call).await?;
+    upload::check_announced(call, body)?;
     let key = call.key()?.clone();
     if headers.tags.as_ref().is_some_and(|tags| !tags.is_empty()) {
         call.may(OperationKind::PutObjectTagging, call.bucket()?, &key).await?;

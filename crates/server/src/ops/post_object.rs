@@ -21,6 +21,9 @@ use crate::identity::{self, Identity};
 /// PostObject (HTTP API 11).
 pub(super) async fn post(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
     let mut reader = FormReader::new(call.raw.header_text("content-type").unwrap_or_default())?;
+    if !body.is_present() {
+        return Err(ErrorCode::MissingContentLength.into());
+    }
     check_body_length(body.announced_length())?;
     let mut fields = PostFields::default();
     let mut file: Option<File<'_>> = None;

@@ -149,17 +149,26 @@ fn whole(blob: Blob) -> Body {
     Body::Blobs(vec![Extent { blob: blob.id, offset: 0, len: blob.len }])
 }
 
+/// Whether a body is announced at all, and as one that may be received: that comes before any look at what is stored
+/// (HTTP API 6.3).
+///
+/// # Errors
+/// `MissingContentLength`, `EntityTooLarge`, `InvalidDigest`.
+pub(super) fn check_announced(call: &Call<'_>, source: &mut dyn BodySource) -> Result<BodyDigests, Error> {
+    if !source.is_present() {
+        return Err(Error::new(ErrorCode::MissingContentLength));
+    }
+    check_body_length(source.announced_length())?;
+    BodyDigests::parse(call.raw)
+}
+
 /// Receives the body of an upload.
 ///
 /// # Errors
 /// `MissingContentLength`, `EntityTooLarge`, `InvalidDigest`, `InvalidCRC64`, and what the body's source says. Nothing
 /// stays behind then.
 pub(super) async fn receive(call: &Call<'_>, source: &mut dyn BodySource, keep: Keep) -> Result<Received, Error> {
-    if !source.is_present() {
-        return Err(Error::new(ErrorCode::MissingContentLength));
-    }
-    check_body_length(source.announced_length())?;
-    let digests = BodyDigests::parse(call.raw)?;
+    let digests = check_announced(call, source)?;
     let payload_sha256 = call.granted.credentials.payload_sha256();
 
     let mut intake = Intake::expecting(call.state, keep, payload_sha256);

@@ -133,12 +133,11 @@ impl FormReader {
     /// To be called when the body is over.
     ///
     /// # Errors
-    /// `IncorrectNumberOfFilesInPOSTRequest` when there was no file, `MalformedPOSTRequest` when it was cut.
+    /// `MalformedPOSTRequest` when it was cut. One that ends as it should but has no file is refused before.
     pub fn finish(&self) -> Result<()> {
         match self.state {
             State::Ended => Ok(()),
-            State::File => Err(malformed()),
-            _ => Err(ErrorCode::IncorrectNumberOfFilesInPOSTRequest.into()),
+            _ => Err(malformed()),
         }
     }
 
@@ -348,9 +347,10 @@ mod tests {
     #[test]
     fn broken_forms_are_refused() {
         let no_file = Err(ErrorCode::IncorrectNumberOfFilesInPOSTRequest);
-        check(&format!("{}--b 1--\r\n", part("name=key", "k")), no_file.clone());
-        check("", no_file.clone());
-        check("--other\r\n", no_file);
+        check(&format!("{}--b 1--\r\n", part("name=key", "k")), no_file);
+        check("", Err(ErrorCode::MalformedPOSTRequest));
+        check("--other\r\n", Err(ErrorCode::MalformedPOSTRequest));
+        check(&part("name=key", "k"), Err(ErrorCode::MalformedPOSTRequest));
         check(&part("nam=key", "k"), Err(ErrorCode::MalformedPOSTRequest));
         check("--b 1\r\nx: y\r\n\r\n", Err(ErrorCode::MalformedPOSTRequest));
         check("--b 1\r\nContent-Disposition: form-data; name=file\r\n\r\ncut", Err(ErrorCode::MalformedPOSTRequest));
