@@ -127,6 +127,18 @@ def test_every_answer_says_whether_the_connection_stays(server, bucket, name):
             assert connection.send(asks).answer().headers.get_all("Connection") == ["keep-alive"]
 
 
+def test_preflights_that_are_refused_say_what_was_wanted(server, name):
+    def preflight(path, headers):
+        return ask(server, head("OPTIONS", path.encode(), None, headers), "OPTIONS")
+
+    wish = {"Origin": "https://a.example", "Access-Control-Request-Method": "PUT"}
+    for path, resource in [("/", "Service"), (f"/{name}/", "Bucket"), (f"/{name}/key", "Object")]:
+        answer = preflight(path, wish)
+        assert (answer.seen, elements(answer)) == ((403, "AccessForbidden"), {"Method": "PUT", "ResourceType": resource})
+    assert preflight("/no-such-bucket/key", wish).seen == (404, "NoSuchBucket")
+    assert preflight("/no-such-bucket/key", {}).seen == (400, "BadRequest")
+
+
 @pytest.mark.parametrize("header", ["x-oss-server-side-encryption", "x-oss-server-side-encryption-key-id"])
 def test_encryption_that_is_not_there_is_not_promised(server, name, header):
     answer = request(server, name, "PUT", "key", headers={header: "KMS"}, body=b"x")

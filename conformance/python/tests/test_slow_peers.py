@@ -106,7 +106,8 @@ def test_a_body_that_drips_is_refused_and_stores_nothing(fresh_server, method, k
         started = time.monotonic()
         # No pause is longer than a fifth of what is allowed.
         assert drip(connection, b"x" * 40, 0.4) < 40
-        assert connection.answer().seen == (400, "RequestTimeout")
+        answer = connection.answer()
+        assert (answer.seen, answer.headers.get_all("Connection")) == ((400, "RequestTimeout"), ["close"])
         assert time.monotonic() - started < 12
         assert connection.is_closed()
     assert [entry.key for entry in bucket.list_objects().object_list] == []

@@ -32,6 +32,10 @@ pub(crate) struct Config {
     pub(crate) host_fallback: UnknownHost,
     /// Refuse path style on endpoint domains, as the official service does (HTTP API 1.2).
     pub(crate) force_virtual_hosted: bool,
+    /// The endpoint that bucket information shows to clients of the outside; absent: the first domain (HTTP API 1.6).
+    pub(crate) public_endpoint: Option<String>,
+    /// The endpoint that it shows to clients of the inside; absent: the same (HTTP API 1.6).
+    pub(crate) internal_endpoint: Option<String>,
     /// The region shown to clients (D20).
     pub(crate) region: String,
     /// Regions accepted in V4 signatures; empty accepts any (D20).
@@ -235,6 +239,8 @@ impl Default for Config {
             custom_domains: BTreeMap::new(),
             host_fallback: UnknownHost::default(),
             force_virtual_hosted: false,
+            public_endpoint: None,
+            internal_endpoint: None,
             region: "cn-hangzhou".to_owned(),
             accepted_regions: Vec::new(),
             public_rtmp: None,
@@ -429,6 +435,13 @@ impl Config {
         {
             bail!("`live.default_bucket` is {bucket:?}, which is no bucket name");
         }
+        for endpoint in [&self.public_endpoint, &self.internal_endpoint].into_iter().flatten() {
+            if endpoint.is_empty() || endpoint.contains(|c: char| c.is_whitespace() || c == '/') {
+                bail!(
+                    "`public_endpoint` and `internal_endpoint` are a host and a port if it needs one, not {endpoint:?}"
+                );
+            }
+        }
         self.proxies()?;
         if !(1024..=1 << 30).contains(&self.live.max_message_bytes) {
             bail!("`live.max_message_bytes` is between 1 KiB and 1 GiB");
@@ -491,6 +504,8 @@ mod tests {
     fn the_reference_names_every_setting() {
         let reference = include_str!("../../../docs/config.md");
         let text = toml::to_string(&Config {
+            public_endpoint: Some(String::new()),
+            internal_endpoint: Some(String::new()),
             public_rtmp: Some(String::new()),
             secrets_key_file: Some(PathBuf::new()),
             custom_domains: BTreeMap::new(),

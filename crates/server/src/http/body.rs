@@ -30,13 +30,23 @@ pub(super) struct RequestBody {
     received: u64,
     is_started: bool,
     is_finished: bool,
+    is_broken: bool,
 }
 
 impl RequestBody {
     /// Takes the body; `announced` is the Content-Length, `is_chunked` whether it comes in chunks.
     pub(super) fn new(incoming: Incoming, announced: Option<u64>, is_chunked: bool, patience: Patience) -> Self {
         let is_finished = incoming.is_end_stream();
-        Self { incoming, announced, is_chunked, patience, received: 0, is_started: false, is_finished }
+        Self {
+            incoming,
+            announced,
+            is_chunked,
+            patience,
+            received: 0,
+            is_started: false,
+            is_finished,
+            is_broken: false,
+        }
     }
 
     /// Bytes received so far.
@@ -44,9 +54,9 @@ impl RequestBody {
         self.received
     }
 
-    /// Whether the peer still has bytes to send.
-    pub(super) fn is_finished(&self) -> bool {
-        self.is_finished
+    /// Whether the whole body was read, so that the next request can follow it.
+    pub(super) fn is_read(&self) -> bool {
+        self.is_finished && !self.is_broken
     }
 
     /// Reads a little of what nobody wanted, so that the peer reads the answer instead of a reset connection. A peer
@@ -70,6 +80,12 @@ impl RequestBody {
     }
 
     async fn next_piece(&mut self) -> Result<Option<Bytes>, Error> {
+        let piece = self.read_piece().await;
+        self.is_broken |= piece.is_err();
+        piece
+    }
+
+    async fn read_piece(&mut self) -> Result<Option<Bytes>, Error> {
         self.is_started = true;
         loop {
             if self.is_finished {

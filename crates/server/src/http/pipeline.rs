@@ -65,7 +65,7 @@ pub(super) async fn answer(
         Ok(answer) => envelope.answer(answer),
         Err(error) => envelope.refusal(&error),
     };
-    if !body.is_finished() || is_ambiguous {
+    if !body.is_read() || is_ambiguous {
         // What was not read cannot be skipped, nor is it sure where a doubtful request ends, so the connection cannot be used again.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     } else if let Some(said) = said_of_connection(version, raw.header("connection")) {
@@ -282,16 +282,21 @@ fn preflight(
     route: &Route,
     bucket: Option<&Bucket>,
 ) -> Result<Answer, Error> {
+    let (origin, method) = (raw.header_text("origin"), raw.header_text("access-control-request-method"));
+    let (_, wanted) = cors::check_preflight(origin, method)?;
     if route.bucket.is_some() && bucket.is_none() {
         return Err(ops::no_such_bucket(route));
     }
     let configuration = bucket.and_then(|bucket| bucket.record.cors.as_ref());
-    let headers: CorsHeaders = cors::preflight(
-        configuration,
-        raw.header_text("origin"),
-        raw.header_text("access-control-request-method"),
-        raw.header_text("access-control-request-headers"),
-    )?;
+    let requested_headers = raw.header_text("access-control-request-headers");
+    let headers: CorsHeaders = cors::preflight(configuration, origin, method, requested_headers).map_err(|error| {
+        let resource = match &route.bucket {
+            None => "Service",
+            Some(_) if route.path_below_bucket.is_empty() => "Bucket",
+            Some(_) => "Object",
+        };
+        error.with("Method", wanted.chars().take(64).collect::<String>()).with("ResourceType", resource)
+    })?;
     envelope.cors = Some(headers);
     Ok(Answer::empty(200))
 }

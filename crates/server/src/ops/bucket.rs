@@ -217,10 +217,14 @@ pub(super) fn region_of<'a>(record: &'a BucketRecord, config: &'a Config) -> &'a
 
 /// What clients are told of a region (D20).
 pub(super) fn place(call: &Call<'_>, region: &str) -> RegionNames {
+    let config = &call.state.config;
     let mut names = RegionNames::official(region);
-    if let Some(domain) = call.state.config.domains.first() {
-        names.extranet_endpoint.clone_from(domain);
-        names.intranet_endpoint.clone_from(domain);
+    if let Some(outside) = config.public_endpoint.as_ref().or(config.domains.first()) {
+        names.extranet_endpoint.clone_from(outside);
+        names.intranet_endpoint.clone_from(outside);
+    }
+    if let Some(inside) = &config.internal_endpoint {
+        names.intranet_endpoint.clone_from(inside);
     }
     names
 }
