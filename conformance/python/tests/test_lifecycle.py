@@ -5,7 +5,7 @@ import subprocess
 import oss2
 import pytest
 import requests
-from oss2.models import AbortMultipartUpload, BucketLifecycle, LifecycleExpiration, LifecycleRule
+from oss2.models import AbortMultipartUpload, BucketLifecycle, LifecycleExpiration, LifecycleRule, PartInfo
 
 from millpond_test.server import BINARY, wait_for
 from test_multipart import refused
@@ -33,6 +33,15 @@ def test_rules_are_kept(server, version):
     for answer in (put, bucket.head_object("live/1.ts"), bucket.get_object("live/1.ts")):
         assert 'rule-id="one"' in answer.headers["x-oss-expiration"]
     assert "x-oss-expiration" not in bucket.put_object("other", b"x").headers
+    upload_id = bucket.init_multipart_upload("live/parts").upload_id
+    part = bucket.upload_part("live/parts", upload_id, 1, b"x")
+    parts = [PartInfo(1, part.etag)]
+    for answer in (
+        bucket.append_object("live/log", 0, b"x"),
+        bucket.copy_object(bucket.bucket_name, "other", "live/copy"),
+        bucket.complete_multipart_upload("live/parts", upload_id, parts),
+    ):
+        assert 'rule-id="one"' in answer.headers["x-oss-expiration"]
     twice = BucketLifecycle([rules[0], LifecycleRule("two", "live/a", status="Enabled", expiration=LifecycleExpiration(days=9))])
     refused(lambda: bucket.put_bucket_lifecycle(twice), 400, "InvalidArgument")
     bucket.delete_bucket_lifecycle()

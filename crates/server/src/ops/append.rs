@@ -11,7 +11,7 @@ use store::meta::{Body, Extent, ObjectRecord, PutGuard, Stored};
 use super::multipart::combined_crc64;
 use super::object::{already_exists, content_of};
 use super::upload::{self, INLINE_BYTES, Intake, Keep, Received};
-use super::{Answer, BodySource, Call, internal};
+use super::{Answer, BodySource, Call, expiration, internal};
 use crate::state::State;
 
 /// A blob is only rewritten to be joined with another up to this size.
@@ -44,10 +44,11 @@ pub(super) async fn append(call: &Call<'_>, body: &mut dyn BodySource) -> Result
     let old: Vec<BlobId> = found.iter().flat_map(|object| object.value.body.blobs()).collect();
     let record = grown(call, found.map(|object| object.value), headers, received).await?;
     let Err(error) = call.state.meta.put_object(&bucket.name, key, &record, guard).await else {
-        return Ok(Answer::empty(200)
+        let answer = Answer::empty(200)
             .header("etag", record.etag.quoted())
             .header("x-oss-next-append-position", record.size.to_string())
-            .header("x-oss-hash-crc64ecma", record.crc64.to_string()));
+            .header("x-oss-hash-crc64ecma", record.crc64.to_string());
+        return expiration::announce(call, key, &record, answer);
     };
     upload::discard(call.state, record.body.blobs().filter(|blob| !old.contains(blob)), &error).await;
     match error.kind {

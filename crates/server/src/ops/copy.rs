@@ -15,7 +15,7 @@ use store::meta::{Body, ObjectRecord, PutGuard, Source, Stored};
 use super::further::Wording;
 use super::object::{already_exists, content_of, exists, guard_of, refused, store};
 use super::upload::{self, INLINE_BYTES, Intake, Keep};
-use super::{Answer, Bucket, Call, internal};
+use super::{Answer, Bucket, Call, expiration, internal};
 
 /// How often a copy onto itself is tried while others write the same object.
 const ATTEMPTS: usize = 16;
@@ -54,9 +54,10 @@ pub(super) async fn copy(call: &Call<'_>) -> Result<Answer, Error> {
         check_copy_length(found.value.size)?;
         duplicate(call, bucket, Original { bucket: &from, key: &source.key, found }, wish).await?
     };
-    Ok(Answer::xml(render_copy_object_result(&record.etag, record.modified_ms))
+    let answer = Answer::xml(render_copy_object_result(&record.etag, record.modified_ms))
         .header("etag", record.etag.quoted())
-        .header("x-oss-hash-crc64ecma", record.crc64.to_string()))
+        .header("x-oss-hash-crc64ecma", record.crc64.to_string());
+    expiration::announce(call, key, &record, answer)
 }
 
 /// What the request wants of the copy.

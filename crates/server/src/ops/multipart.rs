@@ -20,7 +20,7 @@ use store::meta::{Body, Extent, ObjectRecord, PartRecord, Source, Stored, Upload
 
 use super::object::{already_exists, content_of, exists, guard_of, overlapping};
 use super::upload::{self, Intake, Keep, Received};
-use super::{Answer, BodySource, Call, callback, copy, internal, read_xml};
+use super::{Answer, BodySource, Call, callback, copy, expiration, internal, read_xml};
 use crate::live::Checksums;
 
 /// Parts read at once.
@@ -230,6 +230,7 @@ async fn completed(
     let text = render_complete_result(bucket.as_str(), key.as_str(), &record.etag, &location, url_encoding);
     let answer =
         Answer::xml(text).header("etag", record.etag.quoted()).header("x-oss-hash-crc64ecma", record.crc64.to_string());
+    let answer = expiration::announce(call, key, record, answer)?;
     callback::tell(call, notice, key, record, answer).await
 }
 

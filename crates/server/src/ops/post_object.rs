@@ -15,7 +15,7 @@ use oss::{Error, ErrorCode};
 use super::further::Wording;
 use super::object::{DEFAULT_TYPE, already_exists, exists, guard_of, store, upload_headers, uploaded};
 use super::upload::{Intake, Keep};
-use super::{Answer, BodySource, Call, Content, callback};
+use super::{Answer, BodySource, Call, Content, callback, expiration};
 use crate::identity::{self, Identity};
 
 /// PostObject (HTTP API 11).
@@ -124,6 +124,7 @@ impl<'a> File<'a> {
                 Answer { status: 201, content: Content::Xml(text), ..answer }.header("location", location)
             }
         };
+        let answer = expiration::announce(call, &key, &record, answer)?;
         callback::tell(call, notice, &key, &record, answer).await
     }
 }
