@@ -117,24 +117,24 @@ impl Identities {
         }
     }
 
-    fn policies(&self, user: &UserRecord, region: &str) -> Result<Arc<[Policy]>, Error> {
+    fn policies(&self, user: &UserRecord) -> Result<Arc<[Policy]>, Error> {
         if let Some(known) = self.policies.get(&user.uid.0)
             && known.0 == user.policies
         {
             return Ok(known.1.clone());
         }
         let parsed: Arc<[Policy]> =
-            user.policies.iter().map(|policy| parse_policy(policy, region)).collect::<Result<_, _>>()?;
+            user.policies.iter().map(|policy| parse_policy(policy)).collect::<Result<_, _>>()?;
         self.policies.insert(user.uid.0.clone(), Arc::new((user.policies.clone(), parsed.clone())));
         Ok(parsed)
     }
 }
 
 /// A policy of a user as it is evaluated. One that cannot be read refuses everything rather than allowing too much.
-fn parse_policy(policy: &UserPolicy, region: &str) -> Result<Policy, Error> {
+fn parse_policy(policy: &UserPolicy) -> Result<Policy, Error> {
     let parsed = match &policy.document {
         None => Policy::predefined(&policy.name).ok_or_else(|| Error::new(ErrorCode::InvalidPolicyDocument)),
-        Some(document) => Policy::parse_for_user(document.as_bytes(), region),
+        Some(document) => Policy::read_for_user(document.as_bytes()),
     };
     parsed.map_err(|error| {
         tracing::error!(policy = policy.name, %error, "the stored policy of a user cannot be read");
@@ -170,7 +170,7 @@ pub(crate) async fn find(state: &State, id: &AccessKeyId) -> Result<Option<Arc<I
         })));
     }
     let Some(user) = state.meta.user(&key.uid).await.map_err(internal)? else { return Ok(None) };
-    let policies = state.identities.policies(&user, &state.config.region)?;
+    let policies = state.identities.policies(&user)?;
     Ok(Some(Arc::new(Identity {
         secret: SecretKey::new(key.secret),
         is_enabled: key.enabled,
@@ -191,14 +191,14 @@ async fn find_session(state: &State, id: &AccessKeyId) -> Result<Option<Arc<Iden
         (record.uid.clone(), Arc::from([Policy::full_access()]), true)
     } else {
         let Some(user) = state.meta.user(&record.uid).await.map_err(internal)? else { return Ok(None) };
-        let policies = state.identities.policies(&user, &state.config.region)?;
+        let policies = state.identities.policies(&user)?;
         (user.account, policies, user.enabled)
     };
     let session_policy = record
         .policy
         .map(|document| {
             let policy = UserPolicy { name: "session".to_owned(), document: Some(document) };
-            parse_policy(&policy, &state.config.region).map(Arc::new)
+            parse_policy(&policy).map(Arc::new)
         })
         .transpose()?;
     let role = record.role.map(|role| AssumedRole { role: role.role, session: role.session });

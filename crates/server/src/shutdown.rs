@@ -1,5 +1,6 @@
 //! The word that it is time to stop, for every task that listens.
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 /// Given to every task; becomes true once.
@@ -36,18 +37,28 @@ impl Shutdown {
     }
 }
 
-/// Waits for an interrupt (Ctrl-C) or a termination request.
-pub(crate) async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
-        }
-        Err(_) => {
-            let _ = tokio::signal::ctrl_c().await;
+/// An interrupt (Ctrl-C) or a termination request, from when this is made on.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// From here on those signals do not end the process. Made before a server says that it is ready: whoever waits for
+    /// that may stop it at once.
+    ///
+    /// # Errors
+    /// When the operating system has no more room for handlers.
+    pub(crate) fn listen() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Waits for the first of them.
+    pub(crate) async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
 }

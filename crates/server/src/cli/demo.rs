@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigArgs};
 use crate::log::{self, LogFormat};
 use crate::publisher::{self, Pace};
+use crate::shutdown::Signals;
 use crate::startup;
 
 /// The flags of `demo`.
@@ -36,6 +37,7 @@ impl Demo {
         let numbers = crate::metrics::install()?;
         let sample = super::publish::sample()?;
         super::serve::runtime()?.block_on(async {
+            let mut signals = Signals::listen()?;
             let running = startup::start(config, numbers).await?;
             super::serve::announce(&running, self.log_format);
             let authority = running.http.first().map_or_else(String::new, |a| super::serve::shown(*a).to_string());
@@ -70,7 +72,7 @@ impl Demo {
             } else {
                 explain(&clock, &camera);
             }
-            crate::shutdown::signal().await;
+            signals.wait().await;
             publishing.abort();
             running.stop().await;
             Ok(ExitCode::SUCCESS)

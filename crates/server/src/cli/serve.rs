@@ -8,6 +8,7 @@ use clap::Args;
 
 use crate::config::{Config, ConfigArgs};
 use crate::log::{self, LogFormat};
+use crate::shutdown::Signals;
 use crate::startup::{self, Running};
 
 /// The flags of `serve`.
@@ -27,9 +28,10 @@ impl Serve {
         let config = Config::load(&self.config)?;
         let numbers = crate::metrics::install()?;
         runtime()?.block_on(async {
+            let mut signals = Signals::listen()?;
             let running = startup::start(config, numbers).await?;
             announce(&running, self.log_format);
-            crate::shutdown::signal().await;
+            signals.wait().await;
             tracing::info!("stopping");
             running.stop().await;
             Ok(ExitCode::SUCCESS)

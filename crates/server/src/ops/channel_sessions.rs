@@ -18,7 +18,7 @@ use crate::state::State;
 /// # Errors
 /// `NoSuchLiveChannel`.
 pub(crate) async fn channel_sessions(call: &Call<'_>) -> Result<Answer, Error> {
-    let name = parse_channel(call.route())?;
+    let name = parse_channel(call.route(), call.state.config.live.channel_name_max_bytes)?;
     let sessions = sessions_of(call.state, &call.bucket()?.name, &name).await?;
     let sessions = sessions.ok_or_else(|| Error::new(ErrorCode::NoSuchLiveChannel))?;
     let text = Content::Bytes(sessions.to_string().into());

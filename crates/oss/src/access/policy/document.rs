@@ -23,7 +23,7 @@ impl Policy {
     /// # Errors
     /// `InvalidPolicyDocument` with the first rule that is broken.
     pub fn parse_for_bucket(document: &[u8], bucket: &BucketName, region: &str) -> Result<Self> {
-        parse(document, Scope::Bucket(bucket), region)
+        parse(document, Scope::Bucket(bucket), Some(region))
     }
 
     /// Reads the policy of a user or session, which has no principals.
@@ -31,7 +31,16 @@ impl Policy {
     /// # Errors
     /// `InvalidPolicyDocument` with the first rule that is broken.
     pub fn parse_for_user(document: &[u8], region: &str) -> Result<Self> {
-        parse(document, Scope::User, region)
+        parse(document, Scope::User, Some(region))
+    }
+
+    /// Reads a policy that [`Self::parse_for_user`] approved of when it was stored. The server may have been given another
+    /// region since; names of buckets are unique in all of them.
+    ///
+    /// # Errors
+    /// `InvalidPolicyDocument`.
+    pub fn read_for_user(document: &[u8]) -> Result<Self> {
+        parse(document, Scope::User, None)
     }
 
     /// `AliyunOSSFullAccess`: everything.
@@ -72,7 +81,7 @@ fn refuse<T>(message: impl Into<std::borrow::Cow<'static, str>>) -> Result<T> {
     Err(Error::new(ErrorCode::InvalidPolicyDocument).message(message))
 }
 
-fn parse(document: &[u8], scope: Scope<'_>, region: &str) -> Result<Policy> {
+fn parse(document: &[u8], scope: Scope<'_>, region: Option<&str>) -> Result<Policy> {
     if document.len() > Policy::MAX_BYTES {
         return refuse("The policy is longer than 16 KB.");
     }
@@ -99,7 +108,7 @@ fn parse(document: &[u8], scope: Scope<'_>, region: &str) -> Result<Policy> {
     Ok(Policy { statements })
 }
 
-fn parse_statement(statement: &Json, scope: Scope<'_>, region: &str) -> Result<Statement> {
+fn parse_statement(statement: &Json, scope: Scope<'_>, region: Option<&str>) -> Result<Statement> {
     let Json::Object(members) = statement else { return refuse("A Statement must be an object.") };
     let (mut allows, mut principals, mut actions, mut resources) = (None, None, None, None);
     let mut conditions = Vec::new();
@@ -180,7 +189,7 @@ fn parse_principal(text: &str) -> Result<Principal> {
     }
 }
 
-fn parse_resource(text: &str, scope: Scope<'_>, region: &str) -> Result<ResourcePattern> {
+fn parse_resource(text: &str, scope: Scope<'_>, region: Option<&str>) -> Result<ResourcePattern> {
     if text == "*" && matches!(scope, Scope::User) {
         return Ok(ResourcePattern { account: "*".to_owned(), path: "*".to_owned() });
     }
@@ -188,7 +197,8 @@ fn parse_resource(text: &str, scope: Scope<'_>, region: &str) -> Result<Resource
     let &["acs", "oss", place, account, path] = parts.as_slice() else {
         return refuse("A Resource must be \"acs:oss:<region>:<account>:<bucket>\" or \"…<bucket>/<key>\".");
     };
-    if place != "*" && place.strip_prefix("oss-").unwrap_or(place) != region {
+    let is_elsewhere = |region| place != "*" && place.strip_prefix("oss-").unwrap_or(place) != region;
+    if region.is_some_and(is_elsewhere) {
         return refuse("A Resource names another region.");
     }
     let is_account =

@@ -122,6 +122,15 @@ fn documents_follow_the_grammar() {
 }
 
 #[test]
+fn a_stored_user_policy_outlives_a_change_of_region() {
+    let document =
+        br#"{"Version":"1","Statement":{"Effect":"Allow","Action":"oss:*","Resource":"acs:oss:cn-beijing:*:b/*"}}"#;
+    assert!(Policy::parse_for_user(document, "cn-beijing").is_ok());
+    assert!(Policy::parse_for_user(document, "cn-hangzhou").is_err());
+    assert!(Policy::read_for_user(document).is_ok());
+}
+
+#[test]
 fn user_policies_have_no_principal() {
     let check = |document: &str, expected: bool| {
         assert_eq!(Policy::parse_for_user(document.as_bytes(), "cn-hangzhou").is_ok(), expected, "{document}");
