@@ -265,12 +265,12 @@ mod tests {
             enabled: true,
             created_ms: 0,
         };
-        let first = identities.policies(&user, "r").unwrap();
+        let first = identities.policies(&user).unwrap();
         assert_eq!(*first, [Policy::read_only_access()]);
-        assert!(Arc::ptr_eq(&first, &identities.policies(&user, "r").unwrap()));
+        assert!(Arc::ptr_eq(&first, &identities.policies(&user).unwrap()));
         user.policies.clear();
-        assert!(identities.policies(&user, "r").unwrap().is_empty());
+        assert!(identities.policies(&user).unwrap().is_empty());
         user.policies.push(UserPolicy { name: "p".to_owned(), document: Some("{}".to_owned()) });
-        assert_eq!(identities.policies(&user, "r").unwrap_err().code, ErrorCode::InternalError);
+        assert_eq!(identities.policies(&user).unwrap_err().code, ErrorCode::InternalError);
     }
 }
