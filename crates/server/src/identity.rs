@@ -123,8 +123,7 @@ impl Identities {
         {
             return Ok(known.1.clone());
         }
-        let parsed: Arc<[Policy]> =
-            user.policies.iter().map(|policy| parse_policy(policy)).collect::<Result<_, _>>()?;
+        let parsed: Arc<[Policy]> = user.policies.iter().map(parse_policy).collect::<Result<_, _>>()?;
         self.policies.insert(user.uid.0.clone(), Arc::new((user.policies.clone(), parsed.clone())));
         Ok(parsed)
     }

@@ -11,7 +11,7 @@ pub(super) fn get(connection: &Connection, key: &[u8]) -> Result<Option<Versione
     let mut statement = connection.prepare_cached("SELECT v, version, large FROM kv WHERE k = ?1").map_err(failed)?;
     let row = statement.query_row(params![key], |row| {
         let value = match row.get(2)? {
-            Some(id) => long_value(connection, id, |value| Bytes::copy_from_slice(value))?,
+            Some(id) => long_value(connection, id, Bytes::copy_from_slice)?,
             None => Bytes::copy_from_slice(row.get_ref(0)?.as_bytes()?),
         };
         Ok(Versioned { value, version: version(row, 1)? })
