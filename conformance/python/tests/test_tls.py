@@ -91,8 +91,13 @@ def test_q14_old_versions_of_tls_are_refused_and_named_in_the_log(secure):
                 assert works, version
             except (ssl.SSLError, OSError):
                 assert not works, version
-    refusals = [line for line in secure.log().splitlines() if "no TLS with this peer" in line]
-    assert any("incompatible" in line for line in refusals), refusals
+
+    def told():
+        refusals = [line for line in secure.log().splitlines() if "no TLS with this peer" in line]
+        return any("incompatible" in line for line in refusals)
+
+    # The peer knows before the log does.
+    wait_for(told, "the version that failed is in the log")
 
 
 @pytest.mark.parametrize("on_rtmp_port", [False, True])

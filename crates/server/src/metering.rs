@@ -26,7 +26,6 @@ fn of_bucket(name: &'static str, bucket: &str, month: &str) -> Counter {
 pub(crate) struct MeteredRequest {
     bucket: BucketName,
     counters: &'static [&'static str],
-    is_hls: bool,
 }
 
 impl MeteredRequest {
@@ -49,8 +48,7 @@ impl MeteredRequest {
             }
             _ => return None,
         };
-        let is_hls = counters == [names::HLS_REQUESTS];
-        Some(Self { bucket: bucket.clone(), counters, is_hls })
+        Some(Self { bucket: bucket.clone(), counters })
     }
 
     /// Counts it, and returns where the bytes of its answer are to be counted.
@@ -62,7 +60,8 @@ impl MeteredRequest {
         for name in self.counters {
             of_bucket(name, self.bucket.as_str(), &month).increment(1);
         }
-        self.is_hls.then(|| of_bucket(names::HLS_BYTES_OUT, self.bucket.as_str(), &month))
+        let is_hls = self.counters == [names::HLS_REQUESTS];
+        is_hls.then(|| of_bucket(names::HLS_BYTES_OUT, self.bucket.as_str(), &month))
     }
 }
 
