@@ -16,6 +16,8 @@ mod query;
 mod range;
 mod read_options;
 mod route;
+mod row;
+mod sub_resource;
 
 pub use addressing::{Addressing, HostFallback, Style, bare_host};
 pub use callback::{Callback, CallbackBodyType, CallbackFacts, callback_failed, private_callback_address};
@@ -44,6 +46,8 @@ pub(crate) use query::{parse_decimal, shown};
 pub use range::{RangeBehaviour, RangeOutcome, apply_range, invalid_range};
 pub use read_options::{ResponseOverrides, not_implemented, restore_not_supported, unknown_process};
 pub use route::{Route, route, route_as_path_style};
+pub(crate) use row::check_form_headers;
+pub use row::{Row, check_row};
 
 use crate::name::{BucketName, ObjectKey};
 

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use super::row::{COPY, COPY_PART, PLAIN, Row, UPLOAD, UPLOAD_IN_PARTS};
+
 /// The class of an operation, which decides what can open it (access control 2, 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Permission {
@@ -19,7 +21,7 @@ pub enum Permission {
 }
 
 macro_rules! operations {
-    ($($(#[$meta:meta])* $name:ident $action:literal $permission:ident;)*) => {
+    ($($(#[$meta:meta])* $name:ident $action:literal $permission:ident { $($column:ident: $value:expr),* $(,)? };)*) => {
         /// What a request asks for: one variant per operation of the API, also those that are not built yet.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum OperationKind { $($(#[$meta])* $name,)* }
@@ -42,171 +44,212 @@ macro_rules! operations {
             pub fn permission(self) -> Permission {
                 match self { $(OperationKind::$name => Permission::$permission,)* }
             }
+
+            /// What belongs to it beside its method and its resource.
+            pub fn row(self) -> &'static Row {
+                match self { $(OperationKind::$name => const { &Row { $($column: $value),* } },)* }
+            }
         }
     };
 }
 
 operations! {
     /// GET service (HTTP API 7.1).
-    ListBuckets "ListBuckets" Control;
+    ListBuckets "ListBuckets" Control {
+        query: &["prefix", "marker", "max-keys", "tag-key", "tag-value", "tagging"],
+        headers: PLAIN,
+    };
     /// GET service `?regions` (7.2).
-    DescribeRegions "DescribeRegions" Control;
+    DescribeRegions "DescribeRegions" Control { query: &["regions"], headers: PLAIN };
 
     /// PUT bucket (8.1).
-    PutBucket "PutBucket" Control;
+    PutBucket "PutBucket" Control { query: &[], headers: &["x-oss-acl", "x-oss-bucket-tagging", "x-oss-hns-status"] };
     /// HEAD bucket (8.2).
-    HeadBucket "GetBucketInfo" Control;
+    HeadBucket "GetBucketInfo" Control { query: &[], headers: PLAIN };
     /// DELETE bucket (8.3).
-    DeleteBucket "DeleteBucket" Control;
+    DeleteBucket "DeleteBucket" Control { query: &[], headers: PLAIN };
     /// GET bucket `?bucketInfo` (8.4).
-    GetBucketInfo "GetBucketInfo" Control;
+    GetBucketInfo "GetBucketInfo" Control { query: &["bucketInfo"], headers: PLAIN };
     /// GET bucket `?location` (8.5).
-    GetBucketLocation "GetBucketLocation" Control;
+    GetBucketLocation "GetBucketLocation" Control { query: &["location"], headers: PLAIN };
     /// GET bucket `?stat` (8.6).
-    GetBucketStat "GetBucketStat" Control;
+    GetBucketStat "GetBucketStat" Control { query: &["stat"], headers: PLAIN };
     /// GET bucket (8.7).
-    ListObjects "ListObjects" Control;
+    ListObjects "ListObjects" Control {
+        query: &["prefix", "marker", "delimiter", "max-keys", "encoding-type"],
+        headers: PLAIN,
+    };
     /// GET bucket `?list-type` (8.8).
-    ListObjectsV2 "ListObjects" Control;
+    ListObjectsV2 "ListObjects" Control {
+        query: &[
+            "list-type", "prefix", "delimiter", "max-keys", "encoding-type", "start-after", "continuation-token",
+            "fetch-owner",
+        ],
+        headers: PLAIN,
+    };
     /// GET bucket `?versions` (8.9).
-    ListObjectVersions "ListObjectVersions" Control;
+    ListObjectVersions "ListObjectVersions" Control {
+        query: &["versions", "prefix", "key-marker", "version-id-marker", "delimiter", "max-keys", "encoding-type"],
+        headers: PLAIN,
+    };
     /// PUT bucket `?acl` (8.10).
-    PutBucketAcl "PutBucketAcl" Control;
+    PutBucketAcl "PutBucketAcl" Control { query: &["acl"], headers: &["x-oss-acl"] };
     /// GET bucket `?acl` (8.10).
-    GetBucketAcl "GetBucketAcl" Control;
+    GetBucketAcl "GetBucketAcl" Control { query: &["acl"], headers: PLAIN };
     /// PUT bucket `?cors` (8.11).
-    PutBucketCors "PutBucketCors" Control;
+    PutBucketCors "PutBucketCors" Control { query: &["cors"], headers: PLAIN };
     /// GET bucket `?cors` (8.11).
-    GetBucketCors "GetBucketCors" Control;
+    GetBucketCors "GetBucketCors" Control { query: &["cors"], headers: PLAIN };
     /// DELETE bucket `?cors` (8.11).
-    DeleteBucketCors "DeleteBucketCors" Control;
+    DeleteBucketCors "DeleteBucketCors" Control { query: &["cors"], headers: PLAIN };
     /// PUT bucket `?referer` (8.12).
-    PutBucketReferer "PutBucketReferer" Control;
+    PutBucketReferer "PutBucketReferer" Control { query: &["referer"], headers: PLAIN };
     /// GET bucket `?referer` (8.12).
-    GetBucketReferer "GetBucketReferer" Control;
+    GetBucketReferer "GetBucketReferer" Control { query: &["referer"], headers: PLAIN };
     /// DELETE bucket `?referer`, the same as putting the default (8.12).
-    DeleteBucketReferer "PutBucketReferer" Control;
+    DeleteBucketReferer "PutBucketReferer" Control { query: &["referer"], headers: PLAIN };
     /// PUT bucket `?lifecycle` (8.13).
-    PutBucketLifecycle "PutBucketLifecycle" Control;
+    PutBucketLifecycle "PutBucketLifecycle" Control { query: &["lifecycle"], headers: PLAIN };
     /// GET bucket `?lifecycle` (8.13).
-    GetBucketLifecycle "GetBucketLifecycle" Control;
+    GetBucketLifecycle "GetBucketLifecycle" Control { query: &["lifecycle"], headers: PLAIN };
     /// DELETE bucket `?lifecycle` (8.13).
-    DeleteBucketLifecycle "DeleteBucketLifecycle" Control;
+    DeleteBucketLifecycle "DeleteBucketLifecycle" Control { query: &["lifecycle"], headers: PLAIN };
     /// PUT bucket `?policy` (8.14).
-    PutBucketPolicy "PutBucketPolicy" Control;
+    PutBucketPolicy "PutBucketPolicy" Control { query: &["policy"], headers: PLAIN };
     /// GET bucket `?policy` (8.14).
-    GetBucketPolicy "GetBucketPolicy" Control;
+    GetBucketPolicy "GetBucketPolicy" Control { query: &["policy"], headers: PLAIN };
     /// DELETE bucket `?policy` (8.14).
-    DeleteBucketPolicy "DeleteBucketPolicy" Control;
+    DeleteBucketPolicy "DeleteBucketPolicy" Control { query: &["policy"], headers: PLAIN };
     /// GET bucket `?policyStatus` (8.14).
-    GetBucketPolicyStatus "GetBucketPolicyStatus" Control;
+    GetBucketPolicyStatus "GetBucketPolicyStatus" Control { query: &["policyStatus"], headers: PLAIN };
     /// PUT bucket `?logging` (8.15).
-    PutBucketLogging "PutBucketLogging" Control;
+    PutBucketLogging "PutBucketLogging" Control { query: &["logging"], headers: PLAIN };
     /// GET bucket `?logging` (8.15).
-    GetBucketLogging "GetBucketLogging" Control;
+    GetBucketLogging "GetBucketLogging" Control { query: &["logging"], headers: PLAIN };
     /// DELETE bucket `?logging` (8.15).
-    DeleteBucketLogging "DeleteBucketLogging" Control;
+    DeleteBucketLogging "DeleteBucketLogging" Control { query: &["logging"], headers: PLAIN };
     /// PUT bucket `?website` (8.16).
-    PutBucketWebsite "PutBucketWebsite" Control;
+    PutBucketWebsite "PutBucketWebsite" Control { query: &["website"], headers: PLAIN };
     /// GET bucket `?website` (8.16).
-    GetBucketWebsite "GetBucketWebsite" Control;
+    GetBucketWebsite "GetBucketWebsite" Control { query: &["website"], headers: PLAIN };
     /// DELETE bucket `?website` (8.16).
-    DeleteBucketWebsite "DeleteBucketWebsite" Control;
+    DeleteBucketWebsite "DeleteBucketWebsite" Control { query: &["website"], headers: PLAIN };
     /// PUT bucket `?tagging` (8.17).
-    PutBucketTags "PutBucketTagging" Control;
+    PutBucketTags "PutBucketTagging" Control { query: &["tagging"], headers: PLAIN };
     /// GET bucket `?tagging` (8.17).
-    GetBucketTags "GetBucketTagging" Control;
+    GetBucketTags "GetBucketTagging" Control { query: &["tagging"], headers: PLAIN };
     /// DELETE bucket `?tagging` (8.17).
-    DeleteBucketTags "DeleteBucketTagging" Control;
+    DeleteBucketTags "DeleteBucketTagging" Control { query: &["tagging"], headers: PLAIN };
     /// PUT bucket `?versioning` (8.18).
-    PutBucketVersioning "PutBucketVersioning" Control;
+    PutBucketVersioning "PutBucketVersioning" Control { query: &["versioning"], headers: PLAIN };
     /// GET bucket `?versioning` (8.18).
-    GetBucketVersioning "GetBucketVersioning" Control;
+    GetBucketVersioning "GetBucketVersioning" Control { query: &["versioning"], headers: PLAIN };
 
     /// PUT key (9.1).
-    PutObject "PutObject" Write;
+    PutObject "PutObject" Write { query: &[], headers: UPLOAD };
     /// GET key (9.2).
-    GetObject "GetObject" Read;
+    GetObject "GetObject" Read { query: &["versionId"], headers: PLAIN };
     /// HEAD key (9.3).
-    HeadObject "GetObject" Read;
+    HeadObject "GetObject" Read { query: &["versionId"], headers: PLAIN };
     /// HEAD or GET key `?objectMeta` (9.4).
-    GetObjectMeta "GetObject" Read;
+    GetObjectMeta "GetObject" Read { query: &["objectMeta", "versionId"], headers: PLAIN };
     /// DELETE key (9.5).
-    DeleteObject "DeleteObject" Write;
+    DeleteObject "DeleteObject" Write { query: &["versionId"], headers: PLAIN };
     /// POST bucket `?delete` (9.6). Each key is authorised by itself; this kind only names the request.
-    DeleteMultipleObjects "DeleteObject" Write;
+    DeleteMultipleObjects "DeleteObject" Write { query: &["delete", "encoding-type"], headers: PLAIN };
     /// PUT key with `x-oss-copy-source` (9.7).
-    CopyObject "PutObject" Write;
+    CopyObject "PutObject" Write { query: &[], headers: COPY };
     /// POST key `?append` (9.8).
-    AppendObject "PutObject" Write;
+    AppendObject "PutObject" Write { query: &["append", "position"], headers: UPLOAD };
     /// PUT key `?acl` (9.9).
-    PutObjectAcl "PutObjectAcl" OwnerOnly;
+    PutObjectAcl "PutObjectAcl" OwnerOnly { query: &["acl", "versionId"], headers: &["x-oss-object-acl"] };
     /// GET key `?acl` (9.9).
-    GetObjectAcl "GetObjectAcl" OwnerOnly;
+    GetObjectAcl "GetObjectAcl" OwnerOnly { query: &["acl", "versionId"], headers: PLAIN };
     /// PUT key `?symlink` (9.10).
-    PutSymlink "PutObject" Write;
+    PutSymlink "PutObject" Write {
+        query: &["symlink"],
+        headers: &[
+            "x-oss-forbid-overwrite", "x-oss-object-acl", "x-oss-server-side-encryption", "x-oss-storage-class",
+            "x-oss-symlink-target", "x-oss-tagging",
+        ],
+    };
     /// GET key `?symlink` (9.10).
-    GetSymlink "GetObject" Read;
+    GetSymlink "GetObject" Read { query: &["symlink", "versionId"], headers: PLAIN };
     /// PUT key `?tagging` (9.11).
-    PutObjectTagging "PutObjectTagging" OwnerOnly;
+    PutObjectTagging "PutObjectTagging" OwnerOnly { query: &["tagging", "versionId"], headers: PLAIN };
     /// GET key `?tagging` (9.11).
-    GetObjectTagging "GetObjectTagging" OwnerOnly;
+    GetObjectTagging "GetObjectTagging" OwnerOnly { query: &["tagging", "versionId"], headers: PLAIN };
     /// DELETE key `?tagging` (9.11).
-    DeleteObjectTagging "DeleteObjectTagging" OwnerOnly;
+    DeleteObjectTagging "DeleteObjectTagging" OwnerOnly { query: &["tagging", "versionId"], headers: PLAIN };
 
     /// POST key `?uploads` (10.1).
-    InitiateMultipartUpload "PutObject" Write;
+    InitiateMultipartUpload "PutObject" Write {
+        query: &["uploads", "encoding-type", "sequential"],
+        headers: UPLOAD_IN_PARTS,
+    };
     /// PUT key `?partNumber&uploadId` (10.2).
-    UploadPart "PutObject" Write;
+    UploadPart "PutObject" Write { query: &["partNumber", "uploadId"], headers: UPLOAD };
     /// The same with `x-oss-copy-source` (10.3).
-    UploadPartCopy "PutObject" Write;
+    UploadPartCopy "PutObject" Write { query: &["partNumber", "uploadId"], headers: COPY_PART };
     /// POST key `?uploadId` (10.4).
-    CompleteMultipartUpload "PutObject" Write;
+    CompleteMultipartUpload "PutObject" Write { query: &["uploadId", "encoding-type"], headers: UPLOAD_IN_PARTS };
     /// DELETE key `?uploadId` (10.5).
-    AbortMultipartUpload "AbortMultipartUpload" Write;
+    AbortMultipartUpload "AbortMultipartUpload" Write { query: &["uploadId"], headers: UPLOAD_IN_PARTS };
     /// GET key `?uploadId` (10.6).
-    ListParts "ListParts" Write;
+    ListParts "ListParts" Write {
+        query: &["uploadId", "max-parts", "part-number-marker", "encoding-type"],
+        headers: PLAIN,
+    };
     /// GET bucket `?uploads` (10.7).
-    ListMultipartUploads "ListMultipartUploads" Control;
+    ListMultipartUploads "ListMultipartUploads" Control {
+        query: &["uploads", "delimiter", "prefix", "key-marker", "upload-id-marker", "max-uploads", "encoding-type"],
+        headers: PLAIN,
+    };
 
     /// POST bucket with a form (11). The key is in the form.
-    PostObject "PutObject" Write;
+    PostObject "PutObject" Write { query: &[], headers: &["x-oss-object-acl"] };
     /// OPTIONS (12).
-    Preflight "Preflight" Public;
+    Preflight "Preflight" Public { query: &[], headers: PLAIN };
     /// GET or HEAD key `?x-oss-process=hls/sign` (14, OSS auth 9).
-    GetSignedPlaylist "GetObject" Read;
+    GetSignedPlaylist "GetObject" Read { query: &["x-oss-process", "versionId"], headers: PLAIN };
     /// GET or HEAD key with any other `x-oss-process` (14).
-    ProcessObject "GetObject" Read;
+    ProcessObject "GetObject" Read { query: &["x-oss-process", "versionId"], headers: PLAIN };
     /// POST key `?restore` (15).
-    RestoreObject "RestoreObject" OwnerOnly;
+    RestoreObject "RestoreObject" OwnerOnly { query: &["restore", "versionId"], headers: PLAIN };
 
     /// PUT channel `?live` (LiveChannel 1.1).
-    PutLiveChannel "PutLiveChannel" Control;
+    PutLiveChannel "PutLiveChannel" Control { query: &["live"], headers: PLAIN };
     /// PUT channel `?live&status` (LiveChannel 1.2).
-    PutLiveChannelStatus "PutLiveChannelStatus" Control;
+    PutLiveChannelStatus "PutLiveChannelStatus" Control { query: &["live", "status"], headers: PLAIN };
     /// GET channel `?live` (LiveChannel 1.3).
-    GetLiveChannelInfo "GetLiveChannel" Control;
+    GetLiveChannelInfo "GetLiveChannel" Control { query: &["live", "comp"], headers: PLAIN };
     /// GET channel `?live&comp=stat` (LiveChannel 1.4).
-    GetLiveChannelStat "GetLiveChannelStat" Control;
+    GetLiveChannelStat "GetLiveChannelStat" Control { query: &["live", "comp"], headers: PLAIN };
     /// GET channel `?live&comp=history` (LiveChannel 1.5).
-    GetLiveChannelHistory "GetLiveChannelHistory" Control;
+    GetLiveChannelHistory "GetLiveChannelHistory" Control { query: &["live", "comp"], headers: PLAIN };
     /// GET bucket `?live` (LiveChannel 1.6).
-    ListLiveChannel "ListLiveChannel" Control;
+    ListLiveChannel "ListLiveChannel" Control { query: &["live", "prefix", "marker", "max-keys"], headers: PLAIN };
     /// DELETE channel `?live` (LiveChannel 1.7).
-    DeleteLiveChannel "DeleteLiveChannel" Control;
+    DeleteLiveChannel "DeleteLiveChannel" Control { query: &["live"], headers: PLAIN };
     /// POST channel/playlist `?vod` (LiveChannel 1.8).
-    PostVodPlaylist "PostVodPlaylist" Control;
+    PostVodPlaylist "PostVodPlaylist" Control { query: &["vod", "startTime", "endTime"], headers: PLAIN };
     /// GET channel `?vod` (LiveChannel 1.9).
-    GetVodPlaylist "GetVodPlaylist" Control;
+    GetVodPlaylist "GetVodPlaylist" Control { query: &["vod", "startTime", "endTime"], headers: PLAIN };
     /// An RTMP publish (LiveChannel 3.9); no HTTP request asks for it.
-    PublishRtmpStream "PublishRtmpStream" Control;
+    PublishRtmpStream "PublishRtmpStream" Control { query: &[], headers: PLAIN };
 
     /// GET of a sub-resource that is not built (HTTP API 15); the route says which.
-    GetSubResource "GetSubResource" Control;
+    GetSubResource "GetSubResource" Control { query: &[], headers: PLAIN };
     /// PUT or POST of a sub-resource that is not built.
-    PutSubResource "PutSubResource" Control;
+    PutSubResource "PutSubResource" Control { query: &[], headers: PLAIN };
     /// DELETE of a sub-resource that is not built.
-    DeleteSubResource "DeleteSubResource" Control;
+    DeleteSubResource "DeleteSubResource" Control {
+        query: &[
+            "comp", "inventoryId", "qosRequester", "resourcePool", "resourcePoolInfo", "styleName", "wormId",
+            "x-oss-access-point-name", "x-oss-redundancy-transition-taskid",
+        ],
+        headers: PLAIN,
+    };
 }
 
 impl OperationKind {

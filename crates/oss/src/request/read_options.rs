@@ -41,16 +41,16 @@ impl ResponseOverrides {
     }
 }
 
-/// The refusal of an `x-oss-process` that is not `hls/sign` (HTTP API 14).
+/// The refusal of an `x-oss-process` that is not `hls/sign`: 501 for what OSS has and this server does not (HTTP API 14,
+/// D35).
 pub fn unknown_process(query: &Query) -> Error {
     let text = query.first("x-oss-process").unwrap_or_default();
     let known = ["image/", "video/", "doc/", "style/", "audio/", "imm/"];
-    let message = if known.iter().any(|family| text.starts_with(family)) {
-        "This kind of processing is not implemented."
-    } else {
-        "The x-oss-process is not known."
-    };
-    Error::argument("x-oss-process", shown(text), message)
+    if known.iter().any(|family| text.starts_with(family)) {
+        let message = "This kind of processing is not implemented.";
+        return Error::new(ErrorCode::NotImplemented).message(message).with("Subresource", "x-oss-process");
+    }
+    Error::argument("x-oss-process", shown(text), "The x-oss-process is not known.")
 }
 
 /// The refusal of a sub-resource that is not built (HTTP API 15, D19).
@@ -74,6 +74,18 @@ mod tests {
         let expected =
             expected.map(|list| list.iter().map(|(name, value)| (*name, value.to_vec())).collect::<Vec<_>>());
         assert_eq!(found, expected, "{raw}");
+    }
+
+    #[test]
+    fn processing_that_is_not_built_says_so() {
+        for (raw, code) in [
+            ("x-oss-process=image/resize,w_1", ErrorCode::NotImplemented),
+            ("x-oss-process=style%2Fa", ErrorCode::NotImplemented),
+            ("x-oss-process=hls", ErrorCode::InvalidArgument),
+            ("x-oss-process", ErrorCode::InvalidArgument),
+        ] {
+            assert_eq!(unknown_process(&Query::parse(raw)).code, code, "{raw}");
+        }
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use super::addressing::{Addressing, HostMeaning, Style, bare_host};
 use super::operation::OperationKind;
-use super::{Query, RawRequest, Resource, percent_decode};
+use super::sub_resource::{self, ResourceKind};
+use super::{Query, RawRequest, Resource, percent_decode, row};
 use crate::error::{Error, ErrorCode, Result};
 use crate::name::{BucketName, ObjectKey};
 use crate::playlist_sign::is_sign_process;
@@ -114,159 +115,6 @@ impl Location {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ResourceKind {
-    Service,
-    Bucket,
-    Object,
-}
-
-impl ResourceKind {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Service => "Service",
-            Self::Bucket => "Bucket",
-            Self::Object => "Object",
-        }
-    }
-}
-
-/// The methods that mean something, and what they mean.
-type Methods = &'static [(&'static str, OperationKind)];
-
-/// A query name that selects an operation, and on which resources it does.
-struct SubResource {
-    name: &'static str,
-    service: Methods,
-    bucket: Methods,
-    object: Methods,
-}
-
-const NONE: Methods = &[];
-
-macro_rules! methods {
-    ($($method:ident $kind:ident),*) => { &[$((stringify!($method), OperationKind::$kind)),*] };
-}
-
-/// In the order in which they win when several are present (HTTP API 0 rule 3).
-const SUB_RESOURCES: &[SubResource] = &[
-    SubResource {
-        name: "live",
-        service: NONE,
-        bucket: methods![GET ListLiveChannel, PUT PutLiveChannel, DELETE DeleteLiveChannel],
-        object: methods![GET GetLiveChannelInfo, PUT PutLiveChannel, DELETE DeleteLiveChannel],
-    },
-    SubResource {
-        name: "vod",
-        service: NONE,
-        bucket: methods![GET GetVodPlaylist, POST PostVodPlaylist],
-        object: methods![GET GetVodPlaylist, POST PostVodPlaylist],
-    },
-    SubResource {
-        name: "acl",
-        service: NONE,
-        bucket: methods![GET GetBucketAcl, PUT PutBucketAcl],
-        object: methods![GET GetObjectAcl, PUT PutObjectAcl],
-    },
-    SubResource {
-        name: "uploads",
-        service: NONE,
-        bucket: methods![GET ListMultipartUploads],
-        object: methods![POST InitiateMultipartUpload],
-    },
-    SubResource {
-        name: "uploadId",
-        service: NONE,
-        bucket: NONE,
-        object: methods![
-            GET ListParts, PUT UploadPart, POST CompleteMultipartUpload, DELETE AbortMultipartUpload
-        ],
-    },
-    object_only("append", methods![POST AppendObject]),
-    bucket_only("delete", methods![POST DeleteMultipleObjects]),
-    object_only("objectMeta", methods![GET GetObjectMeta, HEAD GetObjectMeta]),
-    object_only("symlink", methods![GET GetSymlink, PUT PutSymlink]),
-    SubResource {
-        name: "tagging",
-        service: NONE,
-        bucket: methods![GET GetBucketTags, PUT PutBucketTags, DELETE DeleteBucketTags],
-        object: methods![GET GetObjectTagging, PUT PutObjectTagging, DELETE DeleteObjectTagging],
-    },
-    bucket_only("cors", methods![GET GetBucketCors, PUT PutBucketCors, DELETE DeleteBucketCors]),
-    bucket_only("referer", methods![GET GetBucketReferer, PUT PutBucketReferer, DELETE DeleteBucketReferer]),
-    bucket_only("lifecycle", methods![GET GetBucketLifecycle, PUT PutBucketLifecycle, DELETE DeleteBucketLifecycle]),
-    bucket_only("policy", methods![GET GetBucketPolicy, PUT PutBucketPolicy, DELETE DeleteBucketPolicy]),
-    bucket_only("policyStatus", methods![GET GetBucketPolicyStatus]),
-    bucket_only("logging", methods![GET GetBucketLogging, PUT PutBucketLogging, DELETE DeleteBucketLogging]),
-    bucket_only("website", methods![GET GetBucketWebsite, PUT PutBucketWebsite, DELETE DeleteBucketWebsite]),
-    bucket_only("location", methods![GET GetBucketLocation]),
-    bucket_only("bucketInfo", methods![GET GetBucketInfo]),
-    bucket_only("stat", methods![GET GetBucketStat]),
-    bucket_only("versioning", methods![GET GetBucketVersioning, PUT PutBucketVersioning]),
-    bucket_only("versions", methods![GET ListObjectVersions]),
-    SubResource { name: "regions", service: methods![GET DescribeRegions], bucket: NONE, object: NONE },
-    // Not built (HTTP API 15).
-    object_only("restore", methods![POST RestoreObject]),
-    object_only("select", UNBUILT),
-    object_only("seal", UNBUILT),
-    object_only("x-oss-process", methods![POST PutSubResource]),
-    object_only("x-oss-async-process", methods![POST PutSubResource]),
-    unbuilt("encryption"),
-    unbuilt("requestPayment"),
-    unbuilt("worm"),
-    unbuilt("wormId"),
-    unbuilt("wormExtend"),
-    unbuilt("inventory"),
-    unbuilt("inventoryId"),
-    unbuilt("replication"),
-    unbuilt("replicationLocation"),
-    unbuilt("replicationProgress"),
-    unbuilt("rtc"),
-    unbuilt("transferAcceleration"),
-    unbuilt("accessmonitor"),
-    unbuilt("resourceGroup"),
-    unbuilt("style"),
-    unbuilt("styleName"),
-    unbuilt("httpsConfig"),
-    unbuilt("archiveDirectRead"),
-    unbuilt("bucketArchiveDirectRead"),
-    unbuilt("redundancyTransition"),
-    unbuilt("metaQuery"),
-    unbuilt("accessPoint"),
-    unbuilt("accessPointPolicy"),
-    unbuilt("accessPointForObjectProcess"),
-    unbuilt("publicAccessBlock"),
-    unbuilt("asyncFetch"),
-    unbuilt("qos"),
-    unbuilt("qosInfo"),
-    unbuilt("requesterQosInfo"),
-    unbuilt("resourcePool"),
-    unbuilt("resourcePoolInfo"),
-    unbuilt("cname"),
-    unbuilt("userDefinedLogFieldsConfig"),
-    unbuilt("processConfiguration"),
-    unbuilt("responseHeader"),
-];
-
-const UNBUILT: Methods =
-    methods![GET GetSubResource, PUT PutSubResource, POST PutSubResource, DELETE DeleteSubResource];
-
-const fn bucket_only(name: &'static str, methods: Methods) -> SubResource {
-    SubResource { name, service: NONE, bucket: methods, object: NONE }
-}
-
-const fn object_only(name: &'static str, methods: Methods) -> SubResource {
-    SubResource { name, service: NONE, bucket: NONE, object: methods }
-}
-
-const fn unbuilt(name: &'static str) -> SubResource {
-    SubResource { name, service: UNBUILT, bucket: UNBUILT, object: NONE }
-}
-
-const SERVICE: Methods = methods![GET ListBuckets];
-const BUCKET: Methods = methods![GET ListObjects, HEAD HeadBucket, PUT PutBucket, POST PostObject, DELETE DeleteBucket];
-const OBJECT: Methods = methods![GET GetObject, HEAD HeadObject, PUT PutObject, DELETE DeleteObject];
-
 fn select(raw: &RawRequest, location: Location) -> Result<Route> {
     let query = Query::parse(&raw.query);
     let (kind, sub_resource) = operation(raw, &location, &query)?;
@@ -316,19 +164,9 @@ fn operation(raw: &RawRequest, location: &Location, query: &Query) -> Result<(Op
             _ => {}
         }
     }
-    let of = |sub: &SubResource| match resource {
-        ResourceKind::Service => sub.service,
-        ResourceKind::Bucket => sub.bucket,
-        ResourceKind::Object => sub.object,
-    };
-    let selected = SUB_RESOURCES.iter().find(|sub| !of(sub).is_empty() && query.has(sub.name));
-    let methods = match (selected, resource) {
-        (Some(sub), _) => of(sub),
-        (None, ResourceKind::Service) => SERVICE,
-        (None, ResourceKind::Bucket) => BUCKET,
-        (None, ResourceKind::Object) => OBJECT,
-    };
+    let (selected, methods) = sub_resource::selected(query, resource);
     let Some((_, kind)) = methods.iter().find(|(name, _)| *name == method) else {
+        row::check_one_selects(method, query)?;
         let allow: Vec<_> = methods.iter().map(|(name, _)| *name).collect();
         return Err(Error::new(ErrorCode::MethodNotAllowed)
             .with("Method", super::query::shown(method))
@@ -349,9 +187,13 @@ fn operation(raw: &RawRequest, location: &Location, query: &Query) -> Result<(Op
                 _ => OperationKind::GetLiveChannelInfo,
             }
         }
+        // The policy of callbacks is another document, which is not built (HTTP API 15).
+        OperationKind::GetBucketPolicy if query.has("comp") => {
+            return Ok((OperationKind::GetSubResource, Some("comp")));
+        }
         other => *other,
     };
-    Ok((kind, selected.map(|sub| sub.name)))
+    Ok((kind, selected))
 }
 
 /// Bucket and channel as policies name them (access control 2). The playlist of PostVodPlaylist is not part of it.
@@ -453,6 +295,13 @@ mod tests {
         check("POST", "/bkt/k?restore", RestoreObject, "bkt/k");
         check("GET", "/bkt?encryption", GetSubResource, "bkt");
         check("PUT", "/bkt?worm", PutSubResource, "bkt");
+        check("HEAD", "/bkt?worm", GetSubResource, "bkt");
+        check("PUT", "/bkt/k?legalHold", PutSubResource, "bkt/k");
+        check("GET", "/bkt/k?retention", GetSubResource, "bkt/k");
+        check("DELETE", "/bkt/k?retention", DeleteSubResource, "bkt/k");
+        check("PUT", "/bkt/k?x-oss-process=image/resize", PutSubResource, "bkt/k");
+        check("DELETE", "/bkt?overwriteConfig", DeleteSubResource, "bkt");
+        check("GET", "/bkt?policy&comp=callback", GetSubResource, "bkt");
         check("DELETE", "/bkt?replication", DeleteSubResource, "bkt");
         check("OPTIONS", "/", Preflight, "");
         check("OPTIONS", "/bkt//k?acl", Preflight, "bkt");
@@ -525,6 +374,8 @@ mod tests {
             ("PUT", "localhost", "/bkt/k?x-oss-process=hls/sign", ErrorCode::InvalidArgument),
             ("POST", "localhost", "/bkt/k?x-oss-process=hls/sign,a_b", ErrorCode::InvalidArgument),
             ("DELETE", "localhost", "/bkt/k?x-oss-process=hls/sign", ErrorCode::InvalidArgument),
+            ("DELETE", "localhost", "/bkt/k?acl", ErrorCode::MethodNotAllowed),
+            ("DELETE", "localhost", "/bkt/k?acl&tagging", ErrorCode::InvalidArgument),
         ] {
             assert_eq!(find(method, host, target).unwrap_err().code, code, "{method} {target}");
         }

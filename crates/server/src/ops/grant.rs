@@ -8,7 +8,7 @@ use oss::access::{AccessRequest, BucketAccess, Caller, RefererHosts, authorize};
 use oss::model::{ObjectAcl, Tag};
 use oss::name::BucketName;
 use oss::playlist_sign::{check_request, is_sign_process, split_process_key};
-use oss::request::{OperationKind, Permission, RawRequest, Resource, Route, parse_tagging_header};
+use oss::request::{OperationKind, Permission, RawRequest, Resource, Route, check_row, parse_tagging_header};
 use oss::sign::Credentials;
 use oss::{Error, ErrorCode};
 use store::meta::BucketRecord;
@@ -30,10 +30,10 @@ pub(crate) struct Authenticated {
     pub(crate) identity: Option<Arc<Identity>>,
 }
 
-/// Decides whether the caller may do what the request asks for.
+/// Decides whether the caller may do what the request asks for, and whether that is all that the request asks for.
 ///
 /// # Errors
-/// `NoSuchBucket`, and the refusals of access control 8.
+/// `NoSuchBucket`, the refusals of access control 8, and for who may: what [`check_row`] refuses.
 pub(crate) async fn grant(
     state: &Arc<State>,
     raw: &RawRequest,
@@ -70,9 +70,12 @@ pub(crate) async fn grant(
     };
     let mut conditions = conditions(raw, &route, peer, now_ms);
     conditions.existing_tags = object.as_ref().map(|object| tag_pairs(&object.tags)).unwrap_or_default();
+    let in_row = check_row(&route, raw);
     // The tags are in the body, and policies have a say in them.
     let tagging = match route.kind {
-        OperationKind::PutObjectTagging => Some(object_settings::read_tags(raw, &credentials, body).await),
+        OperationKind::PutObjectTagging if in_row.is_ok() => {
+            Some(object_settings::read_tags(raw, &credentials, body).await)
+        }
         _ => None,
     };
     if let Some(Ok(tags)) = &tagging {
@@ -92,6 +95,8 @@ pub(crate) async fn grant(
         conditions: &conditions,
     };
     let grant = authorize(&request)?;
+    // Only now, so that a stranger hears what strangers hear; and here, where everything that runs comes by (D22).
+    in_row?;
     Ok(Granted { grant, route, credentials, identity, bucket, tagging })
 }
 

@@ -203,6 +203,7 @@ pub(crate) async fn run(call: Call<'_>, body: &mut dyn BodySource) -> Result<Ans
         Kind::ListMultipartUploads => multipart::uploads(&call).await,
         Kind::PostObject => post_object::post(&call, body).await,
         Kind::GetSubResource => bucket_settings::unbuilt(&call),
+        // What could be there to delete was refused with the row of the operation.
         Kind::DeleteSubResource => Ok(Answer::empty(204)),
 
         // Known, and not built: `docs/compatibility.md` lists them.

@@ -3,7 +3,7 @@
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::ETag;
 use crate::name::{BucketName, ObjectKey};
-use crate::request::{ObjectHeaders, RawRequest, percent_encode};
+use crate::request::{ObjectHeaders, RawRequest, check_form_headers, percent_encode};
 
 /// The largest number of fields that are kept.
 const MAX_FIELDS: usize = 1000;
@@ -91,6 +91,7 @@ impl PostFields {
         if let Some(acl) = raw.header("x-oss-object-acl") {
             pairs.push(("x-oss-object-acl".to_owned(), acl.to_vec()));
         }
+        check_form_headers(&pairs)?;
         ObjectHeaders::from_pairs(&pairs)
     }
 
