@@ -289,6 +289,15 @@ mod tests {
         }
     }
 
+    /// The suite that asks the real server about every name takes them from this list.
+    #[test]
+    fn every_name_is_in_the_list_that_is_walked() {
+        let list = include_str!("../../../../conformance/sdk-names.txt");
+        for sub in SUB_RESOURCES {
+            assert!(list.lines().any(|line| line.strip_prefix("query ") == Some(sub.name)), "{}", sub.name);
+        }
+    }
+
     #[test]
     fn companions_do_not_select_twice() {
         for (raw, names) in [
