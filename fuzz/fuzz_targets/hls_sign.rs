@@ -1,12 +1,13 @@
 //! Signing the URIs of a playlist that a user stored: no text panics, only URIs change, signing twice is signing once, and what was
 //! signed verifies.
 //!
-//! The first input byte chooses signature version, addressing style and whether tags are signed; the rest is the playlist.
+//! The first input byte chooses signature version, addressing style, and whether tags and siblings are signed; the rest is the
+//! playlist.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use oss::name::{BucketName, ObjectKey};
-use oss::playlist_sign::{SignContext, check_request, is_sign_process, sign_playlist, split_process_key};
+use oss::playlist_sign::{SignContext, SignedPlaylist, check_request, is_sign_process, sign_playlist, split_process_key};
 use oss::request::{Addressing, RawRequest, route};
 use oss::sign::{Credentials, SecretKey, SignOptions};
 
@@ -45,6 +46,7 @@ fuzz_target!(|data: &[u8]| {
         secret: &secret,
         process: "hls/sign",
         signs_tags: choice & 4 == 0,
+        signs_siblings: choice & 8 != 0,
     };
 
     let name = String::from_utf8_lossy(text);
@@ -53,9 +55,10 @@ fuzz_target!(|data: &[u8]| {
         drop(split_process_key(&key));
     }
 
-    let Ok(signed) = sign_playlist(text, &context) else { return };
+    let Ok(SignedPlaylist { text: signed, left }) = sign_playlist(text, &context) else { return };
     if let Ok(again) = sign_playlist(&signed, &context) {
-        assert_eq!(again, signed, "signing twice is not signing once");
+        assert_eq!(again.text, signed, "signing twice is not signing once");
+        assert_eq!(again.left, left, "what was signed cannot be signed again");
     }
     let lines = |text: &[u8]| text.split(|&byte| byte == b'\n').map(<[u8]>::to_vec).collect::<Vec<_>>();
     let (before, after) = (lines(text), lines(&signed));

@@ -9,7 +9,7 @@ use crate::request::{Addressing, RawRequest, Style};
 use crate::sign::presign::ChildSigner;
 use crate::sign::{Credentials, SecretKey};
 
-pub use uri::UriKind;
+pub use uri::{Unsigned, UriKind};
 
 /// The largest playlist that is signed, in bytes.
 pub const MAX_PLAYLIST_BYTES: usize = 1024 * 1024;
@@ -25,7 +25,7 @@ const MAX_OUTPUT_BYTES: usize = 64 * 1024 * 1024;
 pub struct SignContext<'a> {
     /// The bucket of the playlist; only URIs that lead into it are signed.
     pub bucket: &'a BucketName,
-    /// The key of the playlist, which relative URIs start from.
+    /// The key of the playlist: relative URIs start from its folder, and only keys below that are signed.
     pub key: &'a ObjectKey,
     /// How the request named the bucket, which paths beginning with `/` depend on.
     pub style: Style,
@@ -41,6 +41,50 @@ pub struct SignContext<'a> {
     pub process: &'a str,
     /// Whether the URIs in tags, such as those of keys and initialisation segments, are signed (`hls_sign.tags`).
     pub signs_tags: bool,
+    /// Whether playlists that lie beside the folder of this one are signed too, as masters list them
+    /// (`hls_sign.siblings`, D25).
+    pub signs_siblings: bool,
+}
+
+/// A signed playlist, and what of it stayed unsigned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedPlaylist {
+    /// The text.
+    pub text: Vec<u8>,
+    /// What was left as it is.
+    pub left: Left,
+}
+
+/// The URIs of a playlist that stayed unsigned, by reason (D25).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Left {
+    /// How many lead to no object of this bucket.
+    pub elsewhere: usize,
+    /// How many lead to an object that is not below the playlist's folder.
+    pub outside: usize,
+    /// How many have a query that selects an operation.
+    pub operations: usize,
+    /// The beginning of the first one that leads into this bucket, without its query.
+    pub example: Option<String>,
+}
+
+/// How much of a URI is repeated, in bytes.
+const MAX_EXAMPLE_BYTES: usize = 200;
+
+impl Left {
+    fn note(&mut self, uri: &[u8], why: Unsigned) {
+        match why {
+            Unsigned::Elsewhere => return self.elsewhere += 1,
+            Unsigned::Outside => self.outside += 1,
+            Unsigned::Operation => self.operations += 1,
+        }
+        if self.example.is_none() {
+            // A query may hold somebody's signature.
+            let path = uri.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default();
+            let path = path.get(..MAX_EXAMPLE_BYTES).unwrap_or(path);
+            self.example = Some(String::from_utf8_lossy(path).into_owned());
+        }
+    }
 }
 
 /// Checks what a request for a signed playlist must be, apart from the playlist itself (OSS auth 9.2). It is made
@@ -102,11 +146,12 @@ pub fn is_sign_process(value: &str) -> bool {
     value == "hls/sign" || value.starts_with("hls/sign,")
 }
 
-/// Signs every URI of a playlist that leads into its bucket. Everything else is kept byte for byte.
+/// Signs every URI of a playlist that is a plain GET of an object below its folder (D25). Everything else is kept byte
+/// for byte.
 ///
 /// # Errors
 /// `InvalidRequest` for the sizes and mixtures of OSS auth 9.2, and when the credentials are not those of a signed URL.
-pub fn sign_playlist(text: &[u8], context: &SignContext<'_>) -> Result<Vec<u8>, Error> {
+pub fn sign_playlist(text: &[u8], context: &SignContext<'_>) -> Result<SignedPlaylist, Error> {
     if text.is_empty() || text.len() > MAX_PLAYLIST_BYTES {
         return Err(size_is_wrong());
     }
@@ -114,8 +159,11 @@ pub fn sign_playlist(text: &[u8], context: &SignContext<'_>) -> Result<Vec<u8>, 
         .ok_or_else(|| refuse("The request must be signed by URL.", "0044-00000410"))?;
     count(text)?;
     let mut out = Vec::with_capacity(text.len().saturating_mul(3));
+    let mut left = Left::default();
     for line in text.split_inclusive(|b| *b == b'\n') {
-        push_line(&mut out, line, context, &signer);
+        if let Err((uri, why)) = push_line(&mut out, line, context, &signer) {
+            left.note(uri, why);
+        }
         if out.len() > MAX_OUTPUT_BYTES {
             return Err(refuse(
                 "Size of playlist is too big. The signed playlist would exceed 64 MiB.",
@@ -123,7 +171,7 @@ pub fn sign_playlist(text: &[u8], context: &SignContext<'_>) -> Result<Vec<u8>, 
             ));
         }
     }
-    Ok(out)
+    Ok(SignedPlaylist { text: out, left })
 }
 
 /// A line without its end, the byte order mark and the white space around it.
@@ -165,20 +213,28 @@ fn count(text: &[u8]) -> Result<(), Error> {
     }
 }
 
-fn push_line(out: &mut Vec<u8>, line: &[u8], context: &SignContext<'_>, signer: &ChildSigner<'_>) {
+/// Appends a line; the error is its URI when that was not signed, and why.
+fn push_line<'a>(
+    out: &mut Vec<u8>,
+    line: &'a [u8],
+    context: &SignContext<'_>,
+    signer: &ChildSigner<'_>,
+) -> Result<(), (&'a [u8], Unsigned)> {
     let parts = Line::new(line);
+    let mut outcome = Ok(());
     out.extend_from_slice(parts.before);
     if parts.is_uri() {
-        uri::push_signed(out, parts.content, context, signer);
+        outcome = uri::push_signed(out, parts.content, context, signer).map_err(|why| (parts.content, why));
     } else if let Some(value) = tag::uri_attribute(parts.content).filter(|_| context.signs_tags) {
         let (before, uri, after) = value;
         out.extend_from_slice(before);
-        uri::push_signed(out, uri, context, signer);
+        outcome = uri::push_signed(out, uri, context, signer).map_err(|why| (uri, why));
         out.extend_from_slice(after);
     } else {
         out.extend_from_slice(parts.content);
     }
     out.extend_from_slice(parts.after);
+    outcome
 }
 
 #[cfg(test)]

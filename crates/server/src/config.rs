@@ -143,6 +143,8 @@ pub(crate) struct HlsSignConfig {
 }
 
 /// The switches of live pushes.
+    /// Buckets in which playlists beside the folder of a playlist are signed too, as masters list them (D25).
+    pub(crate) siblings: Vec<String>,
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct LiveConfig {
@@ -270,7 +272,7 @@ impl Default for HttpConfig {
 
 impl Default for HlsSignConfig {
     fn default() -> Self {
-        Self { tags: true }
+        Self { tags: true, siblings: Vec::new() }
     }
 }
 
@@ -440,6 +442,11 @@ impl Config {
                 bail!(
                     "`public_endpoint` and `internal_endpoint` are a host and a port if it needs one, not {endpoint:?}"
                 );
+        for bucket in &self.hls_sign.siblings {
+            if BucketName::parse(bucket).is_err() {
+                bail!("`hls_sign.siblings` lists {bucket:?}, which is no bucket name");
+            }
+        }
             }
         }
         self.proxies()?;

@@ -38,6 +38,15 @@ fn addressing() -> Addressing {
 
 /// Verifies a request for a playlist and signs `text` as its answer.
 fn answer_with(raw: &RawRequest, text: &[u8], signs_tags: bool) -> Result<Vec<u8>, Error> {
+    whole_answer(raw, text, signs_tags, false).map(|signed| signed.text)
+}
+
+fn whole_answer(
+    raw: &RawRequest,
+    text: &[u8],
+    signs_tags: bool,
+    signs_siblings: bool,
+) -> Result<SignedPlaylist, Error> {
     let addressing = addressing();
     let route = route(raw, &addressing)?;
     assert_eq!(route.kind, OperationKind::GetSignedPlaylist);
@@ -57,6 +66,7 @@ fn answer_with(raw: &RawRequest, text: &[u8], signs_tags: bool) -> Result<Vec<u8
             secret: &secret(),
             process: route.query.first("x-oss-process").unwrap(),
             signs_tags,
+            signs_siblings,
         },
     )
 }
@@ -176,51 +186,152 @@ fn uris_lead_into_the_bucket_or_are_left_alone() {
             ("seg.ts", Some("seg.ts?")),
             ("./seg.ts", Some("./seg.ts?")),
             ("sub/seg.ts", Some("sub/seg.ts?")),
-            ("../x/seg.ts", Some("../x/seg.ts?")),
-            ("../../seg.ts", Some("../../seg.ts?")),
+            ("../x/seg.ts", None),
+            ("../ch10/seg.ts", None),
+            ("../ch1.ts", None),
+            ("../../seg.ts", None),
             ("../../../seg.ts", None),
-            ("a/../../seg.ts", Some("a/../../seg.ts?")),
+            ("a/../../seg.ts", None),
+            ("a/../seg.ts", Some("a/../seg.ts?")),
+            ("../ch1/seg.ts", Some("../ch1/seg.ts?")),
+            ("%2e%2e/seg.ts", None),
+            ("%2E%2e%2fseg.ts", None),
+            ("a%2f..%2f..%2fseg.ts", None),
+            ("a/%2e/seg.ts", None),
+            ("..%5cseg.ts", None),
+            ("..\\seg.ts", None),
+            ("a\\..\\..\\seg.ts", None),
+            ("\\\\other.example\\seg.ts", None),
             ("%E8%A7%86%20a.ts", Some("%E8%A7%86%20a.ts?")),
             ("视频.ts", Some("视频.ts?")),
             ("a%2Fb.ts", Some("a%2Fb.ts?")),
             ("a+b.ts", Some("a+b.ts?")),
             ("seg.ts?versionId=null&foo=b%20ar", Some("seg.ts?versionId=null&foo=b%20ar&")),
-            ("seg.ts?acl=", Some("seg.ts?acl=&")),
+            ("seg.ts?acl=", None),
+            ("seg.ts?acl", None),
+            ("seg.ts?a&%61cl&b", None),
+            ("seg.ts?tagging", None),
+            ("seg.ts?uploadId=1", None),
+            ("seg.ts?live&comp=stat", None),
+            ("seg.ts?vod&startTime=1&endTime=2", None),
+            ("seg.ts?symlink", None),
+            ("seg.ts?objectMeta", None),
+            ("seg.ts?x-oss-traffic-limit=1", None),
+            ("seg.ts?versionId=1", None),
+            ("p.m3u8?acl", None),
+            ("seg.ts?response-content-type=video%2Fmp2t", Some("seg.ts?response-content-type=video%2Fmp2t&")),
             ("seg.ts?a&Expires=1&%53ignature=x&x-oss-date=y&b", Some("seg.ts?a&b&")),
             ("seg.ts?security-token=t&OSSAccessKeyId=a", Some("seg.ts?")),
-            ("seg.ts?x-oss-process=video/snapshot", Some("seg.ts?x-oss-process=video/snapshot&")),
+            ("seg.ts?x-oss-process=video/snapshot", None),
+            ("seg.ts?x-oss-process=hls/sign", None),
+            ("seg.ts?x-oss-async-process=a", None),
             ("http://other.example/seg.ts", None),
             ("//other.example/seg.ts", None),
             ("https://user@live.example.net/seg.ts", None),
             ("data:video/mp2t;base64,AAAA", None),
             ("urn:x:seg.ts", None),
-            ("http://live.example.net/a/seg.ts", Some("http://live.example.net/a/seg.ts?")),
-            ("HTTPS://live.example.net:8443/a/seg.ts", Some("HTTPS://live.example.net:8443/a/seg.ts?")),
-            ("//examplebucket.oss.example.com/seg.ts", Some("//examplebucket.oss.example.com/seg.ts?")),
-            ("http://otherbucket.oss.example.com/seg.ts", None),
-            ("http://oss.example.com/examplebucket/seg.ts", Some("http://oss.example.com/examplebucket/seg.ts?")),
-            ("http://oss.example.com/otherbucket/seg.ts", None),
-            ("http://single-name/examplebucket/seg.ts", None),
-            ("http://10.0.0.1/examplebucket/seg.ts", None),
+            ("http://live.example.net/a/seg.ts", None),
+            ("http://live.example.net/live/ch1/seg.ts", Some("http://live.example.net/live/ch1/seg.ts?")),
+            (
+                "HTTPS://live.example.net:8443/live/ch1/a/seg.ts",
+                Some("HTTPS://live.example.net:8443/live/ch1/a/seg.ts?"),
+            ),
+            (
+                "//examplebucket.oss.example.com/live/ch1/seg.ts",
+                Some("//examplebucket.oss.example.com/live/ch1/seg.ts?"),
+            ),
+            ("//examplebucket.oss.example.com/live/ch2/seg.ts", None),
+            ("http://otherbucket.oss.example.com/live/ch1/seg.ts", None),
+            (
+                "http://oss.example.com/examplebucket/live/ch1/seg.ts",
+                Some("http://oss.example.com/examplebucket/live/ch1/seg.ts?"),
+            ),
+            ("http://oss.example.com/otherbucket/live/ch1/seg.ts", None),
+            ("http://single-name/examplebucket/live/ch1/seg.ts", None),
+            ("http://10.0.0.1/examplebucket/live/ch1/seg.ts", None),
             ("http://live.example.net", None),
         ] {
             check_uri(&raw, uri, kept);
         }
-        check_uri(&raw, "/x/seg.ts", Some("/x/seg.ts?"));
+        check_uri(&raw, "/live/ch1/x/seg.ts", Some("/live/ch1/x/seg.ts?"));
+        check_uri(&raw, "/x/seg.ts", None);
         check_uri(&raw, "/../seg.ts", None);
         let path_style = in_path_style(&raw);
-        check_uri(&path_style, "/examplebucket/x/seg.ts", Some("/examplebucket/x/seg.ts?"));
-        check_uri(&path_style, "/x/seg.ts", None);
-        check_uri(&path_style, "/examplebucketx/seg.ts", None);
-        check_uri(
-            &path_style,
-            "http://127.0.0.1:9000/examplebucket/seg.ts",
-            Some("http://127.0.0.1:9000/examplebucket/seg.ts?"),
-        );
-        check_uri(&path_style, "http://127.0.0.2:9000/examplebucket/seg.ts", None);
+        let own = "/examplebucket/live/ch1/x/seg.ts";
+        check_uri(&path_style, own, Some("/examplebucket/live/ch1/x/seg.ts?"));
+        check_uri(&path_style, "/examplebucket/x/seg.ts", None);
+        check_uri(&path_style, "/live/ch1/x/seg.ts", None);
+        check_uri(&path_style, "/examplebucketx/live/ch1/seg.ts", None);
+        let absolute = format!("http://127.0.0.1:9000{own}");
+        check_uri(&path_style, &absolute, Some(&format!("{absolute}?")));
+        check_uri(&path_style, "http://127.0.0.1:9000/examplebucket/seg.ts", None);
+        check_uri(&path_style, &format!("http://127.0.0.2:9000{own}"), None);
     }
     let signed = answer(&u3(), "seg.ts?a=1#t=5");
     assert!(signed.starts_with("seg.ts?a=1&OSSAccessKeyId=") && signed.ends_with("#t=5"), "{signed}");
+}
+
+/// A request for the playlist `key`, signed for real.
+fn request_for(key: &str) -> RawRequest {
+    let signer = crate::sign::presign::Signer {
+        access_key: crate::name::AccessKeyId::parse("AKIDEXAMPLE0001").unwrap(),
+        secret: secret(),
+        token: None,
+    };
+    let bucket = BucketName::parse("examplebucket").unwrap();
+    let query = [("x-oss-process", Some("hls/sign"))];
+    let unsigned = crate::sign::presign::UnsignedRequest {
+        method: "GET",
+        bucket: Some(&bucket),
+        key,
+        query: &query,
+        headers: &[],
+    };
+    RawRequest { query: signer.v1_url_query(&unsigned, 1_704_171_845), ..get(HOST, &format!("/{key}")) }
+}
+
+#[test]
+fn masters_list_siblings_where_that_is_allowed() {
+    // Playlist, URI, signed by default, signed in a bucket of masters.
+    for (key, uri, by_default, for_masters) in [
+        ("show/master/m.m3u8", "720p/i.m3u8", true, true),
+        ("show/master/m.m3u8", "../720p/i.m3u8", false, true),
+        ("show/master/m.m3u8", "../i.m3u8", false, true),
+        ("show/master/m.m3u8", "../../other/i.m3u8", false, false),
+        ("show/master/m.m3u8", "../%2e%2e/other/i.m3u8", false, false),
+        ("show/master/m.m3u8", "../720p/i.m3u8?acl", false, false),
+        ("show/m.m3u8", "../i.m3u8", false, true),
+        ("show/m.m3u8", "../other/a/i.m3u8", false, true),
+        // Segments come from the folder of the playlist that lists them.
+        ("show/m.m3u8", "../other/1.ts", false, false),
+        ("show/m.m3u8", "../other/i.m3u8/../1.ts", false, false),
+        // In the root everything is below: what stands beside is meant.
+        ("m.m3u8", "1.ts", true, true),
+        ("m.m3u8", "i.m3u8", true, true),
+        ("m.m3u8", "camera/i.m3u8", false, true),
+        ("m.m3u8", "camera/1.ts", false, false),
+        ("m.m3u8", "./a/../1.ts", true, true),
+    ] {
+        for (signs_siblings, expected) in [(false, by_default), (true, for_masters)] {
+            let signed = whole_answer(&request_for(key), uri.as_bytes(), true, signs_siblings).unwrap();
+            let text = String::from_utf8(signed.text).unwrap();
+            assert_eq!(text != uri, expected, "{key}: {uri}, siblings {signs_siblings}");
+            assert_eq!(signed.left == Left::default(), expected, "{key}: {uri}: {:?}", signed.left);
+        }
+    }
+}
+
+#[test]
+fn what_stays_unsigned_is_told() {
+    let text =
+        "http://cdn.example/1.ts\n../a.ts?Signature=secret\nb.ts?acl\nc.ts\n#EXT-X-KEY:METHOD=AES-128,URI=\"../k\"\n";
+    let left = whole_answer(&u3(), text.as_bytes(), true, false).unwrap().left;
+    assert_eq!(left, Left { elsewhere: 1, outside: 2, operations: 1, example: Some("../a.ts".to_owned()) });
+    let untouched = whole_answer(&u3(), text.as_bytes(), false, false).unwrap().left;
+    assert_eq!(untouched.outside, 1, "tags are nobody's business then");
+    let long = format!("../{}", "x".repeat(1000));
+    let left = whole_answer(&u3(), long.as_bytes(), true, false).unwrap().left;
+    assert_eq!(left.example.map(|text| text.len()), Some(MAX_EXAMPLE_BYTES));
 }
 
 #[test]

@@ -2,7 +2,10 @@
 
 use super::SignContext;
 use crate::name::ObjectKey;
-use crate::request::{Query, RawRequest, Resource, Style, bare_host, percent_decode, route};
+use crate::request::{
+    Addressing, OperationKind, Query, RawRequest, Resource, Style, bare_host, percent_decode, percent_encode, route,
+};
+use crate::sign::is_signed_parameter;
 use crate::sign::presign::ChildSigner;
 
 /// Parameters of earlier signatures, which are dropped before a URI is signed.
@@ -39,29 +42,98 @@ impl UriKind {
     }
 }
 
-/// Appends a URI, signed when it leads into the bucket, else as it is.
-pub(super) fn push_signed(out: &mut Vec<u8>, uri: &[u8], context: &SignContext<'_>, signer: &ChildSigner<'_>) {
-    let signed = std::str::from_utf8(uri).ok().and_then(|text| sign(text, context, signer));
+/// Why a URI of a playlist is not signed (D25).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unsigned {
+    /// It leads to no object of this bucket on this server.
+    Elsewhere,
+    /// It leads to an object that is not below the folder of the playlist.
+    Outside,
+    /// Its query selects an operation, or something else than the object as it is.
+    Operation,
+}
+
+/// Appends a URI, signed when it may be, else as it is.
+pub(super) fn push_signed(
+    out: &mut Vec<u8>,
+    uri: &[u8],
+    context: &SignContext<'_>,
+    signer: &ChildSigner<'_>,
+) -> Result<(), Unsigned> {
+    let signed = std::str::from_utf8(uri).map_err(|_| Unsigned::Elsewhere).and_then(|text| sign(text, context, signer));
     match signed {
-        Some(text) => out.extend_from_slice(text.as_bytes()),
-        None => out.extend_from_slice(uri),
+        Ok(text) => {
+            out.extend_from_slice(text.as_bytes());
+            Ok(())
+        }
+        Err(why) => {
+            out.extend_from_slice(uri);
+            Err(why)
+        }
     }
 }
 
-fn sign(uri: &str, context: &SignContext<'_>, signer: &ChildSigner<'_>) -> Option<String> {
-    let (before, fragment) = uri.split_at_checked(uri.find('#').unwrap_or(uri.len()))?;
+fn sign(uri: &str, context: &SignContext<'_>, signer: &ChildSigner<'_>) -> Result<String, Unsigned> {
+    let (before, fragment) = uri.split_at(uri.find('#').unwrap_or(uri.len()));
     let (path, query) = match before.split_once('?') {
         Some((path, query)) => (path, query),
         None => (before, ""),
     };
-    let key = resolve(path, context)?;
-    let process = (UriKind::of(uri.as_bytes()) == UriKind::Playlist).then_some(context.process);
+    let key = resolve(path, context).ok_or(Unsigned::Elsewhere)?;
+    let kind = UriKind::of(uri.as_bytes());
+    // Browsers read `\\` as `/`, and then it would be another key than the one that was looked at.
+    if path.contains('\\') || !is_within(&key, kind, context) {
+        return Err(Unsigned::Outside);
+    }
+    let process = (kind == UriKind::Playlist).then_some(context.process);
     let kept: Vec<&str> =
         query.split('&').filter(|piece| !piece.is_empty() && is_kept(piece, process.is_some())).collect();
     let kept = kept.join("&");
-    let added = signer.sign(context.bucket, &key, &Query::parse(&kept), process);
+    let own = Query::parse(&kept);
+    if !is_plain_get(&key, &kept, &own, context) {
+        return Err(Unsigned::Operation);
+    }
+    let added = signer.sign(context.bucket, &key, &own, process);
     let separator = if kept.is_empty() { "" } else { "&" };
-    Some(format!("{path}?{kept}{separator}{added}{fragment}"))
+    Ok(format!("{path}?{kept}{separator}{added}{fragment}"))
+}
+
+/// Whether a key is one that a playlist of this name may hand out (D25): below its own folder, or, for a playlist in a
+/// bucket of masters, below the folder around it. A playlist in the root has no folder, and the whole bucket would be
+/// below it: it hands out what stands beside it in the root.
+fn is_within(key: &ObjectKey, kind: UriKind, context: &SignContext<'_>) -> bool {
+    let folder = |path: &str| path.rfind('/').map_or(0, |at| at + 1);
+    let name = context.key.as_str();
+    let own = name.get(..folder(name)).unwrap_or_default();
+    let around = own.get(..folder(own.trim_end_matches('/'))).unwrap_or_default();
+    let below = |folder: &str| key.as_str().strip_prefix(folder);
+    let rest = match below(own) {
+        Some(rest) if !own.is_empty() || !rest.contains('/') => Some(rest),
+        _ if context.signs_siblings && kind == UriKind::Playlist => below(around),
+        _ => None,
+    };
+    // Dots that came escaped are letters of a key here, and steps to another folder for some clients.
+    rest.is_some_and(|rest| !rest.split(['/', '\\']).any(|segment| matches!(segment, "." | "..")))
+}
+
+/// Whether the request for a key with this query reads the object as it is, apart from the headers of the answer.
+fn is_plain_get(key: &ObjectKey, kept: &str, own: &Query, context: &SignContext<'_>) -> bool {
+    let is_harmless = |name: &[u8], value: &[u8]| match name {
+        b"versionId" => matches!(value, b"" | b"null"),
+        name => name.starts_with(b"response-") || !is_signed_parameter(name),
+    };
+    if own.pairs().is_empty() {
+        return true;
+    }
+    // What selects an operation is the router's to say.
+    let raw = RawRequest {
+        method: "GET".to_owned(),
+        path: format!("/{}/{}", context.bucket, percent_encode(key.as_str().as_bytes(), true)),
+        query: kept.to_owned(),
+        ..RawRequest::default()
+    };
+    own.pairs().iter().all(|pair| is_harmless(&pair.name, &pair.value))
+        && route(&raw, &Addressing::default()).is_ok_and(|route| route.kind == OperationKind::GetObject)
 }
 
 /// Whether a piece of the query stays. Playlists get their `x-oss-process` from the request.

@@ -20,6 +20,7 @@ pub use form::FormCredentials;
 pub use known_key::{KnownKey, SessionToken};
 pub use rpc::RpcClaim;
 pub use secret::{SecretKey, SigningKey};
+pub(crate) use v1::is_signed_parameter;
 pub use v1::{V1Header, V1Url};
 pub use v4::{V4Header, V4Url};
 

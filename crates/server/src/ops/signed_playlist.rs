@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use oss::model::ETag;
 use oss::name::{BucketName, ObjectKey};
-use oss::playlist_sign::{SignContext, check_size, sign_playlist};
+use oss::playlist_sign::{Left, SignContext, SignedPlaylist, check_size, sign_playlist};
 use oss::request::{Conditions, ResponseOverrides, Style};
 use oss::{Error, ErrorCode};
 use quick_cache::Weighter;
@@ -21,6 +21,8 @@ const UNKNOWN_TYPE: &[u8] = b"application/octet-stream";
 const MAX_SIGNED_BYTES: u64 = 16 << 20;
 /// How many that may be, for the first size of the tables.
 const EXPECTED_PLAYLISTS: usize = 4096;
+/// Playlists of which is remembered that their unsigned URIs were logged. A key has at most a kilobyte.
+const MAX_TOLD: usize = 1024;
 
 /// The playlist with every URI signed like the request.
 pub(super) async fn get(call: &Call<'_>) -> Result<Answer, Error> {
@@ -38,7 +40,7 @@ pub(super) async fn get(call: &Call<'_>) -> Result<Answer, Error> {
         query: call.raw.query.clone(),
         process: process.to_owned(),
     };
-    let signed = call.state.signed_playlists.0.get_or_insert_async(&name, sign(call, &record, process)).await?;
+    let signed = call.state.signed_playlists.texts.get_or_insert_async(&name, sign(call, &record, process)).await?;
     let Signed { text: signed, etag } = signed;
     // Conditions are about the text that is sent, not about the one that is stored (OSS auth 9.5).
     let modified = oss::date::format_http(record.modified_ms);
@@ -66,10 +68,12 @@ pub(super) async fn get(call: &Call<'_>) -> Result<Answer, Error> {
 
 async fn sign(call: &Call<'_>, record: &ObjectRecord, process: &str) -> Result<Signed, Error> {
     let text = read(object::content(call, &record.body, 0, record.size).await?).await?;
-    let signed = sign_playlist(
+    let bucket = super::bucket::name(call)?;
+    let switches = &call.state.config.hls_sign;
+    let SignedPlaylist { text: signed, left } = sign_playlist(
         &text,
         &SignContext {
-            bucket: super::bucket::name(call)?,
+            bucket,
             key: call.key()?,
             style: call.route().style,
             host: &call.raw.host,
@@ -77,9 +81,11 @@ async fn sign(call: &Call<'_>, record: &ObjectRecord, process: &str) -> Result<S
             credentials: &call.granted.credentials,
             secret: call.granted.secret()?,
             process,
-            signs_tags: call.state.config.hls_sign.tags,
+            signs_tags: switches.tags,
+            signs_siblings: switches.siblings.iter().any(|master| master == bucket.as_str()),
         },
     )?;
+    call.state.signed_playlists.tell(bucket, call.key()?, &left);
     let etag = checksums(&signed).etag;
     Ok(Signed { text: signed.into(), etag })
 }
@@ -87,11 +93,36 @@ async fn sign(call: &Call<'_>, record: &ObjectRecord, process: &str) -> Result<S
 /// What was signed lately: a thousand viewers with one URL cost one signing for each new playlist. The result depends on
 /// nothing but the stored text and the URL, whose access key id stands for one secret only.
 #[derive(Debug)]
-pub(crate) struct SignedPlaylists(Cache<SignedName, Signed, ByBytes>);
+pub(crate) struct SignedPlaylists {
+    texts: Cache<SignedName, Signed, ByBytes>,
+    told: Cache<(BucketName, ObjectKey), ()>,
+}
 
 impl Default for SignedPlaylists {
     fn default() -> Self {
-        Self(Cache::with_weighter(EXPECTED_PLAYLISTS, MAX_SIGNED_BYTES, ByBytes))
+        let texts = Cache::with_weighter(EXPECTED_PLAYLISTS, MAX_SIGNED_BYTES, ByBytes);
+        Self { texts, told: Cache::new(MAX_TOLD) }
+    }
+}
+
+impl SignedPlaylists {
+    /// Logs what of a playlist stays unsigned, once: a live one is signed for each new segment (D25).
+    fn tell(&self, bucket: &BucketName, key: &ObjectKey, left: &Left) {
+        // What leads to other servers was never ours to sign.
+        let Some(example) = &left.example else { return };
+        let name = (bucket.clone(), key.clone());
+        if self.told.get(&name).is_some() {
+            return;
+        }
+        self.told.insert(name, ());
+        tracing::warn!(
+            bucket = bucket.as_str(),
+            key = key.as_str(),
+            example,
+            outside_folder = left.outside,
+            not_plain = left.operations,
+            "some URIs of a playlist stay unsigned: hls/sign signs plain reads below the folder of the playlist"
+        );
     }
 }
 
@@ -160,16 +191,29 @@ mod tests {
     }
 
     #[test]
+    fn what_was_told_is_bounded() {
+        let kept = SignedPlaylists::default();
+        let left = Left { outside: 1, example: Some("../a.ts".to_owned()), ..Left::default() };
+        let bucket = BucketName::parse("bucket").unwrap();
+        for number in 0..3 * MAX_TOLD {
+            kept.tell(&bucket, &ObjectKey::parse(format!("{number}.m3u8").as_bytes()).unwrap(), &left);
+        }
+        assert!(kept.told.len() <= MAX_TOLD, "{}", kept.told.len());
+        kept.tell(&bucket, &ObjectKey::parse(b"foreign.m3u8").unwrap(), &Left { elsewhere: 1, ..Left::default() });
+        assert!(kept.told.get(&(bucket, ObjectKey::parse(b"foreign.m3u8").unwrap())).is_none());
+    }
+
+    #[test]
     fn what_is_kept_is_bounded_in_bytes() {
         let kept = SignedPlaylists::default();
         for number in 0..20_000 {
-            kept.0.insert(name(format!("Signature={number}")), signed(2000));
+            kept.texts.insert(name(format!("Signature={number}")), signed(2000));
         }
-        assert!((MAX_SIGNED_BYTES / 4..=MAX_SIGNED_BYTES).contains(&kept.0.weight()), "{}", kept.0.weight());
+        assert!((MAX_SIGNED_BYTES / 4..=MAX_SIGNED_BYTES).contains(&kept.texts.weight()), "{}", kept.texts.weight());
         // A URL counts as well as a text, and one playlist does not push out all the others.
-        kept.0.insert(name("a".repeat(MAX_SIGNED_BYTES as usize)), signed(1));
-        kept.0.insert(name("b".to_owned()), signed(MAX_SIGNED_BYTES as usize));
-        assert!(kept.0.get(&name("b".to_owned())).is_none());
-        assert!((MAX_SIGNED_BYTES / 4..=MAX_SIGNED_BYTES).contains(&kept.0.weight()), "{}", kept.0.weight());
+        kept.texts.insert(name("a".repeat(MAX_SIGNED_BYTES as usize)), signed(1));
+        kept.texts.insert(name("b".to_owned()), signed(MAX_SIGNED_BYTES as usize));
+        assert!(kept.texts.get(&name("b".to_owned())).is_none());
+        assert!((MAX_SIGNED_BYTES / 4..=MAX_SIGNED_BYTES).contains(&kept.texts.weight()), "{}", kept.texts.weight());
     }
 }
