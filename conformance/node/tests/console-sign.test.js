@@ -1,7 +1,7 @@
 // The signatures and hashes of the console against published values: FIPS 180-4, RFC 2202, RFC 4231, OSS auth 4 and 5.7,
 // LiveChannel 3.5, and against what Node computes.
 import assert from "node:assert/strict";
-import { createHash, createHmac } from "node:crypto";
+import { createHash, createHmac, webcrypto } from "node:crypto";
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -14,11 +14,16 @@ cpSync(fileURLToPath(new URL("../../../crates/server/assets/console/", import.me
 writeFileSync(path.join(folder, "package.json"), '{"type": "module"}');
 const load = (name) => import(pathToFileURL(path.join(folder, name)));
 const { base64, hex, hmac, sha1, sha256, utf8 } = await load("hash.js");
+const { lock } = await load("key.js");
 const { canonicalRequest, encode, publishQuery, signedPath, signV4 } = await load("sign.js");
 const { knownQuirks } = await load("words.js");
 rmSync(folder, { recursive: true });
 
-const key = { id: "AKIDEXAMPLE0001", secret: "FakeSecretForSpecOnly000000000001" };
+const secret = "FakeSecretForSpecOnly000000000001";
+// A browser with cryptography of its own and one without; what they sign is the same.
+const ways = [["a key that the browser keeps", webcrypto.subtle], ["a key in a function", null]];
+const locked = (key, subtle = null) => lock(key, subtle);
+const key = await locked({ id: "AKIDEXAMPLE0001", secret });
 const date = new Date("2024-01-02T03:04:05Z");
 const expires = 1704171845;
 
@@ -53,8 +58,9 @@ const v4 = [
     "1d0a9f21936847779db9a623eb0b67d8f4633cd1c1fc93bd244785830a750dc8", "01a0103a82d1a9eb18de25dbd3cf0e9204cc90f88466c3c209880c94e4a9ebe6"],
 ];
 for (const [name, method, path, query, headers, digest, signature] of v4) {
-  test(`V4 in headers: ${name}`, () => {
-    const signed = signV4({ method, path, query, headers }, key, "cn-hangzhou", date, "UNSIGNED-PAYLOAD");
+  for (const [way, subtle] of ways) test(`V4 in headers: ${name}, ${way}`, async () => {
+    const key = await locked({ id: "AKIDEXAMPLE0001", secret }, subtle);
+    const signed = await signV4({ method, path, query, headers }, key, "cn-hangzhou", date, "UNSIGNED-PAYLOAD");
     const { authorization, ...sent } = signed;
     const canonical = canonicalRequest({ method, path, query, headers: sent, payload: "UNSIGNED-PAYLOAD" });
     assert.equal(hex(sha256(utf8(canonical))), digest);
@@ -65,37 +71,49 @@ for (const [name, method, path, query, headers, digest, signature] of v4) {
   });
 }
 
-test("V4 covers the body and the token", () => {
-  const signed = signV4({ method: "PUT", path: "/b/c", body: "text" }, { ...key, token: "CAIS" }, "cn-hangzhou", date);
+test("V4 covers the body and the token", async () => {
+  const signed = await signV4({ method: "PUT", path: "/b/c", body: "text" }, { ...key, token: "CAIS" }, "cn-hangzhou", date);
   assert.equal(signed["x-oss-content-sha256"], createHash("sha256").update("text").digest("hex"));
   assert.equal(signed["x-oss-security-token"], "CAIS");
 });
 
-test("signed playlists: U1, U3 and U4", () => {
-  const sign = (parameters, who = key) => signedPath("examplebucket", "live/ch1/playlist.m3u8", parameters, who, expires);
-  assert.equal(sign({}), "/examplebucket/live/ch1/playlist.m3u8?OSSAccessKeyId=AKIDEXAMPLE0001&Expires=1704171845&Signature=tGkbNzh0peG%2FKKuQT9NYczi7zuk%3D");
-  assert.match(sign({ "x-oss-process": "hls/sign" }), /\?x-oss-process=hls%2Fsign&.*Signature=yevpYOxpZHA7iecHbw4yiVuN%2Bg8%3D$/);
-  assert.match(sign({ "x-oss-process": "hls/sign" }, { ...key, token: "CAISfakeToken+/0001==" }), /Signature=qhDGGL9jmxnSTewri0FmSy5VodQ%3D$/);
-});
+for (const [way, subtle] of ways) {
+  const own = (more = {}) => locked({ id: "AKIDEXAMPLE0001", secret, ...more }, subtle);
 
-test("publish addresses: C1, C2, C3, C5 and K1", () => {
-  const who = { id: "LTAI5tFakeKeyForSpec0001", secret: "FakeSecretForSpecOnly0000000001" };
-  const signature = (...arguments_) => decodeURIComponent(publishQuery(...arguments_).split("Signature=")[1]);
-  assert.equal(signature("examplebucket", "test-channel", {}, who, 1893456000), "2ShlRV+EbAQ+5PjhbV74GDwSIVk=");
-  assert.equal(
-    publishQuery("examplebucket", "test-channel", { playlistName: "playlist.m3u8" }, who, 1893456000),
-    "playlistName=playlist.m3u8&OSSAccessKeyId=LTAI5tFakeKeyForSpec0001&Expires=1893456000&Signature=Qkj%2F4G3IP1%2FJfPpNuZ5zUAfQrtI%3D",
-  );
-  assert.equal(signature("examplebucket", "live channel 2", { playlistName: "播放 列表.m3u8" }, who, 1893456000), "v/Zlj0yjUJPu/nS/TErbx6jh+0o=");
-  assert.equal(
-    signature("examplebucket", "test-channel", { playlistName: "playlist.m3u8" }, { ...who, token: "CAISfakeTOKEN/for+spec==" }, 1893456000),
-    "ud8IUQeU7cPg6lC69MzM2/RZtz8=",
-  );
-  assert.equal(
-    signature("cpp-sdk-live-channel-bucket", "channel", { playlistName: "test.m3u8" }, { id: "ak", secret: "sk" }, 1706289617),
-    "Y1LCM2PzyECssQhTdi+GKra7iXE=",
-  );
-});
+  test(`signed playlists: U1, U3 and U4, ${way}`, async () => {
+    const sign = async (parameters, who = own()) => signedPath("examplebucket", "live/ch1/playlist.m3u8", parameters, await who, expires);
+    assert.equal(await sign({}), "/examplebucket/live/ch1/playlist.m3u8?OSSAccessKeyId=AKIDEXAMPLE0001&Expires=1704171845&Signature=tGkbNzh0peG%2FKKuQT9NYczi7zuk%3D");
+    assert.match(await sign({ "x-oss-process": "hls/sign" }), /\?x-oss-process=hls%2Fsign&.*Signature=yevpYOxpZHA7iecHbw4yiVuN%2Bg8%3D$/);
+    assert.match(await sign({ "x-oss-process": "hls/sign" }, own({ token: "CAISfakeToken+/0001==" })), /Signature=qhDGGL9jmxnSTewri0FmSy5VodQ%3D$/);
+  });
+
+  test(`publish addresses: C1, C2, C3, C5 and K1, ${way}`, async () => {
+    const who = { id: "LTAI5tFakeKeyForSpec0001", secret: "FakeSecretForSpecOnly0000000001" };
+    const query = async (bucket, channel, parameters, key, end) => publishQuery(bucket, channel, parameters, await locked(key, subtle), end);
+    const signature = async (...arguments_) => decodeURIComponent((await query(...arguments_)).split("Signature=")[1]);
+    assert.equal(await signature("examplebucket", "test-channel", {}, who, 1893456000), "2ShlRV+EbAQ+5PjhbV74GDwSIVk=");
+    assert.equal(
+      await query("examplebucket", "test-channel", { playlistName: "playlist.m3u8" }, who, 1893456000),
+      "playlistName=playlist.m3u8&OSSAccessKeyId=LTAI5tFakeKeyForSpec0001&Expires=1893456000&Signature=Qkj%2F4G3IP1%2FJfPpNuZ5zUAfQrtI%3D",
+    );
+    assert.equal(await signature("examplebucket", "live channel 2", { playlistName: "播放 列表.m3u8" }, who, 1893456000), "v/Zlj0yjUJPu/nS/TErbx6jh+0o=");
+    assert.equal(
+      await signature("examplebucket", "test-channel", { playlistName: "playlist.m3u8" }, { ...who, token: "CAISfakeTOKEN/for+spec==" }, 1893456000),
+      "ud8IUQeU7cPg6lC69MzM2/RZtz8=",
+    );
+    assert.equal(
+      await signature("cpp-sdk-live-channel-bucket", "channel", { playlistName: "test.m3u8" }, { id: "ak", secret: "sk" }, 1706289617),
+      "Y1LCM2PzyECssQhTdi+GKra7iXE=",
+    );
+  });
+
+  test(`the secret cannot be had back from ${way}`, async () => {
+    const key = await own();
+    assert.ok(Object.isFrozen(key));
+    assert.deepEqual(Object.keys(key), ["id", "token", "v4", "v1"]);
+    assert.ok(!JSON.stringify(key).includes(secret) && !String(key.v4).includes(secret));
+  });
+}
 
 test("names are escaped as signatures want them", () => {
   assert.equal(encode("a b/~*'()!+ü"), "a%20b%2F~%2A%27%28%29%21%2B%C3%BC");

@@ -15,12 +15,16 @@ let region = "cn-hangzhou";
 /** How far the clock of the server is ahead of this machine's; signatures are made by the server's. */
 let ahead = 0;
 
-export const now = () => new Date(Date.now() + ahead);
+/** Where viewers and encoders are, when the console has an address of its own. */
+let media = location.origin;
 
-/** Learns what the server expects of signatures. */
+export const now = () => new Date(Date.now() + ahead);
+export const mediaOrigin = () => media;
+
+/** Learns what the server expects of signatures, and where it sends media from. */
 export async function begin() {
   const answer = await fetch("/-/console/settings.json", { cache: "no-store" });
-  ({ region } = await answer.json());
+  ({ region, media = location.origin } = await answer.json());
   const date = Date.parse(answer.headers.get("date"));
   // Whole seconds are all that the header tells.
   if (Math.abs(date - Date.now()) > 5000) ahead = date - Date.now();
@@ -34,7 +38,7 @@ const send = (method, bucket, object, options) =>
   request(method, bucket ? `/${encode(bucket)}/${encodePath(object)}` : "/", bucket ? `/${bucket}/${object}` : "/", options);
 
 async function request(method, target, path, { query = [], headers = {}, body = "", credentials = key() } = {}) {
-  const signed = signV4({ method, path, query, headers, body }, credentials, region, now());
+  const signed = await signV4({ method, path, query, headers, body }, credentials, region, now());
   if (query.length) target += "?" + queryText(query);
   let answer, text;
   try {

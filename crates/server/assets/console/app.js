@@ -6,7 +6,7 @@ import { channel } from "./page-channel.js";
 import { channels } from "./page-channels.js";
 import { signIn } from "./page-signin.js";
 import { bucketLink, channelLink, refusal } from "./parts.js";
-import { key, leave, restore } from "./session.js";
+import { key, leave } from "./session.js";
 
 const [page, trail, who, out] = ["page", "trail", "who", "leave"].map((id) => document.getElementById(id));
 let visit = 0;
@@ -41,5 +41,4 @@ out.addEventListener("click", () => {
   route();
 });
 window.addEventListener("hashchange", route);
-restore();
 begin().then(route, (error) => show(page, refusal(error)));

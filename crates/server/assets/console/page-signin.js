@@ -1,6 +1,7 @@
 // Signing in: the key is tried with the cheapest call there is.
 import * as api from "./api.js";
 import { field, h, show } from "./dom.js";
+import { lock } from "./key.js";
 import { refusal } from "./parts.js";
 import { enter } from "./session.js";
 
@@ -12,14 +13,14 @@ export function signIn(page, done) {
   const id = input({ name: "id", required: true, autocomplete: "username" });
   const secret = input({ name: "secret", type: "password", required: true, autocomplete: "current-password" });
   const token = input({ name: "token" });
-  const keep = h("input", { type: "checkbox", id: "keep" });
   const trouble = h("div", {});
   const button = h("button", { type: "submit" }, "Sign in");
   const submit = async (event) => {
     event.preventDefault();
-    const key = { id: id.value.trim(), secret: secret.value.trim(), token: token.value.trim() };
     button.disabled = true;
+    let key;
     try {
+      key = await lock({ id: id.value.trim(), secret: secret.value.trim(), token: token.value.trim() });
       await api.buckets("", key);
     } catch (error) {
       if (!KNOWN.includes(error.code)) {
@@ -29,7 +30,8 @@ export function signIn(page, done) {
     } finally {
       button.disabled = false;
     }
-    enter(key, keep.checked);
+    secret.value = "";
+    enter(key);
     done();
   };
   show(page,
@@ -38,9 +40,8 @@ export function signIn(page, done) {
       field("Access key id", id),
       field("Access key secret", secret),
       h("details", {}, h("summary", {}, "Temporary key"), field("Security token", token, "Goes with a temporary key; permanent keys have none.")),
-      h("label", { class: "check" }, keep, " Stay signed in while this tab is open"),
       trouble,
       h("div", { class: "buttons" }, button),
-      h("p", { class: "hint" }, "The secret stays in this tab. It signs requests and is never sent; what you see is what the policies of the key allow.")));
+      h("p", { class: "hint" }, "The secret stays in the memory of this tab: it signs requests and is never sent, and a reload asks for it again. What you see is what the policies of the key allow.")));
   id.focus();
 }

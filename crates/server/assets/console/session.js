@@ -1,28 +1,18 @@
-// The key of whoever signed in. It lives in this tab: in its memory, or in its session storage when the user says so.
+// The key of whoever signed in. It lives in the memory of this tab and nowhere else: what lies in the storage of an origin,
+// every page of the origin can use, a key that cannot be read included. A reload asks again.
 
-const NAME = "millpond-console-key";
+// Where earlier versions kept it.
+try {
+  sessionStorage.removeItem("millpond-console-key");
+} catch {
+  // A browser that has no storage for this page has nothing in it.
+}
+
 let current = null;
 
+/** What `lock` made of the key, or null. */
 export const key = () => current;
 
-/** Takes a key; `keep` lets it survive a reload of the tab. */
-export function enter(next, keep) {
-  current = next;
-  if (keep) sessionStorage.setItem(NAME, JSON.stringify(next));
-  else sessionStorage.removeItem(NAME);
-}
+export const enter = (locked) => void (current = locked);
 
-export function leave() {
-  current = null;
-  sessionStorage.removeItem(NAME);
-}
-
-/** The key that was kept, if there is one. */
-export function restore() {
-  try {
-    const kept = JSON.parse(sessionStorage.getItem(NAME));
-    if (kept && typeof kept.id === "string" && typeof kept.secret === "string") current = kept;
-  } catch {
-    sessionStorage.removeItem(NAME);
-  }
-}
+export const leave = () => void (current = null);

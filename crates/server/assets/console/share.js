@@ -1,5 +1,5 @@
 // The addresses of a channel: where an encoder pushes to, and where viewers watch.
-import { now } from "./api.js";
+import { mediaOrigin, now } from "./api.js";
 import { h, line, show } from "./dom.js";
 import { key } from "./session.js";
 import { encode, encodePath, publishQuery, signedPath } from "./sign.js";
@@ -8,19 +8,23 @@ const EXPIRIES = [["1 hour", 3600], ["1 day", 86_400], ["1 week", 604_800], ["30
 
 /** A button to watch and a card with the addresses. `publish` is what the server says, raw text that ends with the channel. */
 export function share({ bucket, channel, playlist, publish, isPublic }) {
-  const base = publish.endsWith(`/${channel}`) ? publish.slice(0, -channel.length - 1) : `rtmp://${location.host}/${bucket}/live`;
+  const base = publish.endsWith(`/${channel}`) ? publish.slice(0, -channel.length - 1) : `rtmp://${new URL(mediaOrigin()).host}/${bucket}/live`;
   const choice = h("select", { id: "expiry" }, EXPIRIES.map(([name, seconds]) => h("option", { value: seconds, selected: seconds === 86_400 }, name)));
   const lines = h("div", {});
   const watch = h("a", { class: "button", id: "watch", target: "_blank", rel: "noopener" }, "Watch");
-  const fill = () => {
+  let wanted = 0;
+  const fill = async () => {
+    const mine = ++wanted, signer = key();
     const expires = Math.floor(now().getTime() / 1000) + Number(choice.value);
-    const stream = `${encode(channel)}?${publishQuery(bucket, channel, { playlistName: playlist }, key(), expires)}`;
+    const stream = `${encode(channel)}?${await publishQuery(bucket, channel, { playlistName: playlist }, signer, expires)}`;
     const url = `${base}/${stream}`;
     const object = `${channel}/${playlist}`;
-    const play = location.origin + (isPublic
+    const play = mediaOrigin() + (isPublic
       ? `/${bucket}/${encodePath(object)}`
-      : signedPath(bucket, object, { "x-oss-process": "hls/sign" }, key(), expires));
-    watch.href = `/-/play?url=${encode(play)}`;
+      : await signedPath(bucket, object, { "x-oss-process": "hls/sign" }, signer, expires));
+    // Another choice was made meanwhile.
+    if (mine !== wanted) return;
+    watch.href = `${mediaOrigin()}/-/play?url=${encode(play)}`;
     show(lines,
       line("OBS Server", base, "obs-server"),
       line("OBS Stream Key", stream, "obs-key"),

@@ -1,6 +1,6 @@
 // The three signatures of OSS that the console makes: V4 in the headers of its own calls, V1 in the address of a private
-// playlist, and the one of publish addresses. Pure functions of what they are given; the secret goes nowhere else.
-import { base64, hex, hmac, sha1, sha256, utf8 } from "./hash.js";
+// playlist, and the one of publish addresses. Each depends on what it is given only; `key` is what `lock` made of one.
+import { base64, hex, hmac, sha256, utf8 } from "./hash.js";
 
 /** Percent-encodes all but letters, digits and `-._~`. */
 export const encode = (text) =>
@@ -32,8 +32,8 @@ export function canonicalRequest({ method, path, query, headers, payload }) {
   return [method, encodePath(path), queryText(query), lines, "", payload].join("\n");
 }
 
-/** The headers of a request with a V4 signature. `body` is text, `date` the moment, `key` has `id`, `secret`, `token`. */
-export function signV4({ method, path, query = [], headers = {}, body = "" }, key, region, date, payload) {
+/** The headers of a request with a V4 signature. `body` is text, `date` the moment. */
+export async function signV4({ method, path, query = [], headers = {}, body = "" }, key, region, date, payload) {
   const time = stamp(date);
   const day = time.slice(0, 8);
   const all = { ...headers, "x-oss-content-sha256": payload ?? hex(sha256(utf8(body))), "x-oss-date": time };
@@ -41,29 +41,29 @@ export function signV4({ method, path, query = [], headers = {}, body = "" }, ke
   const request = canonicalRequest({ method, path, query, headers: all, payload: all["x-oss-content-sha256"] });
   const scope = `${day}/${region}/oss/aliyun_v4_request`;
   const text = ["OSS4-HMAC-SHA256", time, scope, hex(sha256(utf8(request)))].join("\n");
-  const steps = [day, region, "oss", "aliyun_v4_request"];
-  const signing = steps.reduce((secret, step) => hmac(sha256, secret, utf8(step)), utf8("aliyun_v4" + key.secret));
+  // The key of the day, which is all that the page itself gets to see.
+  const signing = [region, "oss", "aliyun_v4_request"].reduce((above, step) => hmac(sha256, above, utf8(step)), await key.v4(utf8(day)));
   const signature = hex(hmac(sha256, signing, utf8(text)));
   return { ...all, authorization: `OSS4-HMAC-SHA256 Credential=${key.id}/${scope}, Signature=${signature}` };
 }
 
-const v1 = (secret, text) => base64(hmac(sha1, utf8(secret), utf8(text)));
+const v1 = async (key, text) => base64(await key.v1(utf8(text)));
 
 /** Path and query with which everybody may GET an object until `expires` (Unix seconds), parameters and all. */
-export function signedPath(bucket, object, parameters, key, expires) {
+export async function signedPath(bucket, object, parameters, key, expires) {
   const all = key.token ? { ...parameters, "security-token": key.token } : parameters;
   const signed = Object.entries(all).sort((a, b) => byBytes(a[0], b[0]));
   const resource = `/${bucket}/${object}` + (signed.length ? "?" + signed.map((pair) => pair.join("=")).join("&") : "");
-  const signature = v1(key.secret, `GET\n\n\n${expires}\n${resource}`);
+  const signature = await v1(key, `GET\n\n\n${expires}\n${resource}`);
   const query = [...signed, ["OSSAccessKeyId", key.id], ["Expires", String(expires)], ["Signature", signature]];
   return `/${bucket}/${encodePath(object)}?${query.map(([name, value]) => `${name}=${encode(value)}`).join("&")}`;
 }
 
 /** The query of a publish address that is good until `expires` (Unix seconds). */
-export function publishQuery(bucket, channel, parameters, key, expires) {
+export async function publishQuery(bucket, channel, parameters, key, expires) {
   const all = key.token ? { ...parameters, "security-token": key.token } : parameters;
   const signed = Object.entries(all).sort((a, b) => byBytes(a[0], b[0]));
   const text = `${expires}\n${signed.map(([name, value]) => `${name}:${value}\n`).join("")}/${bucket}/${channel}`;
-  const query = [...signed, ["OSSAccessKeyId", key.id], ["Expires", String(expires)], ["Signature", v1(key.secret, text)]];
+  const query = [...signed, ["OSSAccessKeyId", key.id], ["Expires", String(expires)], ["Signature", await v1(key, text)]];
   return query.map(([name, value]) => `${name}=${encode(value)}`).join("&");
 }
