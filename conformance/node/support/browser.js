@@ -7,7 +7,7 @@ const quiet = [
   "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
 ];
 
-export const launch = () => chromium.launch({ executablePath: process.env.CHROMIUM_BIN ?? "/usr/bin/chromium", args: quiet });
+export const launch = (...more) => chromium.launch({ executablePath: process.env.CHROMIUM_BIN ?? "/usr/bin/chromium", args: [...quiet, ...more] });
 
 /**
  * Collects the requests of a page to the server at `port`, as the network stack of the browser saw them: also the status

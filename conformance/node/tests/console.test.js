@@ -295,6 +295,8 @@ test("the pages say what browsers may do with them", async () => {
     assert.match(policy, /default-src 'none'.*script-src 'self';.*frame-ancestors 'none'/);
     assert.ok(!/unsafe|\*/.test(policy), policy);
     assert.equal(answer.headers.get("x-content-type-options"), "nosniff");
+    assert.equal(answer.headers.get("cross-origin-opener-policy"), "same-origin");
+    assert.equal(answer.headers.get("cross-origin-resource-policy"), "same-origin");
     assert.equal(answer.headers.get("access-control-allow-origin"), null);
   }
   const html = await (await fetch(`http://${server.address}/-/console`)).text();

@@ -22,7 +22,7 @@ Pairs = List[Tuple[str, Optional[str]]]
 # Parameters of V1 that these tests use (OSS auth 3.3).
 SIGNED = {
     "acl", "append", "comp", "cors", "delete", "lifecycle", "live", "location", "logging", "objectMeta", "partNumber", "policy",
-    "position", "referer", "response-cache-control", "response-content-type", "security-token", "stat", "status", "symlink",
+    "position", "referer", "response-cache-control", "response-content-disposition", "response-content-type", "security-token", "stat", "status", "symlink",
     "endTime", "startTime", "tagging", "uploadId", "uploads", "versionId", "versioning", "versions", "vod", "website", "bucketInfo",
 }  # fmt: skip
 

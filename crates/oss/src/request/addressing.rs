@@ -64,6 +64,16 @@ impl Addressing {
         }
     }
 
+    /// Whether a host shares its origin with the pages under `/-/`: it is not the name of one bucket, whose keys may
+    /// begin with `-/` (D27).
+    pub fn has_pages(&self, host: &str) -> bool {
+        match self.meaning(&bare_host(host)) {
+            Ok(HostMeaning::Custom(_)) => false,
+            Ok(HostMeaning::Bucket { name, .. }) => BucketName::parse(name).is_err(),
+            Ok(HostMeaning::Path { .. } | HostMeaning::Service) | Err(_) => true,
+        }
+    }
+
     pub(super) fn meaning<'a>(&'a self, host: &'a str) -> Result<HostMeaning<'a>, Error> {
         if let Some((_, bucket)) = self.cnames.iter().find(|(domain, _)| domain == host) {
             return Ok(HostMeaning::Custom(bucket));
@@ -173,6 +183,29 @@ mod tests {
         ] {
             assert_eq!(addressing().bucket_of_host(host).as_ref().map(BucketName::as_str), bucket, "{host}");
         }
+    }
+
+    #[test]
+    fn hosts_of_one_bucket_have_no_pages() {
+        for (host, has_pages) in [
+            ("127.0.0.1:9000", true),
+            ("[::1]:9000", true),
+            ("oss.example.com", true),
+            ("localhost", true),
+            ("oss-server:9000", true),
+            ("", true),
+            ("live.example.net:80", false),
+            ("LIVE.example.net.", false),
+            ("b-kt.oss.example.com:9000", false),
+            ("bkt.localhost", false),
+            ("bkt.oss-cn-hangzhou.aliyuncs.com", false),
+            // No bucket can have such a name.
+            ("a.b.localhost", true),
+        ] {
+            assert_eq!(addressing().has_pages(host), has_pages, "{host}");
+        }
+        let strict = Addressing { host_fallback: HostFallback::Reject, ..addressing() };
+        assert!(strict.has_pages("oss-server"), "nothing but pages is answered there");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! HTTP: connections, the pipeline every request goes through, bodies in and out, and the pages under `/-/`.
 
+mod active;
 mod body;
 mod connection;
 mod file_stream;

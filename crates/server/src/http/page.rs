@@ -25,6 +25,11 @@ const POLICY: &str = "default-src 'self'; media-src 'self' blob: http: https:; w
 const CONSOLE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                               connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'";
 
+/// The console shares its windows with nobody, and lends its files to nobody: a page that opened it, or that it opened,
+/// has no hold on it where browsers trust the way it came (HTTPS, loopback).
+const CONSOLE_ISOLATION: [(&str, &str); 2] =
+    [("cross-origin-opener-policy", "same-origin"), ("cross-origin-resource-policy", "same-origin")];
+
 /// What the console has to know before anybody signed in: the region that its signatures name.
 const SETTINGS: &str = "console/settings.json";
 
@@ -42,9 +47,8 @@ pub(super) fn answer(method: &str, path: &str, config: &Config) -> Answer {
     if is_console && !config.http.console {
         return text(404, "The console is switched off: `console` in the section `[http]` of the settings.\n");
     }
-    let policy = if is_console { CONSOLE_POLICY } else { POLICY };
     if name == SETTINGS {
-        return framed(settings(config).into(), "application/json", policy);
+        return isolated(framed(settings(config).into(), "application/json", CONSOLE_POLICY));
     }
     let Some(file) = Assets::get(name) else {
         return text(404, "There is no such page. The player is at /-/play, the console at /-/console\n");
@@ -59,7 +63,14 @@ pub(super) fn answer(method: &str, path: &str, config: &Config) -> Answer {
         Cow::Borrowed(bytes) => bytes::Bytes::from_static(bytes),
         Cow::Owned(bytes) => bytes.into(),
     };
-    framed(bytes, content_type, policy)
+    match is_console {
+        true => isolated(framed(bytes, content_type, CONSOLE_POLICY)),
+        false => framed(bytes, content_type, POLICY),
+    }
+}
+
+fn isolated(answer: Answer) -> Answer {
+    CONSOLE_ISOLATION.into_iter().fold(answer, |answer, (name, value)| answer.header(name, value))
 }
 
 /// Bytes with the headers that keep them from being taken for anything else.

@@ -14,6 +14,7 @@ use oss::request::{OperationKind, RawRequest, Route, route};
 use oss::sign::{Credentials, SignOptions};
 use oss::{Error, ErrorCode};
 
+use crate::http::active;
 use crate::http::body::RequestBody;
 use crate::http::line::{About, Logged};
 use crate::http::logged::LoggedBody;
@@ -51,6 +52,7 @@ pub(super) async fn answer(
         is_head: raw.method == "HEAD",
         cors: None,
         vary_origin: false,
+        has_pages: state.addressing.has_pages(&raw.host),
     };
     let mut seen = Seen::default();
     let is_ambiguous = shape.is_err();
@@ -152,7 +154,7 @@ async fn run(
 ) -> Result<Answer, Error> {
     let route = match route(raw, &state.addressing) {
         // No bucket can be called `-`; a key that begins with `-/` needs a virtual host.
-        Err(_) if raw.path.starts_with("/-/") => {
+        Err(_) if raw.path.starts_with("/-/") && envelope.has_pages => {
             if state.config.http.console && reports::is_wanted(&raw.path) {
                 seen.operation = "ChannelSessions";
                 return reports::answer(state, raw, body, peer, envelope.now_ms, &envelope.request_id).await;
@@ -163,6 +165,9 @@ async fn run(
         route => route?,
     };
     seen.operation = route.kind.name();
+    if envelope.has_pages {
+        active::refuse_service_worker(raw)?;
+    }
     let bucket = look_up(state, &route).await?;
     seen.metered = bucket.as_ref().and_then(|bucket| MeteredRequest::of(&bucket.name, &route));
     seen.logged = bucket.as_ref().and_then(|bucket| Logged::of(bucket, &route));

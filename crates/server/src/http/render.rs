@@ -9,6 +9,7 @@ use oss::Error;
 use oss::access::cors::CorsHeaders;
 use oss::request::bare_host;
 
+use crate::http::active::{self, Author};
 use crate::http::body::AnswerBody;
 use crate::ops::{Answer, Content};
 
@@ -28,6 +29,8 @@ pub(super) struct Envelope {
     pub(super) cors: Option<CorsHeaders>,
     /// `Vary: Origin` is wanted (access control 7.4).
     pub(super) vary_origin: bool,
+    /// The host also has the pages under `/-/`, from whose origin stored content is kept away (D27).
+    pub(super) has_pages: bool,
 }
 
 impl Envelope {
@@ -36,6 +39,7 @@ impl Envelope {
         let Answer { status, headers, content } = answer;
         let has_no_body = matches!(status, 204 | 304);
         let content_type = matches!(content, Content::Xml(_)).then_some("application/xml");
+        let author = if content_type.is_some() { Author::Server } else { Author::Stranger };
         let len = content.len();
         let body = if self.is_head || has_no_body { AnswerBody::Empty } else { AnswerBody::new(content) };
         let mut response = self.response(status, body);
@@ -48,6 +52,9 @@ impl Envelope {
         }
         for (name, value) in headers {
             insert(map, &name, &value);
+        }
+        if self.has_pages {
+            active::contain(map, author);
         }
         response
     }
@@ -79,6 +86,9 @@ impl Envelope {
         }
         for (name, value) in &error.headers {
             insert(map, name, value.as_bytes());
+        }
+        if self.has_pages {
+            active::contain(map, Author::Server);
         }
         response
     }
