@@ -37,6 +37,8 @@ export class Server {
     const ready = await server.#listening();
     server.address = ready.http[0];
     server.adminAddress = ready.admin;
+    /** Where the console and the management API are when they have a listener of their own. */
+    server.consoleAddress = ready.console;
     server.port = Number(server.address.split(":").at(-1));
     return server;
   }
@@ -65,7 +67,7 @@ export class Server {
       input, encoding: "utf8",
       env: {
         ...process.env, OSS_ACCESS_KEY_ID: accessKeyId, OSS_ACCESS_KEY_SECRET: accessKeySecret,
-        MILLPOND_ADMIN: `http://${this.adminAddress}`,
+        MILLPOND_ADMIN: `http://${this.consoleAddress ?? this.adminAddress}`,
       },
     });
     if (done.status !== 0) throw new Error(`millpond ${args.join(" ")}: ${done.error ?? done.stderr}`);

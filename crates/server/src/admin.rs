@@ -47,6 +47,9 @@ pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, numbers: Pro
                         let (state, numbers, shutdown) = (state.clone(), numbers.clone(), shutdown.clone());
                         async move {
                             Ok::<_, Infallible>(if admin_api::is_wanted(&request) {
+                                if state.config.console_listen.is_some() {
+                                    return Ok(text(StatusCode::NOT_FOUND, MOVED.to_owned()));
+                                }
                                 admin_api::answer(request, &state, peer, is_secure).await
                             } else {
                                 answer(&request, &state, &numbers, &shutdown).await
@@ -97,12 +100,19 @@ fn answer(
             "/metrics" => (StatusCode::OK, numbers.render()),
             _ => (StatusCode::NOT_FOUND, "There is /healthz, /readyz, /metrics and /api/v1 here.\n".to_owned()),
         };
-        let mut response = Response::new(Full::new(Bytes::from(text)));
-        *response.status_mut() = status;
-        response.headers_mut().insert(
-            hyper::header::CONTENT_TYPE,
-            hyper::header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
-        );
-        response
+        self::text(status, text)
     }
+}
+
+/// What is said where the management API was before it got a listener of its own.
+const MOVED: &str = "The management API has an address of its own: `console_listen` in the settings.\n";
+
+fn text(status: StatusCode, text: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        hyper::header::CONTENT_TYPE,
+        hyper::header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
+    );
+    response
 }

@@ -24,6 +24,9 @@ pub(crate) struct Config {
     pub(crate) rtmp_listen: Vec<SocketAddr>,
     /// Address of `/healthz`, `/readyz` and `/metrics`.
     pub(crate) admin_listen: SocketAddr,
+    /// Address of the console and the management API, so that the public listeners have neither (D27); absent: the
+    /// console is on the public listeners and the management API at `admin_listen`.
+    pub(crate) console_listen: Option<SocketAddr>,
     /// Endpoint domains: `bucket.HOST` names a bucket, `HOST` itself the service (HTTP API 1.2).
     pub(crate) domains: Vec<String>,
     /// Custom domains: `domain = "bucket"` (HTTP API 1.2).
@@ -140,11 +143,11 @@ pub(crate) struct RefererConfig {
 pub(crate) struct HlsSignConfig {
     /// The URIs in tags, such as `EXT-X-KEY` and `EXT-X-MAP`, are signed as well (OSS auth 9.3).
     pub(crate) tags: bool,
+    /// Buckets in which playlists beside the folder of a playlist are signed too, as masters list them (D25).
+    pub(crate) siblings: Vec<String>,
 }
 
 /// The switches of live pushes.
-    /// Buckets in which playlists beside the folder of a playlist are signed too, as masters list them (D25).
-    pub(crate) siblings: Vec<String>,
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct LiveConfig {
@@ -237,6 +240,7 @@ impl Default for Config {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 9000))],
             rtmp_listen: vec![SocketAddr::from(([127, 0, 0, 1], 1935))],
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 9001)),
+            console_listen: None,
             domains: Vec::new(),
             custom_domains: BTreeMap::new(),
             host_fallback: UnknownHost::default(),
@@ -330,6 +334,9 @@ pub(crate) struct ConfigArgs {
     /// Address for /healthz, /readyz and /metrics [default: 127.0.0.1:9001].
     #[arg(long, env = "MILLPOND_ADMIN_LISTEN", value_name = "ADDR")]
     pub(crate) admin_listen: Option<SocketAddr>,
+    /// Address for the console and the management API, which the other addresses then do not have.
+    #[arg(long, env = "MILLPOND_CONSOLE_LISTEN", value_name = "ADDR")]
+    pub(crate) console_listen: Option<SocketAddr>,
     /// Endpoint domain: bucket.HOST then names a bucket; may be repeated.
     #[arg(long = "domain", env = "MILLPOND_DOMAIN", value_name = "HOST", value_delimiter = ',')]
     pub(crate) domains: Vec<String>,
@@ -386,6 +393,9 @@ impl Config {
         replace_list(&mut config.listen, &args.listen);
         replace_list(&mut config.rtmp_listen, &args.rtmp_listen);
         replace(&mut config.admin_listen, &args.admin_listen);
+        if args.console_listen.is_some() {
+            config.console_listen = args.console_listen;
+        }
         replace_list(&mut config.domains, &args.domains);
         replace(&mut config.region, &args.region);
         if args.public_rtmp.is_some() {
@@ -432,6 +442,11 @@ impl Config {
                 bail!("`custom_domains` maps {domain} to {bucket:?}, which is no bucket name");
             }
         }
+        for bucket in &self.hls_sign.siblings {
+            if BucketName::parse(bucket).is_err() {
+                bail!("`hls_sign.siblings` lists {bucket:?}, which is no bucket name");
+            }
+        }
         if let Some(bucket) = &self.live.default_bucket
             && BucketName::parse(bucket).is_err()
         {
@@ -442,11 +457,6 @@ impl Config {
                 bail!(
                     "`public_endpoint` and `internal_endpoint` are a host and a port if it needs one, not {endpoint:?}"
                 );
-        for bucket in &self.hls_sign.siblings {
-            if BucketName::parse(bucket).is_err() {
-                bail!("`hls_sign.siblings` lists {bucket:?}, which is no bucket name");
-            }
-        }
             }
         }
         self.proxies()?;
@@ -515,6 +525,7 @@ mod tests {
             internal_endpoint: Some(String::new()),
             public_rtmp: Some(String::new()),
             secrets_key_file: Some(PathBuf::new()),
+            console_listen: Some(SocketAddr::from(([127, 0, 0, 1], 1))),
             custom_domains: BTreeMap::new(),
             tls: TlsConfig { certificate: Some(PathBuf::new()), key: Some(PathBuf::new()) },
             live: LiveConfig {

@@ -9,6 +9,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::http::Door;
 use crate::shutdown::Shutdown;
 use crate::state::State;
 use crate::tls::{Rewound, Tls};
@@ -24,6 +25,20 @@ pub(crate) enum Fallback {
     Http,
     /// Odd versions of the RTMP handshake are tried (quirk Q1).
     Rtmp,
+    /// It speaks nothing but HTTP: the console and the management API.
+    Console {
+        /// The port of the first public listener.
+        public_port: u16,
+    },
+}
+
+impl Fallback {
+    fn door(self) -> Door {
+        match self {
+            Fallback::Http | Fallback::Rtmp => Door::Public,
+            Fallback::Console { public_port } => Door::Console { public_port },
+        }
+    }
 }
 
 /// Opens a listening socket.
@@ -77,7 +92,7 @@ async fn serve(stream: TcpStream, peer: SocketAddr, fallback: Fallback, state: A
             None => tracing::info!(%peer, "a TLS connection was refused: no certificate is configured"),
         },
         ([byte], _) if is_rtmp(byte, fallback) => ingest::serve(stream, peer, false, state, shutdown).await,
-        _ => http::serve_plain(stream, peer, state, shutdown).await,
+        _ => http::serve_plain(stream, peer, fallback.door(), state, shutdown).await,
     }
 }
 
@@ -87,7 +102,11 @@ fn first_byte_timeout(state: &State) -> Duration {
 }
 
 fn is_rtmp(first: u8, fallback: Fallback) -> bool {
-    first == 0x03 || (fallback == Fallback::Rtmp && !first.is_ascii_alphabetic())
+    match fallback {
+        Fallback::Http => first == 0x03,
+        Fallback::Rtmp => first == 0x03 || !first.is_ascii_alphabetic(),
+        Fallback::Console { .. } => false,
+    }
 }
 
 /// Behind TLS the first byte that was encrypted decides; a client that agreed on a protocol speaks HTTP.
@@ -108,14 +127,14 @@ async fn serve_secure(
         }
     };
     if stream.get_ref().1.alpn_protocol().is_some() {
-        return http::serve_secure(stream, peer, state, shutdown).await;
+        return http::serve_secure(stream, peer, fallback.door(), state, shutdown).await;
     }
     let Ok(Ok(first)) = tokio::time::timeout(first_byte_timeout(&state), stream.read_u8()).await else { return };
     let stream = Rewound::new(Some(first), stream);
     if is_rtmp(first, fallback) {
         ingest::serve(stream, peer, true, state, shutdown).await;
     } else {
-        http::serve_secure(stream, peer, state, shutdown).await;
+        http::serve_secure(stream, peer, fallback.door(), state, shutdown).await;
     }
 }
 

@@ -40,6 +40,8 @@ pub(crate) struct Running {
     pub(crate) http: Vec<SocketAddr>,
     /// Further addresses for RTMP.
     pub(crate) rtmp: Vec<SocketAddr>,
+    /// Address of the console and the management API, when they have one of their own.
+    pub(crate) console: Option<SocketAddr>,
     /// Address of the operators' pages.
     pub(crate) admin: SocketAddr,
     /// Its parts.
@@ -153,6 +155,13 @@ pub(crate) async fn start(config: Config, numbers: PrometheusHandle) -> anyhow::
     for address in &state.config.rtmp_listen {
         rtmp.push(open(*address, Fallback::Rtmp, &state, &shutdown, &mut accepting)?);
     }
+    let console = match state.config.console_listen {
+        Some(address) => {
+            let public_port = http.first().map_or(address.port(), SocketAddr::port);
+            Some(open(address, Fallback::Console { public_port }, &state, &shutdown, &mut accepting)?)
+        }
+        None => None,
+    };
     let listener = bind(state.config.admin_listen)?;
     let admin = listener.local_addr()?;
     accepting
@@ -163,7 +172,7 @@ pub(crate) async fn start(config: Config, numbers: PrometheusHandle) -> anyhow::
     crate::panics::spawn("end lists", live::resume_end_lists(state.clone()));
     accepting.push(crate::panics::spawn("access log", access_log::deliver(state.clone(), shutdown.clone())));
     accepting.push(crate::panics::spawn("lifecycle", crate::lifecycle::watch(state.clone(), shutdown.clone())));
-    Ok(Running { http, rtmp, admin, state, trigger, accepting, _lock: lock })
+    Ok(Running { http, rtmp, console, admin, state, trigger, accepting, _lock: lock })
 }
 
 impl Running {

@@ -72,7 +72,7 @@ fn announce_json(running: &Running, out: &mut impl Write) -> std::io::Result<()>
     }
     let line = serde_json::json!({
         "level": "INFO", "message": "listening", "version": env!("CARGO_PKG_VERSION"),
-        "http": running.http, "rtmp": running.rtmp, "admin": running.admin,
+        "http": running.http, "rtmp": running.rtmp, "console": running.console, "admin": running.admin,
         "data_dir": running.state.config.data_dir, "pid": std::process::id(),
     });
     writeln!(out, "{line}")
@@ -93,7 +93,11 @@ fn announce_text(running: &Running, out: &mut impl Write) -> std::io::Result<()>
     let first = running.http.first().map_or_else(String::new, |a| shown(*a).to_string());
     row("Player", format!("http://{first}/-/play"))?;
     if running.state.config.http.console {
-        row("Console", format!("http://{first}/-/console"))?;
+        let console = running.console.map_or(first, |address| shown(address).to_string());
+        row("Console", format!("http://{console}/-/console"))?;
+    }
+    if let Some(address) = running.console {
+        row("Management", format!("http://{}/api/v1", shown(address)))?;
     }
     row("Data", running.state.config.data_dir.display().to_string())?;
     if root.is_new {

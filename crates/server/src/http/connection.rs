@@ -5,15 +5,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::{Request, Version};
+use hyper::{Request, Response, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use crate::admin_api;
+use crate::http::body::AnswerBody;
+use crate::http::door::Door;
 use crate::http::file_stream::{FileStream, Outbox};
+use crate::http::logged::LoggedBody;
 use crate::http::pipeline;
 use crate::shutdown::Shutdown;
 use crate::state::State;
@@ -24,18 +29,24 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 const MAX_STREAMS: u32 = 128;
 
 /// Answers the requests of a connection without TLS, whose kernel can take the bytes of files from where they lie.
-pub(crate) async fn serve_plain(stream: TcpStream, peer: SocketAddr, state: Arc<State>, shutdown: Shutdown) {
+pub(crate) async fn serve_plain(
+    stream: TcpStream,
+    peer: SocketAddr,
+    door: Door,
+    state: Arc<State>,
+    shutdown: Shutdown,
+) {
     let outbox = Arc::new(Outbox::default());
     let stream = FileStream::new(stream, outbox.clone());
-    serve(stream, Some(outbox), peer, false, state, shutdown).await;
+    serve(stream, Some(outbox), peer, false, door, state, shutdown).await;
 }
 
 /// Answers the requests of a connection behind TLS.
-pub(crate) async fn serve_secure<S>(stream: S, peer: SocketAddr, state: Arc<State>, shutdown: Shutdown)
+pub(crate) async fn serve_secure<S>(stream: S, peer: SocketAddr, door: Door, state: Arc<State>, shutdown: Shutdown)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    serve(stream, None, peer, true, state, shutdown).await;
+    serve(stream, None, peer, true, door, state, shutdown).await;
 }
 
 /// Answers the requests of one connection until it ends or the server stops.
@@ -44,6 +55,7 @@ async fn serve<S>(
     outbox: Option<Arc<Outbox>>,
     peer: SocketAddr,
     is_secure: bool,
+    door: Door,
     state: Arc<State>,
     mut shutdown: Shutdown,
 ) where
@@ -55,7 +67,10 @@ async fn serve<S>(
         let outbox = outbox.clone().filter(|_| request.version() <= Version::HTTP_11);
         let state = state.clone();
         async move {
-            let response = pipeline::answer(state, request, peer, is_secure).await;
+            if door != Door::Public && is_management(&request) {
+                return Ok(manage(request, &state, peer, is_secure).await);
+            }
+            let response = pipeline::answer(state, request, peer, is_secure, door).await;
             Ok::<_, Infallible>(match outbox {
                 Some(outbox) => response.map(|body| body.through(&outbox)),
                 None => response,
@@ -88,4 +103,22 @@ async fn serve<S>(
         // A peer that goes away, or speaks something else, ends its own connection only.
         tracing::debug!(%peer, %error, "http connection ended");
     }
+}
+
+/// Whether a request at the console's listener is for the management API. A bucket may be called `api`, too; calls about
+/// it lack the header.
+fn is_management(request: &Request<Incoming>) -> bool {
+    admin_api::is_wanted(request)
+        && (request.uri().path() == "/" || request.headers().contains_key(admin_api::PURPOSE.0))
+}
+
+async fn manage(
+    request: Request<Incoming>,
+    state: &Arc<State>,
+    peer: SocketAddr,
+    is_secure: bool,
+) -> Response<LoggedBody> {
+    let (head, body) = admin_api::answer(request, state, peer, is_secure).await.into_parts();
+    let Ok(body) = body.collect().await;
+    Response::from_parts(head, LoggedBody::new(AnswerBody::Whole(body.to_bytes()), None, None))
 }

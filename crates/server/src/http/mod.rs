@@ -3,6 +3,7 @@
 mod active;
 mod body;
 mod connection;
+mod door;
 mod file_stream;
 mod line;
 mod logged;
@@ -14,3 +15,4 @@ mod reports;
 mod shape;
 
 pub(crate) use connection::{serve_plain, serve_secure};
+pub(crate) use door::Door;

@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 
+use oss::request::RawRequest;
 use rust_embed::RustEmbed;
 
 use crate::config::Config;
+use crate::http::door::Door;
 use crate::ops::{Answer, Content};
 
 /// The files of the pages.
@@ -30,11 +32,13 @@ const CONSOLE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src '
 const CONSOLE_ISOLATION: [(&str, &str); 2] =
     [("cross-origin-opener-policy", "same-origin"), ("cross-origin-resource-policy", "same-origin")];
 
-/// What the console has to know before anybody signed in: the region that its signatures name.
+/// What the console has to know before anybody signed in: the region that its signatures name, and where media is when
+/// that is elsewhere.
 const SETTINGS: &str = "console/settings.json";
 
 /// Answers a path that begins with `/-/`.
-pub(super) fn answer(method: &str, path: &str, config: &Config) -> Answer {
+pub(super) fn answer(raw: &RawRequest, config: &Config, door: Door) -> Answer {
+    let (method, path) = (raw.method.as_str(), raw.path.as_str());
     if method != "GET" && method != "HEAD" {
         return text(405, "Only GET and HEAD are answered here.\n").header("allow", "GET, HEAD");
     }
@@ -44,11 +48,21 @@ pub(super) fn answer(method: &str, path: &str, config: &Config) -> Answer {
         _ => path.strip_prefix("/-/").unwrap_or_default(),
     };
     let is_console = name.starts_with("console/");
-    if is_console && !config.http.console {
-        return text(404, "The console is switched off: `console` in the section `[http]` of the settings.\n");
+    if is_console && !door.has_console(config) {
+        return text(
+            404,
+            match config.http.console {
+                true => "The console has an address of its own: `console_listen` in the settings.\n",
+                false => "The console is switched off: `console` in the section `[http]` of the settings.\n",
+            },
+        );
+    }
+    // The player shows whatever somebody links to; it is for the public, on the other side.
+    if !is_console && door != Door::Public {
+        return text(404, "This address has the console at /-/console and the management API, and nothing else.\n");
     }
     if name == SETTINGS {
-        return isolated(framed(settings(config).into(), "application/json", CONSOLE_POLICY));
+        return isolated(framed(settings(raw, config, door).into(), "application/json", CONSOLE_POLICY));
     }
     let Some(file) = Assets::get(name) else {
         return text(404, "There is no such page. The player is at /-/play, the console at /-/console\n");
@@ -83,9 +97,14 @@ fn framed(bytes: bytes::Bytes, content_type: &str, policy: &str) -> Answer {
         .header("referrer-policy", "same-origin")
 }
 
-fn settings(config: &Config) -> String {
+fn settings(raw: &RawRequest, config: &Config, door: Door) -> String {
     let region = config.accepted_regions.first().unwrap_or(&config.region);
-    serde_json::json!({ "region": region }).to_string()
+    let mut settings = serde_json::json!({ "region": region });
+    if let (Some(host), Some(members)) = (door.public_host(raw, config), settings.as_object_mut()) {
+        let scheme = if raw.secure { "https" } else { "http" };
+        members.insert("media".to_owned(), format!("{scheme}://{host}").into());
+    }
+    settings.to_string()
 }
 
 fn text(status: u16, message: &'static str) -> Answer {

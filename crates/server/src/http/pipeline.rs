@@ -16,6 +16,7 @@ use oss::{Error, ErrorCode};
 
 use crate::http::active;
 use crate::http::body::RequestBody;
+use crate::http::door::Door;
 use crate::http::line::{About, Logged};
 use crate::http::logged::LoggedBody;
 use crate::http::page;
@@ -35,6 +36,7 @@ pub(super) async fn answer(
     request: Request<Incoming>,
     peer: SocketAddr,
     is_secure: bool,
+    door: Door,
 ) -> Response<LoggedBody> {
     let started = Instant::now();
     let now_ms = state.clock.now_ms();
@@ -52,12 +54,12 @@ pub(super) async fn answer(
         is_head: raw.method == "HEAD",
         cors: None,
         vary_origin: false,
-        has_pages: state.addressing.has_pages(&raw.host),
+        has_pages: door != Door::Public || state.addressing.has_pages(&raw.host),
     };
     let mut seen = Seen::default();
     let is_ambiguous = shape.is_err();
     let outcome = match shape {
-        Ok(()) => run(&state, &raw, &mut body, peer, &mut envelope, &mut seen).await,
+        Ok(()) => run(&state, &raw, &mut body, peer, door, &mut envelope, &mut seen).await,
         Err(error) => Err(error),
     };
     let operation = seen.operation;
@@ -149,22 +151,24 @@ async fn run(
     raw: &RawRequest,
     body: &mut RequestBody,
     peer: SocketAddr,
+    door: Door,
     envelope: &mut Envelope,
     seen: &mut Seen,
 ) -> Result<Answer, Error> {
     let route = match route(raw, &state.addressing) {
         // No bucket can be called `-`; a key that begins with `-/` needs a virtual host.
         Err(_) if raw.path.starts_with("/-/") && envelope.has_pages => {
-            if state.config.http.console && reports::is_wanted(&raw.path) {
+            if door.has_console(&state.config) && reports::is_wanted(&raw.path) {
                 seen.operation = "ChannelSessions";
                 return reports::answer(state, raw, body, peer, envelope.now_ms, &envelope.request_id).await;
             }
             seen.operation = "Page";
-            return Ok(page::answer(&raw.method, &raw.path, &state.config));
+            return Ok(page::answer(raw, &state.config, door));
         }
         route => route?,
     };
     seen.operation = route.kind.name();
+    door.check(raw)?;
     if envelope.has_pages {
         active::refuse_service_worker(raw)?;
     }
@@ -202,6 +206,8 @@ async fn run(
     if let Some(logged) = &mut seen.logged {
         logged.learn_caller(&authenticated);
     }
+    let public = door.as_public(raw, &state.config);
+    let raw = public.as_ref().unwrap_or(raw);
     let granted = ops::grant(state, raw, authenticated, bucket, body, peer, envelope.now_ms).await?;
     let call = Call { state, raw, granted, peer, now_ms: envelope.now_ms, request_id: &envelope.request_id };
     ops::run(call, body).await
