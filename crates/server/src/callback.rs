@@ -1,7 +1,7 @@
 //! The requests that this server makes: callbacks to applications (HTTP API 13). The address comes from whoever may
 //! upload, so that it must not lead into the server's own network unless the operator says so.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -205,35 +205,69 @@ async fn resolve(host: &str, port: u16) -> Vec<SocketAddr> {
     }
 }
 
-/// Whether an address lies outside, or inside where the operator allows it. Link-local addresses are those of the
-/// services that tell machines their secrets: nothing opens them.
+/// Whether an address lies outside, or inside where the operator allows it. Those of services that tell machines their
+/// secrets, and every address of a link, nothing opens; nor does it help to wrap them into another address.
 fn may_call(ip: IpAddr, allow_private: bool) -> bool {
-    let ip = match ip.to_canonical() {
-        IpAddr::V6(v6) => match v6.segments() {
-            // NAT64 and 6to4 carry an IPv4 address.
-            [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
-                let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-                IpAddr::V4(Ipv4Addr::new(a, b, c, d))
-            }
-            _ => IpAddr::V6(v6),
-        },
-        v4 => v4,
-    };
-    let (is_never, is_inside) = match ip {
-        IpAddr::V4(v4) => {
-            let [first, second, ..] = v4.octets();
-            let is_shared = first == 100 && (64..128).contains(&second);
-            (
-                v4.is_link_local() || v4.is_multicast() || v4.is_broadcast() || first == 0 || first >= 240,
-                v4.is_loopback() || v4.is_private() || is_shared,
-            )
+    let place = match ip {
+        IpAddr::V4(v4) => place_of_v4(v4),
+        IpAddr::V6(v6) => {
+            wrapped(v6).map(place_of_v4).into_iter().chain([place_of_v6(v6)]).max().unwrap_or(Place::Never)
         }
-        IpAddr::V6(v6) => (
-            v6.is_unicast_link_local() || v6.is_multicast() || v6.is_unspecified(),
-            v6.is_loopback() || v6.is_unique_local(),
-        ),
     };
-    !is_never && (allow_private || !is_inside)
+    match place {
+        Place::Outside => true,
+        Place::Inside => allow_private,
+        Place::Never => false,
+    }
+}
+
+/// Where an address leads, the worst last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Outside,
+    /// Into the server's own network.
+    Inside,
+    /// Where no callback has anything to do.
+    Never,
+}
+
+fn place_of_v4(ip: Ipv4Addr) -> Place {
+    match ip.octets() {
+        // Metadata of Alibaba Cloud, and what answers for the host of an Azure machine: the one in a range of networks,
+        // the other in the middle of the Internet. Oracle's older clouds have the third.
+        [100, 100, 100, 200] | [168, 63, 129, 16] | [192, 0, 0, 192] => Place::Never,
+        // "This" network, links (where AWS, Azure, Google, Tencent and others keep their metadata), groups and the rest.
+        [0, ..] | [169, 254, ..] | [224..=255, ..] => Place::Never,
+        [10 | 127, ..] | [172, 16..32, ..] | [192, 168, ..] | [100, 64..128, ..] => Place::Inside,
+        _ => Place::Outside,
+    }
+}
+
+fn place_of_v6(ip: Ipv6Addr) -> Place {
+    match ip.segments() {
+        [0, 0, 0, 0, 0, 0, 0, 0] => Place::Never,
+        [0, 0, 0, 0, 0, 0, 0, 1] => Place::Inside,
+        // What AWS serves to its machines (metadata at ::254), then the metadata of Google, Oracle and Scaleway.
+        [0xfd00, 0xec2, ..] | [0xfd20, 0xce, ..] | [0xfd00, 0xc1, ..] | [0xfd00, 0x42, ..] => Place::Never,
+        // Links and groups; NAT64 with a prefix of one's own, and Teredo, which hide an IPv4 address in other ways.
+        [0xfe80..0xfec0, ..] | [0xff00..=0xffff, ..] | [0x64, 0xff9b, 1, ..] | [0x2001, 0, ..] => Place::Never,
+        [0xfc00..0xfe00, ..] | [0xfec0..0xff00, ..] => Place::Inside,
+        _ => Place::Outside,
+    }
+}
+
+/// The IPv4 address that an IPv6 one stands for: mapped, compatible, translated, through NAT64, 6to4 or ISATAP.
+fn wrapped(ip: Ipv6Addr) -> Option<Ipv4Addr> {
+    let (high, low) = match ip.segments() {
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => return None,
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x2002, high, low, ..]
+        | [_, _, _, _, 0 | 0x200, 0x5efe, high, low] => (high, low),
+        _ => return None,
+    };
+    Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
 }
 
 #[cfg(test)]
@@ -250,7 +284,11 @@ mod tests {
             ("172.16.0.1", false, true),
             ("172.32.0.1", true, true),
             ("192.168.0.1", false, true),
-            ("100.100.100.200", false, true),
+            ("100.100.100.200", false, false),
+            ("100.100.100.201", false, true),
+            ("168.63.129.16", false, false),
+            ("168.63.129.17", true, true),
+            ("192.0.0.192", false, false),
             ("100.128.0.1", true, true),
             ("169.254.169.254", false, false),
             ("0.0.0.0", false, false),
@@ -260,7 +298,30 @@ mod tests {
             ("::1", false, true),
             ("fe80::1", false, false),
             ("fd00::1", false, true),
+            ("fd00:ec2::254", false, false),
+            ("fd00:ec3::254", false, true),
+            ("fd20:ce::254", false, false),
+            ("fd00:c1::a9fe:a9fe", false, false),
+            ("fd00:42::42", false, false),
+            ("fec0::1", false, true),
+            ("ff02::1", false, false),
+            ("fe80::a9fe:a9fe", false, false),
+            ("169.254.0.23", false, false),
             ("::ffff:127.0.0.1", false, true),
+            // The same address in other clothes.
+            ("::ffff:169.254.169.254", false, false),
+            ("::ffff:100.100.100.200", false, false),
+            ("::ffff:168.63.129.16", false, false),
+            ("::168.63.129.16", false, false),
+            ("::ffff:0:168.63.129.16", false, false),
+            ("64:ff9b::168.63.129.16", false, false),
+            ("64:ff9b:1:a9fe:a9:fe00::", false, false),
+            ("2002:a83f:8110::1", false, false),
+            ("2001:0:1:2:3:4:5:6", false, false),
+            ("2606:4700::5efe:168.63.129.16", false, false),
+            ("2606:4700::200:5efe:10.0.0.1", false, true),
+            ("fd00:ec2::5efe:8.8.8.8", false, false),
+            ("64:ff9b::8.8.8.8", true, true),
             ("64:ff9b::a9fe:a9fe", false, false),
             ("2002:7f00:1::", false, true),
         ] {
@@ -282,6 +343,36 @@ mod tests {
             ("http://:80/", Err(Unreachable::Malformed)),
         ] {
             assert_eq!(check_address(url, false).await, expected, "{url}");
+        }
+    }
+
+    /// The resolver knows the old spellings of addresses, so the judgement has to come after it.
+    #[tokio::test]
+    async fn no_switch_and_no_spelling_opens_the_metadata_of_a_cloud() {
+        for host in [
+            "169.254.169.254",
+            "100.100.100.200",
+            "168.63.129.16",
+            "[fd00:ec2::254]",
+            "[::ffff:a9fe:a9fe]",
+            "[::ffff:168.63.129.16]",
+            "0xa9fea9fe",
+            "2852039166",
+            "0251.0376.0251.0376",
+            "169.254.43518",
+            "0xa83f8110",
+            "2822734096",
+            "0250.077.0201.020",
+            "1684301000",
+            "0144.0144.0144.0310",
+        ] {
+            for url in [format!("http://{host}/latest/meta-data/"), format!("https://user@{host}:8443/")] {
+                let judged = check_address(&url, true).await;
+                // A resolver that does not know a spelling finds nobody to call.
+                let target = Target::parse(&url).unwrap();
+                let is_unknown = resolve(&target.host, target.port).await.is_empty();
+                assert!(judged == Err(Unreachable::Private) || is_unknown, "{url}: {judged:?}");
+            }
         }
     }
 }
