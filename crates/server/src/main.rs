@@ -8,12 +8,9 @@ macro_rules! say {
     }};
 }
 
-/// The same on standard error.
+/// The same on standard error, and without waiting for whoever reads it where a log runs.
 macro_rules! complain {
-    ($($arg:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stderr(), $($arg)*);
-    }};
+    ($($arg:tt)*) => { $crate::log::complain(&format!($($arg)*)) };
 }
 
 mod access_log;
@@ -114,11 +111,10 @@ fn main() -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Lifecycle(lifecycle) => lifecycle.run(),
     };
-    match outcome {
-        Ok(code) => code,
-        Err(error) => {
-            complain!("millpond: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let code = outcome.unwrap_or_else(|error| {
+        complain!("millpond: {error:#}");
+        ExitCode::FAILURE
+    });
+    log::finish();
+    code
 }

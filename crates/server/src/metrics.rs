@@ -53,6 +53,8 @@ pub(crate) const LIVE_SNAPSHOTS: &str = "millpond_live_snapshots_total";
 pub(crate) const ACCESS_LOG_LINES: &str = "millpond_access_log_lines_total";
 /// Lines of access logs dropped, because too many waited or there was no bucket to write them to.
 pub(crate) const ACCESS_LOG_DROPPED: &str = "millpond_access_log_dropped_total";
+/// Lines of the server's own log that could not be written (D28).
+pub(crate) const LOG_LINES_LOST: &str = "millpond_log_lines_lost_total";
 /// Tasks that ended in a panic: always a bug.
 pub(crate) const PANICS: &str = "millpond_panics_total";
 
@@ -90,6 +92,7 @@ pub(crate) fn install() -> anyhow::Result<PrometheusHandle> {
     describe_counter!(LIVE_SNAPSHOTS, "Snapshots taken of pushes");
     describe_counter!(ACCESS_LOG_LINES, "Lines of access logs written");
     describe_counter!(ACCESS_LOG_DROPPED, "Lines of access logs dropped");
+    describe_counter!(LOG_LINES_LOST, "Lines of the log and of standard output that nobody took");
     describe_counter!(PANICS, "Tasks that panicked");
     Ok(handle)
 }

@@ -29,7 +29,7 @@ pub(crate) struct Check {
 impl Check {
     /// Prints each finding; the exit code says whether a name leads nowhere.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        log::start(LogFormat::Text, "warn");
+        log::start(LogFormat::Text, "warn")?;
         anyhow::ensure!(self.data_dir.is_dir(), "there is no data directory {}", self.data_dir.display());
         let Stores { meta, blobs, lock: _lock } = open_stores(&self.data_dir, Durability::Full)?;
         let secrets = KeySource::new(&self.data_dir, self.secrets_key_file.as_deref());

@@ -1,5 +1,6 @@
 //! `millpond demo`: a server, a bucket, a channel and a publisher, so that a picture plays at once.
 
+use std::fmt::Write;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -32,7 +33,7 @@ const RETRY: Duration = Duration::from_secs(2);
 impl Demo {
     /// Runs until an interrupt.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        log::start(self.log_format, "warn");
+        log::start(self.log_format, "warn")?;
         let config = Config::load(&self.config)?;
         let numbers = crate::metrics::install()?;
         let sample = super::publish::sample()?;
@@ -68,9 +69,9 @@ impl Demo {
                     "push": camera.push, "camera_play": camera.play, "camera_page": camera.page,
                     "obs_server": camera.obs_server, "obs_key": camera.obs_key,
                 });
-                say!("{line}");
+                log::print(&format!("{line}\n"));
             } else {
-                explain(&clock, &camera);
+                log::print(&explanation(&clock, &camera)?);
             }
             signals.wait().await;
             publishing.abort();
@@ -80,20 +81,22 @@ impl Demo {
     }
 }
 
-fn explain(clock: &Urls, camera: &Urls) {
+fn explanation(clock: &Urls, camera: &Urls) -> Result<String, std::fmt::Error> {
     let (bold, dim, plain) =
         if std::io::stdout().is_terminal() { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
-    say!("{bold}A picture plays{plain} {dim}(in some seconds; the built-in publisher pushes it){plain}");
-    say!("  Watch it       {bold}{}{plain}", clock.page);
-    say!("  Playlist       {}", clock.play);
-    say!();
-    say!("{bold}Push your own{plain} {dim}(valid for seven days){plain}");
-    say!("  OBS            Settings > Stream > Service: Custom…");
-    say!("    Server       {}", camera.obs_server);
-    say!("    Stream Key   {}", camera.obs_key);
-    say!("  ffmpeg         ffmpeg -re -i FILE.mp4 -c:v libx264 -g 60 -c:a aac -f flv \\");
-    say!("                   '{}'", camera.push);
-    say!("  Watch it       {}", camera.page);
-    say!();
-    say!("{dim}Stop with Ctrl-C. Everything stays in the data folder.{plain}");
+    let mut out = String::new();
+    writeln!(out, "{bold}A picture plays{plain} {dim}(in some seconds; the built-in publisher pushes it){plain}")?;
+    writeln!(out, "  Watch it       {bold}{}{plain}", clock.page)?;
+    writeln!(out, "  Playlist       {}", clock.play)?;
+    writeln!(out)?;
+    writeln!(out, "{bold}Push your own{plain} {dim}(valid for seven days){plain}")?;
+    writeln!(out, "  OBS            Settings > Stream > Service: Custom…")?;
+    writeln!(out, "    Server       {}", camera.obs_server)?;
+    writeln!(out, "    Stream Key   {}", camera.obs_key)?;
+    writeln!(out, "  ffmpeg         ffmpeg -re -i FILE.mp4 -c:v libx264 -g 60 -c:a aac -f flv \\")?;
+    writeln!(out, "                   '{}'", camera.push)?;
+    writeln!(out, "  Watch it       {}", camera.page)?;
+    writeln!(out)?;
+    writeln!(out, "{dim}Stop with Ctrl-C. Everything stays in the data folder.{plain}")?;
+    Ok(out)
 }

@@ -25,7 +25,7 @@ pub(crate) struct Lifecycle {
 impl Lifecycle {
     /// Prints each object or upload, and how many they are.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        log::start(LogFormat::Text, "warn");
+        log::start(LogFormat::Text, "warn")?;
         anyhow::ensure!(self.data_dir.is_dir(), "there is no data directory {}", self.data_dir.display());
         let Stores { meta, blobs: _, lock: _lock } = open_stores(&self.data_dir, Durability::Full)?;
         super::small_runtime()?.block_on(async {

@@ -37,7 +37,7 @@ pub(crate) struct Publish {
 impl Publish {
     /// Pushes until all publishers are done.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        log::start(LogFormat::Text, "warn");
+        log::start(LogFormat::Text, "warn")?;
         let recording = match &self.file {
             None => sample()?,
             Some(path) => {

@@ -1,6 +1,7 @@
 //! `millpond serve`: run until told to stop, and say where things are.
 
-use std::io::{IsTerminal, Write};
+use std::fmt::Write;
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -24,7 +25,7 @@ pub(crate) struct Serve {
 impl Serve {
     /// Runs the server until an interrupt or a termination request.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        log::start(self.log_format, "info");
+        log::start(self.log_format, "info")?;
         let config = Config::load(&self.config)?;
         let numbers = crate::metrics::install()?;
         runtime()?.block_on(async {
@@ -52,16 +53,16 @@ pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 /// Says on standard output what listens where, and a new key once.
 pub(crate) fn announce(running: &Running, format: LogFormat) {
-    let mut out = std::io::stdout().lock();
-    // Nobody reading standard output is no reason to stop a server.
+    let mut text = String::new();
+    // Writing to a string does not fail.
     let _ = match format {
-        LogFormat::Json => announce_json(running, &mut out),
-        LogFormat::Text => announce_text(running, &mut out),
+        LogFormat::Json => announce_json(running, &mut text),
+        LogFormat::Text => announce_text(running, &mut text),
     };
-    let _ = out.flush();
+    log::print(&text);
 }
 
-fn announce_json(running: &Running, out: &mut impl Write) -> std::io::Result<()> {
+fn announce_json(running: &Running, out: &mut String) -> std::fmt::Result {
     let root = &running.state.root;
     if root.is_new {
         let line = serde_json::json!({
@@ -78,7 +79,7 @@ fn announce_json(running: &Running, out: &mut impl Write) -> std::io::Result<()>
     writeln!(out, "{line}")
 }
 
-fn announce_text(running: &Running, out: &mut impl Write) -> std::io::Result<()> {
+fn announce_text(running: &Running, out: &mut String) -> std::fmt::Result {
     let (bold, plain) = if std::io::stdout().is_terminal() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
     let root = &running.state.root;
     writeln!(out, "{bold}Millpond {}{plain}", env!("CARGO_PKG_VERSION"))?;
