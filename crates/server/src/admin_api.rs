@@ -80,7 +80,17 @@ pub(crate) async fn answer(
                 Fault::NotFound(message) | Fault::AlreadyExists(message) | Fault::Invalid(message) => message,
                 Fault::Oss(error) => error.message.into_owned(),
             };
-            tracing::info!(%peer, request_id, status, code, "management request refused: {message}");
+            let what = format!("management request refused: {code}");
+            of_stranger!(
+                INFO,
+                &what,
+                peer.ip(),
+                %peer,
+                request_id,
+                status,
+                code,
+                "management request refused: {message}"
+            );
             let told = match is_official {
                 true => json!({"Code": code, "Message": message, "RequestId": request_id, "HostId": "sts"}),
                 false => json!({"code": code, "message": message, "request_id": request_id}),

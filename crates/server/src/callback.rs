@@ -164,13 +164,15 @@ async fn authorities() -> Result<Arc<RootCertStore>, String> {
         let found = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs).await.ok();
         let mut store = RootCertStore::empty();
         store.add_parsable_certificates(found.map(|found| found.certs).unwrap_or_default());
+        if store.is_empty() {
+            tracing::warn!(
+                "https callbacks fail: this machine has no certificates of authorities (package ca-certificates)"
+            );
+        }
         Arc::new(store)
     };
     let store = AUTHORITIES.get_or_init(read).await.clone();
     if store.is_empty() {
-        tracing::warn!(
-            "https callbacks fail: this machine has no certificates of authorities (package ca-certificates)"
-        );
         return Err("There are no authorities to check the callback server with.".to_owned());
     }
     Ok(store)

@@ -259,13 +259,22 @@ impl<S: AsyncRead + AsyncWrite + Backlog + Unpin + Send> Connection<S> {
     /// Ends what is open, then half-closes and drains, so that a refusal reaches the peer before the reset that unread
     /// input would cause (LiveChannel 3.9).
     async fn close(&mut self, end: &End) {
+        let is_push = self.publication.is_some();
         self.finish().await;
         match end {
             End::Closed | End::Stopped(StopReason::Shutdown) => {
                 tracing::debug!(peer = %self.peer, %end, "rtmp connection ended")
             }
             End::Refused => {}
-            _ => tracing::info!(peer = %self.peer, %end, "rtmp connection ended"),
+            _ if is_push => tracing::info!(peer = %self.peer, %end, "rtmp connection ended"),
+            _ => of_stranger!(
+                INFO,
+                "rtmp connection without a push",
+                self.peer.ip(),
+                peer = %self.peer,
+                %end,
+                "rtmp connection ended"
+            ),
         }
         let _ = self.write_output().await;
         let _ = tokio::time::timeout(DRAIN_TIME, async {

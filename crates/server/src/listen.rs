@@ -89,7 +89,13 @@ async fn serve(stream: TcpStream, peer: SocketAddr, fallback: Fallback, state: A
         ([0x16], _) => match state.tls.clone() {
             Some(tls) => serve_secure(stream, &tls, peer, fallback, state, shutdown).await,
             // Closing is what a plain port does.
-            None => tracing::info!(%peer, "a TLS connection was refused: no certificate is configured"),
+            None => of_stranger!(
+                INFO,
+                "TLS without a certificate",
+                peer.ip(),
+                %peer,
+                "a TLS connection was refused: no certificate is configured"
+            ),
         },
         ([byte], _) if is_rtmp(byte, fallback) => ingest::serve(stream, peer, false, state, shutdown).await,
         _ => http::serve_plain(stream, peer, fallback.door(), state, shutdown).await,
@@ -122,7 +128,7 @@ async fn serve_secure(
         Ok(stream) => stream,
         Err(error) => {
             // Old encoders only say that the connection failed; the reason is here for whoever looks for it (quirk Q14).
-            tracing::info!(%peer, %error, "no TLS with this peer");
+            of_stranger!(INFO, "no TLS", peer.ip(), %peer, %error, "no TLS with this peer");
             return;
         }
     };

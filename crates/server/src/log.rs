@@ -2,6 +2,8 @@
 //! query strings never enter it. Nothing waits for whoever reads it, and nothing fails when nobody can (D28).
 
 mod output;
+#[macro_use]
+pub(crate) mod strangers;
 
 use std::fs::File;
 use std::io::{IsTerminal, Write};

@@ -13,6 +13,9 @@ macro_rules! complain {
     ($($arg:tt)*) => { $crate::log::complain(&format!($($arg)*)) };
 }
 
+#[macro_use]
+mod log;
+
 mod access_log;
 mod accounts;
 mod admin;
@@ -29,7 +32,6 @@ mod ingest;
 mod lifecycle;
 mod listen;
 mod live;
-mod log;
 mod metering;
 mod metrics;
 mod ops;

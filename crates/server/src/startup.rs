@@ -169,6 +169,7 @@ pub(crate) async fn start(config: Config, numbers: PrometheusHandle) -> anyhow::
     accepting.push(crate::panics::spawn("certificate", tls::watch(tls, hang_up, shutdown.clone())));
     accepting.push(crate::panics::spawn("sessions", accounts::forget_sessions(state.clone(), shutdown.clone())));
     accepting.push(crate::panics::spawn("upkeep", live::upkeep(state.clone(), shutdown.clone())));
+    accepting.push(crate::panics::spawn("strangers", crate::log::strangers::tell(shutdown.clone())));
     crate::panics::spawn("end lists", live::resume_end_lists(state.clone()));
     accepting.push(crate::panics::spawn("access log", access_log::deliver(state.clone(), shutdown.clone())));
     accepting.push(crate::panics::spawn("lifecycle", crate::lifecycle::watch(state.clone(), shutdown.clone())));

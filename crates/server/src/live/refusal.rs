@@ -80,7 +80,14 @@ impl PublishRefusal {
     /// Says it in the log, in the numbers and beside the channel (D7, D21).
     pub(crate) fn report(&self, peer: SocketAddr, channels: &Channels) {
         metrics::counter!(crate::metrics::PUBLISH_REFUSED, "code" => self.error.code.as_str()).increment(1);
-        tracing::warn!(
+        let mut what = format!("publish refused: {}", self.error.code.as_str());
+        if self.channel.is_some() {
+            what.push_str(&format!(" {}", self.target));
+        }
+        of_stranger!(
+            WARN,
+            &what,
+            peer.ip(),
             %peer,
             target = self.target,
             code = self.error.code.as_str(),

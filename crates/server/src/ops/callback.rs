@@ -84,7 +84,8 @@ pub(super) async fn tell(
             Err(detail) => fault = detail,
         }
     }
-    tracing::info!(request_id = call.request_id, fault, "a callback failed");
+    let request_id = call.request_id;
+    of_stranger!(INFO, "a callback failed", call.peer.ip(), request_id, fault, "a callback failed");
     Err(callback_failed(fault)
         .header("etag", record.etag.quoted())
         .header("x-oss-hash-crc64ecma", record.crc64.to_string()))
