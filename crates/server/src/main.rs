@@ -25,6 +25,7 @@ mod callback;
 mod cli;
 mod clock;
 mod config;
+mod data_dir;
 mod http;
 mod identity;
 mod ids;

@@ -11,7 +11,7 @@ use store::vault::Vault;
 /// The variable that holds the key itself, for servers that share one.
 pub(crate) const VARIABLE: &str = "MILLPOND_SECRETS_KEY";
 /// The file below the data directory that keeps a key that was made.
-const FILE: &str = "secrets.key";
+pub(crate) const FILE: &str = "secrets.key";
 
 /// Where the key is.
 pub(crate) struct KeySource {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use metrics_exporter_prometheus::PrometheusHandle;
 use oss::name::BucketName;
 use oss::request::{Addressing, HostFallback};
@@ -22,6 +22,7 @@ use crate::accounts;
 use crate::auth_failures::AuthFailures;
 use crate::clock::Clock;
 use crate::config::{Config, Durability, UnknownHost};
+use crate::data_dir;
 use crate::listen::{self, Fallback};
 use crate::live::{self, Channels, StopReason};
 use crate::ops::RateLimits;
@@ -58,12 +59,26 @@ pub(crate) struct Stores {
     pub(crate) lock: File,
 }
 
-/// Opens the stores below `data_dir`, making them when they are not there.
+/// What to do about stores that are not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// A new installation begins.
+    Make,
+    /// Who looks for something does not make it.
+    Refuse,
+}
+
+/// Opens the stores below `data_dir`.
 ///
 /// # Errors
-/// When another process has them, or the disk refuses.
-pub(crate) fn open_stores(data_dir: &Path, durability: Durability) -> anyhow::Result<Stores> {
-    let lock_path = data_dir.join("lock");
+/// When another process has them, a part of them is missing, or the disk refuses.
+pub(crate) fn open_stores(data_dir: &Path, durability: Durability, missing: Missing) -> anyhow::Result<Stores> {
+    if missing == Missing::Refuse {
+        ensure!(data_dir.is_dir(), "there is no data directory {}", data_dir.display());
+        data_dir::check_is_whole(data_dir)?;
+        ensure!(data_dir::has_metadata(data_dir)?, "there is no metadata in {}", data_dir.display());
+    }
+    let lock_path = data_dir.join(data_dir::LOCK);
     let lock = File::options()
         .create(true)
         .truncate(false)
@@ -77,37 +92,27 @@ pub(crate) fn open_stores(data_dir: &Path, durability: Durability) -> anyhow::Re
         }
         Err(TryLockError::Error(error)) => return Err(error).context("cannot lock the data directory"),
     }
+    // Again, now that nobody else is at it.
+    let was_here = data_dir::check_is_whole(data_dir)?;
     let is_full = durability == Durability::Full;
     let clock = store::clock::Clock::system();
     let options = SqliteOptions {
         durability: if is_full { store::kv::Durability::Full } else { store::kv::Durability::Relaxed },
         // The lock says so.
         is_alone: true,
+        must_exist: was_here || missing == Missing::Refuse,
         ..SqliteOptions::default()
     };
-    let kv = SqliteKv::open(&data_dir.join("meta.sqlite"), &options, clock.clone())
+    let kv = SqliteKv::open(&data_dir.join(data_dir::METADATA), &options, clock.clone())
         .context("cannot open the metadata store")?;
     let randomness = Randomness::new(|buffer| {
         for chunk in buffer.chunks_mut(16) {
             chunk.copy_from_slice(&crate::ids::random::<16>()[..chunk.len()]);
         }
     });
-    let blobs = FileBlobs::open(&data_dir.join("blobs"), BlobIds::new(clock.clone(), randomness))
+    let blobs = FileBlobs::open(&data_dir.join(data_dir::BLOBS), BlobIds::new(clock.clone(), randomness))
         .context("cannot open the blob store")?;
     Ok(Stores { meta: Meta::new(Arc::new(kv), clock), blobs: Arc::new(blobs), lock })
-}
-
-/// Makes the data directory, private to its owner.
-///
-/// # Errors
-/// The operating system's refusal.
-pub(crate) fn make_data_dir(path: &Path) -> anyhow::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .with_context(|| format!("cannot make the data directory {}", path.display()))
 }
 
 /// Starts everything that a configuration asks for.
@@ -115,17 +120,19 @@ pub(crate) fn make_data_dir(path: &Path) -> anyhow::Result<()> {
 /// # Errors
 /// When something a server cannot do without is missing; nothing is left running then.
 pub(crate) async fn start(config: Config, numbers: PrometheusHandle) -> anyhow::Result<Running> {
-    make_data_dir(&config.data_dir)?;
+    data_dir::make(&config.data_dir)?;
+    // Before anything is made that would look like a remainder.
+    data_dir::check_is_whole(&config.data_dir)?;
     let root = RootKey::obtain(&config.data_dir)?;
     let tls = Tls::load(&config.tls)?.map(Arc::new);
     // From here on a SIGHUP does not end the process any more, whatever is configured.
     let hang_up = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
-    let Stores { meta, blobs, lock } = open_stores(&config.data_dir, config.storage.durability)?;
+    let Stores { meta, blobs, lock } = open_stores(&config.data_dir, config.storage.durability, Missing::Make)?;
     let meta = KeySource::new(&config.data_dir, config.secrets_key_file.as_deref()).unlock(meta).await?;
     let addressing = addressing(&config)?;
     let limits = RateLimits::new(config.live.max_list_calls_per_s);
     let grace_ms = i64::try_from(config.storage.garbage_grace_s.saturating_mul(1000)).unwrap_or(i64::MAX);
-    let holder = instance_name(&config.data_dir)?;
+    let holder = data_dir::instance_name(&config.data_dir)?;
     let state = Arc::new(State {
         clock: Clock::system(),
         meta: meta.with_garbage_grace_ms(grace_ms),
@@ -186,21 +193,6 @@ impl Running {
         }
         self.state.access_log.flush(&self.state).await;
     }
-}
-
-/// The name of this installation, made at its first start: under it leases are held, and found again after a crash.
-fn instance_name(data_dir: &Path) -> anyhow::Result<String> {
-    let path = data_dir.join("instance");
-    match std::fs::read_to_string(&path) {
-        Ok(name) if !name.trim().is_empty() => return Ok(name.trim().to_owned()),
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(error).with_context(|| format!("cannot read {}", path.display()));
-        }
-        _ => {}
-    }
-    let name = oss::model::hex_upper(&crate::ids::random::<8>());
-    std::fs::write(&path, format!("{name}\n")).with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(name)
 }
 
 fn bind(address: SocketAddr) -> anyhow::Result<tokio::net::TcpListener> {

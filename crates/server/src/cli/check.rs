@@ -10,7 +10,7 @@ use store::check::Finding;
 use crate::config::Durability;
 use crate::log::{self, LogFormat};
 use crate::secrets::KeySource;
-use crate::startup::{Stores, open_stores};
+use crate::startup::{Missing, Stores, open_stores};
 
 /// The flags of `check`.
 #[derive(Debug, Args)]
@@ -30,8 +30,7 @@ impl Check {
     /// Prints each finding; the exit code says whether a name leads nowhere.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         log::start(LogFormat::Text, "warn")?;
-        anyhow::ensure!(self.data_dir.is_dir(), "there is no data directory {}", self.data_dir.display());
-        let Stores { meta, blobs, lock: _lock } = open_stores(&self.data_dir, Durability::Full)?;
+        let Stores { meta, blobs, lock: _lock } = open_stores(&self.data_dir, Durability::Full, Missing::Refuse)?;
         let secrets = KeySource::new(&self.data_dir, self.secrets_key_file.as_deref());
         super::small_runtime()?.block_on(async {
             let mut has_key = true;
@@ -52,15 +51,26 @@ impl Check {
             }
             let orphans = report.findings.iter().filter(|finding| matches!(finding, Finding::OrphanBlob(..))).count();
             let faults = report.findings.len() - orphans;
+            // A server that once started without its metadata has left new ones that name nothing.
+            let is_other = self.reclaim
+                && orphans > 0
+                && orphans as u64 == report.blobs
+                && meta.list_buckets(None, "", "", 1).await?.items.is_empty();
+            let swept = match self.reclaim && orphans > 0 && !is_other {
+                true => store::check::sweep(&meta, blobs.as_ref(), now_ms, 0).await?,
+                false => 0,
+            };
             say!(
                 "{} objects, {} blobs; {faults} faults, {orphans} blobs without a name{}",
                 report.objects,
                 report.blobs,
-                if self.reclaim && orphans > 0 { ", which were deleted" } else { "" }
+                if swept > 0 { format!(", of which {swept} were deleted") } else { String::new() }
             );
-            if self.reclaim && orphans > 0 {
-                store::check::sweep(&meta, blobs.as_ref(), now_ms, 0).await?;
-            }
+            anyhow::ensure!(
+                !is_other,
+                "the metadata knows no bucket, and all {orphans} blobs are without a name: these are not the metadata of \
+                 these blobs, so nothing was deleted; put meta.sqlite back from your backup, or remove the folder blobs"
+            );
             Ok(if faults == 0 && has_key { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         })
     }

@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::config::Durability;
 use crate::lifecycle::Run;
 use crate::log::{self, LogFormat};
-use crate::startup::{Stores, open_stores};
+use crate::startup::{Missing, Stores, open_stores};
 
 /// The flags of `lifecycle`.
 #[derive(Debug, Args)]
@@ -26,8 +26,7 @@ impl Lifecycle {
     /// Prints each object or upload, and how many they are.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         log::start(LogFormat::Text, "warn")?;
-        anyhow::ensure!(self.data_dir.is_dir(), "there is no data directory {}", self.data_dir.display());
-        let Stores { meta, blobs: _, lock: _lock } = open_stores(&self.data_dir, Durability::Full)?;
+        let Stores { meta, blobs: _, lock: _lock } = open_stores(&self.data_dir, Durability::Full, Missing::Refuse)?;
         super::small_runtime()?.block_on(async {
             let run = Run { meta: &meta, now_ms: Clock::system().now_ms(), is_dry: self.dry_run };
             let totals = run

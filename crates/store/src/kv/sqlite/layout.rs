@@ -25,11 +25,17 @@ pub(super) const APPLICATION_ID: i32 = 0x6d70_6e64;
 /// The layout of tables that this program reads and writes. Version 1 had no `large`.
 pub(super) const SCHEMA_VERSION: i32 = 2;
 
-/// Opens a file for writing: makes one if there is none, and brings an older one up to date.
+/// Opens a file for writing: makes one if there is none and none has to be, and brings an older one up to date.
 ///
 /// # Errors
-/// `Unavailable` if it cannot be opened; `Corrupt` if it is not ours or a newer program wrote it.
-pub(super) fn open(path: &Path, durability: Durability) -> Result<Connection> {
+/// `Unavailable` if it cannot be opened; `Corrupt` if it is not ours or a newer program wrote it; `NotFound` if it is
+/// missing or empty and must exist.
+pub(super) fn open(path: &Path, durability: Durability, must_exist: bool) -> Result<Connection> {
+    let missing = || Error::not_found(Subject::Engine, format!("{} is missing or empty", path.display()));
+    // Before anything touches it: SQLite deletes the log beside an empty file.
+    if must_exist && std::fs::metadata(path).map_or(true, |file| file.len() == 0) {
+        return Err(missing());
+    }
     let connection = Connection::open(path).map_err(failed)?;
     connection.busy_timeout(BUSY).map_err(failed)?;
     // Takes effect on a new file only.
@@ -48,6 +54,8 @@ pub(super) fn open(path: &Path, durability: Durability) -> Result<Connection> {
     let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
     match (application, version) {
         (APPLICATION_ID, SCHEMA_VERSION) => Ok(connection),
+        // Pages without tables are what a first start leaves that was cut off.
+        (0, 0) if must_exist => Err(missing()),
         (0, 0) => create(path, connection),
         (APPLICATION_ID, 1) => add_long_values(connection),
         _ => Err(Error::corrupt(

@@ -60,11 +60,13 @@ pub struct SqliteOptions {
     /// Whether nobody else has the file open, as one knows who holds a lock beside it. Then rows that are read often
     /// are kept in memory, up to 8 MiB.
     pub is_alone: bool,
+    /// Whether a map that is not there is refused rather than made: what lies beside it says that there was one.
+    pub must_exist: bool,
 }
 
 impl Default for SqliteOptions {
     fn default() -> Self {
-        Self { durability: Durability::Full, readers: 8, is_alone: false }
+        Self { durability: Durability::Full, readers: 8, is_alone: false, must_exist: false }
     }
 }
 
@@ -88,7 +90,7 @@ impl SqliteKv {
     ///
     /// # Errors
     /// `Unavailable` if the file cannot be opened or the linked SQLite is too old to be safe; `Corrupt` if it is not
-    /// a map of ours or a newer program wrote it.
+    /// a map of ours or a newer program wrote it; `NotFound` if there is none that must be.
     pub fn open(path: &Path, options: &SqliteOptions, clock: Clock) -> Result<Self> {
         if rusqlite::version_number() < OLDEST_SQLITE {
             return Err(Error::unavailable(
@@ -96,7 +98,7 @@ impl SqliteKv {
                 format!("SQLite {} is older than 3.51.3", rusqlite::version()),
             ));
         }
-        let connection = layout::open(path, options.durability)?;
+        let connection = layout::open(path, options.durability, options.must_exist)?;
         let checkpoints = Checkpoints::start(path)?;
         let (requests, queue) = mpsc::channel();
         let writer_clock = clock.clone();

@@ -30,7 +30,7 @@ async fn conforms() {
         let clock = ManualClock::new(1_000_000);
         let root = tempfile::tempdir().unwrap();
         let count = AtomicUsize::new(0);
-        let options = SqliteOptions { durability, readers: 2, is_alone };
+        let options = SqliteOptions { durability, readers: 2, is_alone, must_exist: false };
         let make = || async {
             let path = root.path().join(format!("{}.db", count.fetch_add(1, Ordering::Relaxed)));
             Box::new(SqliteKv::open(&path, &options, clock.clock()).unwrap()) as Box<dyn Kv>
@@ -323,6 +323,23 @@ async fn long_ranges_are_read_too() {
     assert_eq!(kv.range(&Range::prefix(b"")).await.unwrap().len(), 5000);
     let snapshot = kv.snapshot().await.unwrap();
     assert_eq!(snapshot.range(&Range::prefix(b"").reversed().limit(4000)).await.unwrap().len(), 4000);
+}
+
+#[test]
+fn a_map_that_must_be_there_is_not_made() {
+    let root = tempfile::tempdir().unwrap();
+    let options = SqliteOptions { must_exist: true, ..SqliteOptions::default() };
+    let refused = |name: &str| SqliteKv::open(&root.path().join(name), &options, Clock::system()).err().map(|e| e.kind);
+    assert_eq!(refused("missing.db"), Some(ErrorKind::NotFound));
+    assert!(!root.path().join("missing.db").exists());
+    std::fs::write(root.path().join("empty.db"), "").unwrap();
+    assert_eq!(refused("empty.db"), Some(ErrorKind::NotFound));
+    let bare = Connection::open(root.path().join("bare.db")).unwrap();
+    bare.pragma_update(None, "journal_mode", "WAL").unwrap();
+    drop(bare);
+    assert_eq!(refused("bare.db"), Some(ErrorKind::NotFound));
+    drop(open(&root.path().join("there.db")));
+    assert_eq!(refused("there.db"), None);
 }
 
 #[test]

@@ -389,7 +389,7 @@ mod tests {
     /// Makes the commits, so many to a transaction, and returns what each came to and what is there afterwards.
     fn make(commits: &[Commit], batch: usize) -> (Vec<Outcome>, Vec<crate::kv::Entry>) {
         let root = tempfile::tempdir().unwrap();
-        let connection = super::super::layout::open(&root.path().join("db"), Durability::Relaxed).unwrap();
+        let connection = super::super::layout::open(&root.path().join("db"), Durability::Relaxed, false).unwrap();
         let jobs: Vec<Job> = commits.iter().map(|commit| Job::Commit(commit.clone(), oneshot::channel().0)).collect();
         let mut outcomes = Vec::new();
         for jobs in jobs.chunks(batch) {
