@@ -1,8 +1,8 @@
-//! The data directory: whether everything is there that was there.
+//! The data directory: whose it is, who may read it, and whether everything is there that was there.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -17,6 +17,11 @@ pub(crate) const INSTANCE: &str = "instance";
 pub(crate) const LOCK: &str = "lock";
 /// One of the folders that the store of blobs makes before anything else.
 const FIRST_FOLDER_OF_BLOBS: &str = "blobs/0";
+/// What is made by whoever starts on a directory, beside those that are secret in themselves.
+const OURS: [&str; 6] = [METADATA, "meta.sqlite-wal", "meta.sqlite-shm", BLOBS, INSTANCE, LOCK];
+/// Permissions of everybody else, and with them those of the group.
+const OTHERS: u32 = 0o007;
+const GROUP_AND_OTHERS: u32 = 0o077;
 
 /// Makes the data directory, private to its owner.
 ///
@@ -28,6 +33,50 @@ pub(crate) fn make(path: &Path) -> anyhow::Result<()> {
         .mode(0o700)
         .create(path)
         .with_context(|| format!("cannot make the data directory {}", path.display()))
+}
+
+/// Keeps metadata and blobs from everybody else, whatever the mode of the directory: it may hold files of others, so
+/// that it is not ours to close. What this process makes from here on is private, and what is there is made so. In a
+/// directory that is closed to others and open to its group, such as one for backups, the group may go on reading.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub(crate) fn close_to_others(path: &Path) -> anyhow::Result<()> {
+    let directory = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mode = directory.permissions().mode();
+    let closed = if mode & OTHERS == 0 && mode & 0o050 == 0o050 { OTHERS } else { GROUP_AND_OTHERS };
+    make_private_from_here_on(closed);
+    let mut tightened = Vec::new();
+    for name in OURS {
+        let file = path.join(name);
+        let Ok(metadata) = fs::metadata(&file) else { continue };
+        let mode = metadata.permissions().mode() & 0o7777;
+        if mode & closed == 0 {
+            continue;
+        }
+        match fs::set_permissions(&file, Permissions::from_mode(mode & !closed)) {
+            Ok(()) => tightened.push(name),
+            Err(error) => tracing::warn!(
+                file = %file.display(), mode = format!("{mode:o}"), %error,
+                "others may read this file, and this server may not change that"
+            ),
+        }
+    }
+    if !tightened.is_empty() {
+        tracing::warn!(
+            directory = %path.display(), files = tightened.join(", "),
+            "others could read the data directory; these were made private"
+        );
+    }
+    Ok(())
+}
+
+fn make_private_from_here_on(closed: u32) {
+    use rustix::fs::Mode;
+    use rustix::process::umask;
+    // What was closed before stays closed. The mask can only be read by setting it.
+    let before = umask(Mode::from_raw_mode(GROUP_AND_OTHERS));
+    umask(before | Mode::from_raw_mode(closed));
 }
 
 /// Refuses a directory of which a part is missing that was there: without its metadata, every blob would look like one
@@ -171,6 +220,21 @@ mod tests {
             let told = check_is_whole(folder.path()).err().map(|error| error.to_string());
             assert_eq!(told.is_some(), fault.is_some(), "{files:?}: {told:?}");
             assert!(told.unwrap_or_default().contains(fault.unwrap_or_default()), "{files:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_there_is_closed_but_to_a_group_that_the_directory_is_open_to() {
+        for (directory_mode, expected) in [(0o755, 0o600), (0o777, 0o600), (0o700, 0o600), (0o750, 0o640)] {
+            let folder = directory(&[(METADATA, 1), ("blobs/0/", 0), ("notes.txt", 1)]);
+            let mode = |name: &str| fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o777;
+            for (name, mode) in [("", directory_mode), (METADATA, 0o644), ("notes.txt", 0o644), (BLOBS, 0o755)] {
+                fs::set_permissions(folder.path().join(name), Permissions::from_mode(mode)).unwrap();
+            }
+            close_to_others(folder.path()).unwrap();
+            assert_eq!(mode(METADATA), expected, "{directory_mode:o}");
+            assert_eq!(mode(BLOBS), expected | (expected & 0o444) >> 2, "{directory_mode:o}");
+            assert_eq!((mode(""), mode("notes.txt")), (directory_mode, 0o644), "not ours to change");
         }
     }
 

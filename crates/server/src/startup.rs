@@ -78,6 +78,7 @@ pub(crate) fn open_stores(data_dir: &Path, durability: Durability, missing: Miss
         data_dir::check_is_whole(data_dir)?;
         ensure!(data_dir::has_metadata(data_dir)?, "there is no metadata in {}", data_dir.display());
     }
+    data_dir::close_to_others(data_dir)?;
     let lock_path = data_dir.join(data_dir::LOCK);
     let lock = File::options()
         .create(true)
