@@ -4,7 +4,7 @@
 //! they fill evenly. A file is renamed within its directory and its data flushed; then the directory is flushed, once
 //! for all renames that wait for it.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -66,7 +66,16 @@ struct Shared {
 struct Shard {
     is_made: AtomicBool,
     renames: AtomicU64,
-    synced: Mutex<u64>,
+    flushed: Mutex<Flushed>,
+}
+
+/// The renames of a directory that are on disk, and those that never will be known to be.
+#[derive(Debug, Default)]
+struct Flushed {
+    /// Renames up to this one were covered by some flush.
+    until: u64,
+    /// Runs of them whose flush failed, as first and last, for those who still wait to hear of it.
+    failed: VecDeque<(u64, u64)>,
 }
 
 impl FileBlobs {
@@ -130,34 +139,50 @@ impl Shared {
     }
 
     /// Makes the directory of an id, durably: its own directory must not vanish with the files in it. One that is there
-    /// may have been made just before a crash, so it is flushed once in each life of the process.
+    /// may have been made just before a crash, so it is flushed once in each life of the process. A flush that failed
+    /// says nothing when it is asked again (D29), so what was new is unmade and made again next time.
     fn make_directory(&self, id: BlobId) -> io::Result<()> {
         let Some(shard) = self.shard(id) else { return Ok(()) };
         if shard.is_made.load(Ordering::Acquire) {
             return Ok(());
         }
         let directory = self.directory(shard_of(id));
-        fs::create_dir_all(&directory)?;
-        if let Some(parent) = directory.parent() {
-            sync_directory(parent)?;
+        let is_new = match fs::create_dir(&directory) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => fs::create_dir_all(&directory).map(|()| true)?,
+            made => made.map(|()| true)?,
+        };
+        if let Some(parent) = directory.parent()
+            && let Err(error) = sync_directory(parent)
+        {
+            if is_new {
+                // Fails when another blob has come into it meanwhile, whose own maker finds the directory unmade.
+                let _ = fs::remove_dir(&directory);
+            }
+            return Err(error);
         }
         shard.is_made.store(true, Ordering::Release);
         Ok(())
     }
 
     /// Makes every rename so far in the directory of an id durable. Callers that wait here while another flushes
-    /// find their own rename flushed by the next of them.
+    /// find their own rename flushed by the next of them. A flush that fails does so for each rename that it covered:
+    /// one that succeeds later says nothing about them (D29).
     fn sync_renames(&self, id: BlobId) -> io::Result<()> {
         let Some(shard) = self.shard(id) else { return Ok(()) };
         let mine = shard.renames.fetch_add(1, Ordering::AcqRel) + 1;
-        let mut synced = shard.synced.lock().unwrap_or_else(PoisonError::into_inner);
-        if *synced >= mine {
-            return Ok(());
+        let mut flushed = shard.flushed.lock().unwrap_or_else(PoisonError::into_inner);
+        if flushed.until >= mine {
+            return if flushed.has_failed(mine) {
+                Err(io::Error::other("a flush of the directory failed for this file too"))
+            } else {
+                Ok(())
+            };
         }
         let until = shard.renames.load(Ordering::Acquire);
-        sync_directory(&self.directory(shard_of(id)))?;
-        *synced = until;
-        Ok(())
+        let outcome = sync_directory(&self.directory(shard_of(id)));
+        flushed.note(until, outcome.is_ok());
+        outcome
     }
 
     /// Whether the directory of an id is known to be there.
@@ -232,6 +257,30 @@ impl Shared {
             });
         }
         Ok(blobs)
+    }
+}
+
+/// Failed flushes of a directory that are remembered. Whoever waits for one has a thread that waits, of which there are
+/// fewer than renames in so many flushes.
+const MAX_FAILED_FLUSHES: usize = 1024;
+
+impl Flushed {
+    fn has_failed(&self, rename: u64) -> bool {
+        // What is not remembered any more counts as failed where anything is: better refused than believed.
+        self.failed.iter().any(|(first, last)| (*first..=*last).contains(&rename))
+            || (self.failed.len() >= MAX_FAILED_FLUSHES
+                && self.failed.front().is_some_and(|(first, _)| rename < *first))
+    }
+
+    /// All renames up to `until` were covered.
+    fn note(&mut self, until: u64, is_durable: bool) {
+        if !is_durable {
+            if self.failed.len() >= MAX_FAILED_FLUSHES {
+                self.failed.pop_front();
+            }
+            self.failed.push_back((self.until + 1, until));
+        }
+        self.until = until;
     }
 }
 
@@ -355,7 +404,7 @@ struct FileWriter {
     /// What was appended last, while bytes come in large pieces. Everything before is written or in flight.
     run: Option<Run>,
     in_flight: Option<JoinHandle<io::Result<()>>>,
-    /// A write failed, so the file may lack bytes that count.
+    /// A write or a flush failed, so the file may lack bytes that count.
     is_broken: bool,
     /// Whether the name of the unfinished file is on disk too.
     is_entry_synced: bool,
@@ -484,20 +533,24 @@ impl BlobWriter for FileWriter {
         self.flush().await?;
         let (file, store, id) = (Arc::clone(&self.file), Arc::clone(&self.mark.store), self.mark.id);
         let is_entry_synced = self.is_entry_synced;
-        blocking(id, move || {
+        let synced = blocking(id, move || {
             file.sync_data()?;
             if is_entry_synced { Ok(()) } else { store.sync_renames(id) }
         })
-        .await?;
-        self.is_entry_synced = true;
-        Ok(())
+        .await;
+        // The system may have dropped what it could not write, and says so once: the next flush would succeed (D29).
+        self.is_broken |= synced.is_err();
+        self.is_entry_synced |= synced.is_ok();
+        synced
     }
 
     async fn truncate(&mut self, len: u64) -> Result<()> {
         self.flush().await?;
         if len < self.len {
             let file = Arc::clone(&self.file);
-            blocking(self.mark.id, move || file.set_len(len)).await?;
+            let cut = blocking(self.mark.id, move || file.set_len(len)).await;
+            self.is_broken |= cut.is_err();
+            cut?;
             self.len = len;
         }
         Ok(())
@@ -510,7 +563,8 @@ impl BlobWriter for FileWriter {
         blocking(id, move || {
             write()?;
             // The name is given before the flush, which then takes both to the disk at once: nothing leads to the blob
-            // yet, and what a crash leaves of it is taken up or swept under either name.
+            // yet, and what a crash leaves of it is taken up or swept under either name. A flush that fails is final: the
+            // writer is gone then, and nobody can ask again (D29).
             fs::rename(store.part(id), store.finished(id))?;
             if is_durable {
                 file.sync_data()?;
@@ -732,6 +786,21 @@ mod tests {
             );
             store.0.runs.turn_off();
         }
+    }
+
+    #[test]
+    fn d29_a_flush_that_fails_fails_for_all_that_it_covered() {
+        let mut flushed = Flushed::default();
+        flushed.note(3, true);
+        flushed.note(7, false);
+        flushed.note(9, true);
+        let failed: Vec<u64> = (1..=9).filter(|rename| flushed.has_failed(*rename)).collect();
+        assert_eq!((failed, flushed.until), (vec![4, 5, 6, 7], 9));
+        for until in 10..10 + 2 * MAX_FAILED_FLUSHES as u64 {
+            flushed.note(until, false);
+        }
+        assert_eq!(flushed.failed.len(), MAX_FAILED_FLUSHES);
+        assert!(flushed.has_failed(9), "what is forgotten is not believed");
     }
 
     #[tokio::test]

@@ -52,17 +52,25 @@ pub(super) fn open(path: &Path, durability: Durability, must_exist: bool) -> Res
     connection.set_prepared_statement_cache_capacity(64);
     let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
     let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
-    match (application, version) {
-        (APPLICATION_ID, SCHEMA_VERSION) => Ok(connection),
+    let connection = match (application, version) {
+        (APPLICATION_ID, SCHEMA_VERSION) => connection,
         // Pages without tables are what a first start leaves that was cut off.
-        (0, 0) if must_exist => Err(missing()),
-        (0, 0) => create(path, connection),
-        (APPLICATION_ID, 1) => add_long_values(connection),
-        _ => Err(Error::corrupt(
-            Subject::Engine,
-            format!("{} has application id {application:#x} and version {version}", path.display()),
-        )),
-    }
+        (0, 0) if must_exist => return Err(missing()),
+        (0, 0) => create(path, connection)?,
+        (APPLICATION_ID, 1) => add_long_values(connection)?,
+        _ => {
+            return Err(Error::corrupt(
+                Subject::Engine,
+                format!("{} has application id {application:#x} and version {version}", path.display()),
+            ));
+        }
+    };
+    // The entries of the file and its log in their directory are not made durable by flushing the files. A file that is
+    // there may be one whose maker failed at this very point.
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let synced = std::fs::File::open(parent).and_then(|directory| directory.sync_all());
+    synced.map_err(|e| Error::unavailable(Subject::Engine, e))?;
+    Ok(connection)
 }
 
 /// Says which long values are missing and which belong to nothing.
@@ -85,7 +93,7 @@ pub(super) fn unpaired(connection: &Connection) -> Result<Vec<String>> {
 
 const LARGE: &str = "CREATE TABLE large (id INTEGER PRIMARY KEY, v BLOB NOT NULL)";
 
-fn create(path: &Path, connection: Connection) -> Result<Connection> {
+fn create(connection: Connection) -> Result<Connection> {
     connection
         .execute_batch(&format!(
             "BEGIN IMMEDIATE;
@@ -101,10 +109,6 @@ fn create(path: &Path, connection: Connection) -> Result<Connection> {
              COMMIT;"
         ))
         .map_err(failed)?;
-    // The entry of a new file in its directory is not made durable by flushing the file.
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let synced = std::fs::File::open(parent).and_then(|directory| directory.sync_all());
-    synced.map_err(|e| Error::unavailable(Subject::Engine, e))?;
     Ok(connection)
 }
 
