@@ -15,8 +15,16 @@ pub(crate) const PUBLICATIONS: &str = "millpond_publications";
 pub(crate) const INGEST_BYTES: &str = "millpond_ingest_bytes_total";
 /// Segments stored.
 pub(crate) const SEGMENTS: &str = "millpond_segments_total";
-/// Segments dropped because they could not be stored.
+/// Segments of which nothing could be stored, by `cause`, as the next three.
 pub(crate) const SEGMENTS_LOST: &str = "millpond_segments_lost_total";
+/// Segments that end early, because the rest of them could not be stored.
+pub(crate) const SEGMENTS_CUT_SHORT: &str = "millpond_segments_cut_short_total";
+/// Media that could not be stored, in milliseconds.
+pub(crate) const MEDIA_LOST_MS: &str = "millpond_media_lost_milliseconds_total";
+/// Failures to write, flush or list an open segment, whatever came of them.
+pub(crate) const SEGMENT_FAILURES: &str = "millpond_segment_failures_total";
+/// Segments that were written again from memory after their file failed.
+pub(crate) const SEGMENTS_REWRITTEN: &str = "millpond_segments_rewritten_total";
 /// Torn segments recovered at start.
 pub(crate) const SEGMENTS_RECOVERED: &str = "millpond_segments_recovered_total";
 /// Seconds from the arrival of the frame that closes a segment to the playlist that lists it being readable.
@@ -73,7 +81,14 @@ pub(crate) fn install() -> anyhow::Result<PrometheusHandle> {
     describe_gauge!(PUBLICATIONS, "Publications running now");
     describe_counter!(INGEST_BYTES, Unit::Bytes, "RTMP media payload received");
     describe_counter!(SEGMENTS, "Live segments stored");
-    describe_counter!(SEGMENTS_LOST, "Live segments dropped because they could not be stored");
+    describe_counter!(SEGMENTS_LOST, "Live segments of which nothing could be stored, by cause");
+    describe_counter!(
+        SEGMENTS_CUT_SHORT,
+        "Live segments that end early because the rest could not be stored, by cause"
+    );
+    describe_counter!(MEDIA_LOST_MS, "Milliseconds of live media that could not be stored, by cause");
+    describe_counter!(SEGMENT_FAILURES, "Failures to write, flush or list an open segment, by cause");
+    describe_counter!(SEGMENTS_REWRITTEN, "Live segments written again from memory after their file failed");
     describe_counter!(SEGMENTS_RECOVERED, "Torn live segments closed and listed at start");
     describe_histogram!(SEGMENT_PUBLISH_SECONDS, Unit::Seconds, "From the frame that closes a segment to its playlist");
     describe_counter!(QUIRKS, "Encoder quirks seen and handled");

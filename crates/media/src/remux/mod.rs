@@ -259,6 +259,12 @@ impl Remuxer {
         self.assembler.finish(interval, &mut self.stats);
     }
 
+    /// Ends the open segment at the next key frame, however short it is, and marks the one that follows as discontinuous:
+    /// the rest of the open one cannot be stored.
+    pub fn cut_at_next_key_frame(&mut self) {
+        self.assembler.request_discontinuity();
+    }
+
     /// Facts for LiveChannelStat (LiveChannel 2.2).
     pub fn facts(&self) -> &MediaFacts {
         &self.facts

@@ -41,6 +41,7 @@ function figures(one, report) {
     ["Audio", [report.audio_codec, bytes(report.audio_bytes), `${count(report.audio_frames)} frames recorded`].filter(Boolean).join(", ")],
     ["Pictures", `${count(report.pictures)} recorded${rate}, ${count(report.key_frames)} key frames`],
     ["Segments", count(report.segments)],
+    ...(report.lost_ms > 0 ? [["Lost", `${(report.lost_ms / 1000).toFixed(1)} s could not be stored`]] : []),
   ];
   return h("dl", { class: "facts" }, rows.map(([name, text]) => h("div", {}, h("dt", {}, name), h("dd", {}, text))));
 }

@@ -92,6 +92,9 @@ const QUIRKS = {
   narrow_wraps: ["The encoder's clock ran over", "continued", "fixed"],
   forced_cuts: ["Key frames came too late", "segments were cut without one", "fixed"],
   strict_cuts: ["Key frames came later than the target duration", "cut before, as `strict` wants", "fixed"],
+  segments_lost: ["Segments that could not be stored", "left out, with a discontinuity", "lost"],
+  segments_cut_short: ["Segments whose end could not be stored", "kept up to there, with a discontinuity", "lost"],
+  segments_rewritten: ["Segments that the disk did not confirm", "written again, whole", "fixed"],
   discontinuities: ["Segments marked as discontinuous", "players start afresh there", "seen"],
 };
 

@@ -4,6 +4,8 @@ mod admission;
 mod channels;
 mod digest;
 mod facts;
+mod growing;
+mod losses;
 mod publication;
 mod rate;
 mod recovery;

@@ -17,20 +17,21 @@ use media::segmenter::CutReason;
 use oss::model::{ContentHeaders, ObjectAcl, ObjectType};
 use oss::name::ObjectKey;
 use oss::{Error, ErrorCode};
-use store::blob::{Blob, BlobWriter, OnDrop};
+use store::blob::Blob;
 use store::lease::PublisherLease;
 use store::meta::{Body, Extent, ObjectRecord, OpenSegment, SegmentCommit, SegmentEntry, StartRecord};
 use tokio::sync::watch;
 
 use super::admission::Admission;
 use super::channels::{Claim, OnAir, StopReason};
-use super::digest::BodyDigest;
 use super::facts::ShownFacts;
+use super::growing::{Failed, Growing};
+use super::losses::{Cause, Losses};
 use super::recovery::{self, Place};
 use super::refusal::PublishRefusal;
 use super::report::SessionReport;
 use super::window::{Window, checked};
-use crate::config::{Durability, SegmentEtag, Segmenting};
+use crate::config::Segmenting;
 use crate::metering::IngestMeter;
 use crate::state::State;
 
@@ -58,8 +59,11 @@ pub(crate) struct Publication {
     open: Option<Open>,
     /// Wall-clock and media time of the frame from which dates are counted (D10, quirk Q34).
     anchor: Option<(i64, i64)>,
-    /// A segment was lost, so the next does not continue the one before.
+    /// Media was lost behind the last segment, so the next does not continue it.
     has_gap: bool,
+    losses: Losses,
+    /// The blob of the open segment is not noted, so that a crash would lose it.
+    is_unnoted: bool,
     hints: Metadata,
     meter: IngestMeter,
     key_arrived: Instant,
@@ -75,9 +79,7 @@ struct Open {
     number_ms: u64,
     date_ms: i64,
     discontinuity: bool,
-    digest: BodyDigest,
-    /// `None` once writing failed: the rest of the segment is dropped.
-    writer: Option<Box<dyn BlobWriter>>,
+    bytes: Growing,
 }
 
 impl Publication {
@@ -139,6 +141,8 @@ impl Publication {
             open: None,
             anchor: None,
             has_gap: false,
+            losses: Losses::default(),
+            is_unnoted: false,
             hints: Metadata::default(),
             meter,
             key_arrived: now,
@@ -230,15 +234,14 @@ impl Publication {
         self.flush().await;
         self.learn();
         self.meter.pass(self.state.clock.now_ms());
-        if self.state.config.storage.durability == Durability::Full
-            && self.synced.elapsed() >= SYNC
-            && let Some(writer) = self.open.as_mut().and_then(|open| open.writer.as_mut())
+        if self.synced.elapsed() >= SYNC
+            && let Some(open) = &mut self.open
         {
-            if let Err(error) = writer.sync().await {
-                tracing::warn!(%error, "the open segment cannot be synced");
-            }
+            let synced = open.bytes.sync().await;
+            self.note_failure(synced);
             self.synced = Instant::now();
         }
+        self.mend().await;
         if self.renewed.elapsed() >= RENEWAL {
             self.renewed = Instant::now();
             match self.state.meta.renew_publisher(&self.lease, LEASE).await {
@@ -256,6 +259,7 @@ impl Publication {
         self.learn();
         let ended_ms = self.state.clock.now_ms();
         self.meter.pass(ended_ms);
+        self.losses.settle(&self.admission.id);
         let report = self.report(stats, ended_ms);
         if !self.is_lost {
             let kept = report.to_bytes();
@@ -318,25 +322,20 @@ impl Publication {
         }
         let date_ms =
             self.anchor.map_or(now_ms, |(wall_ms, media_ms)| wall_ms.saturating_add(opening.media_time_ms - media_ms));
-        let digest = match self.state.config.live.segment_etag {
-            SegmentEtag::Crc => BodyDigest::with_crc(),
-            SegmentEtag::Md5 => BodyDigest::with_md5(),
-        };
-        let writer = match self.state.blobs.create(OnDrop::Keep).await {
-            Ok(writer) => Some(writer),
-            Err(error) => {
-                tracing::error!(%error, "a segment cannot be begun");
-                None
-            }
-        };
-        Some(Open { number_ms, date_ms, discontinuity: opening.discontinuity, digest, writer })
+        let discontinuity = opening.discontinuity || std::mem::take(&mut self.has_gap);
+        let (bytes, begun) = Growing::begin(&self.state).await;
+        self.note_failure(begun);
+        Some(Open { number_ms, date_ms, discontinuity, bytes })
     }
 
-    /// Writes down that the first segment of a push is open.
+    /// Writes down which segment is open.
     async fn note_open(&mut self, next: Option<Open>) {
         self.open = next;
-        let record = self.open.as_ref().and_then(|open| open.record(&self.admission, self.window.list.session.into()));
-        if let Err(error) = self.state.meta.open_segment(&self.lease, record.as_ref()).await {
+        let place = self.window.list.session.into();
+        let record = self.open.as_mut().and_then(|open| open.record(&self.admission, place));
+        let noted = self.state.meta.open_segment(&self.lease, record.as_ref()).await;
+        self.is_unnoted = noted.is_err();
+        if let Err(error) = noted {
             match error.kind {
                 store::ErrorKind::Conflict | store::ErrorKind::NotFound => self.lose(&error),
                 _ => tracing::error!(%error, "the open segment cannot be written down; a crash would lose it"),
@@ -346,110 +345,130 @@ impl Publication {
 
     async fn append(&mut self, bytes: Bytes) {
         let Some(open) = &mut self.open else { return };
-        let Some(writer) = &mut open.writer else { return };
-        open.digest.update(&bytes);
-        if let Err(error) = writer.append(bytes).await {
-            tracing::error!(%error, channel = %self.admission.id.1, "a segment cannot be written and is dropped");
-            // Deleted with the next commit, which names another blob as open.
-            open.writer = None;
-        }
+        let appended = open.bytes.append(bytes).await;
+        self.note_failure(appended);
     }
 
     /// Hands the open segment's bytes to the system, so that they survive a crash of this process.
     async fn flush(&mut self) {
         let Some(open) = &mut self.open else { return };
-        let Some(writer) = &mut open.writer else { return };
-        if let Err(error) = writer.flush().await {
-            tracing::error!(%error, channel = %self.admission.id.1, "a segment cannot be written and is dropped");
-            open.writer = None;
+        let flushed = open.bytes.flush().await;
+        self.note_failure(flushed);
+    }
+
+    fn note_failure(&mut self, outcome: Result<(), Failed>) {
+        if let Err(failed) = outcome {
+            self.losses.failed(&self.admission.id, &failed);
         }
     }
 
-    /// Stores the open segment, for up to one FragDuration; then it is given up (LiveChannel 4.6).
+    /// Writes the open segment again if it broke, so that nothing is lost; what cannot be kept is at least to be short.
+    async fn mend(&mut self) {
+        let Some(open) = &mut self.open else { return };
+        if open.bytes.mend().await {
+            self.losses.settle(&self.admission.id);
+            self.is_unnoted = true;
+        } else if open.bytes.is_hopeless() {
+            self.remuxer.cut_at_next_key_frame();
+        }
+        if self.is_unnoted && !self.is_lost {
+            let open = self.open.take();
+            self.note_open(open).await;
+        }
+    }
+
+    /// Stores the open segment, for up to one FragDuration; what cannot be stored then is given up (LiveChannel 4.6).
     async fn close_segment(&mut self, close: SegmentClosing, next: Option<Open>) {
         let Some(open) = std::mem::replace(&mut self.open, next) else { return };
         let patience = Duration::from_secs(u64::from(self.admission.channel.config.frag_duration));
-        let started = Instant::now();
         let key_arrived = self.key_arrived;
-        match self.store_segment(open, close, started + patience).await {
-            Ok(()) => {
+        match self.store_segment(open, close, patience).await {
+            Ok(lost_ms) => {
                 self.segments += 1;
                 metrics::counter!(crate::metrics::SEGMENTS).increment(1);
                 if close.reason == CutReason::KeyFrame {
                     metrics::histogram!(crate::metrics::SEGMENT_PUBLISH_SECONDS).record(key_arrived.elapsed());
                 }
+                match lost_ms {
+                    0 => self.losses.settle(&self.admission.id),
+                    _ => self.mark_gap(),
+                }
             }
-            Err(error) if matches!(error.kind, store::ErrorKind::Conflict | store::ErrorKind::NotFound) => {
-                self.lose(&error);
-            }
-            Err(error) => {
-                tracing::error!(%error, channel = %self.admission.id.1, "a segment could not be stored and is lost");
-                metrics::counter!(crate::metrics::SEGMENTS_LOST).increment(1);
-                self.has_gap = true;
-                let next = std::mem::take(&mut self.open);
+            Err(Unstored::Channel(error)) => self.lose(&error),
+            Err(Unstored::Segment(cause)) => {
+                self.losses.lost(cause, close.duration_ms, true);
+                self.mark_gap();
+                let next = self.open.take();
                 self.note_open(next).await;
             }
         }
     }
 
-    async fn store_segment(
-        &mut self,
-        open: Open,
-        close: SegmentClosing,
-        deadline: Instant,
-    ) -> Result<(), store::Error> {
-        let Some(writer) = open.writer else {
-            return Err(store::Error::new(
-                store::ErrorKind::Unavailable,
-                store::Subject::Blob,
-                "the segment could not be written",
-            ));
-        };
-        let blob = writer.finish(self.state.config.storage.durability == Durability::Full).await?;
+    /// What comes next does not continue what is stored, also when a crash comes first.
+    fn mark_gap(&mut self) {
+        match &mut self.open {
+            Some(open) => {
+                open.discontinuity = true;
+                self.is_unnoted = true;
+            }
+            None => self.has_gap = true,
+        }
+    }
+
+    /// Stores and lists a segment, and returns how much of it is missing, in milliseconds.
+    async fn store_segment(&mut self, open: Open, close: SegmentClosing, patience: Duration) -> Result<u64, Unstored> {
+        let deadline = Instant::now() + patience;
+        let (id, losses) = (&self.admission.id, &mut self.losses);
+        let (grown, rewritten) =
+            open.bytes.finish(patience, |failed| losses.failed(id, failed)).await.map_err(Unstored::Segment)?;
+        losses.rewrote(rewritten);
+        let duration_ms = grown.part_ms.map_or(close.duration_ms, |part_ms| part_ms.min(close.duration_ms));
+        let lost_ms = close.duration_ms - duration_ms;
         let finished = Finished {
             number_ms: open.number_ms,
             date_ms: open.date_ms,
-            duration_ms: close.duration_ms,
-            discontinuity: open.discontinuity || self.has_gap,
-            blob,
-            sums: open.digest.finish(),
+            duration_ms,
+            discontinuity: open.discontinuity,
+            blob: grown.blob,
+            sums: grown.sums,
         };
-        let next = self.open.as_ref().and_then(|next| next.record(&self.admission, Place::Later));
+        if let Some(next) = self.open.as_mut().filter(|_| lost_ms > 0) {
+            next.discontinuity = true;
+        }
+        let next = self.open.as_mut().and_then(|next| next.record(&self.admission, Place::Later));
+        let is_noted = next.is_some() || self.open.is_none();
         let stored_ms = self.state.clock.now_ms();
         let mut window = self.window.clone();
         let dated = self.state.config.live.program_date_time;
-        let (commit, playlist) = finished.commit(
-            &self.admission.id,
-            self.session,
-            &mut window,
-            self.published.as_ref(),
-            dated,
-            next,
-            stored_ms,
-        )?;
+        let (commit, playlist) = finished
+            .commit(&self.admission.id, self.session, &mut window, self.published.as_ref(), dated, next, stored_ms)
+            .map_err(Unstored::Channel)?;
         // The grant of the publish covers what lies below its channel, and nothing else is ever written here.
         for key in [Some(&commit.key), commit.playlist.as_ref().map(|(key, _)| key)].into_iter().flatten() {
-            self.admission
-                .grant
-                .put_below_channel(key.clone())
-                .map_err(|error| store::Error::new(store::ErrorKind::Conflict, store::Subject::Object, error))?;
+            self.admission.grant.put_below_channel(key.clone()).map_err(|error| {
+                Unstored::Channel(store::Error::new(store::ErrorKind::Conflict, store::Subject::Object, error))
+            })?;
         }
-        loop {
-            match self.state.meta.commit_segment(&self.lease, &commit).await {
-                Ok(()) => break,
-                Err(error) if error.kind == store::ErrorKind::Unavailable && Instant::now() < deadline => {
-                    tracing::warn!(%error, "storing a segment is tried again");
-                    tokio::time::sleep(RETRY).await;
-                }
-                Err(error) => return Err(error),
+        while let Err(error) = self.state.meta.commit_segment(&self.lease, &commit).await {
+            if matches!(error.kind, store::ErrorKind::Conflict | store::ErrorKind::NotFound) {
+                return Err(Unstored::Channel(error));
             }
+            let may_pass = error.kind == store::ErrorKind::Unavailable && Instant::now() < deadline;
+            self.losses.failed(&self.admission.id, &Failed { cause: Cause::Commit, error });
+            if !may_pass {
+                return Err(Unstored::Segment(Cause::Commit));
+            }
+            tokio::time::sleep(RETRY).await;
         }
-        self.has_gap = false;
+        if let Some(cause) = grown.cause.filter(|_| lost_ms > 0) {
+            self.losses.lost(cause, lost_ms, false);
+        }
+        self.is_unnoted = !is_noted;
         // What opened meanwhile has taken the next number already.
         window.last_number_ms = window.last_number_ms.max(self.window.last_number_ms);
         self.window = window;
         self.published = playlist;
-        Ok(())
+        Ok(lost_ms)
     }
 
     fn learn(&self) {
@@ -466,12 +485,22 @@ impl Publication {
             (ended_ms - self.claim.on_air.connected_ms) / 1000,
         )
         .with_codecs(self.remuxer.facts())
+        .with_losses(&self.losses)
     }
 }
 
+/// Why a segment is not stored.
+enum Unstored {
+    /// The push has no channel any more, so nothing it brings can be.
+    Channel(store::Error),
+    /// This segment is lost.
+    Segment(Cause),
+}
+
 impl Open {
-    fn record(&self, admission: &Admission, place: Place) -> Option<OpenSegment> {
-        let writer = self.writer.as_ref()?;
+    /// What a crash finds of it; `None` while it has no blob.
+    fn record(&mut self, admission: &Admission, place: Place) -> Option<OpenSegment> {
+        let blob = self.bytes.blob_to_note()?;
         let details = recovery::OpenDetails {
             date_ms: self.date_ms,
             discontinuity: self.discontinuity,
@@ -480,7 +509,7 @@ impl Open {
             frag_duration_s: admission.channel.config.frag_duration,
             place,
         };
-        Some(OpenSegment { number_ms: self.number_ms, blob: writer.id(), details: details.to_bytes() })
+        Some(OpenSegment { number_ms: self.number_ms, blob, details: details.to_bytes() })
     }
 }
 

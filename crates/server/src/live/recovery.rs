@@ -183,8 +183,22 @@ async fn close_torn(
         SegmentEtag::Md5 => BodyDigest::with_md5(),
     };
     digest.update(valid);
-    writer.truncate(valid.len() as u64).await.map_err(internal)?;
-    let blob = writer.finish(state.config.storage.durability == Durability::Full).await.map_err(internal)?;
+    let is_durable = state.config.storage.durability == Durability::Full;
+    let len = valid.len() as u64;
+    let completed = match writer.truncate(len).await {
+        Ok(()) => writer.finish(is_durable).await,
+        Err(error) => Err(error),
+    };
+    let blob = match completed {
+        Ok(blob) => blob,
+        // A flush that failed is final for its file (D29), but the bytes are still at hand.
+        Err(error) => {
+            tracing::warn!(%error, segment = open.number_ms, "a torn segment cannot be completed and is written again");
+            let mut again = state.blobs.create(OnDrop::Delete).await.map_err(internal)?;
+            again.append(Bytes::copy_from_slice(valid)).await.map_err(internal)?;
+            again.finish(is_durable).await.map_err(internal)?
+        }
+    };
     let id = (lease.bucket().clone(), lease.channel().clone());
     let mut window = window(state, &id).await?;
     if details.place != Place::Later {

@@ -9,6 +9,7 @@ use media::rtmp::stats::SessionStats;
 use serde::{Deserialize, Serialize};
 
 use super::channels::ChannelId;
+use super::losses::Losses;
 
 /// The most that is kept of what an encoder calls itself.
 const MAX_ENCODER_CHARS: usize = 200;
@@ -39,6 +40,8 @@ pub(crate) struct SessionReport {
     pub(crate) audio_frames: u64,
     /// Segments stored.
     pub(crate) segments: u64,
+    /// Media that could not be stored, in milliseconds.
+    pub(crate) lost_ms: u64,
     /// What was seen and corrected, dropped or refused, and how often.
     pub(crate) quirks: BTreeMap<String, u64>,
 }
@@ -80,6 +83,21 @@ impl SessionReport {
         }
     }
 
+    /// The same with what could not be stored.
+    pub(super) fn with_losses(mut self, losses: &Losses) -> Self {
+        self.lost_ms = losses.ms;
+        for (name, count) in [
+            ("segments_lost", losses.segments),
+            ("segments_cut_short", losses.cut_short),
+            ("segments_rewritten", losses.rewritten),
+        ] {
+            if count > 0 {
+                self.quirks.insert(name.to_owned(), count);
+            }
+        }
+        self
+    }
+
     /// Says it in the log and in the numbers.
     pub(super) fn publish(&self, id: &ChannelId, remote: SocketAddr, session: u32) {
         metrics::counter!(crate::metrics::INGEST_BYTES).increment(self.video_bytes + self.audio_bytes);
@@ -103,6 +121,7 @@ impl SessionReport {
             key_frames = self.key_frames,
             audio_frames = self.audio_frames,
             segments = self.segments,
+            lost_ms = self.lost_ms,
             quirks = quirks.join(" "),
             "push ended"
         );

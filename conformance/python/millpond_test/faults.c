@@ -1,0 +1,248 @@
+/* Stands between a program and its disk: makes chosen calls fail, or take their time, as a file of rules says.
+ *
+ * Loaded with LD_PRELOAD by faults.py, which writes the rules and reads what happened. A rule is a line
+ *
+ *     ID OP ERRNO DELAY_MS FIRST TIMES DROP PATTERN
+ *
+ * OP is open, write, sync, rename or accept; PATTERN is matched against the path as by fnmatch (for accept it is "-").
+ * The rule acts on its FIRST matching call and on those that follow, TIMES of them (0: all). ERRNO 0 only delays. DROP
+ * zeroes what was written since the last flush that succeeded, as a kernel may do that drops pages it could not write.
+ * What acted is appended to the file of rules with ".log" behind its name: ID OP PATH FROM TO.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MAX_RULES 64
+#define MAX_FILES 65536
+
+struct dirty {
+    dev_t dev;
+    ino_t ino;
+    off_t synced, from, to;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct {
+    int id;
+    long calls;
+} counters[MAX_RULES];
+static struct dirty files[MAX_FILES];
+
+static void *next(const char *name) { return dlsym(RTLD_NEXT, name); }
+
+static int raw_open(const char *path, int flags) { return (int)syscall(SYS_openat, AT_FDCWD, path, flags | O_CLOEXEC, 0600); }
+
+static struct dirty *find(const struct stat *st) {
+    size_t at = (size_t)(st->st_ino * 2654435761u + st->st_dev) % MAX_FILES;
+    for (size_t i = 0; i < MAX_FILES; i++, at = (at + 1) % MAX_FILES) {
+        if (files[at].ino == st->st_ino && files[at].dev == st->st_dev) return &files[at];
+        if (files[at].ino == 0) {
+            files[at] = (struct dirty){st->st_dev, st->st_ino, st->st_size, -1, -1};
+            return &files[at];
+        }
+    }
+    return NULL;
+}
+
+static long *calls_of(int id) {
+    for (int i = 0; i < MAX_RULES; i++) {
+        if (counters[i].id == id || counters[i].id == 0) {
+            counters[i].id = id;
+            return &counters[i].calls;
+        }
+    }
+    return NULL;
+}
+
+/* Zeroes what is not known to be on disk, and says from where to where. */
+static void drop(int fd, off_t range[2]) {
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) return;
+    struct dirty *file = find(&st);
+    if (!file) return;
+    off_t from = file->from, to = file->to;
+    if (st.st_size > file->synced) {
+        if (from < 0 || file->synced < from) from = file->synced;
+        if (st.st_size > to) to = st.st_size;
+    }
+    range[0] = from;
+    range[1] = to;
+    static const char zeros[65536];
+    while (from >= 0 && from < to) {
+        size_t length = to - from < (off_t)sizeof zeros ? (size_t)(to - from) : sizeof zeros;
+        ssize_t written = syscall(SYS_pwrite64, fd, zeros, length, from);
+        if (written <= 0) break;
+        from += written;
+    }
+}
+
+/* Whether the call is to fail; errno is set then. */
+static int fails(const char *op, const char *path, int fd) {
+    const char *control = getenv("MILLPOND_FAULTS");
+    if (!control || strncmp(path, control, strlen(control)) == 0) return 0;
+    char text[8192];
+    int rules = raw_open(control, O_RDONLY);
+    if (rules < 0) return 0;
+    ssize_t length = syscall(SYS_read, rules, text, sizeof text - 1);
+    syscall(SYS_close, rules);
+    if (length <= 0) return 0;
+    text[length] = 0;
+    int error = 0, delay_ms = 0;
+    pthread_mutex_lock(&lock);
+    char *rest = text;
+    for (char *line = strsep(&rest, "\n"); line; line = strsep(&rest, "\n")) {
+        int id, code, delay, dropping;
+        long first, times;
+        char wanted[16], pattern[1024];
+        if (sscanf(line, "%d %15s %d %d %ld %ld %d %1023[^\n]", &id, wanted, &code, &delay, &first, &times, &dropping, pattern) != 8) continue;
+        if (strcmp(op, wanted) != 0 || fnmatch(pattern, path, 0) != 0) continue;
+        long *calls = calls_of(id);
+        if (!calls) continue;
+        *calls += 1;
+        if (*calls < first || (times > 0 && *calls >= first + times)) continue;
+        off_t range[2] = {-1, -1};
+        if (dropping) drop(fd, range);
+        if (code) error = code;
+        if (delay > delay_ms) delay_ms = delay;
+        char name[4096], entry[8192];
+        snprintf(name, sizeof name, "%s.log", control);
+        int size = snprintf(entry, sizeof entry, "%d %s %s %lld %lld\n", id, op, path, (long long)range[0], (long long)range[1]);
+        int log = raw_open(name, O_WRONLY | O_APPEND | O_CREAT);
+        if (log >= 0) {
+            syscall(SYS_write, log, entry, (size_t)size);
+            syscall(SYS_close, log);
+        }
+    }
+    pthread_mutex_unlock(&lock);
+    if (delay_ms) {
+        struct timespec pause = {delay_ms / 1000, delay_ms % 1000 * 1000000L};
+        nanosleep(&pause, NULL);
+    }
+    errno = error;
+    return error != 0;
+}
+
+static const char *path_of(int fd, char *path, size_t size) {
+    char link[64];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, path, size - 1);
+    path[length > 0 ? length : 0] = 0;
+    return path;
+}
+
+static void opened(int fd, int flags) {
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) return;
+    int saved = errno;
+    pthread_mutex_lock(&lock);
+    struct dirty *file = find(&st);
+    /* The number of a file that is gone may be that of a new one. */
+    if (file && (st.st_size == 0 || (flags & O_TRUNC))) *file = (struct dirty){st.st_dev, st.st_ino, 0, -1, -1};
+    pthread_mutex_unlock(&lock);
+    errno = saved;
+}
+
+static void written(int fd, off_t from, ssize_t count) {
+    struct stat st;
+    if (count <= 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) return;
+    pthread_mutex_lock(&lock);
+    struct dirty *file = find(&st);
+    if (file) {
+        if (file->from < 0 || from < file->from) file->from = from;
+        if (from + count > file->to) file->to = from + count;
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+static int flush(int fd, const char *name) {
+    char path[4096];
+    if (fails("sync", path_of(fd, path, sizeof path), fd)) return -1;
+    struct stat before;
+    int known = fstat(fd, &before) == 0 && S_ISREG(before.st_mode);
+    int outcome = ((int (*)(int))next(name))(fd);
+    if (outcome == 0 && known) {
+        int saved = errno;
+        pthread_mutex_lock(&lock);
+        struct dirty *file = find(&before);
+        if (file) *file = (struct dirty){before.st_dev, before.st_ino, before.st_size, -1, -1};
+        pthread_mutex_unlock(&lock);
+        errno = saved;
+    }
+    return outcome;
+}
+
+int fsync(int fd) { return flush(fd, "fsync"); }
+int fdatasync(int fd) { return flush(fd, "fdatasync"); }
+
+#define OPEN(NAME)                                                                        \
+    int NAME(const char *path, int flags, ...) {                                          \
+        va_list arguments;                                                                \
+        va_start(arguments, flags);                                                       \
+        mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(arguments, mode_t) : 0;      \
+        va_end(arguments);                                                                \
+        if (fails("open", path, -1)) return -1;                                           \
+        int fd = ((int (*)(const char *, int, ...))next(#NAME))(path, flags, mode);       \
+        opened(fd, flags);                                                                \
+        return fd;                                                                        \
+    }
+OPEN(open)
+OPEN(open64)
+
+#define OPENAT(NAME)                                                                      \
+    int NAME(int folder, const char *path, int flags, ...) {                              \
+        va_list arguments;                                                                \
+        va_start(arguments, flags);                                                       \
+        mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(arguments, mode_t) : 0;      \
+        va_end(arguments);                                                                \
+        if (fails("open", path, -1)) return -1;                                           \
+        int fd = ((int (*)(int, const char *, int, ...))next(#NAME))(folder, path, flags, mode); \
+        opened(fd, flags);                                                                \
+        return fd;                                                                        \
+    }
+OPENAT(openat)
+OPENAT(openat64)
+
+ssize_t write(int fd, const void *bytes, size_t count) {
+    char path[4096];
+    if (fd > 2 && fails("write", path_of(fd, path, sizeof path), fd)) return -1;
+    off_t from = fd > 2 ? lseek(fd, 0, SEEK_CUR) : -1;
+    ssize_t done = ((ssize_t(*)(int, const void *, size_t))next("write"))(fd, bytes, count);
+    if (from >= 0) written(fd, from, done);
+    return done;
+}
+
+#define PWRITE(NAME)                                                                      \
+    ssize_t NAME(int fd, const void *bytes, size_t count, off_t from) {                   \
+        char path[4096];                                                                  \
+        if (fails("write", path_of(fd, path, sizeof path), fd)) return -1;                \
+        ssize_t done = ((ssize_t(*)(int, const void *, size_t, off_t))next(#NAME))(fd, bytes, count, from); \
+        written(fd, from, done);                                                          \
+        return done;                                                                      \
+    }
+PWRITE(pwrite)
+PWRITE(pwrite64)
+
+int rename(const char *from, const char *to) {
+    if (fails("rename", to, -1)) return -1;
+    return ((int (*)(const char *, const char *))next("rename"))(from, to);
+}
+
+int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags) {
+    if (fails("accept", "-", -1)) return -1;
+    return ((int (*)(int, struct sockaddr *, socklen_t *, int))next("accept4"))(fd, address, length, flags);
+}

@@ -1,0 +1,455 @@
+//! The bytes of the open segment: in a blob that grows, and in memory as long as the disk may still lose them.
+//!
+//! A flush that fails is final for its file (D29): the system may have dropped what it could not write, and the next
+//! flush of that file would succeed all the same. So a segment whose blob failed is written again to a new blob, from
+//! what was durable of the old one and what memory still holds. Where memory does not reach, the segment ends before
+//! the hole, at its last whole access unit.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use store::blob::{Blob, BlobId, BlobStore, BlobWriter, OnDrop};
+
+use super::digest::{BodyDigest, Checksums};
+use super::losses::Cause;
+use crate::config::{Durability, SegmentEtag};
+use crate::state::State;
+
+/// What one push keeps in memory until it is durable; at 40 Mbit/s about what comes between two flushes.
+const MAX_TAIL: usize = 4 << 20;
+/// What all pushes keep.
+const MAX_TAILS: usize = 64 << 20;
+/// Shorter pieces are kept as copies: where they lie is a buffer many times their length.
+const MIN_SHARED: usize = 64 << 10;
+/// The first and the longest pause between attempts to write a segment again.
+const PAUSE: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
+/// Read at once from a blob that is copied.
+const READ_BYTES: usize = 1 << 20;
+/// The most of a segment that ends before a hole; what is beyond counts as lost.
+const MAX_SALVAGED: u64 = 256 << 20;
+
+/// The open segment's bytes.
+pub(super) struct Growing {
+    blobs: Arc<dyn BlobStore>,
+    etag: SegmentEtag,
+    is_durable: bool,
+    /// `None` while the blob is broken, or was never made.
+    writer: Option<Box<dyn BlobWriter>>,
+    /// The blob that is or was written, also when it is broken.
+    blob: Option<BlobId>,
+    /// Bytes from the front of that blob which nothing but a crash worse than `durability` allows for can take away.
+    settled: u64,
+    /// A flush of the blob failed, so that nothing beyond `settled` counts.
+    has_hole: bool,
+    /// What follows the settled bytes.
+    tail: Tail,
+    digest: BodyDigest,
+    fault: Option<Fault>,
+    /// The blob may have been noted as the open one.
+    is_noted: bool,
+    times_rewritten: u64,
+}
+
+/// What keeps the segment from being written.
+struct Fault {
+    cause: Cause,
+    since: Instant,
+    next_attempt: Instant,
+    pause: Duration,
+}
+
+/// A segment that is stored, whole or as far as it could be.
+pub(super) struct Grown {
+    pub(super) blob: Blob,
+    pub(super) sums: Checksums,
+    /// When only a part of the segment is there: the duration of that part in ms.
+    pub(super) part_ms: Option<u64>,
+    /// What took the rest away.
+    pub(super) cause: Option<Cause>,
+}
+
+/// Something that happened to the bytes, for whoever counts and logs.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) cause: Cause,
+    pub(super) error: store::Error,
+}
+
+impl Growing {
+    /// Begins a segment. When no blob can be made, memory takes the bytes until one can.
+    pub(super) async fn begin(state: &State) -> (Self, Result<(), Failed>) {
+        let etag = state.config.live.segment_etag;
+        let mut growing = Self {
+            blobs: Arc::clone(&state.blobs),
+            etag,
+            is_durable: state.config.storage.durability == Durability::Full,
+            writer: None,
+            blob: None,
+            settled: 0,
+            has_hole: false,
+            tail: Tail::default(),
+            digest: digest_of(etag),
+            fault: None,
+            is_noted: false,
+            times_rewritten: 0,
+        };
+        let begun = match growing.blobs.create(OnDrop::Keep).await {
+            Ok(writer) => {
+                growing.blob = Some(writer.id());
+                growing.writer = Some(writer);
+                Ok(())
+            }
+            Err(error) => Err(growing.fail(Cause::Open, error)),
+        };
+        (growing, begun)
+    }
+
+    /// The blob to look for after a crash, for whoever notes it. From here on a name may lead to it.
+    pub(super) fn blob_to_note(&mut self) -> Option<BlobId> {
+        self.is_noted |= self.blob.is_some();
+        self.blob
+    }
+
+    /// Whether what comes from here on is lost: the blob is broken, and memory has not kept what followed.
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.fault.is_some() && !self.tail.is_whole
+    }
+
+    /// Adds bytes to the end.
+    ///
+    /// # Errors
+    /// The first failure of a blob; what is added while it is broken waits in memory.
+    pub(super) async fn append(&mut self, bytes: Bytes) -> Result<(), Failed> {
+        self.digest.update(&bytes);
+        self.tail.push(&bytes);
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        match writer.append(bytes).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.fail(Cause::Write, error)),
+        }
+    }
+
+    /// Hands the bytes to the system, so that they survive a crash of this process.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub(super) async fn flush(&mut self) -> Result<(), Failed> {
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        match writer.flush().await {
+            Ok(()) if !self.is_durable => {
+                self.settle();
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.fail(Cause::Write, error)),
+        }
+    }
+
+    /// Makes the bytes survive a power cut, where durability asks for it.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub(super) async fn sync(&mut self) -> Result<(), Failed> {
+        let Some(writer) = self.writer.as_mut().filter(|_| self.is_durable) else { return Ok(()) };
+        match writer.sync().await {
+            Ok(()) => {
+                self.settle();
+                Ok(())
+            }
+            Err(error) => Err(self.fail(Cause::Sync, error)),
+        }
+    }
+
+    /// Writes a broken segment to a new blob when the next attempt is due; whether there is a new blob, which is to be
+    /// noted in the place of the old one.
+    pub(super) async fn mend(&mut self) -> bool {
+        let is_due = self.fault.as_ref().is_some_and(|fault| fault.next_attempt <= Instant::now());
+        is_due && self.tail.is_whole && self.rewrite().await
+    }
+
+    /// Completes the segment, and tries again for as long as `patience` after it broke. `report` hears of each new
+    /// failure. With the segment comes how often it was written again.
+    ///
+    /// # Errors
+    /// What took all of the segment away.
+    pub(super) async fn finish(
+        mut self,
+        patience: Duration,
+        mut report: impl FnMut(&Failed),
+    ) -> Result<(Grown, u64), Cause> {
+        let mut since = self.fault.as_ref().map(|fault| fault.since);
+        let [mut pause, longest] = PAUSE;
+        let mut is_again = false;
+        loop {
+            if let Some(writer) = self.writer.take() {
+                match writer.finish(self.is_durable).await {
+                    Ok(blob) => {
+                        let grown = Grown { blob, sums: self.digest.finish(), part_ms: None, cause: None };
+                        return Ok((grown, self.times_rewritten));
+                    }
+                    Err(error) => report(&self.fail(Cause::Sync, error)),
+                }
+            }
+            let since = *since.get_or_insert_with(Instant::now);
+            if !self.tail.is_whole {
+                break;
+            }
+            if is_again {
+                if since.elapsed() >= patience {
+                    break;
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(longest);
+            }
+            is_again = true;
+            self.rewrite().await;
+        }
+        let cause = self.fault.as_ref().map_or(Cause::Write, |fault| fault.cause);
+        let (blobs, blob, is_noted) = (Arc::clone(&self.blobs), self.blob, self.is_noted);
+        let times_rewritten = self.times_rewritten;
+        let error = match self.salvage().await {
+            Ok(Some(grown)) => return Ok((grown, times_rewritten)),
+            Ok(None) => None,
+            Err(error) => Some(error),
+        };
+        tracing::debug!(?error, "nothing of a broken segment can be taken up");
+        if let Some(blob) = blob.filter(|_| !is_noted) {
+            // Nobody would find it. One that was noted goes when another takes its place.
+            let _ = blobs.delete(blob).await;
+        }
+        Err(cause)
+    }
+
+    fn settle(&mut self) {
+        self.settled = self.writer.as_ref().map_or(self.settled, |writer| writer.len());
+        self.tail.clear();
+    }
+
+    /// The blob is broken; its writer leaves it as it is.
+    fn fail(&mut self, cause: Cause, error: store::Error) -> Failed {
+        self.writer = None;
+        self.has_hole |= cause == Cause::Sync;
+        let now = Instant::now();
+        let [pause, _] = PAUSE;
+        self.fault.get_or_insert(Fault { cause, since: now, next_attempt: now, pause });
+        Failed { cause, error }
+    }
+
+    /// One attempt to write the segment to a new blob.
+    async fn rewrite(&mut self) -> bool {
+        match self.written_again().await {
+            Ok(writer) => {
+                let old = self.blob.replace(writer.id());
+                if let Some(old) = old.filter(|_| !self.is_noted) {
+                    // Nobody would find it. One that was noted goes when another takes its place.
+                    let _ = self.blobs.delete(old).await;
+                }
+                self.writer = Some(writer);
+                self.settle();
+                (self.has_hole, self.is_noted, self.fault) = (false, false, None);
+                self.times_rewritten += 1;
+                true
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a segment cannot be written again yet");
+                let [_, longest] = PAUSE;
+                if let Some(fault) = &mut self.fault {
+                    fault.next_attempt = Instant::now() + fault.pause;
+                    fault.pause = (fault.pause * 2).min(longest);
+                }
+                false
+            }
+        }
+    }
+
+    async fn written_again(&mut self) -> Result<Box<dyn BlobWriter>, store::Error> {
+        let mut writer = self.blobs.create(OnDrop::Keep).await?;
+        match self.fill(&mut writer).await {
+            Ok(()) => Ok(writer),
+            Err(error) => {
+                // What cannot be deleted now is an orphan for the sweep.
+                let _ = writer.abort().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn fill(&mut self, writer: &mut Box<dyn BlobWriter>) -> Result<(), store::Error> {
+        if let Some(blob) = self.blob.filter(|_| self.settled > 0) {
+            let settled = self.blobs.open(blob).await?;
+            while writer.len() < self.settled {
+                let left = usize::try_from(self.settled - writer.len()).unwrap_or(READ_BYTES);
+                let piece = settled.read_at(writer.len(), left.min(READ_BYTES)).await?;
+                if piece.is_empty() {
+                    let missing = "a broken segment has lost what was durable of it";
+                    return Err(store::Error::new(store::ErrorKind::Corrupt, store::Subject::Blob, missing));
+                }
+                writer.append(piece).await?;
+            }
+        }
+        for piece in &self.tail.pieces {
+            writer.append(piece.clone()).await?;
+        }
+        // Before the new blob takes the place of the old one it holds as much.
+        if self.is_durable { writer.sync().await } else { writer.flush().await }
+    }
+
+    /// Ends the segment before the hole: what of its blob counts, up to the last whole access unit.
+    async fn salvage(mut self) -> Result<Option<Grown>, store::Error> {
+        let Some(blob) = self.blob else { return Ok(None) };
+        let mut writer = self.take_up(blob).await?;
+        // Without a failed flush whatever reached the file counts, once it is flushed.
+        let counts = if self.has_hole {
+            self.settled
+        } else if !self.is_durable || writer.sync().await.is_ok() {
+            writer.len()
+        } else {
+            self.settled
+        };
+        let reader = self.blobs.open(blob).await?;
+        let counts = counts.min(MAX_SALVAGED);
+        let mut bytes = Vec::with_capacity(usize::try_from(counts).unwrap_or(0));
+        while (bytes.len() as u64) < counts {
+            let left = usize::try_from(counts).unwrap_or(usize::MAX) - bytes.len();
+            let piece = reader.read_at(bytes.len() as u64, left.min(READ_BYTES)).await?;
+            if piece.is_empty() {
+                break;
+            }
+            bytes.extend_from_slice(&piece);
+        }
+        let recovered = media::recover::recover(&bytes);
+        if recovered.frames == 0 || !recovered.key_frame || recovered.valid_len == 0 {
+            return Ok(None);
+        }
+        bytes.truncate(recovered.valid_len);
+        let mut digest = digest_of(self.etag);
+        digest.update(&bytes);
+        writer = self.cut(writer, blob, bytes.len() as u64).await?;
+        let blob = writer.finish(self.is_durable).await?;
+        let cause = self.fault.as_ref().map(|fault| fault.cause);
+        Ok(Some(Grown { blob, sums: digest.finish(), part_ms: Some(recovered.duration_ms), cause }))
+    }
+
+    /// Shortens a blob. A writer whose flush failed is good for nothing else, so it is taken up anew.
+    async fn cut(
+        &mut self,
+        mut writer: Box<dyn BlobWriter>,
+        blob: BlobId,
+        len: u64,
+    ) -> Result<Box<dyn BlobWriter>, store::Error> {
+        if writer.truncate(len).await.is_ok() {
+            return Ok(writer);
+        }
+        drop(writer);
+        let mut writer = self.take_up(blob).await?;
+        writer.truncate(len).await?;
+        Ok(writer)
+    }
+
+    /// Takes up a blob that was given up; a write of its former writer may still be under way.
+    async fn take_up(&mut self, blob: BlobId) -> Result<Box<dyn BlobWriter>, store::Error> {
+        let [pause, patience] = PAUSE;
+        let begun = Instant::now();
+        loop {
+            match self.blobs.recover(blob, OnDrop::Keep).await {
+                Err(error) if error.kind == store::ErrorKind::Conflict && begun.elapsed() < patience => {
+                    tokio::time::sleep(pause).await;
+                }
+                taken => return taken,
+            }
+        }
+    }
+}
+
+fn digest_of(etag: SegmentEtag) -> BodyDigest {
+    match etag {
+        SegmentEtag::Crc => BodyDigest::with_crc(),
+        SegmentEtag::Md5 => BodyDigest::with_md5(),
+    }
+}
+
+/// The bytes of all tails.
+static TAILS: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes that follow the settled ones, as long as there is room for all of them.
+struct Tail {
+    pieces: VecDeque<Bytes>,
+    len: usize,
+    /// Whether nothing was left out since it was last cleared.
+    is_whole: bool,
+}
+
+impl Default for Tail {
+    fn default() -> Self {
+        Self { pieces: VecDeque::new(), len: 0, is_whole: true }
+    }
+}
+
+impl Tail {
+    fn push(&mut self, bytes: &Bytes) {
+        if !self.is_whole {
+            return;
+        }
+        let has_room = self.len + bytes.len() <= MAX_TAIL
+            && TAILS
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |all| {
+                    all.checked_add(bytes.len()).filter(|all| *all <= MAX_TAILS)
+                })
+                .is_ok();
+        if !has_room {
+            self.clear();
+            self.is_whole = false;
+            return;
+        }
+        self.len += bytes.len();
+        self.pieces.push_back(if bytes.len() < MIN_SHARED { Bytes::copy_from_slice(bytes) } else { bytes.clone() });
+    }
+
+    fn clear(&mut self) {
+        TAILS.fetch_sub(self.len, Ordering::Relaxed);
+        self.pieces.clear();
+        self.len = 0;
+        self.is_whole = true;
+    }
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tail_is_whole_or_nothing() {
+        let mut tail = Tail::default();
+        let piece = Bytes::from(vec![1; MAX_TAIL / 4]);
+        for _ in 0..4 {
+            tail.push(&piece);
+        }
+        assert_eq!((tail.is_whole, tail.len), (true, MAX_TAIL));
+        tail.push(&Bytes::from_static(b"x"));
+        assert_eq!((tail.is_whole, tail.len, tail.pieces.len()), (false, 0, 0));
+        tail.push(&Bytes::from_static(b"y"));
+        assert_eq!(tail.len, 0, "what follows a hole is no use");
+        tail.clear();
+        tail.push(&Bytes::from_static(b"z"));
+        assert_eq!((tail.is_whole, tail.len), (true, 1));
+    }
+
+    #[test]
+    fn short_pieces_do_not_hold_on_to_their_buffers() {
+        let buffer = Bytes::from(vec![1; 300_000]);
+        let mut tail = Tail::default();
+        tail.push(&buffer.slice(..100));
+        assert!(buffer.is_unique());
+        tail.push(&buffer.slice(..MIN_SHARED));
+        assert!(!buffer.is_unique());
+    }
+}
