@@ -53,7 +53,7 @@ enum End {
 /// Serves one RTMP connection until it ends.
 pub(crate) async fn serve<S>(stream: S, peer: SocketAddr, is_secure: bool, state: Arc<State>, shutdown: Shutdown)
 where
-    S: AsyncRead + AsyncWrite + Backlog + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Backlog + Unpin + Send + Sync + 'static,
 {
     metrics::counter!(crate::metrics::RTMP_CONNECTIONS).increment(1);
     let limits = Limits { max_message: state.config.live.max_message_bytes, ..Limits::default() };
@@ -68,6 +68,7 @@ where
         state,
         publication: None,
         stop: None,
+        questions: None,
         intake,
         connected: now,
         last_read: now,
@@ -86,6 +87,7 @@ struct Connection<S> {
     state: Arc<State>,
     publication: Option<Publication>,
     stop: Option<watch::Receiver<Option<StopReason>>>,
+    questions: Option<watch::Receiver<u64>>,
     intake: Intake,
     connected: Instant,
     last_read: Instant,
@@ -93,17 +95,19 @@ struct Connection<S> {
     is_pinged: bool,
 }
 
-impl<S: AsyncRead + AsyncWrite + Backlog + Unpin + Send> Connection<S> {
+impl<S: AsyncRead + AsyncWrite + Backlog + Unpin + Send + Sync> Connection<S> {
     /// Runs until something ends the connection.
     async fn run(&mut self, mut shutdown: Shutdown) -> End {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            self.answer_newcomers();
             let buffer = self.session.read_buffer();
             self.intake.make_room(buffer);
             let outcome = tokio::select! {
                 read = self.intake.read(&mut self.stream, buffer) => self.take(read).await,
                 _ = ticks.tick() => self.tick().await,
+                () = question(&mut self.questions) => Ok(()),
                 reason = stop_word(&mut self.stop) => Err(self.stop_publication(reason).await),
                 () = shutdown.wait() => Err(self.stop_publication(StopReason::Shutdown).await),
             };
@@ -144,10 +148,13 @@ impl<S: AsyncRead + AsyncWrite + Backlog + Unpin + Send> Connection<S> {
                     let admitted = admit(&self.state, &request, self.peer, self.is_secure).await;
                     match admitted {
                         Ok(admission) => {
-                            let publication = Publication::start(self.state.clone(), admission).await;
-                            match publication {
+                            // A peer that has closed may have sent its media before.
+                            let has_more = !self.session.read_buffer().is_empty();
+                            let is_gone = gone(&self.stream, has_more);
+                            match Publication::start(self.state.clone(), admission, is_gone).await {
                                 Ok(publication) => {
                                     self.stop = Some(publication.stop_word());
+                                    self.questions = Some(publication.questions());
                                     self.publication = Some(publication);
                                     self.last_media = Instant::now();
                                     self.session.accept();
@@ -227,8 +234,20 @@ impl<S: AsyncRead + AsyncWrite + Backlog + Unpin + Send> Connection<S> {
         End::Stopped(reason)
     }
 
+    /// Says whether the encoder is still there, to those who want to publish next. While bytes wait to be read, or come
+    /// as fast as they are read, its end may be behind them: then the answer waits too.
+    fn answer_newcomers(&mut self) {
+        let Some(publication) = &self.publication else { return };
+        let Some(question) = publication.open_question() else { return };
+        if self.stream.has_hung_up() {
+            publication.has_hung_up();
+        } else if !self.stream.has_unread() && !self.intake.is_fast() {
+            publication.is_here(question);
+        }
+    }
+
     async fn finish(&mut self) {
-        self.stop = None;
+        (self.stop, self.questions) = (None, None);
         if let Some(publication) = self.publication.take() {
             publication.finish(self.session.stats()).await;
         }
@@ -283,6 +302,27 @@ impl<S: AsyncRead + AsyncWrite + Backlog + Unpin + Send> Connection<S> {
             while matches!(self.stream.read(&mut sink).await, Ok(count) if count > 0) {}
         })
         .await;
+    }
+}
+
+/// Waits for a question whether the encoder is still there; for ever while nothing is published.
+async fn question(questions: &mut Option<watch::Receiver<u64>>) {
+    let is_asked = match questions {
+        Some(questions) => questions.changed().await.is_ok(),
+        None => false,
+    };
+    if !is_asked {
+        std::future::pending().await
+    }
+}
+
+/// Waits until a peer has left of which nothing more is to be read.
+async fn gone<S: Backlog>(stream: &S, has_more: bool) {
+    loop {
+        tokio::time::sleep(TICK).await;
+        if !has_more && stream.has_hung_up() && !stream.has_unread() {
+            return;
+        }
     }
 }
 

@@ -84,7 +84,7 @@ impl Intake {
     }
 
     /// Whether bytes come faster than anybody watches them.
-    fn is_fast(&self) -> bool {
+    pub(super) fn is_fast(&self) -> bool {
         self.large_reads >= FAST_READS
     }
 

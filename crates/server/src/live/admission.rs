@@ -41,6 +41,24 @@ impl Admission {
     pub(crate) fn target(&self) -> String {
         format!("{}/{}", self.id.0, self.id.1)
     }
+
+    /// Takes the channel as it is now: between the admission and the claim it may have been changed, most of all while
+    /// the push before was waited for.
+    ///
+    /// # Errors
+    /// `NoSuchLiveChannel`, `LiveChannelDisabled`, or that of the store.
+    pub(super) async fn look_again(&mut self, state: &Arc<State>) -> Result<(), Error> {
+        let channel = state.meta.channel(&self.id.0, &self.id.1).await.map_err(crate::ops::internal)?;
+        let channel = channel.ok_or_else(|| Error::new(ErrorCode::NoSuchLiveChannel))?;
+        if channel.config.status == ChannelStatus::Disabled {
+            return Err(Error::new(ErrorCode::LiveChannelDisabled));
+        }
+        if self.playlist == self.channel.config.playlist_name {
+            self.playlist.clone_from(&channel.config.playlist_name);
+        }
+        self.channel = channel;
+        Ok(())
+    }
 }
 
 /// Checks a publish.

@@ -13,6 +13,11 @@ use tokio::sync::watch;
 use super::facts::ShownFacts;
 use super::rate::RateMeter;
 use super::refused::RefusalLog;
+use super::succession::Succession;
+
+/// How long a new publisher waits for one whose connection has ended. Storing the last segment takes milliseconds; on a
+/// disk that fails it may take longer than anybody should wait.
+const SUCCESSION_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why a running publication is told to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +45,8 @@ pub(crate) struct OnAir {
     last_byte_ms: AtomicU64,
     measured: Mutex<Measured>,
     stop: watch::Sender<Option<StopReason>>,
-    ended: watch::Sender<bool>,
+    /// How far its end has come, and who waits for it.
+    pub(super) succession: Succession,
 }
 
 #[derive(Debug)]
@@ -76,7 +82,7 @@ impl OnAir {
                 facts: ShownFacts::default(),
             }),
             stop: watch::Sender::new(None),
-            ended: watch::Sender::new(false),
+            succession: Succession::default(),
         }
     }
 
@@ -151,6 +157,17 @@ pub(crate) struct Channels {
     on_air: Mutex<HashMap<ChannelId, Arc<OnAir>>>,
     /// Who was kept off the air.
     pub(crate) refused: RefusalLog,
+    /// Nobody comes on air any more.
+    closing: watch::Sender<bool>,
+}
+
+/// Why a channel cannot be claimed.
+#[derive(Debug)]
+pub(crate) enum Unclaimed {
+    /// This publication is on air.
+    Taken(Arc<OnAir>),
+    /// The server stops.
+    Stopping,
 }
 
 /// A claim on a channel; giving it up (also by dropping it) takes the channel off the air.
@@ -163,32 +180,67 @@ pub(crate) struct Claim {
 }
 
 impl Channels {
-    /// Claims a channel. A publisher that has been silent for `takeover_after` is told to stop and waited for (D1).
+    /// Claims a channel. A publisher that has been silent for `takeover_after` is told to stop and waited for (D1); one
+    /// whose connection has ended is waited for until its last segment is listed. `is_gone` ends when whoever claims has
+    /// left.
     ///
     /// # Errors
-    /// The running publication, when it is alive or does not stop in time.
+    /// When the running publication is alive or does not end in time, or the server stops.
     pub(crate) async fn claim(
         self: &Arc<Self>,
         id: &ChannelId,
         on_air: OnAir,
         takeover_after: Duration,
-    ) -> Result<Claim, Arc<OnAir>> {
+        is_gone: impl Future<Output = ()>,
+    ) -> Result<Claim, Unclaimed> {
         let on_air = Arc::new(on_air);
-        match self.try_claim(id, &on_air) {
-            Ok(claim) => Ok(claim),
-            Err(holder) if holder.silence() < takeover_after => Err(holder),
-            Err(ghost) => {
-                tracing::info!(bucket = %id.0, channel = %id.1, remote = %ghost.remote, "a silent publisher is replaced");
-                self.stop_and_wait(&ghost, StopReason::TakenOver, Duration::from_secs(5)).await;
-                self.try_claim(id, &on_air)
+        let mut closing = self.closing.subscribe();
+        let mut is_gone = std::pin::pin!(is_gone);
+        let deadline = tokio::time::Instant::now() + SUCCESSION_PATIENCE;
+        loop {
+            let holder = match self.try_claim(id, &on_air) {
+                Ok(claim) => return Ok(claim),
+                Err(Unclaimed::Stopping) => return Err(Unclaimed::Stopping),
+                Err(Unclaimed::Taken(holder)) => holder,
+            };
+            let makes_way = tokio::select! {
+                makes_way = self.makes_way(id, &holder, takeover_after, deadline) => makes_way,
+                () = &mut is_gone => false,
+                _ = closing.wait_for(|closing| *closing) => return Err(Unclaimed::Stopping),
+            };
+            if !makes_way {
+                return Err(Unclaimed::Taken(holder));
             }
         }
     }
 
-    fn try_claim(self: &Arc<Self>, id: &ChannelId, on_air: &Arc<OnAir>) -> Result<Claim, Arc<OnAir>> {
+    /// Whether the publication on a channel has ended by the deadline.
+    async fn makes_way(
+        &self,
+        id: &ChannelId,
+        holder: &Arc<OnAir>,
+        takeover_after: Duration,
+        deadline: tokio::time::Instant,
+    ) -> bool {
+        let Some(_place) = holder.succession.place() else { return false };
+        if holder.succession.is_ending() {
+            return holder.succession.wait(deadline).await;
+        }
+        if holder.silence() >= takeover_after {
+            tracing::info!(bucket = %id.0, channel = %id.1, remote = %holder.remote, "a silent publisher is replaced");
+            return self.stop_and_wait(holder, StopReason::TakenOver, Duration::from_secs(5)).await;
+        }
+        holder.succession.ask().await && holder.succession.wait(deadline).await
+    }
+
+    fn try_claim(self: &Arc<Self>, id: &ChannelId, on_air: &Arc<OnAir>) -> Result<Claim, Unclaimed> {
         let mut map = self.on_air.lock();
+        // Under the lock that whoever stops all takes afterwards.
+        if *self.closing.borrow() {
+            return Err(Unclaimed::Stopping);
+        }
         if let Some(holder) = map.get(id) {
-            return Err(holder.clone());
+            return Err(Unclaimed::Taken(holder.clone()));
         }
         map.insert(id.clone(), on_air.clone());
         metrics::gauge!(crate::metrics::PUBLICATIONS).set(map.len() as f64);
@@ -200,6 +252,13 @@ impl Channels {
         self.on_air.lock().get(id).cloned()
     }
 
+    /// Waits for the publication on a channel if its connection has ended, at most `patience`.
+    pub(crate) async fn settle(&self, id: &ChannelId, patience: Duration) {
+        if let Some(on_air) = self.find(id).filter(|on_air| on_air.succession.is_ending()) {
+            on_air.succession.wait(tokio::time::Instant::now() + patience).await;
+        }
+    }
+
     /// Stops the publication on a channel and waits until its last segment is listed, at most `patience`.
     pub(crate) async fn stop(&self, id: &ChannelId, reason: StopReason, patience: Duration) {
         if let Some(on_air) = self.find(id) {
@@ -207,25 +266,27 @@ impl Channels {
         }
     }
 
-    /// Stops every publication and waits for all, at most `patience`.
+    /// Stops every publication and waits for all, at most `patience`. Nobody comes on air from here on.
     pub(crate) async fn stop_all(&self, reason: StopReason, patience: Duration) {
+        self.closing.send_replace(true);
         let all: Vec<_> = self.on_air.lock().values().cloned().collect();
         for on_air in &all {
             on_air.stop(reason);
         }
         let deadline = tokio::time::Instant::now() + patience;
         for on_air in &all {
-            let mut ended = on_air.ended.subscribe();
-            let _ = tokio::time::timeout_at(deadline, ended.wait_for(|ended| *ended)).await;
+            on_air.succession.wait(deadline).await;
         }
     }
 
-    async fn stop_and_wait(&self, on_air: &Arc<OnAir>, reason: StopReason, patience: Duration) {
-        let mut ended = on_air.ended.subscribe();
+    /// Whether it has ended.
+    async fn stop_and_wait(&self, on_air: &Arc<OnAir>, reason: StopReason, patience: Duration) -> bool {
         on_air.stop(reason);
-        if tokio::time::timeout(patience, ended.wait_for(|ended| *ended)).await.is_err() {
+        let has_ended = on_air.succession.wait(tokio::time::Instant::now() + patience).await;
+        if !has_ended {
             tracing::warn!(remote = %on_air.remote, ?reason, "a publication did not stop in time");
         }
+        has_ended
     }
 }
 
@@ -237,7 +298,7 @@ impl Drop for Claim {
         }
         metrics::gauge!(crate::metrics::PUBLICATIONS).set(map.len() as f64);
         drop(map);
-        self.on_air.ended.send_replace(true);
+        self.on_air.succession.end();
     }
 }
 
@@ -253,26 +314,105 @@ mod tests {
         OnAir::new(SocketAddr::from(([192, 0, 2, 10], 47745)), 0)
     }
 
+    async fn claim(channels: &Arc<Channels>, takeover_after: Duration) -> Result<Claim, Unclaimed> {
+        channels.claim(&id(), on_air(), takeover_after, std::future::pending()).await
+    }
+
+    /// A holder that answers as one whose peer is there.
+    fn alive(claim: &Claim) -> tokio::task::JoinHandle<()> {
+        let on_air = claim.on_air.clone();
+        let mut questions = on_air.succession.questions();
+        tokio::spawn(async move {
+            while questions.changed().await.is_ok() {
+                let asked = *questions.borrow_and_update();
+                on_air.succession.answer(asked);
+            }
+        })
+    }
+
     #[tokio::test]
     async fn a_channel_has_one_publisher() {
         let channels = Arc::new(Channels::default());
-        let first = channels.claim(&id(), on_air(), Duration::from_secs(3)).await.unwrap();
-        assert!(channels.claim(&id(), on_air(), Duration::from_secs(3)).await.is_err());
+        let first = claim(&channels, Duration::from_secs(3)).await.unwrap();
+        let _holder = alive(&first);
+        assert!(claim(&channels, Duration::from_secs(3)).await.is_err());
         drop(first);
-        assert!(channels.claim(&id(), on_air(), Duration::from_secs(3)).await.is_ok());
+        assert!(claim(&channels, Duration::from_secs(3)).await.is_ok());
         assert!(channels.find(&id()).is_none(), "the claim was dropped");
     }
 
     #[tokio::test]
     async fn a_silent_publisher_is_replaced() {
         let channels = Arc::new(Channels::default());
-        let ghost = channels.claim(&id(), on_air(), Duration::ZERO).await.unwrap();
+        let ghost = claim(&channels, Duration::ZERO).await.unwrap();
         let mut word = ghost.on_air.stop_word();
         let ghost_task = tokio::spawn(async move {
             word.wait_for(Option::is_some).await.map(|reason| *reason).ok().flatten().inspect(|_| drop(ghost))
         });
-        let claim = channels.claim(&id(), on_air(), Duration::ZERO).await.unwrap();
+        let claim = claim(&channels, Duration::ZERO).await.unwrap();
         assert_eq!(ghost_task.await.unwrap(), Some(StopReason::TakenOver));
         assert!(channels.find(&id()).is_some_and(|found| Arc::ptr_eq(&found, &claim.on_air)));
+    }
+
+    #[tokio::test]
+    async fn who_has_hung_up_is_waited_for() {
+        let channels = Arc::new(Channels::default());
+        let first = claim(&channels, Duration::from_secs(30)).await.unwrap();
+        let mut questions = first.on_air.succession.questions();
+        let holder = tokio::spawn(async move {
+            // The question finds a connection that has ended, with a segment still to be stored.
+            questions.changed().await.unwrap();
+            first.on_air.succession.begin_end();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            drop(first);
+        });
+        let second = claim(&channels, Duration::from_secs(30)).await.unwrap();
+        holder.await.unwrap();
+        drop(second);
+    }
+
+    #[tokio::test]
+    async fn waiting_ends_with_the_peer_and_with_the_server() {
+        let channels = Arc::new(Channels::default());
+        let first = claim(&channels, Duration::from_secs(30)).await.unwrap();
+        first.on_air.succession.begin_end();
+        let gone = tokio::time::sleep(Duration::from_millis(50));
+        let left = channels.claim(&id(), on_air(), Duration::from_secs(30), gone).await;
+        assert!(matches!(left, Err(Unclaimed::Taken(_))));
+        let waiting = {
+            let channels = channels.clone();
+            tokio::spawn(async move { claim(&channels, Duration::from_secs(30)).await })
+        };
+        tokio::task::yield_now().await;
+        channels.stop_all(StopReason::Shutdown, Duration::from_millis(50)).await;
+        assert!(matches!(waiting.await.unwrap(), Err(Unclaimed::Stopping)));
+        drop(first);
+        assert!(matches!(claim(&channels, Duration::ZERO).await, Err(Unclaimed::Stopping)), "nobody new");
+    }
+
+    #[tokio::test]
+    async fn only_a_few_wait_for_one_channel() {
+        let channels = Arc::new(Channels::default());
+        let first = claim(&channels, Duration::from_secs(30)).await.unwrap();
+        first.on_air.succession.begin_end();
+        let patience = Duration::from_millis(500);
+        let all: Vec<_> = (0..20)
+            .map(|_| {
+                let channels = channels.clone();
+                tokio::spawn(async move {
+                    let begun = Instant::now();
+                    let gone = tokio::time::sleep(patience);
+                    let claim = channels.claim(&id(), on_air(), Duration::from_secs(30), gone).await;
+                    (claim.is_ok(), begun.elapsed())
+                })
+            })
+            .collect();
+        let mut waited = 0;
+        for one in all {
+            let (is_on_air, time) = one.await.unwrap();
+            assert!(!is_on_air);
+            waited += usize::from(time >= patience);
+        }
+        assert_eq!(waited, super::super::succession::MAX_WAITING);
     }
 }

@@ -14,6 +14,7 @@ mod refused;
 mod report;
 #[cfg(test)]
 mod scenario;
+mod succession;
 mod upkeep;
 mod window;
 

@@ -23,7 +23,7 @@ use store::meta::{Body, Extent, ObjectRecord, OpenSegment, SegmentCommit, Segmen
 use tokio::sync::watch;
 
 use super::admission::Admission;
-use super::channels::{Claim, OnAir, StopReason};
+use super::channels::{Claim, OnAir, StopReason, Unclaimed};
 use super::facts::ShownFacts;
 use super::growing::{Failed, Growing};
 use super::losses::{Cause, Losses};
@@ -83,28 +83,37 @@ struct Open {
 }
 
 impl Publication {
-    /// Begins an admitted push: takes the channel, repairs what an earlier push left, writes the beginning down.
+    /// Begins an admitted push: takes the channel, repairs what an earlier push left, writes the beginning down. An
+    /// earlier push whose connection has ended is waited for; `is_gone` ends when the new publisher has left meanwhile.
     ///
     /// # Errors
     /// `ChannelStillLive` when somebody else is on air, or the store's refusal.
-    pub(crate) async fn start(state: Arc<State>, admission: Admission) -> Result<Self, PublishRefusal> {
+    pub(crate) async fn start(
+        state: Arc<State>,
+        mut admission: Admission,
+        is_gone: impl Future<Output = ()>,
+    ) -> Result<Self, PublishRefusal> {
         let now_ms = state.clock.now_ms();
         let target = admission.target();
-        let refuse = |error: Error| PublishRefusal::new(error, target.clone(), now_ms).of(Some(admission.id.clone()));
+        let refuse = |admission: &Admission, error: Error| {
+            PublishRefusal::new(error, target.clone(), now_ms).of(Some(admission.id.clone()))
+        };
         let takeover_after = Duration::from_secs(state.config.live.takeover_after_s);
         let on_air = OnAir::new(admission.remote, now_ms);
-        let claim = state
-            .channels
-            .claim(&admission.id, on_air, takeover_after)
-            .await
-            .map_err(|holder| refuse(still_live(Some(holder.remote.to_string()))))?;
-        let lease = recovery::acquire(&state, &admission.id).await.map_err(refuse)?;
+        let claim =
+            state.channels.claim(&admission.id, on_air, takeover_after, is_gone).await.map_err(|why| match why {
+                Unclaimed::Taken(holder) => refuse(&admission, still_live(Some(holder.remote.to_string()))),
+                Unclaimed::Stopping => PublishRefusal::shutdown(&target, now_ms),
+            })?;
+        // Whoever disables or deletes the channel from here on finds this push on air; what came before is seen now.
+        admission.look_again(&state).await.map_err(|error| refuse(&admission, error))?;
+        let lease = recovery::acquire(&state, &admission.id).await.map_err(|error| refuse(&admission, error))?;
         let begun = Self::begin(&state, &admission, &lease, now_ms).await;
         let (session, window) = match begun {
             Ok(begun) => begun,
             Err(error) => {
                 let _ = state.meta.release_publisher(&lease).await;
-                return Err(refuse(error));
+                return Err(refuse(&admission, error));
             }
         };
         let config = &admission.channel.config;
@@ -202,6 +211,26 @@ impl Publication {
         self.claim.on_air.stop_word()
     }
 
+    /// Questions of those who want to publish next, each a number.
+    pub(crate) fn questions(&self) -> watch::Receiver<u64> {
+        self.claim.on_air.succession.questions()
+    }
+
+    /// The newest question whether the encoder is still there, if it is not answered yet.
+    pub(crate) fn open_question(&self) -> Option<u64> {
+        self.claim.on_air.succession.open_question()
+    }
+
+    /// Answers that it is.
+    pub(crate) fn is_here(&self, question: u64) {
+        self.claim.on_air.succession.answer(question);
+    }
+
+    /// Notes that the encoder has ended, though not all of its media has been read yet.
+    pub(crate) fn has_hung_up(&self) {
+        self.claim.on_air.succession.begin_end();
+    }
+
     /// Takes hints from metadata; they are never needed (quirk Q7).
     pub(crate) fn hint(&mut self, metadata: &Metadata) {
         self.hints = metadata.clone();
@@ -254,6 +283,7 @@ impl Publication {
 
     /// Ends the push: the last segment is listed, the history written, the channel given free.
     pub(crate) async fn finish(mut self, stats: &SessionStats) {
+        self.claim.on_air.succession.begin_end();
         self.remuxer.finish();
         self.handle_outputs().await;
         self.learn();

@@ -25,6 +25,9 @@ const MAX_TORN_BYTES: u64 = 8 << 30;
 /// Read at once while a torn segment is looked through.
 const READ_BYTES: usize = 1 << 20;
 
+/// How often a lease is asked for that somebody of this server took meanwhile.
+const ACQUIRE_ATTEMPTS: u32 = 4;
+
 /// What a publication notes of its open segment for the case of a crash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct OpenDetails {
@@ -94,16 +97,27 @@ pub(crate) async fn recover(state: &Arc<State>) -> Result<(), Error> {
 /// # Errors
 /// `ChannelStillLive` when another server publishes on it.
 pub(super) async fn acquire(state: &Arc<State>, id: &ChannelId) -> Result<PublisherLease, Error> {
-    let held = state.meta.publisher(&id.0, &id.1).await.map_err(internal)?;
-    let claim = match held {
-        Some(lease) if lease.holder == state.holder => Claim::TakeOver(lease.token),
-        _ => Claim::IfFree,
-    };
-    state.meta.acquire_publisher(&id.0, &id.1, &state.holder, LEASE, claim).await.map_err(|error| match error.kind {
-        store::ErrorKind::Held => still_live(None),
-        store::ErrorKind::NotFound => Error::new(ErrorCode::NoSuchLiveChannel),
-        _ => internal(error),
-    })
+    let mut attempts = 0;
+    loop {
+        let held = state.meta.publisher(&id.0, &id.1).await.map_err(internal)?;
+        let claim = match held {
+            Some(lease) if lease.holder == state.holder => Claim::TakeOver(lease.token),
+            _ => Claim::IfFree,
+        };
+        attempts += 1;
+        match state.meta.acquire_publisher(&id.0, &id.1, &state.holder, LEASE, claim).await {
+            // Who ends a list holds the lease for a moment (D12), and may have taken it since it was looked at.
+            Err(error) if error.kind == store::ErrorKind::Held && attempts < ACQUIRE_ATTEMPTS => {}
+            Err(error) => {
+                return Err(match error.kind {
+                    store::ErrorKind::Held => still_live(None),
+                    store::ErrorKind::NotFound => Error::new(ErrorCode::NoSuchLiveChannel),
+                    _ => internal(error),
+                });
+            }
+            Ok(lease) => return Ok(lease),
+        }
+    }
 }
 
 /// The state of a channel's live playlist.

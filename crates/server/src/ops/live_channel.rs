@@ -19,6 +19,8 @@ use super::bucket::region_of;
 use super::{Answer, BodySource, Call, internal, read_xml};
 use crate::live::StopReason;
 
+/// How long the end of a push is waited for whose encoder has left.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(5);
 /// How long disabling waits for the push to end (LiveChannel 1.2).
 const DISABLE_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -47,6 +49,8 @@ pub(super) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<An
     }
     let config = sent.finish()?;
     let id = (bucket.name.clone(), name.clone());
+    // The last segment of a push that has ended is soon stored.
+    call.state.channels.settle(&id, SETTLE_PATIENCE).await;
     if call.state.channels.find(&id).is_some() {
         return Err(Error::new(ErrorCode::ChannelStillLive));
     }
@@ -178,6 +182,8 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Error> {
 pub(super) async fn delete(call: &Call<'_>) -> Result<Answer, Error> {
     let name = channel_name(call)?;
     let id = (call.bucket()?.name.clone(), name);
+    // The last segment of a push that has ended is soon stored.
+    call.state.channels.settle(&id, SETTLE_PATIENCE).await;
     if call.state.channels.find(&id).is_some() {
         return Err(Error::new(ErrorCode::ChannelStillLive));
     }

@@ -133,7 +133,8 @@ impl Stage {
         let playlist = channel.config.playlist_name.clone();
         let remote = SocketAddr::from(([192, 0, 2, 10], 47745));
         let admission = Admission { id: self.id.clone(), channel, playlist, remote, grant };
-        Publication::start(self.state.clone(), admission).await.unwrap_or_else(|_| panic!("the channel is free"))
+        let start = Publication::start(self.state.clone(), admission, std::future::pending());
+        start.await.unwrap_or_else(|_| panic!("the channel is free"))
     }
 
     /// Pushes a stretch at the speed of its media.

@@ -56,7 +56,7 @@ pub(super) fn open(path: &Path, durability: Durability, must_exist: bool) -> Res
         (APPLICATION_ID, SCHEMA_VERSION) => connection,
         // Pages without tables are what a first start leaves that was cut off.
         (0, 0) if must_exist => return Err(missing()),
-        (0, 0) => create(path, connection)?,
+        (0, 0) => create(connection)?,
         (APPLICATION_ID, 1) => add_long_values(connection)?,
         _ => {
             return Err(Error::corrupt(
