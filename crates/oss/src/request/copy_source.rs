@@ -1,7 +1,7 @@
 //! What CopyObject and UploadPartCopy read (HTTP API 9.7, 10.3).
 
 use super::query::shown;
-use super::{RangeBehaviour, RangeOutcome, RawRequest, apply_range, percent_decode};
+use super::{RangeBehaviour, RangeOutcome, RawRequest, apply_range, form_decode};
 use crate::error::{Error, ErrorCode, Result};
 use crate::name::{BucketName, ObjectKey};
 
@@ -30,7 +30,7 @@ pub enum CopyDirective {
 }
 
 impl CopySource {
-    /// Reads `x-oss-copy-source: /bucket/key[?versionId=null]`.
+    /// Reads `x-oss-copy-source: /bucket/key[?versionId=null]`; a `+` is a space (D30).
     ///
     /// # Errors
     /// `InvalidArgument`, `InvalidBucketName`, `InvalidObjectName`, `NoSuchVersion`.
@@ -49,7 +49,7 @@ impl CopySource {
             None => (value, None),
         };
         let version = named.unwrap_or("null");
-        let decoded = percent_decode(path);
+        let decoded = form_decode(path);
         let path = decoded.strip_prefix(b"/").unwrap_or(&decoded);
         let slash = path.iter().position(|byte| *byte == b'/').ok_or_else(refuse)?;
         let (bucket, key) = path.split_at_checked(slash).ok_or_else(refuse)?;
@@ -132,7 +132,8 @@ mod tests {
         check("/bkt/a%2Fb%3Fc", Ok(("bkt", "a/b?c")));
         check("bkt/a/b", Ok(("bkt", "a/b")));
         check("/bkt/a?versionId=null", Ok(("bkt", "a")));
-        check("%2Fbkt%2Fa+b", Ok(("bkt", "a+b")));
+        check("%2Fbkt%2Fa+b", Ok(("bkt", "a b")));
+        check("/bkt/a%2Bb%20c", Ok(("bkt", "a+b c")));
         check("/bkt/视", Ok(("bkt", "视")));
         check("/bkt/a%25", Ok(("bkt", "a%")));
         check("/bkt/a?versionId=x", Err(ErrorCode::NoSuchVersion));

@@ -39,7 +39,7 @@ pub use object_headers::{
     parse_tag_keys, parse_tagging_header, required_object_acl,
 };
 pub use operation::{OperationKind, Permission};
-pub use percent::{percent_decode, percent_encode};
+pub use percent::{form_decode, percent_decode, percent_encode};
 pub use post::{FormEvent, FormReader, PostFields, PostPolicy, PostPolicyFacts, PostSuccess};
 pub use query::{Query, QueryPair};
 pub(crate) use query::{parse_decimal, shown};

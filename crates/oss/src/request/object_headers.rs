@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::query::{parse_decimal, shown};
-use super::{Query, RawRequest, percent_decode};
+use super::{Query, RawRequest, form_decode};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{BucketAcl, ContentHeaders, ObjectAcl, StorageClass, Tag};
 use crate::name::ObjectKey;
@@ -277,7 +277,7 @@ pub fn parse_tagging_header(text: &str) -> Result<Vec<Tag>> {
     for piece in text.split('&').filter(|piece| !piece.is_empty()) {
         let (key, value) = piece.split_once('=').unwrap_or((piece, ""));
         // Tag characters include the plus sign, but forms write a space as one; SDKs send %2B and %20.
-        let decode = |text: &str| String::from_utf8(percent_decode(&text.replace('+', " "))).map_err(|_| refuse());
+        let decode = |text: &str| String::from_utf8(form_decode(text)).map_err(|_| refuse());
         tags.push(Tag { key: decode(key)?, value: decode(value)? });
         if tags.len() > MAX_OBJECT_TAGS {
             return Err(refuse());
@@ -325,7 +325,7 @@ pub fn parse_append_position(query: &Query) -> Result<u64> {
     }
 }
 
-/// The key that a symbolic link points to, in the same bucket (HTTP API 9.10).
+/// The key that a symbolic link points to, in the same bucket (HTTP API 9.10); a `+` is a space (D30).
 ///
 /// # Errors
 /// `MissingArgument`, `InvalidObjectName`.
@@ -334,7 +334,7 @@ pub fn parse_symlink_target(raw: &RawRequest) -> Result<ObjectKey> {
         None | Some(b"") => Err(Error::new(ErrorCode::MissingArgument).with("ArgumentName", "x-oss-symlink-target")),
         // Raw UTF-8 in the header is decoded like escaped UTF-8; anything else cannot be a key.
         Some(value) => match std::str::from_utf8(value) {
-            Ok(text) => ObjectKey::parse(&percent_decode(text)),
+            Ok(text) => ObjectKey::parse(&form_decode(text)),
             Err(_) => ObjectKey::parse(value),
         },
     }
@@ -443,7 +443,9 @@ mod tests {
             assert_eq!(parse_append_position(&Query::parse(raw)).err().map(|e| e.code), code, "{raw}");
         }
         let target = parse_symlink_target(&request(&[("x-oss-symlink-target", "a%2Fb+c")])).unwrap();
-        assert_eq!(target.as_str(), "a/b+c");
+        assert_eq!(target.as_str(), "a/b c");
+        let target = parse_symlink_target(&request(&[("x-oss-symlink-target", "a%2Bb%20c")])).unwrap();
+        assert_eq!(target.as_str(), "a+b c");
         assert!(parse_symlink_target(&request(&[("x-oss-symlink-target", "%2Fa")])).is_err());
         assert_eq!(parse_symlink_target(&request(&[])).unwrap_err().code, ErrorCode::MissingArgument);
         assert_eq!(parse_tag_keys(&Query::parse("tagging=a,%20b,")), ["a", "b"]);

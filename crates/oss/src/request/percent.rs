@@ -21,6 +21,12 @@ pub fn percent_decode(text: &str) -> Vec<u8> {
     out
 }
 
+/// As [`percent_decode`], with `+` as a space: how forms write one, and the copy sources and link targets of the Go SDK
+/// and ossutil (D30). A plus is sent as `%2B` by every client.
+pub fn form_decode(text: &str) -> Vec<u8> {
+    percent_decode(&text.replace('+', " "))
+}
+
 /// Escapes everything but the unreserved characters `A-Z a-z 0-9 - . _ ~` (and `/` with `keep_slash`), with upper-case
 /// digits. Every percent decoder, that of forms included, gives the bytes back.
 pub fn percent_encode(bytes: &[u8], keep_slash: bool) -> String {
@@ -74,6 +80,13 @@ mod tests {
             "%E8%A7%86%E9%A2%91/a%2Bb%20%26c~%2A%27%28%29%21.ts"
         );
         assert_eq!(percent_encode(b"a/b", false), "a%2Fb");
+    }
+
+    #[test]
+    fn forms_write_spaces_as_pluses() {
+        for (text, bytes) in [("a+b%2Bc%20d", &b"a b+c d"[..]), ("+%2b%252B", b" +%2B"), ("", b"")] {
+            assert_eq!(form_decode(text), bytes, "{text}");
+        }
     }
 
     proptest! {
