@@ -162,7 +162,8 @@ fn check_copied(source: &ObjectRecord, crc64: u64) -> Result<(), Error> {
     Err(Error::new(ErrorCode::InternalError))
 }
 
-/// Metadata alone changes, always as `REPLACE` says.
+/// Metadata alone changes, always as `REPLACE` says. ACL and storage class are no metadata: where the request names
+/// none, they stay (D30), or a private object would become public with its bucket when somebody corrects its type.
 async fn onto_itself(
     call: &Call<'_>,
     bucket: &Bucket,
@@ -173,8 +174,8 @@ async fn onto_itself(
     for _ in 0..ATTEMPTS {
         let mut record = ObjectRecord {
             modified_ms: call.state.clock.now_ms(),
-            acl: wish.headers.acl.unwrap_or(ObjectAcl::Default),
-            storage_class: wish.headers.storage_class.unwrap_or(bucket.record.storage_class),
+            acl: wish.headers.acl.unwrap_or(found.value.acl),
+            storage_class: wish.headers.storage_class.unwrap_or(found.value.storage_class),
             headers: wish.headers.content.clone(),
             user_meta: wish.headers.user_meta.clone(),
             ..found.value
