@@ -11,6 +11,8 @@ use crate::request::{ListPartsParameters, ListUploadsParameters, parse_decimal};
 /// The longest document that is read, in bytes: 10 000 parts as the SDKs write them are about 1.1 MB.
 pub const MAX_COMPLETE_BYTES: usize = 2 * 1024 * 1024;
 const MAX_PARTS: usize = 10_000;
+/// What is wrong with the document of a completion.
+const EC_MALFORMED: &str = "0042-00000205";
 
 /// Writes an `InitiateMultipartUploadResult` (HTTP API 10.1).
 pub fn render_initiate_result(bucket: &str, key: &str, upload_id: &str, url_encoding: bool) -> String {
@@ -29,12 +31,13 @@ pub struct CompletedPart {
     pub etag: String,
 }
 
-/// Reads a `CompleteMultipartUpload` (HTTP API 10.4): at least one part, numbers strictly ascending.
+/// Reads a `CompleteMultipartUpload` (HTTP API 10.4): numbers strictly ascending. It may list no part, which fits an
+/// upload that has none; see [`no_part_is_listed`].
 ///
 /// # Errors
 /// `MalformedXML` with EC 0042-00000205, `InvalidPartOrder`.
 pub fn parse_complete(body: &[u8]) -> Result<Vec<CompletedPart>> {
-    let parts = read_complete(body).map_err(|error| error.ec("0042-00000205"))?;
+    let parts = read_complete(body).map_err(|error| error.ec(EC_MALFORMED))?;
     if parts.windows(2).any(|pair| matches!(pair, [a, b] if a.number >= b.number)) {
         return Err(ErrorCode::InvalidPartOrder.into());
     }
@@ -54,10 +57,12 @@ fn read_complete(body: &[u8]) -> Result<Vec<CompletedPart>> {
             etag: part.required("ETag")?.to_owned(),
         });
     }
-    if parts.is_empty() {
-        return Err(malformed("The Part element must be specified."));
-    }
     Ok(parts)
+}
+
+/// The refusal of a list without a part for an upload that has some.
+pub fn no_part_is_listed() -> Error {
+    malformed("The Part element must be specified.").ec(EC_MALFORMED)
 }
 
 /// The refusal of a part that was not uploaded, or not with this tag.
@@ -215,7 +220,7 @@ mod tests {
         check(&format!("{}{}", part("1", "&quot;A&quot;"), part("5", "B")), Ok(&[(1, "\"A\""), (5, "B")]));
         check(&format!("{}{}", part("2", "A"), part("1", "B")), Err(ErrorCode::InvalidPartOrder));
         check(&format!("{}{}", part("1", "A"), part("1", "B")), Err(ErrorCode::InvalidPartOrder));
-        check("", Err(ErrorCode::MalformedXML));
+        check("", Ok(&[]));
         check(&part("x", "A"), Err(ErrorCode::MalformedXML));
         check(&part("1", ""), Err(ErrorCode::MalformedXML));
         check("<Part><ETag>A</ETag></Part>", Err(ErrorCode::MalformedXML));

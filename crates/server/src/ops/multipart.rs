@@ -9,8 +9,8 @@ use oss::request::{
     parse_complete_all, parse_part_number, upload_id,
 };
 use oss::xml::multipart::{
-    CompletedPart, ListMultipartUploadsResult, ListPartsResult, ListedPart, ListedUpload, invalid_part, parse_complete,
-    render_complete_result, render_initiate_result,
+    CompletedPart, ListMultipartUploadsResult, ListPartsResult, ListedPart, ListedUpload, invalid_part,
+    no_part_is_listed, parse_complete, render_complete_result, render_initiate_result,
 };
 use oss::xml::object::render_copy_part_result;
 use oss::{Error, ErrorCode};
@@ -186,6 +186,8 @@ async fn store_part(call: &Call<'_>, number: u32, received: Received) -> Result<
 
 /// CompleteMultipartUpload (HTTP API 10.4).
 pub(super) async fn complete(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
+    // Whether there is such an upload comes first: a list that is wrong is no news about an upload that is over.
+    find(call).await?;
     let url_encoding = call.query().encoding_is_url()?;
     let headers = ObjectHeaders::parse(call.raw)?;
     let notice = callback::of_request(call).await?;
@@ -249,8 +251,10 @@ async fn all_parts(call: &Call<'_>, id: &str) -> Result<Vec<(u32, PartRecord)>, 
     }
 }
 
-/// The parts that the object is made of; `listed` are those the client wants, all of them when absent.
+/// The parts that the object is made of; `listed` are those the client wants, all of them when absent. A list of none
+/// is right for an upload of none.
 fn choose(parts: Vec<(u32, PartRecord)>, listed: Option<&[CompletedPart]>) -> Result<Vec<PartRecord>, Error> {
+    let has_parts = !parts.is_empty();
     let chosen: Vec<PartRecord> = match listed {
         None => parts.into_iter().map(|(_, part)| part).collect(),
         Some(listed) => {
@@ -267,8 +271,13 @@ fn choose(parts: Vec<(u32, PartRecord)>, listed: Option<&[CompletedPart]>) -> Re
             chosen
         }
     };
-    let Some((_, all_but_last)) = chosen.split_last() else {
-        return Err(Error::new(ErrorCode::InvalidPart));
+    let all_but_last = match (chosen.split_last(), listed) {
+        (Some((_, all_but_last)), _) => all_but_last,
+        // The upload of an empty file, as Java and Go v2 complete it.
+        (None, Some(_)) if !has_parts => &[],
+        // Parts are not thrown away for a list that somebody forgot to fill.
+        (None, Some(_)) => return Err(no_part_is_listed()),
+        (None, None) => return Err(Error::new(ErrorCode::InvalidPart)),
     };
     if all_but_last.iter().any(|part| part.size < MIN_PART_BYTES) {
         return Err(Error::new(ErrorCode::EntityTooSmall));
@@ -292,7 +301,10 @@ fn joined(call: &Call<'_>, upload: UploadRecord, parts: &[PartRecord], acl: Obje
         headers: upload.headers,
         user_meta: upload.user_meta,
         tags: upload.tags,
-        body: Body::Blobs(parts.iter().flat_map(|part| part.extents.iter().copied()).collect()),
+        body: match parts {
+            [] => Body::Inline(bytes::Bytes::new()),
+            parts => Body::Blobs(parts.iter().flat_map(|part| part.extents.iter().copied()).collect()),
+        },
     }
 }
 
@@ -423,6 +435,8 @@ mod tests {
         check(&[(1, LARGE), (5, 10)], Some(&[1, 2]), Err(ErrorCode::InvalidPart));
         check(&[(1, LARGE - 1), (5, 10)], Some(&[1, 5]), Err(ErrorCode::EntityTooSmall));
         check(&[], None, Err(ErrorCode::InvalidPart));
+        check(&[], Some(&[]), Ok(0));
+        check(&[(1, 10)], Some(&[]), Err(ErrorCode::MalformedXML));
     }
 
     #[test]
