@@ -1,7 +1,9 @@
 //! The configurations of a bucket: each is put, got and deleted whole (HTTP API 8.11 to 8.18, 15).
 
+use oss::access_log::log_object_name;
 use oss::model::Tag;
-use oss::request::{parse_regions, parse_tag_keys};
+use oss::name::ObjectKey;
+use oss::request::{OperationKind, parse_regions, parse_tag_keys};
 use oss::xml::bucket::{
     invalid_log_target, parse_logging, parse_versioning, render_logging, render_versioning, unconfigured,
 };
@@ -97,7 +99,8 @@ pub(super) async fn delete_lifecycle(call: &Call<'_>) -> Result<Answer, Error> {
     remove(call, |record| record.lifecycle = None).await
 }
 
-/// PutBucketLogging (HTTP API 8.15). `crate::access_log` delivers what it asks for.
+/// PutBucketLogging (HTTP API 8.15), for whoever may also write to the target. `crate::access_log` delivers what it
+/// asks for.
 pub(super) async fn put_logging(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
     let logging = parse_logging(&read_xml(call, body).await?)?;
     if let Some(logging) = &logging {
@@ -110,6 +113,11 @@ pub(super) async fn put_logging(call: &Call<'_>, body: &mut dyn BodySource) -> R
         if target.record.owner != call.bucket()?.record.owner {
             return Err(refuse());
         }
+        // The server writes there in the caller's name: nobody may fill a bucket by way of its log that he may not
+        // fill himself. A name like those that the logs will have.
+        let name = log_object_name(&logging.target_prefix, bucket::name(call)?, call.now_ms, call.request_id);
+        let key = ObjectKey::parse(name.as_bytes()).map_err(|_| refuse())?;
+        call.may(OperationKind::PutObject, &target, &key).await?;
     }
     update(call, |record| record.logging.clone_from(&logging)).await?;
     Ok(Answer::empty(200))

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use oss::model::{ChannelStatus, LiveChannelConfig};
-use oss::name::{BucketName, ChannelName};
+use oss::name::{BucketName, ChannelName, ObjectKey};
 use oss::request::{
-    ChannelUrlRules, ChannelUrls, ListLiveChannelParameters, check_comp, parse_channel, parse_channel_status,
+    ChannelUrlRules, ChannelUrls, ListLiveChannelParameters, OperationKind, check_comp, parse_channel,
+    parse_channel_status,
 };
 use oss::xml::live_channel::{
     AudioStat, ConfigurationRules, ListLiveChannelResult, ListedChannel, LiveChannelStat, LiveRecord,
@@ -16,7 +17,7 @@ use oss::{Error, ErrorCode};
 use store::meta::ChannelRecord;
 
 use super::bucket::region_of;
-use super::{Answer, BodySource, Call, internal, read_xml};
+use super::{Answer, BodySource, Bucket, Call, internal, read_xml};
 use crate::live::StopReason;
 
 /// How long the end of a push is waited for whose encoder has left.
@@ -46,6 +47,10 @@ pub(super) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<An
         if region(&dest) != region(&bucket.record) {
             return Err(snapshot_bucket_elsewhere(&snapshot.dest_bucket));
         }
+        // The server is to write there in the caller's name (D34).
+        let picture = ObjectKey::parse(format!("{name}/{}.jpg", call.now_ms).as_bytes())?;
+        let dest = Bucket::new(oss::name::BucketName::parse(&snapshot.dest_bucket)?, dest);
+        call.may(OperationKind::PutObject, &dest, &picture).await?;
     }
     let config = sent.finish()?;
     let id = (bucket.name.clone(), name.clone());
