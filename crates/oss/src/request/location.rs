@@ -1,6 +1,8 @@
 //! Addresses that answers tell to clients (HTTP API 10.4, LiveChannel 1.1.3).
 
-use super::{RawRequest, Style, percent_encode};
+use std::net::Ipv4Addr;
+
+use super::{RawRequest, Route, Style, bare_host, percent_encode};
 use crate::name::{BucketName, ChannelName, ObjectKey};
 
 /// The address of an object, in the style of the request that made it: what `Location` elements say.
@@ -11,6 +13,19 @@ pub fn object_location(raw: &RawRequest, style: Style, bucket: &BucketName, key:
         Style::Path => format!("{scheme}://{}/{bucket}/{key}", raw.host),
         Style::VirtualHosted | Style::CustomDomain => format!("{scheme}://{}/{key}", raw.host),
     }
+}
+
+/// The endpoint, `host[:port]`, that a request was sent to: its `Host`, without the bucket where that is in it
+/// (HTTP API 1.6). `None` for requests that name no host.
+pub fn endpoint_of<'a>(raw: &'a RawRequest, route: &Route) -> Option<&'a str> {
+    // ali-oss asks the service at an address as `.127.0.0.1`, and a bucket there as `bucket.127.0.0.1` (HTTP API 1.5).
+    let host = raw.host.trim_start_matches('.');
+    let behind_bucket = route.bucket.as_ref().and_then(|bucket| {
+        let (label, rest) = host.split_once('.')?;
+        let is_in_host = route.style == Style::VirtualHosted || bare_host(rest).parse::<Ipv4Addr>().is_ok();
+        (is_in_host && label.eq_ignore_ascii_case(bucket.as_str())).then_some(rest)
+    });
+    Some(behind_bucket.unwrap_or(host)).filter(|host| !host.is_empty())
 }
 
 /// What a server may choose about the addresses of channels.
@@ -63,6 +78,7 @@ impl ChannelUrls {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Addressing, route};
     use super::*;
 
     fn request(host: &str) -> RawRequest {
@@ -92,6 +108,31 @@ mod tests {
         check("127.0.0.1:9000", Style::Path, &moved, "push.example.com:1935/examplebucket", in_path);
         let before = "examplebucket.oss.example.com";
         check("oss.example.com", Style::Path, &forced, before, before);
+    }
+
+    #[test]
+    fn the_endpoint_is_the_host_without_the_bucket() {
+        let addressing = Addressing {
+            base_domains: vec!["oss.example.com".to_owned()],
+            cnames: vec![("media.example.net".to_owned(), BucketName::parse("media").unwrap())],
+            ..Addressing::default()
+        };
+        for (host, path, expected) in [
+            ("127.0.0.1:9000", "/", Some("127.0.0.1:9000")),
+            ("127.0.0.1:9000", "/bkt", Some("127.0.0.1:9000")),
+            ("[::1]:9000", "/bkt", Some("[::1]:9000")),
+            (".127.0.0.1:9000", "/", Some("127.0.0.1:9000")),
+            ("bkt.127.0.0.1:9000", "/bkt/", Some("127.0.0.1:9000")),
+            ("BKT.oss.example.com:80", "/", Some("oss.example.com:80")),
+            ("bkt.localhost:9000", "/key", Some("localhost:9000")),
+            ("media.example.org:9000", "/media/", Some("media.example.org:9000")),
+            ("media.example.net", "/", Some("media.example.net")),
+            ("", "/bkt", None),
+        ] {
+            let raw = RawRequest { method: "GET".into(), path: path.into(), host: host.into(), ..request(host) };
+            let route = route(&raw, &addressing).unwrap();
+            assert_eq!(endpoint_of(&raw, &route), expected, "{host}{path}");
+        }
     }
 
     #[test]

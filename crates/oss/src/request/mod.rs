@@ -28,7 +28,7 @@ pub use listing::{
     ListObjectsV2Parameters, ListPartsParameters, ListUploadsParameters, ListVersionsParameters, parse_regions,
 };
 pub use live::{PlaylistTarget, VodParameters, check_comp, no_segments_found, parse_channel, parse_channel_status};
-pub use location::{ChannelUrlRules, ChannelUrls, object_location};
+pub use location::{ChannelUrlRules, ChannelUrls, endpoint_of, object_location};
 pub use multipart::{
     MAX_MULTIPART_BYTES, MAX_PART_NUMBER, MIN_PART_BYTES, check_part_headers, no_such_upload, parse_complete_all,
     parse_part_number, upload_id,

@@ -2,7 +2,7 @@
 
 use oss::model::BucketAcl;
 use oss::name::BucketName;
-use oss::request::{ListBucketsParameters, check_put_bucket_headers, parse_bucket_acl};
+use oss::request::{ListBucketsParameters, check_put_bucket_headers, endpoint_of, parse_bucket_acl};
 use oss::xml::bucket::{BucketInfo, BucketStat, CreateBucketConfiguration, render_acl, render_location};
 use oss::xml::service::{ListAllMyBucketsResult, ListedBucket, RegionNames};
 use oss::{Error, ErrorCode};
@@ -215,13 +215,15 @@ pub(super) fn region_of<'a>(record: &'a BucketRecord, config: &'a Config) -> &'a
     record.region.as_deref().unwrap_or(&config.region)
 }
 
-/// What clients are told of a region (D20).
+/// What clients are told of a region (D20). Where no endpoint is configured it is the one that the client has reached,
+/// as PublishUrls are: clients connect to what they are told.
 pub(super) fn place(call: &Call<'_>, region: &str) -> RegionNames {
     let config = &call.state.config;
     let mut names = RegionNames::official(region);
-    if let Some(outside) = config.public_endpoint.as_ref().or(config.domains.first()) {
-        names.extranet_endpoint.clone_from(outside);
-        names.intranet_endpoint.clone_from(outside);
+    let asked = endpoint_of(call.raw, call.route());
+    if let Some(outside) = config.public_endpoint.as_deref().or(config.domains.first().map(String::as_str)).or(asked) {
+        outside.clone_into(&mut names.extranet_endpoint);
+        outside.clone_into(&mut names.intranet_endpoint);
     }
     if let Some(inside) = &config.internal_endpoint {
         names.intranet_endpoint.clone_from(inside);
