@@ -138,12 +138,12 @@ pub fn parse_moment(text: &str) -> Option<i64> {
 }
 
 /// Reads the three forms of HTTP dates (RFC 9110 5.6.7): RFC 1123, RFC 850 and asctime. The name of the day is not
-/// compared with the date.
-pub fn parse_http(text: &str) -> Option<i64> {
+/// compared with the date. A year of two digits is the one that is at most 50 years ahead of `now_ms`, Unix time.
+pub fn parse_http(text: &str, now_ms: i64) -> Option<i64> {
     let words: Vec<&str> = text.split([' ', ',']).filter(|word| !word.is_empty()).take(7).collect();
     let (day, month, year, time) = match words.as_slice() {
         [_, day, month, year, time, "GMT" | "UTC" | "+0000"] => (*day, *month, *year, *time),
-        [_, date, time, "GMT"] => {
+        [_, date, time, "GMT" | "UTC" | "+0000"] => {
             let (day, rest) = date.split_once('-')?;
             let (month, year) = rest.split_once('-')?;
             (day, month, year, *time)
@@ -155,13 +155,22 @@ pub fn parse_http(text: &str) -> Option<i64> {
     let month = MONTHS.iter().position(|name| name.eq_ignore_ascii_case(month))?;
     let year = match (year.len(), number(year)?) {
         (4, year) => year,
-        // RFC 9110 5.6.7 wants two digits read relative to now; without a clock, as POSIX reads them.
-        (2, year @ 69..) => 1900 + year,
-        (2, year) => 2000 + year,
+        (2, year) => year_near(year, now_ms),
         _ => return None,
     };
     let day = if (1..=2).contains(&day.len()) { number(day)? } else { return None };
     Civil { year, month: i64::try_from(month).ok()? + 1, day, hour, minute, second }.unix_ms()
+}
+
+/// The year that ends with these two digits, from 49 years ago to 50 years ahead.
+fn year_near(digits: i64, now_ms: i64) -> i64 {
+    let now = Civil::from_unix_ms(clamp(now_ms)).year;
+    let year = now - now.rem_euclid(100) + digits;
+    match year - now {
+        51.. => year - 100,
+        ..=-50 => year + 100,
+        _ => year,
+    }
 }
 
 fn number(text: &str) -> Option<i64> {
@@ -206,7 +215,7 @@ mod tests {
             "Tue Jan  2 03:04:05 2024",
             "tue, 2 jan 2024 03:04:05 GMT",
         ] {
-            assert_eq!(parse_http(text), Some(EXAMPLE_MS), "{text}");
+            assert_eq!(parse_http(text, EXAMPLE_MS), Some(EXAMPLE_MS), "{text}");
         }
         for (text, offset) in
             [("2024-01-02T03:04:05Z", 0), ("2024-01-02T03:04:05.5Z", 500), ("2024-01-02T03:04:05.123456Z", 123)]
@@ -216,7 +225,18 @@ mod tests {
         for text in
             ["", "Tue, 30 Feb 2024 03:04:05 GMT", "Tue, 02 Jan 2024 24:00:00 GMT", "now", "2024-01-02T03:04:05+08:00"]
         {
-            assert_eq!((parse_http(text), parse_iso8601(text)), (None, None), "{text}");
+            assert_eq!((parse_http(text, EXAMPLE_MS), parse_iso8601(text)), (None, None), "{text}");
+        }
+    }
+
+    #[test]
+    fn years_of_two_digits_are_near() {
+        for (now, digits, year) in
+            [(2024, 24, 2024), (2024, 74, 2074), (2024, 75, 1975), (2024, 94, 1994), (2024, 0, 2000), (2090, 10, 2110)]
+        {
+            let now_ms = parse_iso8601(&format!("{now}-06-01T00:00:00Z")).unwrap();
+            let read = parse_http(&format!("Sunday, 06-Nov-{digits:02} 08:49:37 GMT"), now_ms);
+            assert_eq!(read, parse_iso8601(&format!("{year}-11-06T08:49:37Z")), "{now} {digits}");
         }
     }
 
@@ -247,12 +267,12 @@ mod tests {
         fn what_is_written_is_read_back(seconds in -62_135_596_800_i64..253_402_300_800) {
             let ms = seconds * 1000;
             prop_assert_eq!(parse_iso8601(&format_iso8601(ms)), Some(ms));
-            prop_assert_eq!(parse_http(&format_http(ms)), Some(ms));
+            prop_assert_eq!(parse_http(&format_http(ms), 0), Some(ms));
         }
 
         #[test]
         fn any_text_is_a_date_or_not(text in "\\PC{0,40}|[0-9T:.Z, GMTJan-]{0,40}", ms: i64) {
-            let _ = (parse_http(&text), parse_iso8601(&text), parse_moment(&text), format_http(ms));
+            let _ = (parse_http(&text, ms), parse_iso8601(&text), parse_moment(&text), format_http(ms));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Conditional requests (HTTP API 9.2, 9.7).
+//! Conditional requests (HTTP API 9.2, 9.7; D24).
 
 use super::RawRequest;
 use crate::date::{parse_http, parse_iso8601};
@@ -26,13 +26,14 @@ pub enum ConditionOutcome {
 }
 
 impl Conditions {
-    /// The `If-*` headers. Dates that cannot be read are ignored.
-    pub fn of_read(raw: &RawRequest) -> Self {
-        Self::read(raw, ["if-match", "if-none-match", "if-unmodified-since", "if-modified-since"])
+    /// The `If-*` headers. Dates that cannot be read are ignored. `now_ms`, Unix time, tells the century of years that
+    /// are written with two digits.
+    pub fn of_read(raw: &RawRequest, now_ms: i64) -> Self {
+        Self::read(raw, ["if-match", "if-none-match", "if-unmodified-since", "if-modified-since"], now_ms)
     }
 
     /// The `x-oss-copy-source-if-*` headers, about the source of a copy.
-    pub fn of_copy_source(raw: &RawRequest) -> Self {
+    pub fn of_copy_source(raw: &RawRequest, now_ms: i64) -> Self {
         Self::read(
             raw,
             [
@@ -41,12 +42,15 @@ impl Conditions {
                 "x-oss-copy-source-if-unmodified-since",
                 "x-oss-copy-source-if-modified-since",
             ],
+            now_ms,
         )
     }
 
-    fn read(raw: &RawRequest, [matches, none, unmodified, modified]: [&str; 4]) -> Self {
+    fn read(raw: &RawRequest, [matches, none, unmodified, modified]: [&str; 4], now_ms: i64) -> Self {
         let text = |name: &str| raw.header_text(name).filter(|text| !text.is_empty()).map(str::to_owned);
-        let date = |name: &str| raw.header_text(name).and_then(|text| parse_http(text).or_else(|| parse_iso8601(text)));
+        let date = |name: &str| {
+            raw.header_text(name).and_then(|text| parse_http(text, now_ms).or_else(|| parse_iso8601(text)))
+        };
         Self {
             if_match: text(matches),
             if_none_match: text(none),
@@ -77,6 +81,19 @@ impl Conditions {
     }
 }
 
+/// Whether `If-Range` lets the `Range` beside it count (RFC 9110 13.1.5, D24): it does when there is none, or when it
+/// names the object as it is, by its tag or by the very second of its Last-Modified. A weak tag never does, nor does
+/// anything that cannot be read: then the whole object is sent, and what the client holds of another one is replaced.
+/// `now_ms` as in [`Conditions::of_read`].
+pub fn range_is_current(raw: &RawRequest, etag: &ETag, modified_ms: i64, now_ms: i64) -> bool {
+    let mut sent = raw.headers_named("if-range");
+    let Some(first) = sent.next() else { return true };
+    let (Ok(text), None) = (std::str::from_utf8(first.trim_ascii()), sent.next()) else { return false };
+    let is_tag = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).is_some_and(|tag| tag == etag.as_str());
+    // The second alone tells two writes of one second not apart; clients that have a tag send that.
+    is_tag || parse_http(text, now_ms).is_some_and(|ms| ms.div_euclid(1000) == modified_ms.div_euclid(1000))
+}
+
 impl ConditionOutcome {
     /// Turns anything but [`ConditionOutcome::Proceed`] into its refusal.
     ///
@@ -101,13 +118,13 @@ mod tests {
     fn check(headers: &[(&str, &str)], expected: ConditionOutcome) {
         let etag = ETag::from_text("5B3C1A2E053D763E1B002CC607C5A0FE");
         for (prefix, conditions) in [
-            ("", Conditions::of_read as fn(&RawRequest) -> Conditions),
+            ("", Conditions::of_read as fn(&RawRequest, i64) -> Conditions),
             ("x-oss-copy-source-", Conditions::of_copy_source),
         ] {
             let headers =
                 headers.iter().map(|(name, value)| (format!("{prefix}{name}"), value.as_bytes().to_vec())).collect();
             let raw = RawRequest { headers, ..RawRequest::default() };
-            assert_eq!(conditions(&raw).evaluate(&etag, MODIFIED_MS), expected, "{raw:?}");
+            assert_eq!(conditions(&raw, MODIFIED_MS).evaluate(&etag, MODIFIED_MS), expected, "{raw:?}");
         }
     }
 
@@ -131,12 +148,40 @@ mod tests {
         check(&[("if-modified-since", "yesterday")], Proceed);
     }
 
+    #[test]
+    fn a_range_counts_for_the_object_that_if_range_names() {
+        let etag = ETag::from_text("5B3C1A2E053D763E1B002CC607C5A0FE-2");
+        for (sent, expected) in [
+            (&[][..], true),
+            (&["\"5B3C1A2E053D763E1B002CC607C5A0FE-2\""], true),
+            (&[" \"5B3C1A2E053D763E1B002CC607C5A0FE-2\" "], true),
+            (&["Tue, 02 Jan 2024 03:04:05 GMT"], true),
+            (&["Tuesday, 02-Jan-24 03:04:05 GMT"], true),
+            (&["Tue Jan  2 03:04:05 2024"], true),
+            (&["Tue, 02 Jan 2024 03:04:06 GMT"], false),
+            (&["Tue, 02 Jan 2024 03:04:04 GMT"], false),
+            (&["W/\"5B3C1A2E053D763E1B002CC607C5A0FE-2\""], false),
+            (&["\"5B3C1A2E053D763E1B002CC607C5A0FE\""], false),
+            (&["\"x\", \"5B3C1A2E053D763E1B002CC607C5A0FE-2\""], false),
+            (&["5B3C1A2E053D763E1B002CC607C5A0FE-2"], false),
+            (&["*"], false),
+            (&["\""], false),
+            (&[""], false),
+            (&["\"5B3C1A2E053D763E1B002CC607C5A0FE-2\"", "\"x\""], false),
+        ] {
+            let headers = sent.iter().map(|value| ("if-range".to_owned(), value.as_bytes().to_vec())).collect();
+            let raw = RawRequest { headers, ..RawRequest::default() };
+            assert_eq!(range_is_current(&raw, &etag, MODIFIED_MS, MODIFIED_MS), expected, "{sent:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_header_is_a_condition_or_ignored(value: Vec<u8>, ms: i64) {
-            for name in ["if-match", "if-none-match", "if-modified-since", "if-unmodified-since"] {
+            for name in ["if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range"] {
                 let raw = RawRequest { headers: vec![(name.into(), value.clone())], ..RawRequest::default() };
-                let _ = Conditions::of_read(&raw).evaluate(&ETag::from_bits(1), ms).check();
+                let _ = Conditions::of_read(&raw, ms).evaluate(&ETag::from_bits(1), ms).check();
+                let _ = range_is_current(&raw, &ETag::from_bits(1), ms, ms);
             }
         }
     }

@@ -21,7 +21,7 @@ mod sub_resource;
 
 pub use addressing::{Addressing, HostFallback, Style, bare_host};
 pub use callback::{Callback, CallbackBodyType, CallbackFacts, callback_failed, private_callback_address};
-pub use conditions::{ConditionOutcome, Conditions};
+pub use conditions::{ConditionOutcome, Conditions, range_is_current};
 pub use copy_source::{CopyDirective, CopySource, MAX_COPY_BYTES, check_copy_length, copy_range};
 pub use listing::{
     ContinuationToken, ListBucketsParameters, ListLiveChannelParameters, ListObjectsParameters,

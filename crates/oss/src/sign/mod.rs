@@ -264,8 +264,8 @@ fn no_claim() -> Error {
 }
 
 /// The date of a header, Unix seconds.
-fn parse_http(text: &str) -> Option<i64> {
-    crate::date::parse_http(text).map(|unix_ms| unix_ms.div_euclid(1000))
+fn parse_http(text: &str, now_s: i64) -> Option<i64> {
+    crate::date::parse_http(text, now_s.saturating_mul(1000)).map(|unix_ms| unix_ms.div_euclid(1000))
 }
 
 fn non_empty(text: Option<&str>) -> Option<String> {

@@ -203,8 +203,10 @@ impl V1Header {
         }
         let access_key = AccessKeyId::parse(id)?;
         let moment = match raw.header("x-oss-date") {
-            Some(_) => raw.header_text("x-oss-date").and_then(|text| parse_http(text).or(date::parse_basic(text))),
-            None => raw.header_text("date").and_then(parse_http),
+            Some(_) => {
+                raw.header_text("x-oss-date").and_then(|text| parse_http(text, now_s).or(date::parse_basic(text)))
+            }
+            None => raw.header_text("date").and_then(|text| parse_http(text, now_s)),
         };
         refusal::check_skew(moment.ok_or_else(refusal::date_is_missing)?, now_s)?;
         let token = super::header_token(raw).or_else(|| super::non_empty(raw.header_text("security-token")));

@@ -341,10 +341,13 @@ impl V4Header {
             .ok_or_else(|| refusal::header(whole, refusal::PART_IS_MISSING))?;
         let (timestamp, moment) = match raw.header("x-oss-date") {
             // Go v1 leaves `x-oss-date` out and signs the text of `Date` (OSS auth 5.3).
-            None => (raw.header_text("date"), raw.header_text("date").and_then(parse_http)),
+            None => {
+                let text = raw.header_text("date");
+                (text, text.and_then(|text| parse_http(text, now_s)))
+            }
             Some(_) => {
                 let text = raw.header_text("x-oss-date");
-                (text, text.and_then(|text| date::parse_basic(text).or(parse_http(text))))
+                (text, text.and_then(|text| date::parse_basic(text).or(parse_http(text, now_s))))
             }
         };
         let (Some(timestamp), Some(moment)) = (timestamp, moment) else { return Err(refusal::date_is_missing()) };

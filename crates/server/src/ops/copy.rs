@@ -87,7 +87,8 @@ pub(super) async fn read_source(
 ) -> Result<Stored<ObjectRecord>, Error> {
     let found = call.state.meta.object(&bucket.name, &source.key).await.map_err(internal)?;
     let found = found.ok_or_else(|| Error::new(ErrorCode::NoSuchKey).with("Key", source.key.as_str()))?;
-    Conditions::of_copy_source(call.raw).evaluate(&found.value.etag, found.value.modified_ms).check()?;
+    let conditions = Conditions::of_copy_source(call.raw, call.now_ms);
+    conditions.evaluate(&found.value.etag, found.value.modified_ms).check()?;
     Ok(found)
 }
 

@@ -7,7 +7,7 @@ use oss::model::{ObjectAcl, ObjectType};
 use oss::name::ObjectKey;
 use oss::request::{
     Conditions, ObjectHeaders, OperationKind, RangeBehaviour, RangeOutcome, ResponseOverrides, apply_range,
-    check_no_conditions, invalid_range,
+    check_no_conditions, invalid_range, range_is_current,
 };
 use oss::{Error, ErrorCode};
 use store::meta::{Body, Extent, ObjectRecord, PutGuard};
@@ -127,7 +127,8 @@ pub(super) async fn get(call: &Call<'_>) -> Result<Answer, Error> {
 pub(super) async fn send(call: &Call<'_>, key: &ObjectKey, record: &ObjectRecord) -> Result<Answer, Error> {
     let answer = conditional_headers(call, key, record)?;
     let size = record.size;
-    let requested = call.raw.header_text("range");
+    let is_current = range_is_current(call.raw, &record.etag, record.modified_ms, call.now_ms);
+    let requested = call.raw.header_text("range").filter(|_| is_current);
     let range = apply_range(requested, RangeBehaviour::of(call.raw), size);
     let (status, start, len) = match range {
         RangeOutcome::Whole => (200, 0, size),
@@ -212,7 +213,7 @@ pub(super) fn check_version(call: &Call<'_>) -> Result<(), Error> {
 fn conditional_headers(call: &Call<'_>, key: &ObjectKey, record: &ObjectRecord) -> Result<Answer, Error> {
     let is_anonymous = matches!(call.granted.grant.caller(), Caller::Anonymous);
     let overrides = ResponseOverrides::parse(call.query(), is_anonymous)?;
-    let outcome = Conditions::of_read(call.raw).evaluate(&record.etag, record.modified_ms);
+    let outcome = Conditions::of_read(call.raw, call.now_ms).evaluate(&record.etag, record.modified_ms);
     outcome.check().map_err(|error| match error.code {
         ErrorCode::NotModified => error
             .header("etag", record.etag.quoted())

@@ -44,7 +44,8 @@ pub(super) async fn get(call: &Call<'_>) -> Result<Answer, Error> {
     let Signed { text: signed, etag } = signed;
     // Conditions are about the text that is sent, not about the one that is stored (OSS auth 9.5).
     let modified = oss::date::format_http(record.modified_ms);
-    Conditions::of_read(call.raw).evaluate(&etag, record.modified_ms).check().map_err(|error| match error.code {
+    let outcome = Conditions::of_read(call.raw, call.now_ms).evaluate(&etag, record.modified_ms);
+    outcome.check().map_err(|error| match error.code {
         ErrorCode::NotModified => error.header("etag", etag.quoted()).header("last-modified", modified.clone()),
         _ => error,
     })?;
