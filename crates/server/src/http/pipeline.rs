@@ -50,6 +50,7 @@ pub(super) async fn answer(
         request_id: crate::ids::request_id(now_ms),
         started,
         now_ms,
+        answered_ms: now_ms,
         host: raw.host.clone(),
         is_head: raw.method == "HEAD",
         cors: None,
@@ -65,6 +66,8 @@ pub(super) async fn answer(
     let operation = seen.operation;
     body.drain(expects_continue).await;
     let error_code = outcome.as_ref().err().map(|error| error.code);
+    // An upload may have taken hours; clients set their clocks by `Date`.
+    envelope.answered_ms = state.clock.now_ms();
     let mut response = match outcome {
         Ok(answer) => envelope.answer(answer),
         Err(error) => envelope.refusal(&error),

@@ -19,8 +19,10 @@ pub(super) struct Envelope {
     pub(super) request_id: String,
     /// Arrival, for `x-oss-server-time`.
     pub(super) started: Instant,
-    /// Server time, unix ms.
+    /// Server time of the arrival, unix ms.
     pub(super) now_ms: i64,
+    /// Server time of the answer, unix ms: its `Date`.
+    pub(super) answered_ms: i64,
     /// The request's `Host`.
     pub(super) host: String,
     /// A HEAD has no body, whatever the answer is.
@@ -98,7 +100,7 @@ impl Envelope {
         *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let map = response.headers_mut();
         map.insert(hyper::header::SERVER, HeaderValue::from_static("AliyunOSS"));
-        insert(map, "date", oss::date::format_http(self.now_ms).as_bytes());
+        insert(map, "date", oss::date::format_http(self.answered_ms).as_bytes());
         insert(map, "x-oss-request-id", self.request_id.as_bytes());
         let elapsed_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         map.insert("x-oss-server-time", HeaderValue::from(elapsed_ms));
