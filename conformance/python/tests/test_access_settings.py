@@ -107,9 +107,10 @@ def test_whole_hosts_in_hotlink_patterns(server, fresh_server):
             assert answer.status_code == 200 or answer.headers["x-oss-ec"] == "0003-00000503"
 
 
-def test_vary_when_an_origin_is_repeated(server, fresh_server):
-    careful = fresh_server(settings="[cors]\nvary_on_echo = true\n")
-    for running, vary in ((server, None), (careful, "Origin")):
+def test_vary_when_an_origin_is_repeated(fresh_server):
+    plain = fresh_server(name="plain", settings="[cache]\nvary_origin = false\n")
+    careful = fresh_server(name="careful", settings="[cache]\nvary_origin = false\n[cors]\nvary_on_echo = true\n")
+    for running, vary in ((plain, None), (careful, "Origin")):
         bucket = running.new_bucket(oss2.BUCKET_ACL_PUBLIC_READ)
         bucket.put_object("a", b"a")
         rules = [

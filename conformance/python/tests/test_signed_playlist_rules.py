@@ -298,7 +298,7 @@ def test_the_answer_around_it(server, version):
     assert headers["ETag"] == '"%s"' % hashlib.md5(body).hexdigest().upper()
     assert headers["Content-Length"] == str(len(body))
     assert headers["Last-Modified"] == bucket.head_object(KEY).headers["Last-Modified"]
-    assert (headers["x-oss-object-type"], headers["Cache-Control"]) == ("Normal", "no-cache")
+    assert (headers["x-oss-object-type"], headers["Cache-Control"]) == ("Normal", "private, no-cache")
     for absent in ("Content-MD5", "x-oss-hash-crc64ecma", "Content-Range"):
         assert headers[absent] is None, absent
     # The same URL, the same answer.
@@ -390,7 +390,7 @@ def test_urls_that_people_build_by_hand(server, stored):
         assert plays(twice) == b"InvalidArgument"  # G
         # HEAD may be built that way too.
         head = sign(Request("HEAD", name, literal)).send(server)
-        assert (head.status, head.headers["Cache-Control"]) == (200, "no-cache"), version
+        assert (head.status, head.headers["Cache-Control"]) == (200, "private, no-cache"), version
         # Several parameters in the key; a signed query that says the same wins nothing and breaks nothing.
         more = sign(Request("GET", name, f"{literal}&response-content-type=text/x")).send(server)
         assert (more.status, more.headers["Content-Type"]) == (200, "text/x"), version

@@ -63,6 +63,8 @@ pub(crate) struct Config {
     pub(crate) tls: TlsConfig,
     /// How long HTTP peers may take.
     pub(crate) http: HttpConfig,
+    /// What browsers and caches may keep.
+    pub(crate) cache: CacheConfig,
     /// Requests of pages from other origins.
     pub(crate) cors: CorsConfig,
     /// Hotlink protection.
@@ -119,6 +121,22 @@ pub(crate) enum UnknownHost {
     Path,
     /// 403 `NonStandardHostForbidden`.
     Reject,
+}
+
+/// What browsers and caches may keep of live channels, where no header that was stored with an object says it (D23).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct CacheConfig {
+    /// `Cache-Control` on segments, playlists and refusals at all.
+    pub(crate) headers: bool,
+    /// How long a segment may be kept that everybody may read, seconds; 0: it is asked for again each time.
+    pub(crate) segment_max_age_s: u64,
+    /// How long a live playlist may be kept, seconds; 0: it is asked for again each time.
+    pub(crate) live_playlist_max_age_s: u64,
+    /// How long the playlist of a recording may be kept, seconds; 0: it is asked for again each time.
+    pub(crate) vod_playlist_max_age_s: u64,
+    /// `Vary: Origin` on every answer of a bucket with CORS rules, and on what may be kept (access control 7.4).
+    pub(crate) vary_origin: bool,
 }
 
 /// The switches of requests from other origins.
@@ -259,6 +277,7 @@ impl Default for Config {
             forwarded_header: ForwardedHeader::default(),
             tls: TlsConfig::default(),
             http: HttpConfig::default(),
+            cache: CacheConfig::default(),
             cors: CorsConfig::default(),
             referer: RefererConfig::default(),
             hls_sign: HlsSignConfig::default(),
@@ -271,6 +290,18 @@ impl Default for Config {
 impl Default for HttpConfig {
     fn default() -> Self {
         Self { head_timeout_s: 30, body_timeout_s: 60, min_body_bytes_per_s: 256, console: true }
+    }
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self {
+            headers: true,
+            segment_max_age_s: 31_536_000,
+            live_playlist_max_age_s: 0,
+            vod_playlist_max_age_s: 60,
+            vary_origin: true,
+        }
     }
 }
 
@@ -480,6 +511,13 @@ impl Config {
         }
         if self.http.min_body_bytes_per_s > 1 << 20 {
             bail!("`http.min_body_bytes_per_s` is at most 1 MiB");
+        }
+        let cache = &self.cache;
+        if [cache.segment_max_age_s, cache.live_playlist_max_age_s, cache.vod_playlist_max_age_s]
+            .iter()
+            .any(|s| *s > 31_536_000)
+        {
+            bail!("`cache.segment_max_age_s` and the others like it are at most 31536000, a year");
         }
         if self.live.media_timeout_s == 0 || self.live.ping_after_s == 0 {
             bail!("`live.media_timeout_s` and `live.ping_after_s` are at least 1");

@@ -70,6 +70,11 @@ impl Identity {
         &self.caller
     }
 
+    /// Until when a temporary key is good, Unix seconds; `None` for any other key.
+    pub(crate) fn expires_at_s(&self) -> Option<i64> {
+        self.session.as_ref().map(|session| session.expires_at_s)
+    }
+
     /// Whether the key is a temporary one.
     pub(crate) fn is_session(&self) -> bool {
         self.session.is_some()

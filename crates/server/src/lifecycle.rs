@@ -317,6 +317,7 @@ mod tests {
                 md5: None,
                 modified_ms: NOW_MS - age * DAY_MS,
                 object_type: ObjectType::Normal,
+                role: Default::default(),
                 acl: ObjectAcl::Default,
                 storage_class: StorageClass::Standard,
                 headers: Default::default(),

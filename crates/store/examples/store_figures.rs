@@ -13,8 +13,8 @@ use store::blob::{BlobIds, BlobStore, FileBlobs, OnDrop};
 use store::clock::{Clock, Randomness};
 use store::kv::{Claim, Commit, Kv, SqliteKv, SqliteOptions, Write};
 use store::meta::{
-    Body, BucketRecord, ChannelRecord, Extent, ListQuery, Meta, ObjectRecord, PutGuard, SegmentCommit, SegmentEntry,
-    StartRecord,
+    Body, BucketRecord, ChannelRecord, Extent, ListQuery, Meta, ObjectRecord, ObjectRole, PutGuard, SegmentCommit,
+    SegmentEntry, StartRecord,
 };
 
 type Anything = Box<dyn std::error::Error + Send + Sync>;
@@ -27,6 +27,7 @@ fn record(body: Body, size: u64) -> ObjectRecord {
         md5: Some([1; 16]),
         modified_ms: 1,
         object_type: ObjectType::Normal,
+        role: ObjectRole::Ordinary,
         acl: ObjectAcl::Default,
         storage_class: StorageClass::Standard,
         headers: ContentHeaders { content_type: Some(b"video/MP2T".to_vec()), ..ContentHeaders::default() },

@@ -170,6 +170,7 @@ fn object(body: Body) -> ObjectRecord {
         md5: None,
         modified_ms: 1,
         object_type: ObjectType::Normal,
+        role: ObjectRole::Ordinary,
         acl: ObjectAcl::Default,
         storage_class: StorageClass::Standard,
         headers: ContentHeaders::default(),

@@ -106,6 +106,7 @@ fn record(body: Body, size: usize) -> ObjectRecord {
         md5: None,
         modified_ms: 1,
         object_type: ObjectType::Normal,
+        role: ObjectRole::Ordinary,
         acl: ObjectAcl::Default,
         storage_class: StorageClass::Standard,
         headers: ContentHeaders::default(),

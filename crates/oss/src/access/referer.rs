@@ -48,6 +48,12 @@ pub fn check(configuration: &RefererConfiguration, hosts: RefererHosts, referer:
     if !has_whitelist || whitelist.any(is_listed) { Ok(()) } else { deny("0003-00000503") }
 }
 
+/// Whether there is any `Referer` that [`check`] refuses, so that an answer depends on it.
+pub fn restricts(configuration: &RefererConfiguration) -> bool {
+    let mut listed = configuration.referers.iter().chain(configuration.blacklist.iter().flatten());
+    listed.any(|pattern| !pattern.is_empty())
+}
+
 /// `scheme://host[:port]` of a URL, or the host of one without scheme.
 fn origin(referer: &str) -> &str {
     let start = referer.find("://").map_or(0, |at| at + 3);
@@ -98,6 +104,25 @@ fn split_path<'t>(text: &'t str, ends: &[char]) -> (&'t str, &'t str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_lists_restrict() {
+        let with = |referers: &[&str], blacklist: Option<&[&str]>, allow_empty_referer: bool| RefererConfiguration {
+            referers: referers.iter().map(ToString::to_string).collect(),
+            blacklist: blacklist.map(|list| list.iter().map(ToString::to_string).collect()),
+            allow_empty_referer,
+            ..RefererConfiguration::default()
+        };
+        assert!(!restricts(&RefererConfiguration::default()));
+        assert!(!restricts(&with(&[""], Some(&[""]), false)));
+        assert!(restricts(&with(&["http://a"], None, true)));
+        assert!(restricts(&with(&[], Some(&["http://a"]), true)));
+        // What restricts nothing refuses nobody.
+        let nothing = with(&[], Some(&[]), false);
+        for referer in [None, Some("http://a")] {
+            assert!(check(&nothing, RefererHosts::Prefix, referer).is_ok());
+        }
+    }
 
     #[test]
     fn patterns_are_prefixes_with_wildcards() {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use oss::request::RawRequest;
+use oss::request::{ConditionOutcome, Conditions, RawRequest};
 use rust_embed::RustEmbed;
 
 use crate::config::Config;
@@ -36,8 +36,22 @@ const CONSOLE_ISOLATION: [(&str, &str); 2] =
 /// that is elsewhere.
 const SETTINGS: &str = "console/settings.json";
 
-/// Answers a path that begins with `/-/`.
+/// Answers a path that begins with `/-/`. Browsers ask each time, so that a new version is there at once, and what they
+/// have already is not sent again.
 pub(super) fn answer(raw: &RawRequest, config: &Config, door: Door) -> Answer {
+    let answer = page(raw, config, door);
+    let Content::Bytes(bytes) = &answer.content else { return answer };
+    if answer.status != 200 {
+        return answer;
+    }
+    let etag = crate::live::checksums(bytes).etag;
+    // The tag alone decides: a page has no date, and would be newer than any.
+    let is_known = Conditions::of_read(raw, 0).evaluate(&etag, i64::MAX) == ConditionOutcome::NotModified;
+    let answer = answer.header("etag", etag.quoted());
+    if is_known { Answer { status: 304, content: Content::Empty, ..answer } } else { answer }
+}
+
+fn page(raw: &RawRequest, config: &Config, door: Door) -> Answer {
     let (method, path) = (raw.method.as_str(), raw.path.as_str());
     if method != "GET" && method != "HEAD" {
         return text(405, "Only GET and HEAD are answered here.\n").header("allow", "GET, HEAD");

@@ -56,6 +56,7 @@ pub(super) async fn answer(
         cors: None,
         vary_origin: false,
         has_pages: door != Door::Public || state.addressing.has_pages(&raw.host),
+        keeps_no_refusal: state.config.cache.headers,
     };
     let mut seen = Seen::default();
     let is_ambiguous = shape.is_err();
@@ -178,7 +179,7 @@ async fn run(
     let bucket = look_up(state, &route).await?;
     seen.metered = bucket.as_ref().and_then(|bucket| MeteredRequest::of(&bucket.name, &route));
     seen.logged = bucket.as_ref().and_then(|bucket| Logged::of(bucket, &route));
-    add_cors(envelope, raw, &route, bucket.as_ref());
+    add_cors(envelope, raw, &route, bucket.as_ref(), state.config.cache.vary_origin);
     let answer = match route.kind {
         OperationKind::Preflight => Some(preflight(envelope, raw, &route, bucket.as_ref())),
         _ => None,
@@ -279,9 +280,11 @@ pub(super) async fn look_up(state: &Arc<State>, route: &Route) -> Result<Option<
     }
 }
 
-fn add_cors(envelope: &mut Envelope, raw: &RawRequest, route: &Route, bucket: Option<&Bucket>) {
+/// With rules every answer varies, also to requests without an `Origin` (D23): what the `video` element of a page loaded
+/// has no CORS headers, and is not to be given to a script of another origin, which needs them.
+fn add_cors(envelope: &mut Envelope, raw: &RawRequest, route: &Route, bucket: Option<&Bucket>, always_vary: bool) {
     let Some(configuration) = bucket.and_then(|bucket| bucket.record.cors.as_ref()) else { return };
-    envelope.vary_origin = configuration.response_vary;
+    envelope.vary_origin = configuration.response_vary || (always_vary && !configuration.rules.is_empty());
     if route.kind == OperationKind::Preflight {
         return;
     }

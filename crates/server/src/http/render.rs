@@ -33,6 +33,8 @@ pub(super) struct Envelope {
     pub(super) vary_origin: bool,
     /// The host also has the pages under `/-/`, from whose origin stored content is kept away (D27).
     pub(super) has_pages: bool,
+    /// Refusals are not to be kept by anybody (D23).
+    pub(super) keeps_no_refusal: bool,
 }
 
 impl Envelope {
@@ -52,6 +54,9 @@ impl Envelope {
         if let Some(content_type) = content_type {
             map.insert(hyper::header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         }
+        if status >= 400 {
+            self.forbid_keeping(map);
+        }
         for (name, value) in headers {
             insert(map, &name, &value);
         }
@@ -59,6 +64,14 @@ impl Envelope {
             active::contain(map, author);
         }
         response
+    }
+
+    /// What is refused now may be granted in a moment, when the object is there or the clock is right. An answer's own
+    /// header comes after this one.
+    fn forbid_keeping(&self, map: &mut hyper::HeaderMap) {
+        if self.keeps_no_refusal {
+            map.insert(hyper::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
     }
 
     /// A refusal, as XML; for HEAD in a header (HTTP API 6.2).
@@ -75,6 +88,7 @@ impl Envelope {
         let body = if self.is_head { AnswerBody::Empty } else { AnswerBody::Whole(document.clone().into()) };
         let mut response = self.response(status, body);
         let map = response.headers_mut();
+        self.forbid_keeping(map);
         map.insert(hyper::header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
         if self.is_head {
             let encoded = base64::engine::general_purpose::STANDARD.encode(&document);

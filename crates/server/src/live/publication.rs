@@ -19,7 +19,7 @@ use oss::name::ObjectKey;
 use oss::{Error, ErrorCode};
 use store::blob::Blob;
 use store::lease::PublisherLease;
-use store::meta::{Body, Extent, ObjectRecord, OpenSegment, SegmentCommit, SegmentEntry, StartRecord};
+use store::meta::{Body, Extent, ObjectRecord, ObjectRole, OpenSegment, SegmentCommit, SegmentEntry, StartRecord};
 use tokio::sync::watch;
 
 use super::admission::Admission;
@@ -582,8 +582,10 @@ impl Finished {
         window.stored_ms = stored_ms;
         let playlist = checked(&mut window.list, before);
         let playlist_key = key_of(&format!("{channel}/{}", window.playlist))?;
-        let playlist_object =
-            playlist.as_ref().map(|list| crate::ops::playlist_record(list.render().into_bytes(), stored_ms));
+        let as_object = |list: &MediaPlaylist| {
+            crate::ops::playlist_record(list.render().into_bytes(), ObjectRole::LivePlaylist, stored_ms)
+        };
+        let playlist_object = playlist.as_ref().map(as_object);
         let object = ObjectRecord {
             size: self.blob.len,
             etag: self.sums.etag,
@@ -591,6 +593,7 @@ impl Finished {
             md5: self.sums.md5,
             modified_ms: stored_ms,
             object_type: ObjectType::Normal,
+            role: ObjectRole::LiveSegment,
             acl: ObjectAcl::Default,
             storage_class: oss::model::StorageClass::Standard,
             headers: ContentHeaders { content_type: Some(SEGMENT_TYPE.into()), ..ContentHeaders::default() },

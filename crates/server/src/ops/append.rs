@@ -6,7 +6,7 @@ use oss::name::ObjectKey;
 use oss::request::{MAX_BODY_BYTES, ObjectHeaders, OperationKind, parse_append_position};
 use oss::{Error, ErrorCode};
 use store::blob::BlobId;
-use store::meta::{Body, Extent, ObjectRecord, PutGuard, Stored};
+use store::meta::{Body, Extent, ObjectRecord, ObjectRole, PutGuard, Stored};
 
 use super::multipart::combined_crc64;
 use super::object::{already_exists, content_of};
@@ -100,6 +100,7 @@ async fn grown(
         md5: None,
         modified_ms: 0,
         object_type: ObjectType::Appendable,
+        role: ObjectRole::Ordinary,
         acl: headers.acl.unwrap_or(ObjectAcl::Default),
         storage_class: headers.storage_class.unwrap_or(storage_class),
         headers: headers.content,

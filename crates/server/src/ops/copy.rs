@@ -10,7 +10,7 @@ use oss::request::{Conditions, CopyDirective, CopySource, ObjectHeaders, Operati
 use oss::xml::object::render_copy_object_result;
 use oss::{Error, ErrorCode};
 use store::Subject;
-use store::meta::{Body, ObjectRecord, PutGuard, Source, Stored};
+use store::meta::{Body, ObjectRecord, ObjectRole, PutGuard, Source, Stored};
 
 use super::further::Wording;
 use super::object::{already_exists, content_of, exists, guard_of, refused, store};
@@ -124,6 +124,7 @@ async fn duplicate(call: &Call<'_>, bucket: &Bucket, from: Original<'_>, wish: W
     }
     let has_tag_of_content = record.object_type == ObjectType::Normal;
     record.object_type = ObjectType::Normal;
+    record.role = ObjectRole::Ordinary;
     if is_shareable(&record) {
         if !has_tag_of_content {
             let sums = upload::read_sums(content_of(call.state, &record.body, 0, record.size).await?).await?;

@@ -6,7 +6,7 @@ use oss::model::{ContentHeaders, ObjectAcl, ObjectType, StorageClass};
 use oss::name::{BucketName, ObjectKey};
 use store::blob::BlobId;
 use store::kv::Version;
-use store::meta::{Body, ObjectRecord, PutGuard};
+use store::meta::{Body, ObjectRecord, ObjectRole, PutGuard};
 
 use super::append::lengthened;
 use super::internal;
@@ -50,6 +50,7 @@ impl LogObject {
             md5: empty.md5,
             modified_ms: 0,
             object_type: ObjectType::Normal,
+            role: ObjectRole::Ordinary,
             acl: ObjectAcl::Default,
             storage_class,
             headers: ContentHeaders { content_type: Some(LOG_TYPE.to_vec()), ..ContentHeaders::default() },

@@ -5,6 +5,7 @@ mod append;
 mod batch_delete;
 mod bucket;
 mod bucket_settings;
+mod caching;
 mod callback;
 mod channel_sessions;
 mod copy;
@@ -97,6 +98,13 @@ impl Granted {
     /// The secret of the key that signed the request.
     fn secret(&self) -> Result<&oss::sign::SecretKey, Error> {
         self.identity.as_deref().map(Identity::secret).ok_or_else(|| Error::new(ErrorCode::AccessDenied))
+    }
+
+    /// How long the URL will still be good whose signature let the caller in, seconds; `None` without one.
+    fn expires_in_s(&self, now_ms: i64) -> Option<u64> {
+        let of_url_s = self.credentials.expires_at_s()?;
+        let of_key_s = self.identity.as_deref().and_then(Identity::expires_at_s).unwrap_or(i64::MAX);
+        Some(u64::try_from(of_url_s.min(of_key_s).saturating_sub(now_ms.div_euclid(1000))).unwrap_or(0))
     }
 }
 

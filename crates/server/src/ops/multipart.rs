@@ -16,7 +16,7 @@ use oss::xml::object::render_copy_part_result;
 use oss::{Error, ErrorCode};
 use store::Subject;
 use store::kv::Version;
-use store::meta::{Body, Extent, ObjectRecord, PartRecord, Source, Stored, UploadListQuery, UploadRecord};
+use store::meta::{Body, Extent, ObjectRecord, ObjectRole, PartRecord, Source, Stored, UploadListQuery, UploadRecord};
 
 use super::object::{already_exists, content_of, exists, guard_of, overlapping};
 use super::upload::{self, Intake, Keep, Received};
@@ -296,6 +296,7 @@ fn joined(call: &Call<'_>, upload: UploadRecord, parts: &[PartRecord], acl: Obje
         md5: None,
         modified_ms: call.state.clock.now_ms(),
         object_type: ObjectType::Multipart,
+        role: ObjectRole::Ordinary,
         acl,
         storage_class: upload.storage_class,
         headers: upload.headers,

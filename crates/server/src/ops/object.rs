@@ -6,14 +6,14 @@ use oss::access::Caller;
 use oss::model::{ObjectAcl, ObjectType};
 use oss::name::ObjectKey;
 use oss::request::{
-    Conditions, ObjectHeaders, OperationKind, RangeBehaviour, RangeOutcome, ResponseOverrides, apply_range,
-    check_no_conditions, invalid_range, range_is_current,
+    ConditionOutcome, Conditions, ObjectHeaders, OperationKind, RangeBehaviour, RangeOutcome, ResponseOverrides,
+    apply_range, check_no_conditions, invalid_range, range_is_current,
 };
 use oss::{Error, ErrorCode};
-use store::meta::{Body, Extent, ObjectRecord, PutGuard};
+use store::meta::{Body, Extent, ObjectRecord, ObjectRole, PutGuard};
 
 use super::upload::{self, Keep, Received};
-use super::{Answer, BodySource, Call, Content, StoredContent, callback, expiration, internal, website};
+use super::{Answer, BodySource, Call, Content, StoredContent, caching, callback, expiration, internal, website};
 use crate::state::State;
 
 /// What is answered when an upload named no type (HTTP API 9.1).
@@ -55,6 +55,7 @@ pub(super) fn uploaded(
         md5: received.sums.md5,
         modified_ms: call.state.clock.now_ms(),
         object_type,
+        role: ObjectRole::Ordinary,
         acl: headers.acl.unwrap_or(ObjectAcl::Default),
         storage_class: headers.storage_class.unwrap_or(call.bucket()?.record.storage_class),
         headers: headers.content,
@@ -213,19 +214,28 @@ pub(super) fn check_version(call: &Call<'_>) -> Result<(), Error> {
 fn conditional_headers(call: &Call<'_>, key: &ObjectKey, record: &ObjectRecord) -> Result<Answer, Error> {
     let is_anonymous = matches!(call.granted.grant.caller(), Caller::Anonymous);
     let overrides = ResponseOverrides::parse(call.query(), is_anonymous)?;
-    let outcome = Conditions::of_read(call.raw, call.now_ms).evaluate(&record.etag, record.modified_ms);
-    outcome.check().map_err(|error| match error.code {
-        ErrorCode::NotModified => error
-            .header("etag", record.etag.quoted())
-            .header("last-modified", oss::date::format_http(record.modified_ms)),
-        _ => error,
-    })?;
     let mut answer = expiration::announce(call, key, record, object_headers(Answer::empty(200), record))?;
     for (name, value) in overrides.headers {
         answer.headers.retain(|(known, _)| known != name);
         answer = answer.header(name, value);
     }
-    Ok(answer)
+    let answer = caching::announce(call, record, answer);
+    let outcome = Conditions::of_read(call.raw, call.now_ms).evaluate(&record.etag, record.modified_ms);
+    match outcome {
+        ConditionOutcome::NotModified => Err(not_modified(&answer)),
+        outcome => outcome.check().map(|()| answer),
+    }
+}
+
+/// 304 with what it repeats of the answer that is not sent (RFC 9110 15.4.5): a cache takes over what it says.
+pub(super) fn not_modified(answer: &Answer) -> Error {
+    let repeated = ["etag", "last-modified", "cache-control", "expires", "vary"];
+    repeated.into_iter().fold(Error::new(ErrorCode::NotModified), |error, name| {
+        match answer.headers.iter().find(|(known, _)| known == name) {
+            Some((_, value)) => error.header(name, String::from_utf8_lossy(value)),
+            None => error,
+        }
+    })
 }
 
 /// The headers of an object on GET and HEAD (HTTP API 4).

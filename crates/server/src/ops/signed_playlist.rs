@@ -1,15 +1,16 @@
 //! GetSignedPlaylist: `x-oss-process=hls/sign` (OSS auth 9).
 
 use bytes::{Bytes, BytesMut};
+use oss::Error;
 use oss::model::ETag;
 use oss::name::{BucketName, ObjectKey};
 use oss::playlist_sign::{Left, SignContext, SignedPlaylist, check_size, sign_playlist};
-use oss::request::{Conditions, ResponseOverrides, Style};
-use oss::{Error, ErrorCode};
+use oss::request::{ConditionOutcome, Conditions, ResponseOverrides, Style};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use store::meta::ObjectRecord;
 
+use super::object::not_modified;
 use super::vod_playlist::PLAYLIST_TYPE;
 use super::{Answer, Call, Content, object};
 use crate::live::checksums;
@@ -43,28 +44,31 @@ pub(super) async fn get(call: &Call<'_>) -> Result<Answer, Error> {
     let signed = call.state.signed_playlists.texts.get_or_insert_async(&name, sign(call, &record, process)).await?;
     let Signed { text: signed, etag } = signed;
     // Conditions are about the text that is sent, not about the one that is stored (OSS auth 9.5).
-    let modified = oss::date::format_http(record.modified_ms);
     let outcome = Conditions::of_read(call.raw, call.now_ms).evaluate(&etag, record.modified_ms);
-    outcome.check().map_err(|error| match error.code {
-        ErrorCode::NotModified => error.header("etag", etag.quoted()).header("last-modified", modified.clone()),
-        _ => error,
-    })?;
     let content_type = match &record.headers.content_type {
         Some(stored) if stored != UNKNOWN_TYPE => stored.clone(),
         _ => PLAYLIST_TYPE.into(),
     };
-    let cache_control = record.headers.cache_control.clone().unwrap_or_else(|| b"no-cache".to_vec());
     let mut answer = Answer { status: 200, headers: Vec::new(), content: Content::Bytes(signed) }
         .header("content-type", content_type)
-        .header("cache-control", cache_control)
         .header("etag", etag.quoted())
-        .header("last-modified", modified)
+        .header("last-modified", oss::date::format_http(record.modified_ms))
         .header("x-oss-object-type", record.object_type.as_str());
+    if let Some(stored) = &record.headers.cache_control {
+        answer = answer.header("cache-control", stored.clone());
+    }
     for (name, value) in ResponseOverrides::parse(call.query(), false)?.headers {
         answer.headers.retain(|(known, _)| known != name);
         answer = answer.header(name, value);
     }
-    Ok(answer)
+    if !answer.headers.iter().any(|(name, _)| name == "cache-control") {
+        // Whoever follows the stream asks again, and the signatures in the text are nobody else's.
+        answer = answer.header("cache-control", "private, no-cache");
+    }
+    match outcome {
+        ConditionOutcome::NotModified => Err(not_modified(&answer)),
+        outcome => outcome.check().map(|()| answer),
+    }
 }
 
 async fn sign(call: &Call<'_>, record: &ObjectRecord, process: &str) -> Result<Signed, Error> {

@@ -5,9 +5,9 @@ use oss::Error;
 use oss::model::{ContentHeaders, ETag, ObjectAcl, ObjectType, StorageClass};
 use oss::name::{BucketName, ChannelName};
 use oss::request::{PlaylistTarget, VodParameters, no_segments_found, parse_channel};
-use store::meta::{Body, ObjectRecord, PutGuard};
+use store::meta::{Body, ObjectRecord, ObjectRole, PutGuard};
 
-use super::{Answer, Call, internal};
+use super::{Answer, Call, caching, internal};
 use crate::live::checksums;
 use crate::state::State;
 
@@ -22,7 +22,7 @@ pub(super) async fn post(call: &Call<'_>) -> Result<Answer, Error> {
     let span = VodParameters::parse(call.query())?;
     let bucket = call.bucket()?.name.clone();
     let text = playlist(call, &bucket, &target.channel, span).await?;
-    let record = playlist_record(text.into_bytes(), call.now_ms);
+    let record = playlist_record(text.into_bytes(), ObjectRole::VodPlaylist, call.now_ms);
     let etag = record.etag.clone();
     call.state.meta.put_object(&bucket, &target.key, &record, PutGuard::Any).await.map_err(internal)?;
     Ok(Answer::empty(200).header("etag", etag.quoted()))
@@ -35,7 +35,11 @@ pub(super) async fn get(call: &Call<'_>) -> Result<Answer, Error> {
     let bucket = call.bucket()?.name.clone();
     let text = playlist(call, &bucket, &channel, span).await?.into_bytes();
     let etag: ETag = checksums(&text).etag;
-    Ok(Answer::bytes(PLAYLIST_TYPE, text).header("etag", etag.quoted()))
+    let answer = Answer::bytes(PLAYLIST_TYPE, text).header("etag", etag.quoted());
+    // A span that is not over grows.
+    let is_over = i64::try_from(span.end_s).is_ok_and(|end_s| end_s < call.now_ms.div_euclid(1000));
+    let longest_s = if is_over { call.state.config.cache.vod_playlist_max_age_s } else { 0 };
+    Ok(caching::announce_made(call, longest_s, answer))
 }
 
 async fn playlist(
@@ -77,7 +81,7 @@ pub(crate) async fn vod_text(
 }
 
 /// A playlist as an object: small enough to be kept beside its metadata.
-pub(crate) fn playlist_record(text: Vec<u8>, now_ms: i64) -> ObjectRecord {
+pub(crate) fn playlist_record(text: Vec<u8>, role: ObjectRole, now_ms: i64) -> ObjectRecord {
     let sums = checksums(&text);
     ObjectRecord {
         size: sums.len,
@@ -86,6 +90,7 @@ pub(crate) fn playlist_record(text: Vec<u8>, now_ms: i64) -> ObjectRecord {
         md5: sums.md5,
         modified_ms: now_ms,
         object_type: ObjectType::Normal,
+        role,
         acl: ObjectAcl::Default,
         storage_class: StorageClass::Standard,
         headers: ContentHeaders { content_type: Some(PLAYLIST_TYPE.into()), ..ContentHeaders::default() },

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use oss::model::{ContentHeaders, ETag, ObjectAcl, ObjectType, OwnerId, StorageClass};
 use oss::name::{BucketName, ChannelName, ObjectKey};
 
-use super::{Body, BucketRecord, Extent, Meta, ObjectRecord};
+use super::{Body, BucketRecord, Extent, Meta, ObjectRecord, ObjectRole};
 use crate::blob::{BlobIds, BlobStore, MemoryBlobs, OnDrop};
 use crate::check::{Report, check};
 use crate::clock::{ManualClock, Randomness};
@@ -57,6 +57,7 @@ pub(crate) fn object(body: Body) -> ObjectRecord {
         md5: Some([7; 16]),
         modified_ms: 1_700_000_000_000,
         object_type: ObjectType::Normal,
+        role: ObjectRole::Ordinary,
         acl: ObjectAcl::Default,
         storage_class: StorageClass::Standard,
         headers: ContentHeaders { content_type: Some(b"text/plain".to_vec()), ..ContentHeaders::default() },

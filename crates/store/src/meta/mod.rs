@@ -34,7 +34,7 @@ pub use bucket::{BucketRecord, BucketStatistics, ClassStatistics};
 pub use channel::{ChannelPut, ChannelRecord, HistoryEntry};
 pub use garbage::Collected;
 pub use listing::{ListQuery, ListedObject, ListedUpload, Listing, UploadListQuery, UploadListing, UploadMarker};
-pub use object::{Body, Extent, ObjectRecord, PutGuard, SeenObject, Source};
+pub use object::{Body, Extent, ObjectRecord, ObjectRole, PutGuard, SeenObject, Source};
 pub use publication::{DanglingPublication, OpenSegment, PublicationRecord, SegmentCommit, StartRecord};
 pub use segment::SegmentEntry;
 pub use upload::{PartRecord, UploadRecord};

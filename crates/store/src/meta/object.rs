@@ -48,6 +48,27 @@ impl Body {
     }
 }
 
+/// What the server itself made an object for. Caches are told by it how long they may keep the object (D23): what is
+/// uploaded under the name of a segment is an ordinary object again, and so is a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum ObjectRole {
+    /// Nothing: it was uploaded, copied or joined.
+    #[default]
+    Ordinary,
+    /// A segment of a push. Its name has the moment at which it was begun, and the server gives no name twice.
+    LiveSegment,
+    /// The list of a push's last segments, rewritten with each of them.
+    LivePlaylist,
+    /// The list of what was recorded in a span of time.
+    VodPlaylist,
+}
+
+impl ObjectRole {
+    fn is_ordinary(&self) -> bool {
+        *self == Self::Ordinary
+    }
+}
+
 /// An object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectRecord {
@@ -63,6 +84,8 @@ pub struct ObjectRecord {
     pub modified_ms: i64,
     /// How it came to be.
     pub object_type: ObjectType,
+    /// What the server made it for.
+    pub role: ObjectRole,
     /// Who may do what with it.
     pub acl: ObjectAcl,
     /// Its label.
@@ -128,6 +151,8 @@ pub(crate) struct StoredObject {
     user_meta: Vec<(String, Bytes)>,
     #[serde(default)]
     tags: Vec<Tag>,
+    #[serde(default, skip_serializing_if = "ObjectRole::is_ordinary")]
+    role: ObjectRole,
     pub(crate) body: StoredBody,
 }
 
@@ -190,6 +215,7 @@ impl StoredObject {
             headers: record.headers.clone(),
             user_meta: record.user_meta.iter().map(|(n, v)| (n.clone(), Bytes::copy_from_slice(v))).collect(),
             tags: record.tags.clone(),
+            role: record.role,
             body,
         };
         Ok((stored, row.as_ref().map(encode).transpose()?))
@@ -224,6 +250,7 @@ impl StoredObject {
             md5: self.md5,
             modified_ms: self.modified_ms,
             object_type: self.object_type,
+            role: self.role,
             acl: self.acl,
             storage_class: self.storage_class,
             headers: self.headers,
@@ -410,7 +437,7 @@ mod tests {
             Body::Link("b".to_owned()),
             Body::Inline(Bytes::from_static(b"again")),
         ] {
-            let record = object(body);
+            let record = ObjectRecord { role: ObjectRole::LiveSegment, ..object(body) };
             let version = f.meta.put_object(&f.bucket, &key("a"), &record, PutGuard::Any).await.unwrap();
             let read = f.meta.object(&f.bucket, &key("a")).await.unwrap();
             assert_eq!(read, Some(Stored { value: record, version }));

@@ -6,7 +6,7 @@ use oss::model::{ContentHeaders, ETag, ObjectAcl, ObjectType, OwnerId, StorageCl
 use oss::name::{BucketName, ObjectKey};
 use store::clock::Clock;
 use store::kv::{Commit, Entry, Kv, Outcome, Range, Write};
-use store::meta::{Body, BucketRecord, Meta, ObjectRecord, PutGuard};
+use store::meta::{Body, BucketRecord, Meta, ObjectRecord, ObjectRole, PutGuard};
 
 type Anything = Box<dyn std::error::Error + Send + Sync>;
 
@@ -68,6 +68,7 @@ fn record() -> ObjectRecord {
         md5: Some([1; 16]),
         modified_ms: 1_700_000_000_000,
         object_type: ObjectType::Normal,
+        role: ObjectRole::Ordinary,
         acl: ObjectAcl::Default,
         storage_class: StorageClass::Standard,
         headers: ContentHeaders { content_type: Some(b"video/MP2T".to_vec()), ..ContentHeaders::default() },
