@@ -53,6 +53,8 @@ pub enum Subject {
     Record,
     /// The engine below.
     Engine,
+    /// A file descriptor, of which the process or the system has no more at the moment.
+    Descriptor,
 }
 
 /// A failure of a store.
@@ -76,6 +78,11 @@ impl Error {
     /// Whether this is "not there".
     pub fn is_not_found(&self) -> bool {
         self.kind == ErrorKind::NotFound
+    }
+
+    /// Whether there is only no descriptor left at the moment: the same may succeed in a moment.
+    pub fn is_out_of_descriptors(&self) -> bool {
+        self.kind == ErrorKind::Unavailable && self.subject == Subject::Descriptor
     }
 
     pub(crate) fn not_found(subject: Subject, detail: impl fmt::Display) -> Self {

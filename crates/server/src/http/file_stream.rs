@@ -227,7 +227,7 @@ mod tests {
             if !text.is_empty() {
                 pieces.push(Bytes::from_static(text.as_bytes()));
             }
-            pieces.push(outbox.put(FileRange { file: file.clone(), offset: offset as u64, len }));
+            pieces.push(outbox.put(FileRange { file: file.clone(), offset: offset as u64, len, held: None }));
         }
         pieces.push(Bytes::from_static(b"end"));
         expected.extend_from_slice(b"end");
@@ -244,7 +244,7 @@ mod tests {
     #[tokio::test]
     async fn a_placeholder_alone_is_never_sent() {
         let (mut stream, outbox, mut client) = connected().await;
-        let placeholder = outbox.put(FileRange { file: file(b"short"), offset: 0, len: 10 });
+        let placeholder = outbox.put(FileRange { file: file(b"short"), offset: 0, len: 10, held: None });
         // The file ends before its range does, so the connection fails after what there is.
         assert_eq!(write_all(&mut stream, &[&placeholder]).await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         outbox.0.lock().clear();

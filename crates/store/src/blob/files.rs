@@ -307,8 +307,16 @@ fn failed(what: impl AsRef<Path>, error: &io::Error) -> Error {
     let detail = format!("{}: {error}", what.as_ref().display());
     match error.kind() {
         io::ErrorKind::NotFound => Error::not_found(Subject::Blob, detail),
+        _ if is_out_of_descriptors(error) => Error::unavailable(Subject::Descriptor, detail),
         _ => Error::unavailable(Subject::Blob, detail),
     }
+}
+
+/// The limit of the process or that of the system. The standard library has no kind for these.
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
 }
 
 /// Runs what may wait for a disk on a thread that may wait.
@@ -643,7 +651,7 @@ impl BlobReader for FileReader {
         }
         let mut probes = (0..len).step_by(PROBE_STEP).chain([len - 1]);
         let is_cached = probes.all(|at| peek(&self.store, &self.file, offset.saturating_add(at as u64), &mut [0]));
-        is_cached.then(|| FileRange { file: Arc::clone(&self.file), offset, len })
+        is_cached.then(|| FileRange { file: Arc::clone(&self.file), offset, len, held: None })
     }
 }
 

@@ -8,6 +8,7 @@ pub mod files;
 pub mod memory;
 mod pins;
 
+use std::any::Any;
 use std::fmt;
 use std::fs::File;
 use std::str::FromStr;
@@ -193,6 +194,11 @@ pub trait BlobStore: Send + Sync {
     /// Deletes a blob, finished or torn; an absent one is no error. No name may lead to it any more.
     async fn delete(&self, id: BlobId) -> Result<()>;
 
+    /// Whether so many blobs could be opened at once without waiting for others to be closed.
+    fn has_room(&self, _count: usize) -> bool {
+        true
+    }
+
     /// All blobs, page by page. Blobs that come and go during the scan may be seen or not.
     async fn scan(&self, cursor: Option<ScanCursor>) -> Result<ScanPage>;
 }
@@ -268,6 +274,8 @@ pub struct FileRange {
     pub offset: u64,
     /// How many bytes.
     pub len: usize,
+    /// What is to be kept as long as the file is, such as a share of the files that may be open.
+    pub held: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// How many of `len` bytes there are from `offset` on in a blob of `total` bytes.

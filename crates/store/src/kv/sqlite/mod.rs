@@ -14,13 +14,13 @@ mod rows;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{Claim, Commit, Entry, Kv, Lease, Outcome, Range, Snapshot, Versioned};
 use crate::clock::Clock;
@@ -57,6 +57,9 @@ pub struct SqliteOptions {
     pub durability: Durability,
     /// Read-only connections that are kept open.
     pub readers: usize,
+    /// Read-only connections open at once, at least two; each takes two descriptors. Half of them may be held for longer
+    /// than one read, by snapshots and long ranges; whoever wants one more waits.
+    pub max_readers: usize,
     /// Whether nobody else has the file open, as one knows who holds a lock beside it. Then rows that are read often
     /// are kept in memory, up to 8 MiB.
     pub is_alone: bool,
@@ -66,7 +69,7 @@ pub struct SqliteOptions {
 
 impl Default for SqliteOptions {
     fn default() -> Self {
-        Self { durability: Durability::Full, readers: 8, is_alone: false, must_exist: false }
+        Self { durability: Durability::Full, readers: 8, max_readers: 64, is_alone: false, must_exist: false }
     }
 }
 
@@ -111,9 +114,8 @@ impl SqliteKv {
                 writer::run(connection, checkpoints, writer_cache.as_deref(), &queue, &writer_clock, durability)
             })
             .map_err(|e| Error::unavailable(Subject::Engine, e))?;
-        let readers =
-            Arc::new(Readers { path: path.to_owned(), idle: Mutex::new(Vec::new()), kept: options.readers.max(1) });
-        readers.put_back(readers.open()?);
+        let readers = Arc::new(Readers::new(path, options.readers, options.max_readers));
+        readers.put_back(readers.take()?);
         Ok(Self(Arc::new(Shared {
             readers,
             cache,
@@ -128,8 +130,12 @@ impl SqliteKv {
         &self,
         read: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        let held = self.0.readers.may_hold().await?;
         let readers = Arc::clone(&self.0.readers);
-        let task = tokio::task::spawn_blocking(move || readers.with(read));
+        let task = tokio::task::spawn_blocking(move || {
+            let _held = held;
+            readers.with(read)
+        });
         task.await.map_err(|e| Error::unavailable(Subject::Engine, e))?
     }
 
@@ -181,14 +187,16 @@ impl Kv for SqliteKv {
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>> {
+        let held = self.0.readers.may_hold().await?;
         let connection = self.0.readers.take()?;
         // A deferred transaction sees the map as of its first read, not as of its beginning.
-        connection.execute_batch("BEGIN").map_err(failed)?;
-        rows::get(&connection, b"")?;
-        Ok(Box::new(SqliteSnapshot {
+        let begun = connection.execute_batch("BEGIN").map_err(failed).and_then(|()| rows::get(&connection, b""));
+        let snapshot = SqliteSnapshot {
             readers: Arc::clone(&self.0.readers),
             connection: Arc::new(Mutex::new(Some(connection))),
-        }))
+            _held: held,
+        };
+        begun.map(|_| Box::new(snapshot) as Box<dyn Snapshot>)
     }
 
     async fn commit(&self, commit: Commit) -> Result<Outcome> {
@@ -233,6 +241,7 @@ struct SqliteSnapshot {
     readers: Arc<Readers>,
     /// `None` only while dropping.
     connection: Arc<Mutex<Option<Connection>>>,
+    _held: OwnedSemaphorePermit,
 }
 
 impl SqliteSnapshot {
@@ -261,23 +270,45 @@ impl Snapshot for SqliteSnapshot {
 impl Drop for SqliteSnapshot {
     fn drop(&mut self) {
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(connection) = connection
-            && connection.execute_batch("ROLLBACK").is_ok()
-        {
-            self.readers.put_back(connection);
+        match connection {
+            Some(connection) if connection.execute_batch("ROLLBACK").is_ok() => self.readers.put_back(connection),
+            Some(connection) => self.readers.discard(connection),
+            None => {}
         }
     }
 }
 
-/// Read-only connections, each used by one call at a time.
+/// Read-only connections, each used by one call at a time, and never more than so many: every one takes descriptors,
+/// and SQLite keeps that of the file also when a connection is closed, as long as another one is open.
 #[derive(Debug)]
 struct Readers {
     path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
+    pool: Mutex<Pool>,
+    given_back: Condvar,
     kept: usize,
+    max: usize,
+    /// Those that are held for longer than one read.
+    holding: Arc<Semaphore>,
+}
+
+#[derive(Debug, Default)]
+struct Pool {
+    idle: Vec<Connection>,
+    open: usize,
 }
 
 impl Readers {
+    fn new(path: &Path, kept: usize, max: usize) -> Self {
+        let max = max.max(2);
+        let holding = Arc::new(Semaphore::new(max / 2));
+        let (pool, given_back) = (Mutex::default(), Condvar::new());
+        Self { path: path.to_owned(), pool, given_back, kept: kept.clamp(1, max), max, holding }
+    }
+
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn open(&self) -> Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.path, flags).map_err(failed)?;
@@ -286,27 +317,72 @@ impl Readers {
         Ok(connection)
     }
 
+    /// Waits for the right to hold a connection for longer than one read.
+    async fn may_hold(&self) -> Result<OwnedSemaphorePermit> {
+        let holding = Arc::clone(&self.holding);
+        holding.acquire_owned().await.map_err(|_| Error::unavailable(Subject::Engine, "the map is closed"))
+    }
+
+    /// A connection. Where all are taken, half of them are back within a read, which is what this waits for.
     fn take(&self) -> Result<Connection> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.map_or_else(|| self.open(), Ok)
+        let full = |pool: &mut Pool| pool.idle.is_empty() && pool.open >= self.max;
+        let mut pool = self.given_back.wait_while(self.pool(), full).unwrap_or_else(PoisonError::into_inner);
+        if let Some(connection) = pool.idle.pop() {
+            return Ok(connection);
+        }
+        pool.open += 1;
+        drop(pool);
+        self.open().inspect_err(|_| self.forget())
     }
 
     fn put_back(&self, connection: Connection) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < self.kept {
-            idle.push(connection);
+        let mut pool = self.pool();
+        if pool.idle.len() >= self.kept {
+            drop(pool);
+            return self.discard(connection);
         }
+        pool.idle.push(connection);
+        drop(pool);
+        self.given_back.notify_one();
+    }
+
+    fn discard(&self, connection: Connection) {
+        drop(connection);
+        self.forget();
+    }
+
+    /// One is open less.
+    fn forget(&self) {
+        let mut pool = self.pool();
+        pool.open = pool.open.saturating_sub(1);
+        drop(pool);
+        self.given_back.notify_one();
     }
 
     fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-        let connection = self.take()?;
-        let answer = read(&connection);
-        self.put_back(connection);
-        answer
+        let lent = Lent { readers: self, connection: Some(self.take()?) };
+        lent.connection.as_ref().map_or_else(|| Err(Error::unavailable(Subject::Engine, "no connection")), read)
     }
 
     fn close(&self) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let mut pool = self.pool();
+        pool.open = pool.open.saturating_sub(pool.idle.len());
+        pool.idle.clear();
+    }
+}
+
+/// A connection during one read. It goes back also when the read panics, or nobody would ever get it again.
+struct Lent<'r> {
+    readers: &'r Readers,
+    /// `None` only while dropping.
+    connection: Option<Connection>,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.readers.put_back(connection);
+        }
     }
 }
 

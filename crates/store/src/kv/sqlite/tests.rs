@@ -30,13 +30,43 @@ async fn conforms() {
         let clock = ManualClock::new(1_000_000);
         let root = tempfile::tempdir().unwrap();
         let count = AtomicUsize::new(0);
-        let options = SqliteOptions { durability, readers: 2, is_alone, must_exist: false };
+        let options = SqliteOptions { durability, readers: 2, is_alone, ..SqliteOptions::default() };
         let make = || async {
             let path = root.path().join(format!("{}.db", count.fetch_add(1, Ordering::Relaxed)));
             Box::new(SqliteKv::open(&path, &options, clock.clock()).unwrap()) as Box<dyn Kv>
         };
         conformance::kv::check(make, &clock).await;
     }
+}
+
+/// Many readers at once, on the fewest connections: everybody waits for a turn, and nobody for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn readers_share_few_connections() {
+    let root = tempfile::tempdir().unwrap();
+    let options = SqliteOptions { max_readers: 2, ..SqliteOptions::default() };
+    let kv = SqliteKv::open(&root.path().join("meta.db"), &options, Clock::system()).unwrap();
+    kv.commit(put("a", "1")).await.unwrap();
+    let readers: Vec<_> = (0..64)
+        .map(|number| {
+            let kv = kv.clone();
+            tokio::spawn(async move {
+                for _ in 0..20 {
+                    let snapshot = kv.snapshot().await.unwrap();
+                    assert_eq!(text(&kv, "a").await.as_deref(), Some("1"));
+                    tokio::task::yield_now().await;
+                    assert!(snapshot.get(b"a").await.unwrap().is_some());
+                    drop(snapshot);
+                    if number % 8 == 0 {
+                        assert_eq!(kv.faults().await, Ok(vec![]));
+                    }
+                }
+            })
+        })
+        .collect();
+    for reader in readers {
+        reader.await.unwrap();
+    }
+    assert!(kv.0.readers.pool().open <= 2);
 }
 
 #[tokio::test]
