@@ -41,8 +41,8 @@ def fresh_server(tmp_path):
     """Starts servers of the test's own: `fresh_server(arguments)`; all end with the test."""
     started = []
 
-    def start(*arguments: str, environment=None, name: str = "server", settings: str = "") -> Server:
-        running = Server(tmp_path / name, list(arguments), environment, settings).start()
+    def start(*arguments: str, environment=None, name: str = "server", settings: str = "", open_files: str = "") -> Server:
+        running = Server(tmp_path / name, list(arguments), environment, settings, open_files).start()
         started.append(running)
         return running
 

@@ -35,10 +35,12 @@ class Server:
         arguments: Optional[List[str]] = None,
         environment: Optional[Dict[str, str]] = None,
         settings: str = "",
+        open_files: str = "",
     ):
-        """`settings` is the text of a configuration file."""
+        """`settings` is the text of a configuration file, `open_files` the soft and the hard limit of open files as `64:64`."""
         self.folder = folder
         self.settings = settings
+        self.open_files = open_files
         self.data = folder / "data"
         self.arguments = arguments or []
         self.environment = environment or {}
@@ -67,6 +69,8 @@ class Server:
         if self.settings:
             (self.folder / "millpond.toml").write_text(self.settings)
             command += ["--config", "millpond.toml"]
+        if self.open_files:
+            command = ["prlimit", f"--nofile={self.open_files}", *command]
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment, cwd=self.folder)
         ready = self._wait_until_listening()

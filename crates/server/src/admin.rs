@@ -1,6 +1,7 @@
 //! The listener for operators: is it alive, is it ready, what are its numbers.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,6 +16,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::admin_api;
+use crate::connections::{InUse, Slot, Watched};
+use crate::descriptors;
 use crate::shutdown::Shutdown;
 use crate::state::State;
 
@@ -27,43 +30,68 @@ pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, numbers: Pro
             () = shutdown.wait() => return,
             _ = every_5_s.tick() => upkeep.run_upkeep(),
             accepted = listener.accept() => {
-                let Ok((stream, peer)) = accepted else {
-                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-                    continue;
+                let (stream, peer) = match accepted {
+                    Ok(accepted) => accepted,
+                    Err(error) => {
+                        crate::listen::refused(&error, &state.admin_connections).await;
+                        continue;
+                    }
+                };
+                // Descriptors are kept for this listener, and those who hold them for nothing are closed.
+                let admitted = tokio::select! {
+                    () = shutdown.wait() => return,
+                    admitted = state.admin_connections.enter(peer.ip(), true) => admitted,
                 };
                 let (state, numbers, shutdown) = (state.clone(), numbers.clone(), shutdown.clone());
-                tokio::spawn(async move {
-                    let tls = state.tls.clone();
-                    let mut is_secure = false;
-                    let stream: Box<dyn Stream> = match tls {
-                        Some(tls) if matches!(first_byte(&stream).await, Some(0x16)) => {
-                            let Ok(stream) = tls.accept(stream).await else { return };
-                            is_secure = true;
-                            Box::new(stream)
-                        }
-                        _ => Box::new(stream),
-                    };
-                    let service = service_fn(move |request: Request<Incoming>| {
-                        let (state, numbers, shutdown) = (state.clone(), numbers.clone(), shutdown.clone());
-                        async move {
-                            Ok::<_, Infallible>(if admin_api::is_wanted(&request) {
-                                if state.config.console_listen.is_some() {
-                                    return Ok(text(StatusCode::NOT_FOUND, MOVED.to_owned()));
-                                }
-                                admin_api::answer(request, &state, peer, is_secure).await
-                            } else {
-                                answer(&request, &state, &numbers, &shutdown).await
-                            })
-                        }
-                    });
-                    let mut builder = Builder::new(TokioExecutor::new());
-                    builder.http1().timer(TokioTimer::new()).header_read_timeout(std::time::Duration::from_secs(10));
-                    // A broken connection of an operator's tool concerns nobody else.
-                    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+                crate::panics::spawn("admin connection", async move {
+                    tokio::select! {
+                        () = serve_one(stream, peer, admitted.slot(), state, numbers, shutdown) => {}
+                        () = admitted.slot().evicted() => {}
+                    }
                 });
             }
         }
     }
+}
+
+async fn serve_one(
+    stream: TcpStream,
+    peer: SocketAddr,
+    slot: &Arc<Slot>,
+    state: Arc<State>,
+    numbers: PrometheusHandle,
+    shutdown: Shutdown,
+) {
+    let mut is_secure = false;
+    let stream: Box<dyn Stream> = match &state.tls {
+        Some(tls) if matches!(first_byte(&stream).await, Some(0x16)) => {
+            let Ok(stream) = tls.accept(stream).await else { return };
+            is_secure = true;
+            Box::new(stream)
+        }
+        _ => Box::new(stream),
+    };
+    let stream = Watched::new(stream, slot.clone());
+    let slot = slot.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (state, slot, numbers, shutdown) = (state.clone(), slot.clone(), numbers.clone(), shutdown.clone());
+        async move {
+            // Without a place it is answered all the same: these answers are short.
+            let in_request = state.admin_connections.begin_request(&slot).ok().flatten();
+            let response = if !admin_api::is_wanted(&request) {
+                answer(&request, &state, &numbers, &shutdown).await
+            } else if state.config.console_listen.is_some() {
+                text(StatusCode::NOT_FOUND, MOVED.to_owned())
+            } else {
+                admin_api::answer(request, &state, peer, is_secure).await
+            };
+            Ok::<_, Infallible>(response.map(|body| InUse::new(body, in_request)))
+        }
+    });
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(std::time::Duration::from_secs(10));
+    // A broken connection of an operator's tool concerns nobody else.
+    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
 }
 
 /// Either kind of connection.
@@ -97,7 +125,10 @@ fn answer(
                     (StatusCode::SERVICE_UNAVAILABLE, format!("the metadata store does not answer: {error}\n"))
                 }
             },
-            "/metrics" => (StatusCode::OK, numbers.render()),
+            "/metrics" => {
+                measure(&state);
+                (StatusCode::OK, numbers.render())
+            }
             _ => (StatusCode::NOT_FOUND, "There is /healthz, /readyz, /metrics and /api/v1 here.\n".to_owned()),
         };
         self::text(status, text)
@@ -117,4 +148,31 @@ fn text(status: StatusCode, text: String) -> Response<Full<Bytes>> {
     // A proxy's memory of how things were is no answer.
     response.headers_mut().insert(hyper::header::CACHE_CONTROL, hyper::header::HeaderValue::from_static("no-store"));
     response
+}
+
+/// Brings those numbers up to date that are counted when somebody asks.
+fn measure(state: &State) {
+    use crate::metrics::{
+        CONNECTIONS, CONNECTIONS_MAX, DESCRIPTORS_LIMIT, DESCRIPTORS_OPEN, REQUEST_FILES_MAX, REQUEST_FILES_OPEN,
+    };
+    let number = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+    for (listener, connections) in [("public", &state.connections), ("admin", &state.admin_connections)] {
+        let census = connections.census();
+        for (kind, count) in [
+            ("new", census.new),
+            ("idle", census.idle),
+            ("request", census.in_request),
+            ("publishing", census.publishing),
+        ] {
+            metrics::gauge!(CONNECTIONS, "listener" => listener, "kind" => kind).set(number(count));
+        }
+        metrics::gauge!(CONNECTIONS_MAX, "listener" => listener).set(number(connections.caps().max));
+    }
+    let (open, max) = state.files.open_and_max();
+    metrics::gauge!(REQUEST_FILES_OPEN).set(number(open));
+    metrics::gauge!(REQUEST_FILES_MAX).set(number(max));
+    if let Some(open) = descriptors::open_now() {
+        metrics::gauge!(DESCRIPTORS_OPEN).set(number(open));
+    }
+    metrics::gauge!(DESCRIPTORS_LIMIT).set(number(descriptors::limit()));
 }

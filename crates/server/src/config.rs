@@ -53,6 +53,11 @@ pub(crate) struct Config {
     pub(crate) callback_allow_private: bool,
     /// Wrong signatures a minute from one address before further ones are answered with 503; 0 is no limit.
     pub(crate) auth_failures_per_minute: u32,
+    /// Connections over HTTP and RTMP at once; absent: what the limit of open files allows, at most 16384.
+    pub(crate) max_connections: Option<usize>,
+    /// Connections from one address (an IPv6 /64) that have not yet had a complete request or an admitted publish;
+    /// absent: a quarter of `max_connections`, between 4 and 256; 0 is no limit. Trusted proxies have none.
+    pub(crate) max_unproven_per_address: Option<usize>,
     /// The file with the key that secrets at rest are sealed with, when it is not the one in the data directory.
     pub(crate) secrets_key_file: Option<PathBuf>,
     /// Networks of reverse proxies, whose word about the address and the scheme of a request counts.
@@ -272,6 +277,8 @@ impl Default for Config {
             max_buckets: 100,
             callback_allow_private: false,
             auth_failures_per_minute: 600,
+            max_connections: None,
+            max_unproven_per_address: None,
             secrets_key_file: None,
             trusted_proxies: Vec::new(),
             forwarded_header: ForwardedHeader::default(),
@@ -491,6 +498,9 @@ impl Config {
             }
         }
         self.proxies()?;
+        if self.max_connections == Some(0) {
+            bail!("`max_connections` is at least 1");
+        }
         if !(1024..=1 << 30).contains(&self.live.max_message_bytes) {
             bail!("`live.max_message_bytes` is between 1 KiB and 1 GiB");
         }
@@ -562,6 +572,8 @@ mod tests {
             public_endpoint: Some(String::new()),
             internal_endpoint: Some(String::new()),
             public_rtmp: Some(String::new()),
+            max_connections: Some(1),
+            max_unproven_per_address: Some(0),
             secrets_key_file: Some(PathBuf::new()),
             console_listen: Some(SocketAddr::from(([127, 0, 0, 1], 1))),
             custom_domains: BTreeMap::new(),

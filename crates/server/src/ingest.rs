@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use media::rtmp::{Event, Limits, Refusal, ServerSession, SessionError, Tag};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use self::backlog::Backlog;
 use self::intake::Intake;
-use crate::live::{Publication, PublishRefusal, StopReason, admit};
+use crate::connections::{Full, Publishing, Slot};
+use crate::live::{Admission, Publication, PublishRefusal, StopReason, admit};
 use crate::shutdown::Shutdown;
 use crate::state::State;
 
@@ -51,8 +52,14 @@ enum End {
 }
 
 /// Serves one RTMP connection until it ends.
-pub(crate) async fn serve<S>(stream: S, peer: SocketAddr, is_secure: bool, state: Arc<State>, shutdown: Shutdown)
-where
+pub(crate) async fn serve<S>(
+    stream: S,
+    peer: SocketAddr,
+    is_secure: bool,
+    slot: Arc<Slot>,
+    state: Arc<State>,
+    shutdown: Shutdown,
+) where
     S: AsyncRead + AsyncWrite + Backlog + Unpin + Send + Sync + 'static,
 {
     metrics::counter!(crate::metrics::RTMP_CONNECTIONS).increment(1);
@@ -64,6 +71,8 @@ where
         stream,
         peer,
         is_secure,
+        slot,
+        room: None,
         session,
         state,
         publication: None,
@@ -83,6 +92,9 @@ struct Connection<S> {
     stream: S,
     peer: SocketAddr,
     is_secure: bool,
+    slot: Arc<Slot>,
+    /// What a push has: a place that nobody takes away, and files for its segments.
+    room: Option<(Publishing, OwnedSemaphorePermit)>,
     session: ServerSession,
     state: Arc<State>,
     publication: Option<Publication>,
@@ -146,6 +158,10 @@ impl<S: AsyncRead + AsyncWrite + Backlog + Unpin + Send + Sync> Connection<S> {
                 }
                 Event::Publish(request) => {
                     let admitted = admit(&self.state, &request, self.peer, self.is_secure).await;
+                    let admitted = match admitted {
+                        Ok(admission) => self.take_room(admission).await,
+                        refused => refused,
+                    };
                     match admitted {
                         Ok(admission) => {
                             // A peer that has closed may have sent its media before.
@@ -177,6 +193,21 @@ impl<S: AsyncRead + AsyncWrite + Backlog + Unpin + Send + Sync> Connection<S> {
         if self.session.is_closing() { Err(End::Refused) } else { Ok(()) }
     }
 
+    /// Takes what a push needs beside its admission, from those who only read if there is no other way.
+    async fn take_room(&mut self, admission: Admission) -> Result<Admission, PublishRefusal> {
+        let room = match self.state.connections.begin_push(&self.slot).await {
+            Ok(place) => self.state.files.for_push().await.map(|files| (place, files)),
+            Err(full) => Err(full),
+        };
+        match room {
+            Ok(room) => {
+                self.room = Some(room);
+                Ok(admission)
+            }
+            Err(Full) => Err(PublishRefusal::no_room(&admission.target(), self.state.clock.now_ms())),
+        }
+    }
+
     async fn push(&mut self, tag: &Tag) {
         self.last_media = self.last_read;
         if let Some(publication) = &mut self.publication {
@@ -185,6 +216,7 @@ impl<S: AsyncRead + AsyncWrite + Backlog + Unpin + Send + Sync> Connection<S> {
     }
 
     fn refuse(&mut self, refusal: &PublishRefusal) -> Result<(), End> {
+        self.room = None;
         refusal.report(self.peer, &self.state.channels);
         self.session.reject(&refusal.to_rtmp());
         Ok(())
@@ -251,6 +283,7 @@ impl<S: AsyncRead + AsyncWrite + Backlog + Unpin + Send + Sync> Connection<S> {
         if let Some(publication) = self.publication.take() {
             publication.finish(self.session.stats()).await;
         }
+        self.room = None;
         // A connection may publish again (D2); the time to do so starts anew.
         self.last_media = Instant::now();
     }

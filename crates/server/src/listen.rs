@@ -9,6 +9,8 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::connections::{Connections, Slot};
+use crate::descriptors::Seldom;
 use crate::http::Door;
 use crate::shutdown::Shutdown;
 use crate::state::State;
@@ -64,19 +66,47 @@ pub(crate) async fn accept(listener: TcpListener, fallback: Fallback, state: Arc
         };
         match accepted {
             Ok((stream, peer)) => {
+                let is_exempt = state.proxies.trusts(peer.ip());
+                // Until there is room, those who come next wait with the kernel.
+                let admitted = tokio::select! {
+                    () = shutdown.wait() => return,
+                    admitted = state.connections.enter(peer.ip(), is_exempt) => admitted,
+                };
                 let (state, shutdown) = (state.clone(), shutdown.clone());
-                crate::panics::spawn("connection", serve(stream, peer, fallback, state, shutdown));
+                crate::panics::spawn("connection", async move {
+                    let slot = admitted.slot().clone();
+                    tokio::select! {
+                        () = serve(stream, peer, fallback, slot, state, shutdown) => {}
+                        () = admitted.slot().evicted() => {}
+                    }
+                });
             }
-            Err(error) => {
-                // Out of file descriptors, most likely; accepting again at once would only burn the processor.
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
+            Err(error) => refused(&error, &state.connections).await,
         }
     }
 }
 
-async fn serve(stream: TcpStream, peer: SocketAddr, fallback: Fallback, state: Arc<State>, shutdown: Shutdown) {
+/// Deals with a connection that could not be accepted: one that was over before it began concerns nobody else, but
+/// without a descriptor accepting again at once would only burn the processor.
+pub(crate) async fn refused(error: &io::Error, connections: &Connections) {
+    static SELDOM: Seldom = Seldom::new();
+    if let Some(count) = SELDOM.count() {
+        tracing::warn!(%error, count, "cannot accept a connection");
+    }
+    if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
+        connections.close_useless();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    fallback: Fallback,
+    slot: Arc<Slot>,
+    state: Arc<State>,
+    shutdown: Shutdown,
+) {
     if let Err(error) = tune(&stream) {
         tracing::debug!(%peer, %error, "cannot tune the socket");
     }
@@ -87,7 +117,7 @@ async fn serve(stream: TcpStream, peer: SocketAddr, fallback: Fallback, state: A
     }
     match (first, fallback) {
         ([0x16], _) => match state.tls.clone() {
-            Some(tls) => serve_secure(stream, &tls, peer, fallback, state, shutdown).await,
+            Some(tls) => serve_secure(stream, &tls, peer, fallback, slot, state, shutdown).await,
             // Closing is what a plain port does.
             None => of_stranger!(
                 INFO,
@@ -97,8 +127,8 @@ async fn serve(stream: TcpStream, peer: SocketAddr, fallback: Fallback, state: A
                 "a TLS connection was refused: no certificate is configured"
             ),
         },
-        ([byte], _) if is_rtmp(byte, fallback) => ingest::serve(stream, peer, false, state, shutdown).await,
-        _ => http::serve_plain(stream, peer, fallback.door(), state, shutdown).await,
+        ([byte], _) if is_rtmp(byte, fallback) => ingest::serve(stream, peer, false, slot, state, shutdown).await,
+        _ => http::serve_plain(stream, peer, fallback.door(), slot, state, shutdown).await,
     }
 }
 
@@ -121,6 +151,7 @@ async fn serve_secure(
     tls: &Tls,
     peer: SocketAddr,
     fallback: Fallback,
+    slot: Arc<Slot>,
     state: Arc<State>,
     shutdown: Shutdown,
 ) {
@@ -133,14 +164,14 @@ async fn serve_secure(
         }
     };
     if stream.get_ref().1.alpn_protocol().is_some() {
-        return http::serve_secure(stream, peer, fallback.door(), state, shutdown).await;
+        return http::serve_secure(stream, peer, fallback.door(), slot, state, shutdown).await;
     }
     let Ok(Ok(first)) = tokio::time::timeout(first_byte_timeout(&state), stream.read_u8()).await else { return };
     let stream = Rewound::new(Some(first), stream);
     if is_rtmp(first, fallback) {
-        ingest::serve(stream, peer, true, state, shutdown).await;
+        ingest::serve(stream, peer, true, slot, state, shutdown).await;
     } else {
-        http::serve_secure(stream, peer, fallback.door(), state, shutdown).await;
+        http::serve_secure(stream, peer, fallback.door(), slot, state, shutdown).await;
     }
 }
 

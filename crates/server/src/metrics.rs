@@ -63,6 +63,25 @@ pub(crate) const ACCESS_LOG_LINES: &str = "millpond_access_log_lines_total";
 pub(crate) const ACCESS_LOG_DROPPED: &str = "millpond_access_log_dropped_total";
 /// Lines of the server's own log that could not be written (D28).
 pub(crate) const LOG_LINES_LOST: &str = "millpond_log_lines_lost_total";
+/// Connections open now, by `listener` and `kind`: without a complete request so far, idle between two requests, in a
+/// request, publishing.
+pub(crate) const CONNECTIONS: &str = "millpond_connections";
+/// Connections that there may be, by `listener`.
+pub(crate) const CONNECTIONS_MAX: &str = "millpond_connections_max";
+/// Connections closed to make room for others, by `kind`.
+pub(crate) const CONNECTIONS_CLOSED: &str = "millpond_connections_closed_total";
+/// Requests and pushes refused because every connection or file is in use, by `what`.
+pub(crate) const CONNECTIONS_REFUSED: &str = "millpond_connections_refused_total";
+/// Files that requests have open.
+pub(crate) const REQUEST_FILES_OPEN: &str = "millpond_request_files_open";
+/// Files that requests may have open.
+pub(crate) const REQUEST_FILES_MAX: &str = "millpond_request_files_max";
+/// Requests that got no file because all were open.
+pub(crate) const FILES_REFUSED: &str = "millpond_request_files_refused_total";
+/// Descriptors open in the process.
+pub(crate) const DESCRIPTORS_OPEN: &str = "millpond_descriptors_open";
+/// Descriptors that the process may have open.
+pub(crate) const DESCRIPTORS_LIMIT: &str = "millpond_descriptors_limit";
 /// Tasks that ended in a panic: always a bug.
 pub(crate) const PANICS: &str = "millpond_panics_total";
 
@@ -108,6 +127,15 @@ pub(crate) fn install() -> anyhow::Result<PrometheusHandle> {
     describe_counter!(ACCESS_LOG_LINES, "Lines of access logs written");
     describe_counter!(ACCESS_LOG_DROPPED, "Lines of access logs dropped");
     describe_counter!(LOG_LINES_LOST, "Lines of the log and of standard output that nobody took");
+    describe_gauge!(CONNECTIONS, "Connections open now, by listener and what they do");
+    describe_gauge!(CONNECTIONS_MAX, "Connections that there may be, by listener");
+    describe_counter!(CONNECTIONS_CLOSED, "Connections closed to make room for others, by kind");
+    describe_counter!(CONNECTIONS_REFUSED, "Requests and pushes refused because every connection or file is in use");
+    describe_gauge!(REQUEST_FILES_OPEN, "Files that requests and pushes beyond their own share have open");
+    describe_gauge!(REQUEST_FILES_MAX, "Files that requests may have open");
+    describe_counter!(FILES_REFUSED, "Requests that got no file because all were open");
+    describe_gauge!(DESCRIPTORS_OPEN, "Descriptors open in the process");
+    describe_gauge!(DESCRIPTORS_LIMIT, "Descriptors that the process may have open");
     describe_counter!(PANICS, "Tasks that panicked");
     Ok(handle)
 }

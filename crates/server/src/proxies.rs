@@ -56,7 +56,8 @@ impl TrustedProxies {
         origin
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    /// Whether an address is one of these proxies.
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.networks.iter().any(|network| network.contains(address))
     }

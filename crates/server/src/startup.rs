@@ -22,7 +22,10 @@ use crate::accounts;
 use crate::auth_failures::AuthFailures;
 use crate::clock::Clock;
 use crate::config::{Config, Durability, UnknownHost};
+use crate::connections::{Caps, Connections};
 use crate::data_dir;
+use crate::descriptors::{self, Shares};
+use crate::files::Files;
 use crate::listen::{self, Fallback};
 use crate::live::{self, Channels, StopReason};
 use crate::ops::RateLimits;
@@ -102,6 +105,7 @@ pub(crate) fn open_stores(data_dir: &Path, durability: Durability, missing: Miss
         // The lock says so.
         is_alone: true,
         must_exist: was_here || missing == Missing::Refuse,
+        max_readers: descriptors::store_readers(descriptors::limit()),
         ..SqliteOptions::default()
     };
     let kv = SqliteKv::open(&data_dir.join(data_dir::METADATA), &options, clock.clone())
@@ -121,6 +125,21 @@ pub(crate) fn open_stores(data_dir: &Path, durability: Durability, missing: Miss
 /// # Errors
 /// When something a server cannot do without is missing; nothing is left running then.
 pub(crate) async fn start(config: Config, numbers: PrometheusHandle) -> anyhow::Result<Running> {
+    let limit = descriptors::raise();
+    tracing::info!(limit = limit.now, before = limit.before, "limit of open files");
+    let listeners = config.listen.len() + config.rtmp_listen.len() + usize::from(config.console_listen.is_some()) + 1;
+    let shares = |open| {
+        Shares::new(limit.now, open, listeners, config.max_connections).with_context(|| {
+            format!(
+                "{} open files are too few for {listeners} listeners and a push: {} is the least; raise the limit \
+                 (`ulimit -n`, or LimitNOFILE= of a systemd unit)",
+                limit.now,
+                descriptors::MINIMUM
+            )
+        })
+    };
+    // Before anything is made or opened, so that the reason is not an error of the store.
+    shares(0)?;
     data_dir::make(&config.data_dir)?;
     // Before anything is made that would look like a remainder.
     data_dir::check_is_whole(&config.data_dir)?;
@@ -134,7 +153,21 @@ pub(crate) async fn start(config: Config, numbers: PrometheusHandle) -> anyhow::
     let limits = RateLimits::new(config.live.max_list_calls_per_s);
     let grace_ms = i64::try_from(config.storage.garbage_grace_s.saturating_mul(1000)).unwrap_or(i64::MAX);
     let holder = data_dir::instance_name(&config.data_dir)?;
+    let shares = shares(descriptors::open_now().unwrap_or(descriptors::ASSUMED_OPEN))?;
+    if config.max_connections.is_some_and(|wanted| wanted > shares.connections) {
+        tracing::warn!(
+            max_connections = config.max_connections,
+            connections = shares.connections,
+            limit = limit.now,
+            "the limit of open files allows fewer connections than configured"
+        );
+    }
+    let connections = Connections::new(Caps::new(&shares, config.max_unproven_per_address));
+    let files = Arc::new(Files::new(blobs.clone(), &shares, connections.clone()));
     let state = Arc::new(State {
+        files,
+        connections,
+        admin_connections: Connections::new(Caps::admin(&shares)),
         clock: Clock::system(),
         meta: meta.with_garbage_grace_ms(grace_ms),
         holder,

@@ -10,6 +10,8 @@ use crate::access_log::AccessLog;
 use crate::auth_failures::AuthFailures;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::connections::Connections;
+use crate::files::Files;
 use crate::identity::Identities;
 use crate::live::Channels;
 use crate::ops::{RateLimits, SignedPlaylists};
@@ -25,8 +27,14 @@ pub(crate) struct State {
     pub(crate) clock: Clock,
     /// Buckets, objects, channels.
     pub(crate) meta: Meta,
-    /// Bytes.
+    /// Bytes, for pushes and upkeep. Requests reach them through `files`.
     pub(crate) blobs: Arc<dyn BlobStore>,
+    /// The same bytes for requests, which have a share of the files that may be open.
+    pub(crate) files: Arc<Files>,
+    /// Who is connected.
+    pub(crate) connections: Arc<Connections>,
+    /// Who is connected to the admin listener.
+    pub(crate) admin_connections: Arc<Connections>,
     /// Host names and what they mean.
     pub(crate) addressing: Addressing,
     /// The account that owns everything.

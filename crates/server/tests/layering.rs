@@ -117,6 +117,12 @@ fn only_the_edge_of_the_server_knows_http_and_sockets() {
     }
 }
 
+/// A request that opened a blob beside its share could take the descriptor of somebody's segment.
+#[test]
+fn requests_open_files_out_of_their_share() {
+    check(&crates_folder().join("server/src/ops"), &["blobs.open", "blobs.create", "blobs.recover", "blobs.clone"]);
+}
+
 #[test]
 fn only_the_store_knows_how_things_are_kept() {
     check(&crates_folder().join("server/src"), &["rusqlite", "rmp_serde", "SELECT ", "INSERT "]);

@@ -11,10 +11,12 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use oss::{Error, ErrorCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::admin_api;
+use crate::connections::{Full, InUse, Slot, Watched};
 use crate::http::body::AnswerBody;
 use crate::http::door::Door;
 use crate::http::file_stream::{FileStream, Outbox};
@@ -33,48 +35,79 @@ pub(crate) async fn serve_plain(
     stream: TcpStream,
     peer: SocketAddr,
     door: Door,
+    slot: Arc<Slot>,
     state: Arc<State>,
     shutdown: Shutdown,
 ) {
     let outbox = Arc::new(Outbox::default());
     let stream = FileStream::new(stream, outbox.clone());
-    serve(stream, Some(outbox), peer, false, door, state, shutdown).await;
+    serve(stream, Some(outbox), Origin { peer, is_secure: false, door, slot }, state, shutdown).await;
 }
 
 /// Answers the requests of a connection behind TLS.
-pub(crate) async fn serve_secure<S>(stream: S, peer: SocketAddr, door: Door, state: Arc<State>, shutdown: Shutdown)
-where
+pub(crate) async fn serve_secure<S>(
+    stream: S,
+    peer: SocketAddr,
+    door: Door,
+    slot: Arc<Slot>,
+    state: Arc<State>,
+    shutdown: Shutdown,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    serve(stream, None, peer, true, door, state, shutdown).await;
+    serve(stream, None, Origin { peer, is_secure: true, door, slot }, state, shutdown).await;
+}
+
+/// Where the requests of a connection come from.
+struct Origin {
+    peer: SocketAddr,
+    is_secure: bool,
+    door: Door,
+    slot: Arc<Slot>,
+}
+
+/// What a request is told when every connection is in use.
+fn no_room() -> Error {
+    Error::new(ErrorCode::ServiceUnavailable)
+        .message("Every connection of this server is in use. Please try again in a moment.")
+        .header("retry-after", "2")
 }
 
 /// Answers the requests of one connection until it ends or the server stops.
 async fn serve<S>(
     stream: S,
     outbox: Option<Arc<Outbox>>,
-    peer: SocketAddr,
-    is_secure: bool,
-    door: Door,
+    Origin { peer, is_secure, door, slot }: Origin,
     state: Arc<State>,
     mut shutdown: Shutdown,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let head_timeout = Duration::from_secs(state.config.http.head_timeout_s);
+    let stream = Watched::new(stream, slot.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         // Only HTTP/1 hands a body to the stream as it is.
         let outbox = outbox.clone().filter(|_| request.version() <= Version::HTTP_11);
-        let state = state.clone();
+        let (state, slot) = (state.clone(), slot.clone());
         async move {
+            let (in_request, room) = match state.connections.begin_request(&slot) {
+                Ok(Some(in_request)) => (Some(in_request), Ok(())),
+                // The connection is being closed at this moment.
+                Ok(None) => return std::future::pending().await,
+                Err(Full) => (None, Err(no_room())),
+            };
             if door != Door::Public && is_management(&request) {
-                return Ok(manage(request, &state, peer, is_secure).await);
+                let response = manage(request, &state, peer, is_secure).await;
+                return Ok(response.map(|body| InUse::new(body, in_request)));
             }
-            let response = pipeline::answer(state, request, peer, is_secure, door).await;
-            Ok::<_, Infallible>(match outbox {
-                Some(outbox) => response.map(|body| body.through(&outbox)),
-                None => response,
-            })
+            let response = pipeline::answer(state, request, peer, is_secure, door, room).await;
+            Ok::<_, Infallible>(response.map(|body| {
+                let body = match outbox {
+                    Some(outbox) => body.through(&outbox),
+                    None => body,
+                };
+                InUse::new(body, in_request)
+            }))
         }
     });
     let mut builder = Builder::new(TokioExecutor::new());

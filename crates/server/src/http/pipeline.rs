@@ -30,13 +30,14 @@ use crate::ops::{self, Answer, Bucket, Call};
 use crate::proxies::Origin;
 use crate::state::State;
 
-/// Answers one request; whatever goes wrong, the peer gets an answer.
+/// Answers one request; whatever goes wrong, the peer gets an answer. Without `room` that is why there is none.
 pub(super) async fn answer(
     state: Arc<State>,
     request: Request<Incoming>,
     peer: SocketAddr,
     is_secure: bool,
     door: Door,
+    room: Result<(), Error>,
 ) -> Response<LoggedBody> {
     let started = Instant::now();
     let now_ms = state.clock.now_ms();
@@ -45,6 +46,7 @@ pub(super) async fn answer(
     let http = &state.config.http;
     let patience = Patience::new(Duration::from_secs(http.body_timeout_s), http.min_body_bytes_per_s);
     let (raw, mut body, shape) = receive(request, is_secure, patience);
+    let shape = shape.and(room);
     let expects_continue = raw.header("expect").is_some();
     let mut envelope = Envelope {
         request_id: crate::ids::request_id(now_ms),

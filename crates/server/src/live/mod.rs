@@ -18,7 +18,7 @@ mod succession;
 mod upkeep;
 mod window;
 
-pub(crate) use admission::admit;
+pub(crate) use admission::{Admission, admit};
 pub(crate) use channels::{Channels, StopReason};
 pub(crate) use digest::{BodyDigest, Checksums, checksums};
 use publication::LEASE;

@@ -57,6 +57,13 @@ impl PublishRefusal {
         Self::new(error, target, now_ms)
     }
 
+    /// Everything that the server has belongs to pushes.
+    pub(crate) fn no_room(target: &str, now_ms: i64) -> Self {
+        let error = Error::new(ErrorCode::ServiceUnavailable)
+            .message("The server has no connections or files left for another push. Please push again later.");
+        Self::new(error, target, now_ms)
+    }
+
     /// How the encoder is told. GStreamer reads `BadName` as taken and `Denied` as forbidden; OBS closes at once on
     /// `Denied` only, so what a retry cannot repair says `Denied` where the table allows.
     pub(crate) fn to_rtmp(&self) -> Refusal {

@@ -92,7 +92,7 @@ impl Answer {
 /// delete during a long download changes nothing for it; of an object of very many parts the later ones are opened
 /// when it is their turn, because open files are few, and are pinned until then.
 pub(crate) struct StoredContent {
-    blobs: Arc<dyn BlobStore>,
+    files: Arc<dyn BlobStore>,
     pieces: std::collections::VecDeque<Piece>,
     remaining: u64,
     _pinned: Option<Pinned>,
@@ -121,20 +121,23 @@ impl std::fmt::Debug for StoredContent {
 }
 
 impl StoredContent {
-    /// Joins runs of bytes.
+    /// Joins runs of bytes of `files`, the blobs that requests may open.
     ///
     /// # Errors
-    /// `InternalError` when one of the first blobs cannot be opened.
-    pub(crate) async fn open(meta: &Meta, blobs: Arc<dyn BlobStore>, runs: &[Extent]) -> Result<Self, Error> {
-        let later = runs.get(OPEN_AT_ONCE..).filter(|later| !later.is_empty());
+    /// `InternalError` when one of the first blobs cannot be opened, `ServiceUnavailable` when there is no descriptor for
+    /// it at the moment.
+    pub(crate) async fn open(meta: &Meta, files: Arc<dyn BlobStore>, runs: &[Extent]) -> Result<Self, Error> {
+        // Only the first has to be open. An answer that waited for several could wait for others that do the same.
+        let at_once = if files.has_room(runs.len().min(OPEN_AT_ONCE)) { OPEN_AT_ONCE } else { 1 };
+        let later = runs.get(at_once..).filter(|later| !later.is_empty());
         let pinned = later.map(|later| meta.pin(later.iter().map(|run| run.blob)));
         let piece = |run: &Extent| Piece { blob: run.blob, reader: None, offset: run.offset, len: run.len };
         let mut pieces: std::collections::VecDeque<_> = runs.iter().map(piece).collect();
-        for piece in pieces.iter_mut().take(OPEN_AT_ONCE) {
-            piece.reader = Some(blobs.open(piece.blob).await.map_err(unreadable)?);
+        for piece in pieces.iter_mut().take(at_once) {
+            piece.reader = Some(files.open(piece.blob).await.map_err(unreadable)?);
         }
         let remaining = pieces.iter().map(|piece| piece.len).sum();
-        Ok(Self { blobs, pieces, remaining, _pinned: pinned })
+        Ok(Self { files, pieces, remaining, _pinned: pinned })
     }
 
     /// Bytes still to come.
@@ -164,7 +167,8 @@ impl StoredContent {
     /// The next bytes; `None` at the end.
     ///
     /// # Errors
-    /// `InternalError` when a blob is shorter than its metadata says or cannot be read.
+    /// `InternalError` when a blob is shorter than its metadata says or cannot be read, `ServiceUnavailable` when there is
+    /// no descriptor for it.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
             let Some(piece) = self.pieces.front_mut() else { return Ok(None) };
@@ -175,7 +179,7 @@ impl StoredContent {
             let wanted = usize::try_from(piece.len.min(READ_BYTES)).unwrap_or(0);
             let reader = match &mut piece.reader {
                 Some(reader) => reader,
-                closed => closed.insert(self.blobs.open(piece.blob).await.map_err(unreadable)?),
+                closed => closed.insert(self.files.open(piece.blob).await.map_err(unreadable)?),
             };
             let bytes = reader.read_at(piece.offset, wanted).await.map_err(unreadable)?;
             if bytes.is_empty() {
@@ -192,6 +196,9 @@ impl StoredContent {
 }
 
 fn unreadable(error: store::Error) -> Error {
+    if error.is_out_of_descriptors() {
+        return super::out_of_descriptors(&error);
+    }
     tracing::error!(%error, "a stored body cannot be read");
     Error::new(ErrorCode::InternalError)
 }

@@ -75,6 +75,10 @@ pub(super) async fn tell(
     };
     let mut fault = String::new();
     for url in &callback.urls {
+        let Ok(_room) = call.state.files.for_callback().await else {
+            fault = "The server has no connection left for a callback.".to_owned();
+            break;
+        };
         match post(url, message).await {
             Ok(json) => {
                 let mut answer = Answer { status: 200, content: Content::Bytes(json), ..answer };

@@ -291,7 +291,7 @@ pub(super) async fn content_of(state: &State, body: &Body, start: u64, len: u64)
         }
         Body::Blobs(extents) => {
             let pieces = overlapping(extents, start, len);
-            Ok(Content::Stored(StoredContent::open(&state.meta, state.blobs.clone(), &pieces).await?))
+            Ok(Content::Stored(StoredContent::open(&state.meta, state.files.clone(), &pieces).await?))
         }
         Body::Link(_) => Ok(Content::Bytes(Bytes::new())),
     }

@@ -4,7 +4,7 @@
 use bytes::BytesMut;
 use oss::request::{BodyDigests, MAX_BODY_BYTES, check_body_length};
 use oss::{Error, ErrorCode};
-use store::blob::{Blob, BlobId, BlobWriter, OnDrop};
+use store::blob::{Blob, BlobId, BlobStore, BlobWriter, OnDrop};
 use store::meta::{Body, Extent};
 
 use super::hashing::Hashing;
@@ -92,7 +92,7 @@ impl<'a> Intake<'a> {
     async fn writer(&mut self) -> Result<&mut Box<dyn BlobWriter>, Error> {
         match &mut self.writer {
             Some(writer) => Ok(writer),
-            empty => Ok(empty.insert(self.state.blobs.create(OnDrop::Delete).await.map_err(internal)?)),
+            empty => Ok(empty.insert(self.state.files.create(OnDrop::Delete).await.map_err(internal)?)),
         }
     }
 
@@ -120,7 +120,7 @@ impl<'a> Intake<'a> {
             if sums.len == 0 {
                 return Ok(Received { body: Body::Blobs(Vec::new()), sums });
             }
-            let mut writer = self.state.blobs.create(OnDrop::Delete).await.map_err(internal)?;
+            let mut writer = self.state.files.create(OnDrop::Delete).await.map_err(internal)?;
             writer.append(self.pending.freeze()).await.map_err(internal)?;
             let blob = writer.finish(is_durable(self.state)).await.map_err(internal)?;
             return Ok(Received { body: whole(blob), sums });

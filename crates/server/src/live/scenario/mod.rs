@@ -32,6 +32,9 @@ use super::{Channels, Publication, recover};
 use crate::auth_failures::AuthFailures;
 use crate::clock::Clock;
 use crate::config::{Config, LiveConfig};
+use crate::connections::{Caps, Connections};
+use crate::descriptors::Shares;
+use crate::files::Files;
 use crate::ops::RateLimits;
 use crate::root_key::RootKey;
 use crate::state::State;
@@ -64,7 +67,12 @@ impl Stage {
         let blobs = Arc::new(MemoryBlobs::new(BlobIds::new(machine.clone(), Randomness::seeded(1)), machine));
         let folder = tempfile::tempdir().unwrap();
         let config = Config { live, ..Config::default() };
+        let shares = Shares::new(1024, 0, 1, None).unwrap();
+        let connections = Connections::new(Caps::new(&shares, None));
         let state = Arc::new(State {
+            files: Arc::new(Files::new(blobs.clone(), &shares, connections.clone())),
+            admin_connections: connections.clone(),
+            connections,
             clock: Clock::manual(&clock),
             meta,
             blobs: blobs.clone(),
