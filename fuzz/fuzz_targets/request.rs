@@ -57,8 +57,8 @@ fn ask(raw: &RawRequest, route: &Route, body: &[u8]) {
 
     drop(ObjectHeaders::parse(raw));
     drop(BodyDigests::parse(raw));
-    drop(Conditions::of_read(raw));
-    drop(Conditions::of_copy_source(raw));
+    drop(Conditions::of_read(raw, NOW_MS));
+    drop(Conditions::of_copy_source(raw, NOW_MS));
     drop(CopySource::parse(raw));
     drop(CopyDirective::of_metadata(raw));
     drop(CopyDirective::of_tags(raw));

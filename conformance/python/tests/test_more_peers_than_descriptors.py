@@ -198,6 +198,7 @@ def test_when_everybody_is_busy_a_request_comes_later_and_a_push_takes_the_place
     assert [reader.is_cut for reader in readers].count(True) == 1
     for reader in readers:
         reader.close()
+    wait_for(lambda: requests.get(play_url, timeout=PATIENT_S).status_code == 200, "room again", PATIENT_S)
     assert_whole(server, play_url, 12)
     assert metric(server, "millpond_connections_refused_total") >= 1
 

@@ -109,8 +109,13 @@ impl RootKey {
             .mode(0o600)
             .open(&path)
             .with_context(|| format!("cannot keep the root key in {}", path.display()))?;
-        writeln!(file, "{text}")?;
-        file.sync_all()?;
+        let kept = writeln!(file, "{text}").and_then(|()| file.sync_all());
+        let kept = kept.and_then(|()| std::fs::File::open(data_dir)?.sync_all());
+        if let Err(error) = kept {
+            // The next start must not find, and believe, what may be gone after a power cut (D29).
+            let _ = std::fs::remove_file(&path);
+            return Err(error).with_context(|| format!("cannot keep the root key in {}", path.display()));
+        }
         Self::new(&id, secret, true)
     }
 

@@ -121,7 +121,10 @@ impl KeySource {
         let mut file =
             std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).with_context(kept)?;
         writeln!(file, "{}", oss::model::hex_upper(&key)).with_context(kept)?;
-        file.sync_all().with_context(kept)?;
+        if let Err(error) = file.sync_all() {
+            let _ = std::fs::remove_file(&draft);
+            return Err(error).with_context(kept);
+        }
         // Unlike a renamed file, a link never takes the place of one that is there.
         let linked = std::fs::hard_link(&draft, &self.path);
         std::fs::remove_file(&draft).with_context(kept)?;

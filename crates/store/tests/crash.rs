@@ -19,8 +19,8 @@ use store::check::{Finding, check, sweep};
 use store::clock::{ManualClock, Randomness};
 use store::kv::{Claim, Commit, Entry, Kv, Lease, MemoryKv, Outcome, Range, Snapshot, Versioned};
 use store::meta::{
-    Body, BucketRecord, ChannelRecord, Extent, Meta, ObjectRecord, OpenSegment, PartRecord, PutGuard, SegmentCommit,
-    SegmentEntry, Source, StartRecord, UploadRecord,
+    Body, BucketRecord, ChannelRecord, Extent, Meta, ObjectRecord, ObjectRole, OpenSegment, PartRecord, PutGuard,
+    SegmentCommit, SegmentEntry, Source, StartRecord, UploadRecord,
 };
 use store::{Error, ErrorKind, Result, Subject};
 

@@ -13,7 +13,9 @@ use store::blob::{BlobIds, BlobStore, MemoryBlobs, OnDrop};
 use store::check::check;
 use store::clock::{ManualClock, Randomness};
 use store::kv::MemoryKv;
-use store::meta::{Body, BucketRecord, Extent, Meta, ObjectRecord, PartRecord, PutGuard, Source, Stored, UploadRecord};
+use store::meta::{
+    Body, BucketRecord, Extent, Meta, ObjectRecord, ObjectRole, PartRecord, PutGuard, Source, Stored, UploadRecord,
+};
 use store::{ErrorKind, Subject};
 
 /// One thing that is done; numbers choose among the names there are.

@@ -107,12 +107,14 @@ mod tests {
 
     #[test]
     fn only_lists_restrict() {
-        let with = |referers: &[&str], blacklist: Option<&[&str]>, allow_empty_referer: bool| RefererConfiguration {
-            referers: referers.iter().map(ToString::to_string).collect(),
-            blacklist: blacklist.map(|list| list.iter().map(ToString::to_string).collect()),
-            allow_empty_referer,
-            ..RefererConfiguration::default()
-        };
+        fn with(referers: &[&str], blacklist: Option<&[&str]>, allow_empty_referer: bool) -> RefererConfiguration {
+            RefererConfiguration {
+                referers: referers.iter().map(ToString::to_string).collect(),
+                blacklist: blacklist.map(|list| list.iter().map(ToString::to_string).collect()),
+                allow_empty_referer,
+                ..RefererConfiguration::default()
+            }
+        }
         assert!(!restricts(&RefererConfiguration::default()));
         assert!(!restricts(&with(&[""], Some(&[""]), false)));
         assert!(restricts(&with(&["http://a"], None, true)));
