@@ -254,10 +254,10 @@ mod tests {
     fn check(method: &str, target: &str, headers: &[(&str, &str)], expected: Result<(), (ErrorCode, &str)>) {
         let raw = request(method, target, headers);
         let found = route(&raw, &Addressing::default()).and_then(|route| check_row(&route, &raw));
-        let found = found
-            .as_ref()
-            .map(|()| ())
-            .map_err(|error| (error.code, error.elements.first().map(|(_, text)| text.as_str()).unwrap_or_default()));
+        let found = match &found {
+            Ok(()) => Ok(()),
+            Err(error) => Err((error.code, error.elements.first().map_or("", |(_, text)| text.as_str()))),
+        };
         assert_eq!(found, expected, "{method} {target} {headers:?}");
     }
 

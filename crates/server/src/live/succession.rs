@@ -116,7 +116,7 @@ impl Succession {
         let taken = self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {
             (waiting < MAX_WAITING).then_some(waiting + 1)
         });
-        taken.is_ok().then_some(Place(self))
+        taken.is_ok().then(|| Place(self))
     }
 }
 

@@ -52,11 +52,13 @@ pub(crate) async fn tell(mut shutdown: Shutdown) {
     }
 }
 
+/// Address (an IPv6 one without the half that its owner chooses freely; none is everybody beyond the bound) and kind.
+type Cause = (Option<IpAddr>, String);
+
 #[derive(Debug)]
 struct Strangers {
-    /// By address (an IPv6 one without the half that its owner chooses freely; none is everybody beyond the bound) and
-    /// kind. `None` before the first.
-    windows: Mutex<Option<HashMap<(Option<IpAddr>, String), Window>>>,
+    /// `None` before the first.
+    windows: Mutex<Option<HashMap<Cause, Window>>>,
     max: usize,
 }
 
