@@ -115,7 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Backlog + Unpin + Send + Sync> Connection<S> {
         loop {
             self.answer_newcomers();
             let buffer = self.session.read_buffer();
-            self.intake.make_room(buffer);
+            self.intake.make_room(buffer, self.publication.is_some());
             let outcome = tokio::select! {
                 read = self.intake.read(&mut self.stream, buffer) => self.take(read).await,
                 _ = ticks.tick() => self.tick().await,

@@ -50,6 +50,11 @@ impl Connection {
         }
     }
 
+    /// Says whether the peer may make us hold only what leads to a publish.
+    pub(super) fn set_early(&mut self, is_early: bool) {
+        self.reader.set_early(is_early);
+    }
+
     /// Counts the bytes that came into `input` since the last [`Self::settle`].
     pub(super) fn account(&mut self) {
         let new = self.input.len().saturating_sub(self.accounted);

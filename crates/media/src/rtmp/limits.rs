@@ -15,6 +15,13 @@ pub struct Limits {
     pub max_partial_bytes: usize,
     /// How many chunk streams may be in the middle of a message at once: 64 (quirk Q21: ids are not limited).
     pub max_partial_messages: usize,
+    /// What a connection may hold while nothing is published: 32 KiB, the longest command and the sum of all messages that
+    /// have begun. The longest `connect` and `publish` fit. Longer media and metadata, which mean nothing then, are
+    /// skipped and counted; longer commands end the session.
+    pub max_early_bytes: usize,
+    /// How many chunk streams with ids from 64 on a connection may use while nothing is published: 64. Each is remembered,
+    /// and encoders need none of them for their commands.
+    pub max_early_chunk_streams: usize,
     /// How deep AMF objects and arrays may nest: 16.
     pub max_amf_depth: usize,
     /// How many AMF values one message may hold, counting each at any depth: 4096.
@@ -36,6 +43,8 @@ impl Default for Limits {
             max_audio: 64 << 10,
             max_partial_bytes: 40 << 20,
             max_partial_messages: 64,
+            max_early_bytes: 32 << 10,
+            max_early_chunk_streams: 64,
             max_amf_depth: 16,
             max_amf_values: 4096,
             max_name: 4096,

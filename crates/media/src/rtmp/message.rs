@@ -80,6 +80,11 @@ impl MessageKind {
         }
     }
 
+    /// Whether it holds sound or pictures.
+    pub fn is_media(self) -> bool {
+        matches!(self, Self::Audio | Self::Video | Self::Aggregate)
+    }
+
     /// The message type id.
     pub fn id(self) -> u8 {
         match self {

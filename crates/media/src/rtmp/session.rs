@@ -103,8 +103,10 @@ enum Publish {
 impl ServerSession {
     /// Begins with the first byte of a handshake.
     pub fn new(limits: Limits, random: HandshakeRandom) -> Self {
+        let mut connection = Connection::new(limits);
+        connection.set_early(true);
         Self {
-            connection: Connection::new(limits),
+            connection,
             handshake: Some(ServerHandshake::new(random)),
             connect: None,
             publish: Publish::Idle,
@@ -154,7 +156,8 @@ impl ServerSession {
         result
     }
 
-    /// Accepts the pending publish: the client gets `NetStream.Publish.Start`. Without a pending publish nothing happens.
+    /// Accepts the pending publish: the client gets `NetStream.Publish.Start`. From here on it may send long messages; those
+    /// that it sent before it knew wait in the read buffer. Without a pending publish nothing happens.
     pub fn accept(&mut self) {
         let Publish::Pending { stream_id, name } = std::mem::replace(&mut self.publish, Publish::Idle) else { return };
         self.connection.stats.publishes += 1;
@@ -163,6 +166,7 @@ impl ServerSession {
             command::on_status("status", "NetStream.Publish.Start", "Publishing has started.", channel_of(&name));
         self.connection.send_command(stream_id, &start);
         self.publish = Publish::Live { stream_id, name };
+        self.connection.set_early(false);
     }
 
     /// Refuses the pending publish: the client gets an error status on its stream, and the session is closing. The driver
@@ -220,8 +224,13 @@ impl ServerSession {
 
     fn close(&mut self) {
         self.is_closing = true;
+        self.become_idle();
+    }
+
+    fn become_idle(&mut self) {
         self.publish = Publish::Idle;
         self.aggregate = None;
+        self.connection.set_early(true);
     }
 
     fn refuse(&mut self, stream_id: u32, refusal: &Refusal) {
@@ -500,8 +509,7 @@ impl ServerSession {
                 command::on_status("status", "NetStream.Unpublish.Success", "Publishing has ended.", channel_of(name));
             self.connection.send_command(stream_id, &status);
         }
-        self.publish = Publish::Idle;
-        self.aggregate = None;
+        self.become_idle();
         Some(Event::Unpublish)
     }
 

@@ -9,6 +9,8 @@ use tokio::time::Instant;
 
 /// Read at once; large enough that a system call costs little beside its bytes.
 const READ_BYTES: usize = 64 * 1024;
+/// Read at once before a publish is admitted: commands are short, and strangers many.
+const EARLY_READ_BYTES: usize = 4 * 1024;
 /// Read at once by a push that is faster than live.
 const FAST_READ_BYTES: usize = 1024 * 1024;
 /// Reads in a row that filled the buffer, after which a push counts as faster than live. A key frame is less.
@@ -49,10 +51,13 @@ impl Intake {
     }
 
     /// Makes room for one read behind what `buffer` holds.
-    pub(super) fn make_room(&mut self, buffer: &mut BytesMut) {
+    pub(super) fn make_room(&mut self, buffer: &mut BytesMut, is_publishing: bool) {
+        if !is_publishing {
+            self.large_reads = 0;
+        }
         if !self.is_fast() {
             self.spent.clear();
-            return buffer.reserve(READ_BYTES);
+            return buffer.reserve(if is_publishing { READ_BYTES } else { EARLY_READ_BYTES });
         }
         if buffer.try_reclaim(FAST_READ_BYTES) {
             return;

@@ -51,6 +51,12 @@ pub enum ChunkError {
         /// The bound.
         limit: usize,
     },
+    /// Too many chunk streams are used before anything is published.
+    #[error("more than {limit} chunk streams before a publish")]
+    TooManyChunkStreams {
+        /// The bound.
+        limit: usize,
+    },
     /// The peer wants a chunk size of 0 or a negative one (quirk Q23).
     #[error("chunk size {0:#x}")]
     ChunkSize(u32),

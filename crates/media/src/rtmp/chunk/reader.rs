@@ -35,6 +35,8 @@ pub struct ChunkReader {
     partial_bytes: usize,
     clocks: Clocks,
     habit: ExtensionHabit,
+    /// Nothing is published: the peer is a stranger yet, or again.
+    is_early: bool,
 }
 
 /// A chunk whose payload is being consumed.
@@ -127,7 +129,34 @@ impl ChunkReader {
             partial_bytes: 0,
             clocks: Clocks::default(),
             habit: ExtensionHabit::Unknown { present: 0, absent: 0 },
+            is_early: false,
         }
+    }
+
+    /// Says whether the peer may make us hold only what leads to a publish ([`Limits::max_early_bytes`]). Media that has
+    /// begun when a publish ends is given up.
+    pub fn set_early(&mut self, is_early: bool) {
+        self.is_early = is_early;
+        if is_early && self.partial_messages > 0 {
+            self.give_up(|kind| kind.is_media());
+            if self.partial_bytes > self.limits.max_early_bytes {
+                self.give_up(|_| true);
+            }
+        }
+    }
+
+    /// Frees what has come of messages of some kinds. Their rest is skipped.
+    fn give_up(&mut self, is_given_up: impl Fn(MessageKind) -> bool) {
+        let mut freed = 0;
+        for stream in self.small.iter_mut().chain(self.large.values_mut()) {
+            if let (Some(header), Some(partial)) = (&stream.header, &mut stream.partial)
+                && is_given_up(header.kind)
+            {
+                partial.kept = false;
+                freed += std::mem::take(&mut partial.body).len();
+            }
+        }
+        self.partial_bytes = self.partial_bytes.saturating_sub(freed);
     }
 
     /// The size of the chunks that follow, beginning with the next one (quirk Q23). 0 and negative sizes are refused, sizes
@@ -183,6 +212,7 @@ impl ChunkReader {
                 self.resume(head, input, quirks);
                 continue;
             };
+            self.check_early(head.chunk_stream)?;
             let length = beginning.header.length;
             let kept = match self.treatment(beginning.header.kind, length) {
                 Treatment::Keep => true,
@@ -208,6 +238,16 @@ impl ChunkReader {
             self.stream(head.chunk_stream).partial = Some(Partial { received: 0, kept, body: Vec::new() });
             self.open = Some(OpenChunk { chunk_stream: head.chunk_stream, remaining: length.min(self.chunk_size) });
         }
+    }
+
+    /// Refuses one more chunk stream of a stranger who uses too many.
+    fn check_early(&self, chunk_stream: u32) -> Result<(), ChunkError> {
+        let limit = self.limits.max_early_chunk_streams;
+        let is_one_more = || chunk_stream >= SMALL_IDS && !self.large.contains_key(&chunk_stream);
+        if self.is_early && self.large.len() >= limit && is_one_more() {
+            return Err(ChunkError::TooManyChunkStreams { limit });
+        }
+        Ok(())
     }
 
     /// Reads the chunk header at the front of `input` without consuming it; `None` when it is incomplete.
@@ -407,7 +447,7 @@ impl ChunkReader {
         let count = input.len().min(open.remaining as usize);
         let taken = u32::try_from(count).unwrap_or(open.remaining);
         let held = self.partial_bytes + count;
-        let limit = self.limits.max_partial_bytes;
+        let limit = if self.is_early { self.limits.max_early_bytes } else { self.limits.max_partial_bytes };
         let lookahead = input.len().min(LOOKAHEAD);
         let stream = self.stream(open.chunk_stream);
         let (Some(header), Some(partial)) = (&stream.header, &mut stream.partial) else {
@@ -459,16 +499,19 @@ impl ChunkReader {
         let length = length as usize;
         let limits = &self.limits;
         let is_data = matches!(kind, MessageKind::Amf0Data | MessageKind::Amf3Data);
+        let max_command =
+            if self.is_early { limits.max_command.min(limits.max_early_bytes) } else { limits.max_command };
         match kind {
             MessageKind::Other(_) => Treatment::Skip,
             MessageKind::Audio | MessageKind::Video | MessageKind::Aggregate if length > limits.max_message => {
                 Treatment::Refuse { limit: limits.max_message }
             }
             MessageKind::Audio if length > limits.max_audio => Treatment::Skip,
+            _ if self.is_early && kind.is_media() && length > limits.max_early_bytes => Treatment::Skip,
             MessageKind::Audio | MessageKind::Video | MessageKind::Aggregate => Treatment::Keep,
-            _ if length <= limits.max_command => Treatment::Keep,
+            _ if length <= max_command => Treatment::Keep,
             _ if is_data => Treatment::Skip,
-            _ => Treatment::Refuse { limit: limits.max_command },
+            _ => Treatment::Refuse { limit: max_command },
         }
     }
 }

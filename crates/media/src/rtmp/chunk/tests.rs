@@ -460,6 +460,45 @@ fn q24_memory_grows_with_received_bytes() {
 }
 
 #[test]
+fn strangers_hold_little() {
+    let limits = Limits { max_early_bytes: 1000, max_early_chunk_streams: 3, ..Limits::default() };
+    let mut quirks = QuirkCounts::default();
+    let mut early = |bytes: &[u8]| {
+        let mut reader = ChunkReader::new(&limits);
+        reader.set_early(true);
+        let outcome = reader.next_message(&mut BytesMut::from(bytes), &mut quirks);
+        (outcome.map(|message| message.map(|message| message.payload.len())), reader.partial_bytes())
+    };
+    // Long media is passed over, long commands are refused.
+    assert_eq!(early(&type0(4, 0, 1001, VIDEO, &[0; 128])), (Ok(None), 0));
+    let command = early(&type0(4, 0, 1001, 20, &[0; 128])).0;
+    assert_eq!(command, Err(ChunkError::MessageTooLong { kind: 20, length: 1001, limit: 1000 }));
+    let flight: Vec<u8> = (2..20).flat_map(|id| type0(id, 0, 1000, VIDEO, &[0; 128])).collect();
+    assert_eq!(early(&flight).0, Err(ChunkError::TooManyPartialBytes { limit: 1000 }));
+    let everywhere: Vec<u8> = (64..70).flat_map(|id| type0(id, 0, 129, VIDEO, &[0; 128])).collect();
+    assert_eq!(early(&everywhere).0, Err(ChunkError::TooManyChunkStreams { limit: 3 }));
+}
+
+#[test]
+fn media_that_has_begun_when_a_publish_ends_is_given_up() {
+    let limits = Limits { max_early_bytes: 200, ..Limits::default() };
+    let mut reader = ChunkReader::new(&limits);
+    let mut quirks = QuirkCounts::default();
+    let mut input = BytesMut::from(&type0(4, 0, 300, VIDEO, &[1; 128])[..]);
+    input.extend_from_slice(&type0(3, 0, 150, 20, &[2; 128]));
+    assert_eq!(reader.next_message(&mut input, &mut quirks), Ok(None));
+    assert_eq!(reader.partial_bytes(), 256);
+    reader.set_early(true);
+    assert_eq!(reader.partial_bytes(), 128);
+    input.extend_from_slice(&type3(3, &[2; 22]));
+    let command = reader.next_message(&mut input, &mut quirks).unwrap().unwrap();
+    assert_eq!(command.payload, [2; 150].as_slice());
+    input.extend_from_slice(&[type3(4, &[1; 128]), type3(4, &[1; 44])].concat());
+    let video = reader.next_message(&mut input, &mut quirks).unwrap().unwrap();
+    assert_eq!((video.length, video.payload.len()), (300, 0));
+}
+
+#[test]
 fn q24_large_messages_arrive_whole() {
     let payload: Vec<u8> = (0..3_000_000u32).map(|index| (index % 251) as u8).collect();
     let mut bytes = Vec::new();

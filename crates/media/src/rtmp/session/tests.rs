@@ -679,6 +679,42 @@ fn media_outside_a_publish_is_counted_and_on_another_stream_taken() {
     assert_eq!((peer.events().len(), peer.count(Quirk::MediaOnOtherStream)), (1, 1));
 }
 
+#[test]
+fn what_comes_before_a_publish_is_not_held() {
+    static LONG: [u8; 40_000] = [0x17; 40_000];
+    let mut peer = Peer::connected();
+    for kind in [MessageKind::Audio, MessageKind::Video, MessageKind::Aggregate, MessageKind::Amf0Data] {
+        peer.send(kind, 1, &LONG);
+    }
+    // The end of each is found all the same.
+    peer.command(0, "createStream", 4.0, vec![Value::Null]);
+    peer.publish(1, "chan");
+    // Sent before the answer is known, as cameras do.
+    peer.send(MessageKind::Video, 1, &LONG);
+    assert!(matches!(peer.events().as_slice(), [Event::Publish(_)]));
+    assert_eq!(peer.count(Quirk::OversizeSkipped), 4);
+    peer.session.accept();
+    assert_eq!(peer.events(), [tag(TagKind::Video, 0, &LONG)]);
+
+    peer.command(0, "FCUnpublish", 5.0, vec![Value::Null, Value::string("chan")]);
+    peer.send(MessageKind::Video, 1, &LONG);
+    assert_eq!(peer.events(), [Event::Unpublish]);
+    assert_eq!(peer.count(Quirk::OversizeSkipped), 5);
+}
+
+#[test]
+fn a_long_command_before_a_publish_ends_the_session() {
+    let limit = Limits::default().max_early_bytes;
+    let long = Command::new("unknown", 1.0, [Value::string("x".repeat(limit))]).encode();
+    let mut peer = Peer::new();
+    peer.send(MessageKind::Amf0Command, 0, &long);
+    let error = peer.session.next_event().unwrap_err();
+    assert!(matches!(error.kind, SessionErrorKind::Chunk(ChunkError::MessageTooLong { kind: 20, .. })), "{error}");
+    let mut peer = Peer::publishing();
+    peer.send(MessageKind::Amf0Command, 0, &long);
+    assert_eq!(peer.events(), []);
+}
+
 /// Bodies that commands of clients are made of.
 fn commands() -> impl Strategy<Value = (u32, Command)> {
     let name = prop::sample::select(vec![
