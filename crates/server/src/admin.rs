@@ -3,14 +3,14 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper_util::rt::TokioIo;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -18,8 +18,14 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::admin_api;
 use crate::connections::{InUse, Slot, Watched};
 use crate::descriptors;
+use crate::http::{self, Lifetime, WhileOpen};
 use crate::shutdown::Shutdown;
 use crate::state::State;
+
+/// Time for the head of a request, and for a connection to be idle before its next one.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Requests that one HTTP/2 connection may have open; each may ask for all the numbers.
+const MAX_STREAMS: u32 = 8;
 
 /// Answers until the word to stop is given.
 pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, numbers: PrometheusHandle, mut shutdown: Shutdown) {
@@ -73,7 +79,10 @@ async fn serve_one(
     };
     let stream = Watched::new(stream, slot.clone());
     let slot = slot.clone();
+    let lifetime = Lifetime::begin();
+    let requests = lifetime.clone();
     let service = service_fn(move |request: Request<Incoming>| {
+        let open = requests.open(request.version());
         let (state, slot, numbers, shutdown) = (state.clone(), slot.clone(), numbers.clone(), shutdown.clone());
         async move {
             // Without a place it is answered all the same: these answers are short.
@@ -85,13 +94,14 @@ async fn serve_one(
             } else {
                 admin_api::answer(request, &state, peer, is_secure).await
             };
-            Ok::<_, Infallible>(response.map(|body| InUse::new(body, in_request)))
+            Ok::<_, Infallible>(response.map(|body| InUse::new(WhileOpen::new(body, open), in_request)))
         }
     });
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(std::time::Duration::from_secs(10));
+    let builder = http::builder(HEAD_TIMEOUT, MAX_STREAMS);
+    let connection = Box::pin(builder.serve_connection(TokioIo::new(stream), service).into_owned());
+    let never = std::future::pending;
     // A broken connection of an operator's tool concerns nobody else.
-    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+    let _ = http::run(connection, &lifetime, HEAD_TIMEOUT, never(), never()).await;
 }
 
 /// Either kind of connection.

@@ -27,6 +27,7 @@ use store::meta::{KeyRecord, SessionRecord, UserRecord};
 
 use crate::accounts::{self, Fault, SessionWish};
 use crate::identity::{self, Identity};
+use crate::memory::Held;
 use crate::proxies::Origin;
 use crate::state::State;
 
@@ -142,7 +143,7 @@ async fn run(
         secure: is_secure,
     };
     let route = route(&raw, &raw.path)?;
-    let body = read(incoming).await?;
+    let body = read(incoming, state.memory.receive.hold()).await?;
     let authenticated = match raw.path.as_str() {
         "/" => authenticate_call(state, &raw, &route, &body).await,
         _ => {
@@ -268,7 +269,7 @@ async fn refuse_replay(state: &State, fingerprint: &Fingerprint) -> Result<(), F
     Err(denied("This very request was made before. To repeat it, sign it again, with another x-oss-admin-nonce."))
 }
 
-async fn read(mut incoming: Incoming) -> Result<Bytes, Error> {
+async fn read(mut incoming: Incoming, mut held: Held) -> Result<Bytes, Error> {
     let whole = async {
         let mut whole = BytesMut::new();
         while let Some(frame) = incoming.frame().await {
@@ -277,10 +278,11 @@ async fn read(mut incoming: Incoming) -> Result<Bytes, Error> {
                 if whole.len() + data.len() > MAX_BODY_BYTES {
                     return Err(Error::new(ErrorCode::EntityTooLarge));
                 }
+                held.grow(data.len()).await?;
                 whole.extend_from_slice(&data);
             }
         }
-        Ok(whole.freeze())
+        Ok(held.attach(whole.freeze()))
     };
     tokio::time::timeout(BODY_TIMEOUT, whole).await.map_err(|_| Error::new(ErrorCode::RequestTimeout))?
 }

@@ -80,6 +80,19 @@ pub(crate) struct Config {
     pub(crate) live: LiveConfig,
     /// How bytes are kept.
     pub(crate) storage: StorageConfig,
+    /// What all peers together may make the server hold.
+    pub(crate) memory: MemoryConfig,
+}
+
+/// What all peers together may make the server hold. What each may is bounded anyway.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct MemoryConfig {
+    /// Heads and bodies of requests that are being received, MiB. Without room a request waits a little and is then
+    /// answered with 503.
+    pub(crate) receive_mib: usize,
+    /// Answers that were read and not yet sent, MiB. Without room the answer that has stalled the longest is ended.
+    pub(crate) send_mib: usize,
 }
 
 /// The certificate of HTTPS and RTMPS (D5); both files or neither.
@@ -96,12 +109,16 @@ pub(crate) struct TlsConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct HttpConfig {
-    /// Time for the whole head of a request, and for a connection to be idle before its next one, seconds.
+    /// Time for the whole head of a request, and for a connection to be idle before its next one, seconds. HTTP/2 has as
+    /// long for its preface and between requests.
     pub(crate) head_timeout_s: u64,
-    /// The longest pause within the body of a request, seconds (HTTP API 2).
+    /// The longest pause within the body of a request, and all the time for the fields with which a form says who sends it,
+    /// seconds (HTTP API 2).
     pub(crate) body_timeout_s: u64,
     /// The least pace of a body beyond that, bytes per second; 0 asks for none.
     pub(crate) min_body_bytes_per_s: u64,
+    /// How long an answer may stand still, because its peer does not read, before it is ended, seconds.
+    pub(crate) stalled_answer_s: u64,
     /// The console at `/-/console` and the call that it needs beside those of OSS.
     pub(crate) console: bool,
 }
@@ -290,13 +307,20 @@ impl Default for Config {
             hls_sign: HlsSignConfig::default(),
             live: LiveConfig::default(),
             storage: StorageConfig::default(),
+            memory: MemoryConfig::default(),
         }
+    }
+}
+
+impl Default for MemoryConfig {
+    fn default() -> Self {
+        Self { receive_mib: 256, send_mib: 256 }
     }
 }
 
 impl Default for HttpConfig {
     fn default() -> Self {
-        Self { head_timeout_s: 30, body_timeout_s: 60, min_body_bytes_per_s: 256, console: true }
+        Self { head_timeout_s: 30, body_timeout_s: 60, min_body_bytes_per_s: 256, stalled_answer_s: 300, console: true }
     }
 }
 
@@ -518,6 +542,12 @@ impl Config {
         }
         if ![self.http.head_timeout_s, self.http.body_timeout_s].iter().all(|s| (1..=86_400).contains(s)) {
             bail!("`http.head_timeout_s` and `http.body_timeout_s` are between a second and a day");
+        }
+        if !(1..=86_400).contains(&self.http.stalled_answer_s) {
+            bail!("`http.stalled_answer_s` is between a second and a day");
+        }
+        if ![self.memory.receive_mib, self.memory.send_mib].iter().all(|mib| (1..=1 << 20).contains(mib)) {
+            bail!("`memory.receive_mib` and `memory.send_mib` are between 1 MiB and 1 TiB");
         }
         if self.http.min_body_bytes_per_s > 1 << 20 {
             bail!("`http.min_body_bytes_per_s` is at most 1 MiB");

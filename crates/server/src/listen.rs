@@ -17,7 +17,7 @@ use crate::state::State;
 use crate::tls::{Rewound, Tls};
 use crate::{http, ingest};
 
-/// Bytes that stay unacknowledged this long end a connection: a dead peer is noticed (D1).
+/// Bytes that stay unacknowledged this long end a connection that is not one of HTTP: a dead peer is noticed (D1).
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a port speaks when the first byte does not tell.
@@ -128,7 +128,18 @@ async fn serve(
             ),
         },
         ([byte], _) if is_rtmp(byte, fallback) => ingest::serve(stream, peer, false, slot, state, shutdown).await,
-        _ => http::serve_plain(stream, peer, fallback.door(), slot, state, shutdown).await,
+        _ => {
+            wait_for_readers(&stream, &state);
+            http::serve_plain(stream, peer, fallback.door(), slot, state, shutdown).await;
+        }
+    }
+}
+
+/// Lets a peer of HTTP pause: one that reads nothing acknowledges nothing either.
+fn wait_for_readers(stream: &TcpStream, state: &State) {
+    let timeout = Duration::from_secs(state.config.http.stalled_answer_s);
+    if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(timeout)) {
+        tracing::debug!(%error, "cannot tune the socket");
     }
 }
 
@@ -164,6 +175,7 @@ async fn serve_secure(
         }
     };
     if stream.get_ref().1.alpn_protocol().is_some() {
+        wait_for_readers(stream.get_ref().0, &state);
         return http::serve_secure(stream, peer, fallback.door(), slot, state, shutdown).await;
     }
     let Ok(Ok(first)) = tokio::time::timeout(first_byte_timeout(&state), stream.read_u8()).await else { return };
@@ -171,6 +183,7 @@ async fn serve_secure(
     if is_rtmp(first, fallback) {
         ingest::serve(stream, peer, true, slot, state, shutdown).await;
     } else {
+        wait_for_readers(stream.get_ref().get_ref().0, &state);
         http::serve_secure(stream, peer, fallback.door(), slot, state, shutdown).await;
     }
 }

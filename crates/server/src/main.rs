@@ -36,6 +36,7 @@ mod ingest;
 mod lifecycle;
 mod listen;
 mod live;
+mod memory;
 mod metering;
 mod metrics;
 mod ops;

@@ -82,6 +82,14 @@ pub(crate) const FILES_REFUSED: &str = "millpond_request_files_refused_total";
 pub(crate) const DESCRIPTORS_OPEN: &str = "millpond_descriptors_open";
 /// Descriptors that the process may have open.
 pub(crate) const DESCRIPTORS_LIMIT: &str = "millpond_descriptors_limit";
+/// Bytes that peers make the server hold, by `budget`: `receive` or `send`.
+pub(crate) const MEMORY_USED: &str = "millpond_memory_used_bytes";
+/// How many that may be.
+pub(crate) const MEMORY_LIMIT: &str = "millpond_memory_limit_bytes";
+/// Requests answered with 503 because there was no room, by `budget`.
+pub(crate) const MEMORY_REFUSED: &str = "millpond_memory_refused_total";
+/// Answers ended because they stood still while others needed the room, or for too long.
+pub(crate) const STALLED_ANSWERS_ENDED: &str = "millpond_stalled_answers_ended_total";
 /// Tasks that ended in a panic: always a bug.
 pub(crate) const PANICS: &str = "millpond_panics_total";
 
@@ -136,6 +144,10 @@ pub(crate) fn install() -> anyhow::Result<PrometheusHandle> {
     describe_counter!(FILES_REFUSED, "Requests that got no file because all were open");
     describe_gauge!(DESCRIPTORS_OPEN, "Descriptors open in the process");
     describe_gauge!(DESCRIPTORS_LIMIT, "Descriptors that the process may have open");
+    describe_gauge!(MEMORY_USED, Unit::Bytes, "What peers make the server hold, by budget");
+    describe_gauge!(MEMORY_LIMIT, Unit::Bytes, "What they may make it hold, by budget");
+    describe_counter!(MEMORY_REFUSED, "Requests answered with 503 because there was no room, by budget");
+    describe_counter!(STALLED_ANSWERS_ENDED, "Answers ended because they stood still");
     describe_counter!(PANICS, "Tasks that panicked");
     Ok(handle)
 }

@@ -14,6 +14,7 @@ use crate::connections::Connections;
 use crate::files::Files;
 use crate::identity::Identities;
 use crate::live::Channels;
+use crate::memory::Memory;
 use crate::ops::{RateLimits, SignedPlaylists};
 use crate::proxies::TrustedProxies;
 use crate::root_key::RootKey;
@@ -57,4 +58,6 @@ pub(crate) struct State {
     pub(crate) access_log: AccessLog,
     /// Quotas by rate (LiveChannel 7.4).
     pub(crate) limits: RateLimits,
+    /// What all peers together may make us hold.
+    pub(crate) memory: Memory,
 }

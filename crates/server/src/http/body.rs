@@ -13,7 +13,9 @@ use hyper::body::Incoming;
 use oss::{Error, ErrorCode};
 
 use crate::http::file_stream::{self, Outbox};
+use crate::http::lifetime::OpenRequest;
 use crate::http::patience::Patience;
+use crate::memory::{Answering, Connection, PIECE};
 use crate::ops::{BodySource, Content, StoredContent};
 
 /// What is read of a refused upload so that the peer gets to see the refusal (HTTP API 2).
@@ -134,6 +136,21 @@ impl BodySource for RequestBody {
     }
 }
 
+/// A whole answer of HTTP/1 up to this length is not counted: there is one a connection, and sockets take it at once.
+const MAX_UNCOUNTED: usize = 16 * 1024;
+
+/// How an answer gets to its peer.
+pub(super) struct Way<'a> {
+    /// How the connection sends ranges of files, if it can.
+    pub(super) outbox: Option<Arc<Outbox>>,
+    /// The connection.
+    pub(super) sending: &'a Connection,
+    /// Whether it is of HTTP/1, with one answer at a time.
+    pub(super) is_http1: bool,
+    /// The request that is answered.
+    pub(super) open: Arc<OpenRequest>,
+}
+
 type Reading = Pin<Box<dyn Future<Output = (Stored, Result<Option<Bytes>, Error>)> + Send>>;
 
 /// Stored bytes on their way to a connection.
@@ -143,6 +160,8 @@ pub(crate) struct Stored {
     left: u64,
     /// How this connection sends ranges of files, if it can.
     outbox: Option<Arc<Outbox>>,
+    /// What is read ahead of the peer; `None` before the answer is on its way.
+    answering: Option<Answering>,
 }
 
 impl Stored {
@@ -151,6 +170,13 @@ impl Stored {
         let outbox = self.outbox.as_ref()?;
         let range = self.content.try_share(file_stream::MAX_RANGE)?;
         Some(outbox.put(range))
+    }
+
+    /// The next bytes, which count as held until they are written out.
+    async fn read(&mut self) -> Result<Option<Bytes>, Error> {
+        let Some(answering) = &self.answering else { return self.content.next(PIECE).await };
+        let taken = answering.take(usize::try_from(self.left).unwrap_or(PIECE).min(PIECE)).await;
+        Ok(self.content.next(PIECE).await?.map(|bytes| taken.attach(bytes)))
     }
 
     fn count(&mut self, bytes: &Bytes) {
@@ -180,15 +206,24 @@ impl AnswerBody {
             Content::Bytes(bytes) => AnswerBody::Whole(bytes),
             Content::Stored(content) => {
                 let left = content.remaining();
-                AnswerBody::Stored(Stored { content, left, outbox: None })
+                AnswerBody::Stored(Stored { content, left, outbox: None, answering: None })
             }
         }
     }
 
-    /// Lets ranges of files go through `outbox`, which is that of the connection this body is sent on.
-    pub(super) fn through(mut self, outbox: &Arc<Outbox>) -> Self {
-        if let AnswerBody::Stored(stored) = &mut self {
-            stored.outbox = Some(Arc::clone(outbox));
+    /// Sends it on its way. Called in the task that is to end when the answer stalls.
+    pub(super) fn on(mut self, way: Way<'_>) -> Self {
+        let Way { outbox, sending, is_http1, open } = way;
+        match &mut self {
+            AnswerBody::Stored(stored) => {
+                stored.answering = Some(sending.answer(Some(open)));
+                stored.outbox = outbox;
+            }
+            AnswerBody::Whole(bytes) if !bytes.is_empty() && !(is_http1 && bytes.len() <= MAX_UNCOUNTED) => {
+                let taken = sending.answer(Some(open)).take_anyway(bytes.len());
+                *bytes = taken.attach(std::mem::take(bytes));
+            }
+            _ => {}
         }
         self
     }
@@ -216,9 +251,13 @@ impl Body for AnswerBody {
                         *self = AnswerBody::Stored(stored);
                         return Poll::Ready(Some(Ok(Frame::data(placeholder))));
                     }
+                    if stored.answering.as_ref().is_some_and(|answering| answering.poll_room(context).is_pending()) {
+                        *self = AnswerBody::Stored(stored);
+                        return Poll::Pending;
+                    }
                     let left = stored.left;
                     let reading = Box::pin(async move {
-                        let read = stored.content.next().await;
+                        let read = stored.read().await;
                         (stored, read)
                     });
                     *self = AnswerBody::Reading(reading, left);

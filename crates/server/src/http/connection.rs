@@ -9,25 +9,23 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response, Version};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper_util::rt::TokioIo;
 use oss::{Error, ErrorCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::admin_api;
 use crate::connections::{Full, InUse, Slot, Watched};
-use crate::http::body::AnswerBody;
+use crate::http::body::{AnswerBody, Way};
 use crate::http::door::Door;
 use crate::http::file_stream::{FileStream, Outbox};
+use crate::http::lifetime::{self, Lifetime};
 use crate::http::logged::LoggedBody;
 use crate::http::pipeline;
 use crate::shutdown::Shutdown;
 use crate::state::State;
 
-/// The longest head of a request: an 8 KiB metadata limit, a long key and a signed URL fit several times.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
-/// Requests that one HTTP/2 connection may have open.
+/// Requests that one HTTP/2 connection may have open: with all of their answers stalled, it holds 8 MiB.
 const MAX_STREAMS: u32 = 128;
 
 /// Answers the requests of a connection without TLS, whose kernel can take the bytes of files from where they lie.
@@ -85,10 +83,14 @@ async fn serve<S>(
 {
     let head_timeout = Duration::from_secs(state.config.http.head_timeout_s);
     let stream = Watched::new(stream, slot.clone());
+    let lifetime = Lifetime::begin();
+    let sending = Arc::new(state.memory.send.connection());
+    let (requests, answers) = (lifetime.clone(), sending.clone());
     let service = service_fn(move |request: Request<Incoming>| {
+        let version = request.version();
         // Only HTTP/1 hands a body to the stream as it is.
-        let outbox = outbox.clone().filter(|_| request.version() <= Version::HTTP_11);
-        let (state, slot) = (state.clone(), slot.clone());
+        let outbox = outbox.clone().filter(|_| version <= Version::HTTP_11);
+        let (state, slot, answers, open) = (state.clone(), slot.clone(), answers.clone(), requests.open(version));
         async move {
             let (in_request, room) = match state.connections.begin_request(&slot) {
                 Ok(Some(in_request)) => (Some(in_request), Ok(())),
@@ -96,42 +98,17 @@ async fn serve<S>(
                 Ok(None) => return std::future::pending().await,
                 Err(Full) => (None, Err(no_room())),
             };
-            if door != Door::Public && is_management(&request) {
-                let response = manage(request, &state, peer, is_secure).await;
-                return Ok(response.map(|body| InUse::new(body, in_request)));
-            }
-            let response = pipeline::answer(state, request, peer, is_secure, door, room).await;
-            Ok::<_, Infallible>(response.map(|body| {
-                let body = match outbox {
-                    Some(outbox) => body.through(&outbox),
-                    None => body,
-                };
-                InUse::new(body, in_request)
-            }))
+            let response = match door != Door::Public && is_management(&request) {
+                true => manage(request, &state, peer, is_secure).await,
+                false => pipeline::answer(state, request, peer, is_secure, door, room).await,
+            };
+            let way = Way { outbox, sending: &answers, is_http1: version <= Version::HTTP_11, open };
+            Ok::<_, Infallible>(response.map(|body| InUse::new(body.on(way), in_request)))
         }
     });
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(head_timeout)
-        .max_buf_size(MAX_HEAD_BYTES)
-        // The stream must see the pieces of a body one by one.
-        .writev(true)
-        .half_close(true);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(MAX_STREAMS).max_header_list_size(
-        // The list counts 32 bytes of overhead a field; the bound is about the same as for HTTP/1.
-        u32::try_from(MAX_HEAD_BYTES).unwrap_or(u32::MAX),
-    );
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = shutdown.wait() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
+    let builder = lifetime::builder(head_timeout, MAX_STREAMS);
+    let connection = Box::pin(builder.serve_connection(TokioIo::new(stream), service).into_owned());
+    let ended = lifetime::run(connection, &lifetime, head_timeout, shutdown.wait(), sending.ended()).await;
     if let Err(error) = ended {
         // A peer that goes away, or speaks something else, ends its own connection only.
         tracing::debug!(%peer, %error, "http connection ended");

@@ -1,7 +1,6 @@
 //! The body of an answer with the line of the access log that is written when it ends, and the counter of its bytes.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -10,8 +9,7 @@ use metrics::Counter;
 use oss::Error;
 
 use crate::access_log::Entry;
-use crate::http::body::AnswerBody;
-use crate::http::file_stream::Outbox;
+use crate::http::body::{AnswerBody, Way};
 
 /// The body of an answer to a request that may be logged.
 pub(crate) struct LoggedBody {
@@ -26,9 +24,9 @@ impl LoggedBody {
         Self { body, entry: entry.map(Box::new), sent }
     }
 
-    /// The same body, for a stream whose kernel can take the bytes of files from where they lie.
-    pub(super) fn through(self, outbox: &Arc<Outbox>) -> Self {
-        Self { body: self.body.through(outbox), ..self }
+    /// The same body on its way to its peer.
+    pub(super) fn on(self, way: Way<'_>) -> Self {
+        Self { body: self.body.on(way), ..self }
     }
 }
 

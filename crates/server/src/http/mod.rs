@@ -5,6 +5,7 @@ mod body;
 mod connection;
 mod door;
 mod file_stream;
+mod lifetime;
 mod line;
 mod logged;
 mod page;
@@ -16,3 +17,4 @@ mod shape;
 
 pub(crate) use connection::{serve_plain, serve_secure};
 pub(crate) use door::Door;
+pub(crate) use lifetime::{Lifetime, OpenRequest, WhileOpen, builder, run};

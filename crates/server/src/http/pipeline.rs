@@ -26,7 +26,7 @@ use crate::http::reports;
 use crate::http::shape;
 use crate::identity::{self, Identity};
 use crate::metering::MeteredRequest;
-use crate::ops::{self, Answer, Bucket, Call};
+use crate::ops::{self, Answer, Bucket, Call, Content};
 use crate::proxies::Origin;
 use crate::state::State;
 
@@ -62,12 +62,18 @@ pub(super) async fn answer(
     };
     let mut seen = Seen::default();
     let is_ambiguous = shape.is_err();
-    let outcome = match shape {
-        Ok(()) => run(&state, &raw, &mut body, peer, door, &mut envelope, &mut seen).await,
+    let mut held = state.memory.receive.hold();
+    let outcome = match shape.and_then(|()| held.grow_now(head_bytes(&raw))) {
+        Ok(()) => match run(&state, &raw, &mut body, peer, door, &mut envelope, &mut seen).await {
+            Ok(answer) => has_room(&state, &raw, answer).await,
+            Err(error) => Err(error),
+        },
         Err(error) => Err(error),
     };
     let operation = seen.operation;
-    body.drain(expects_continue).await;
+    if version <= Version::HTTP_11 {
+        body.drain(expects_continue).await;
+    }
     let error_code = outcome.as_ref().err().map(|error| error.code);
     // An upload may have taken hours; clients set their clocks by `Date`.
     envelope.answered_ms = state.clock.now_ms();
@@ -92,6 +98,25 @@ pub(super) async fn answer(
     });
     let sent = seen.metered.and_then(|request| request.answered(status, now_ms));
     response.map(|body| LoggedBody::new(body, entry, sent))
+}
+
+/// What the head of a request takes as long as it is answered.
+fn head_bytes(raw: &RawRequest) -> usize {
+    let headers: usize = raw.headers.iter().map(|(name, value)| name.len().saturating_add(value.len())).sum();
+    headers.saturating_add(raw.path.len()).saturating_add(raw.query.len())
+}
+
+/// Waits until a long answer that is in memory has room to wait for its peer. Only what was read can be asked for again.
+async fn has_room(state: &State, raw: &RawRequest, answer: Answer) -> Result<Answer, Error> {
+    let len = match &answer.content {
+        Content::Xml(text) => text.len(),
+        Content::Bytes(bytes) => bytes.len(),
+        Content::Empty | Content::Announced(_) | Content::Stored(_) => 0,
+    };
+    if len > crate::memory::MAX_AHEAD && raw.method == "GET" {
+        state.memory.send.make_room_for(len).await?;
+    }
+    Ok(answer)
 }
 
 /// What the `Connection` header says, which every response of HTTP/1 has (HTTP API 4). Where it is left to hyper it is

@@ -9,6 +9,8 @@ use oss::{Error, ErrorCode};
 use store::blob::{BlobId, BlobReader, BlobStore, FileRange, Pinned};
 use store::meta::{Extent, Meta};
 
+use crate::memory::Held;
+
 /// The bytes of a request's body, one piece after the other.
 pub(crate) trait BodySource: Send {
     /// The next piece; `None` at the end.
@@ -106,9 +108,9 @@ struct Piece {
     len: u64,
 }
 
-/// How much is read at once: large enough that a system call costs little beside its bytes, small enough that many
-/// slow readers cost little memory.
-const READ_BYTES: u64 = 256 * 1024;
+/// How much is read at once of what goes from one blob to another: large enough that a system call costs little beside
+/// its bytes.
+pub(super) const COPY_BYTES: usize = 256 * 1024;
 /// Fewer bytes than this are read: copying them costs less than the further system call.
 const MIN_SHARED: u64 = 32 * 1024;
 /// Blobs that one answer holds open.
@@ -164,19 +166,19 @@ impl StoredContent {
         Some(range)
     }
 
-    /// The next bytes; `None` at the end.
+    /// The next bytes, at most `limit`; `None` at the end.
     ///
     /// # Errors
     /// `InternalError` when a blob is shorter than its metadata says or cannot be read, `ServiceUnavailable` when there is
     /// no descriptor for it.
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+    pub(crate) async fn next(&mut self, limit: usize) -> Result<Option<Bytes>, Error> {
         loop {
             let Some(piece) = self.pieces.front_mut() else { return Ok(None) };
             if piece.len == 0 {
                 self.pieces.pop_front();
                 continue;
             }
-            let wanted = usize::try_from(piece.len.min(READ_BYTES)).unwrap_or(0);
+            let wanted = usize::try_from(piece.len).unwrap_or(limit).min(limit);
             let reader = match &mut piece.reader {
                 Some(reader) => reader,
                 closed => closed.insert(self.files.open(piece.blob).await.map_err(unreadable)?),
@@ -203,11 +205,16 @@ fn unreadable(error: store::Error) -> Error {
     Error::new(ErrorCode::InternalError)
 }
 
-/// Reads a whole body of at most `limit` bytes.
+/// Reads a whole body of at most `limit` bytes, which count as `held` until the last clone is dropped.
 ///
 /// # Errors
-/// What the body's source says, or `too_large` when there is more.
-pub(crate) async fn read_whole(body: &mut dyn BodySource, limit: usize, too_large: Error) -> Result<Bytes, Error> {
+/// What the body's source says, `too_large` when there is more, or `ServiceUnavailable` when there is no room.
+pub(crate) async fn read_whole(
+    body: &mut dyn BodySource,
+    limit: usize,
+    too_large: Error,
+    mut held: Held,
+) -> Result<Bytes, Error> {
     if body.announced_length().is_some_and(|len| len > limit as u64) {
         return Err(too_large);
     }
@@ -216,7 +223,8 @@ pub(crate) async fn read_whole(body: &mut dyn BodySource, limit: usize, too_larg
         if whole.len() + piece.len() > limit {
             return Err(too_large);
         }
+        held.grow(piece.len()).await?;
         whole.extend_from_slice(&piece);
     }
-    Ok(whole.freeze())
+    Ok(held.attach(whole.freeze()))
 }

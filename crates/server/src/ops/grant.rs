@@ -74,7 +74,7 @@ pub(crate) async fn grant(
     // The tags are in the body, and policies have a say in them.
     let tagging = match route.kind {
         OperationKind::PutObjectTagging if in_row.is_ok() => {
-            Some(object_settings::read_tags(raw, &credentials, body).await)
+            Some(object_settings::read_tags(state, raw, &credentials, body).await)
         }
         _ => None,
     };

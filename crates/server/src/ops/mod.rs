@@ -51,6 +51,7 @@ pub(crate) use vod_playlist::vod_text;
 
 use crate::descriptors::Seldom;
 use crate::identity::Identity;
+use crate::memory::Held;
 use crate::state::State;
 
 /// A bucket as it was when the request arrived.
@@ -254,19 +255,21 @@ fn out_of_descriptors(error: &store::Error) -> Error {
 /// Reads an XML body and checks its digests.
 async fn read_xml(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Bytes, Error> {
     let limit = oss::xml::body_limit(call.granted.grant.operation()).unwrap_or(oss::xml::MAX_DOCUMENT_BYTES);
-    read_checked(call.raw, &call.granted.credentials, body, limit, Error::new(ErrorCode::MalformedXML)).await
+    let held = call.state.memory.receive.hold();
+    read_checked(call.raw, &call.granted.credentials, body, limit, Error::new(ErrorCode::MalformedXML), held).await
 }
 
-/// Reads a body and checks it against its Content-MD5 and the digest that V4 signed for it (OSS auth 5.2).
+/// Reads a body, which counts as `held`, and checks it against its Content-MD5 and the digest that V4 signed for it (OSS auth 5.2).
 async fn read_checked(
     raw: &RawRequest,
     credentials: &Credentials,
     body: &mut dyn BodySource,
     limit: usize,
     too_large: Error,
+    held: Held,
 ) -> Result<Bytes, Error> {
     let digests = BodyDigests::parse(raw)?;
-    let whole = answer::read_whole(body, limit, too_large).await?;
+    let whole = answer::read_whole(body, limit, too_large, held).await?;
     if digests.md5.is_some() {
         digests.check(crate::live::checksums(&whole).md5, None)?;
     }

@@ -10,6 +10,7 @@ use store::meta::ObjectRecord;
 
 use super::object::{check_version, find};
 use super::{Answer, BodySource, Call, internal, read_checked};
+use crate::state::State;
 
 /// PutObjectACL (HTTP API 9.9).
 pub(super) async fn put_acl(call: &Call<'_>) -> Result<Answer, Error> {
@@ -33,12 +34,15 @@ pub(super) async fn put_tags(call: &Call<'_>) -> Result<Answer, Error> {
 
 /// The tags in the body of PutObjectTagging, which policies look at before it is granted.
 pub(super) async fn read_tags(
+    state: &State,
     raw: &RawRequest,
     credentials: &Credentials,
     body: &mut dyn BodySource,
 ) -> Result<Vec<Tag>, Error> {
     let limit = oss::xml::body_limit(OperationKind::PutObjectTagging).unwrap_or(oss::xml::MAX_DOCUMENT_BYTES);
-    parse_object_tagging(&read_checked(raw, credentials, body, limit, Error::new(ErrorCode::MalformedXML)).await?)
+    let held = state.memory.receive.hold();
+    let too_large = Error::new(ErrorCode::MalformedXML);
+    parse_object_tagging(&read_checked(raw, credentials, body, limit, too_large, held).await?)
 }
 
 /// GetObjectTagging (HTTP API 9.11).

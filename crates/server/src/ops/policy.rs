@@ -10,8 +10,8 @@ use super::{Answer, BodySource, Call, bucket, internal, read_checked};
 pub(super) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
     let name = bucket::name(call)?;
     let too_long = || Error::new(ErrorCode::InvalidPolicyDocument).message("The policy is longer than 16 KB.");
-    let credentials = &call.granted.credentials;
-    let document = read_checked(call.raw, credentials, body, Policy::MAX_BYTES, too_long()).await?;
+    let (credentials, held) = (&call.granted.credentials, call.state.memory.receive.hold());
+    let document = read_checked(call.raw, credentials, body, Policy::MAX_BYTES, too_long(), held).await?;
     Policy::parse_for_bucket(&document, name, bucket::region_of(&call.bucket()?.record, &call.state.config))?;
     let text = String::from_utf8(document.to_vec())
         .map_err(|_| Error::new(ErrorCode::InvalidPolicyDocument).message("The policy is no UTF-8."))?;

@@ -10,6 +10,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use store::meta::ObjectRecord;
 
+use super::answer::COPY_BYTES;
 use super::object::not_modified;
 use super::vod_playlist::PLAYLIST_TYPE;
 use super::{Answer, Call, Content, object};
@@ -165,7 +166,7 @@ async fn read(content: Content) -> Result<Bytes, Error> {
         Content::Bytes(bytes) => Ok(bytes),
         Content::Stored(mut stored) => {
             let mut whole = BytesMut::new();
-            while let Some(piece) = stored.next().await? {
+            while let Some(piece) = stored.next(COPY_BYTES).await? {
                 whole.extend_from_slice(&piece);
             }
             Ok(whole.freeze())

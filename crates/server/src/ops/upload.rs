@@ -1,22 +1,28 @@
 //! Taking in a body: checksums while it flows, small ones beside the metadata, large ones as a blob that leaves no
 //! trace unless it is complete.
 
-use bytes::BytesMut;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
 use oss::request::{BodyDigests, MAX_BODY_BYTES, check_body_length};
 use oss::{Error, ErrorCode};
 use store::blob::{Blob, BlobId, BlobStore, BlobWriter, OnDrop};
 use store::meta::{Body, Extent};
 
+use super::answer::COPY_BYTES;
 use super::hashing::Hashing;
 use super::{BodySource, Call, Content, internal};
 use crate::config::Durability;
 use crate::live::Checksums;
+use crate::memory::{Held, Room};
 use crate::state::State;
 
 /// Bodies up to this length are kept in the metadata store: one commit instead of a file, two syncs and a commit.
 pub(crate) const INLINE_BYTES: usize = 16 * 1024;
 /// What is collected before it is written out: frames of a few KiB would cost a system call each.
 const WRITE_BYTES: usize = 256 * 1024;
+/// A body from which nothing has come for so long gives up the memory that it holds.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// A body that was received whole and agrees with what its client said of it.
 pub(super) struct Received {
@@ -42,6 +48,7 @@ pub(super) struct Intake<'a> {
     payload_sha256: Option<[u8; 32]>,
     /// What was neither hashed nor written yet.
     pending: BytesMut,
+    held: Held,
     writer: Option<Box<dyn BlobWriter>>,
 }
 
@@ -54,7 +61,8 @@ impl<'a> Intake<'a> {
     /// An empty body that must come to this SHA-256.
     pub(super) fn expecting(state: &'a State, keep: Keep, payload_sha256: Option<[u8; 32]>) -> Self {
         let hashing = Hashing::new(payload_sha256.is_some());
-        Self { state, keep, len: 0, hashing, payload_sha256, pending: BytesMut::new(), writer: None }
+        let (pending, held) = (BytesMut::new(), state.memory.receive.hold());
+        Self { state, keep, len: 0, hashing, payload_sha256, pending, held, writer: None }
     }
 
     /// Bytes so far.
@@ -65,11 +73,15 @@ impl<'a> Intake<'a> {
     /// Adds bytes.
     ///
     /// # Errors
-    /// `EntityTooLarge` beyond 5 GB, `InternalError`.
+    /// `EntityTooLarge` beyond 5 GB, `InternalError`, `ServiceUnavailable` when there is no room for the bytes.
     pub(super) async fn push(&mut self, piece: &[u8]) -> Result<(), Error> {
         self.len = self.len.saturating_add(piece.len() as u64);
         if self.len > MAX_BODY_BYTES {
             return Err(Error::new(ErrorCode::EntityTooLarge));
+        }
+        if self.held.try_grow(piece.len()) == Room::None {
+            self.let_go().await?;
+            self.held.grow(piece.len()).await?;
         }
         if self.writer.is_some() && self.pending.is_empty() {
             // Growing step by step would copy the bytes at every step.
@@ -79,12 +91,39 @@ impl<'a> Intake<'a> {
         if self.pending.len() >= WRITE_BYTES { self.pass_on().await } else { Ok(()) }
     }
 
+    /// The next piece of the body that is taken in here. While none comes, next to nothing is held.
+    ///
+    /// # Errors
+    /// What the body's source says; `InternalError`.
+    pub(super) async fn next_of(&mut self, source: &mut dyn BodySource) -> Result<Option<Bytes>, Error> {
+        let mut next = source.next();
+        match tokio::time::timeout(QUIET, &mut next).await {
+            Ok(piece) => piece,
+            Err(_) => {
+                if self.writer.is_some() || self.pending.len() > INLINE_BYTES {
+                    self.let_go().await?;
+                }
+                next.await
+            }
+        }
+    }
+
+    /// Writes out what is there although it is little.
+    async fn let_go(&mut self) -> Result<(), Error> {
+        self.pass_on().await?;
+        self.pending = BytesMut::new();
+        match &mut self.writer {
+            Some(writer) => writer.flush().await.map_err(internal),
+            None => Ok(()),
+        }
+    }
+
     /// Has what is pending hashed and written.
     async fn pass_on(&mut self) -> Result<(), Error> {
-        let bytes = self.pending.split().freeze();
-        if bytes.is_empty() {
+        if self.pending.is_empty() {
             return Ok(());
         }
+        let bytes = self.held.split().attach(self.pending.split().freeze());
         self.hashing.update(bytes.clone()).await;
         self.writer().await?.append(bytes).await.map_err(internal)
     }
@@ -172,7 +211,7 @@ pub(super) async fn receive(call: &Call<'_>, source: &mut dyn BodySource, keep: 
     let payload_sha256 = call.granted.credentials.payload_sha256();
 
     let mut intake = Intake::expecting(call.state, keep, payload_sha256);
-    while let Some(piece) = source.next().await? {
+    while let Some(piece) = intake.next_of(source).await? {
         intake.push(&piece).await?;
     }
     intake.finish(|sums| digests.check(sums.md5, Some(sums.crc64))).await
@@ -186,7 +225,7 @@ pub(super) async fn copy(intake: &mut Intake<'_>, content: Content) -> Result<()
     match content {
         Content::Bytes(bytes) => intake.push(&bytes).await,
         Content::Stored(mut stored) => {
-            while let Some(piece) = stored.next().await? {
+            while let Some(piece) = stored.next(COPY_BYTES).await? {
                 intake.push(&piece).await?;
             }
             Ok(())
@@ -204,7 +243,7 @@ pub(super) async fn read_sums(content: Content) -> Result<Checksums, Error> {
     match content {
         Content::Bytes(bytes) => hashing.update_here(&bytes).await,
         Content::Stored(mut stored) => {
-            while let Some(piece) = stored.next().await? {
+            while let Some(piece) = stored.next(COPY_BYTES).await? {
                 hashing.update(piece).await;
             }
         }
