@@ -1,6 +1,8 @@
 //! PostObject: an upload by a form (HTTP API 11). The form says who sends it and what becomes of the file; everything
 //! but the file is known before its first byte, and the file is never kept in memory.
 
+use std::time::Duration;
+
 use oss::access::Caller;
 use oss::model::ObjectType;
 use oss::name::ObjectKey;
@@ -11,6 +13,7 @@ use oss::request::{
 use oss::sign::{FormCredentials, SignOptions};
 use oss::xml::object::render_post_response;
 use oss::{Error, ErrorCode};
+use tokio::time::Instant;
 
 use super::further::Wording;
 use super::object::{DEFAULT_TYPE, already_exists, exists, guard_of, store, upload_headers, uploaded};
@@ -27,11 +30,34 @@ pub(super) async fn post(call: &Call<'_>, body: &mut dyn BodySource) -> Result<A
     check_body_length(body.announced_length())?;
     let mut fields = PostFields::default();
     let mut file: Option<File<'_>> = None;
-    while let Some(piece) = body.next().await? {
+    let mut held = call.state.memory.receive.hold();
+    // Known from when the form has said who sends it.
+    let mut signed: Option<Option<PostPolicy>> = None;
+    let strangers_until = Instant::now() + Duration::from_secs(call.state.config.http.body_timeout_s);
+    loop {
+        let piece = match &mut file {
+            Some(file) => file.intake.next_of(body).await?,
+            None if signed.is_some() => body.next().await?,
+            // Fields that drip at the pace of a body would be held for days.
+            None => tokio::time::timeout_at(strangers_until, body.next())
+                .await
+                .map_err(|_| Error::new(ErrorCode::RequestTimeout))??,
+        };
+        let Some(piece) = piece else { break };
         reader.feed(&piece);
         while let Some(event) = reader.next_event()? {
             match event {
-                FormEvent::Field { name, value } => fields.push(&name, value)?,
+                FormEvent::Field { name, value } => {
+                    fields.push(&name, value)?;
+                    if signed.is_none() && fields.name_sender() {
+                        signed = Some(early_policy(call, &fields).await?);
+                        reader.trust_sender();
+                    }
+                    // What was signed already does not fit what has come, whatever else comes.
+                    if let Some(Some(policy)) = &signed {
+                        policy.check_early(&fields, call.bucket()?.name.as_str(), call.now_ms)?;
+                    }
+                }
                 FormEvent::File { filename, content_type } => {
                     file = Some(File::admit(call, &fields, &filename, content_type.as_deref()).await?);
                 }
@@ -47,6 +73,7 @@ pub(super) async fn post(call: &Call<'_>, body: &mut dyn BodySource) -> Result<A
                 }
             }
         }
+        held.resize(reader.buffered().saturating_add(fields.bytes())).await?;
     }
     reader.finish()?;
     Err(Error::new(ErrorCode::MalformedPOSTRequest))
@@ -127,6 +154,13 @@ impl<'a> File<'a> {
         let answer = expiration::announce(call, &key, &record, answer)?;
         callback::tell(call, notice, &key, &record, answer).await
     }
+}
+
+/// The policy of a form that has said who sends it, so that one whose signature is wrong is refused before more of it is
+/// kept. All of this is decided again when the file begins.
+async fn early_policy(call: &Call<'_>, fields: &PostFields) -> Result<Option<PostPolicy>, Error> {
+    let (_, credentials) = sender(call, fields).await?;
+    credentials.policy().map(PostPolicy::parse).transpose()
 }
 
 /// Who sent the form (OSS auth 7).

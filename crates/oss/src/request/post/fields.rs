@@ -12,6 +12,7 @@ const MAX_FIELDS: usize = 1000;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PostFields {
     pairs: Vec<(String, Vec<u8>)>,
+    bytes: usize,
 }
 
 /// How a successful upload is answered.
@@ -36,8 +37,31 @@ impl PostFields {
         if self.pairs.len() >= MAX_FIELDS {
             return Err(ErrorCode::MaxPOSTPreDataLengthExceededError.into());
         }
+        self.bytes = self.bytes.saturating_add(name.len()).saturating_add(value.len());
         self.pairs.push((name.to_ascii_lowercase(), value));
         Ok(())
+    }
+
+    /// Bytes of names and values.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether a field says something.
+    fn says(&self, lower_name: &str) -> bool {
+        self.text(lower_name).is_some_and(|text| !text.trim().is_empty())
+    }
+
+    /// Whether the form has said who sends it: a signature of either version, its key and its policy, and for a temporary
+    /// key its token (OSS auth 7). What comes later adds nothing to that.
+    pub fn name_sender(&self) -> bool {
+        let id = match self.says("x-oss-signature-version") {
+            true if self.says("x-oss-signature") && self.says("x-oss-date") => self.text("x-oss-credential"),
+            false if self.says("signature") => self.text("ossaccesskeyid"),
+            _ => None,
+        };
+        let is_temporary = |id: &str| id.trim().starts_with("STS.");
+        self.says("policy") && id.is_some_and(|id| !is_temporary(id) || self.says("x-oss-security-token"))
     }
 
     /// The value of a field, if it is UTF-8.
@@ -157,6 +181,25 @@ mod tests {
         let meta = fields(&[("x-oss-meta-a", "1"), ("X-Oss-Meta-A", "2")]);
         let headers = meta.object_headers(&raw, None).unwrap();
         assert_eq!(headers.user_meta, [("a".to_owned(), b"1".to_vec())]);
+    }
+
+    #[test]
+    fn senders_are_named_by_all_that_their_signature_needs() {
+        let v1 = [("OSSAccessKeyId", "a"), ("policy", "p"), ("Signature", "s")];
+        let v4 = ["x-oss-signature-version", "x-oss-credential", "x-oss-date", "x-oss-signature", "policy"];
+        let v4 = v4.map(|name| (name, "x"));
+        for whole in [&v1[..], &v4[..]] {
+            assert!(fields(whole).name_sender());
+            for left_out in 0..whole.len() {
+                let rest: Vec<_> =
+                    whole.iter().enumerate().filter(|(at, _)| *at != left_out).map(|(_, p)| *p).collect();
+                assert!(!fields(&rest).name_sender(), "{rest:?}");
+            }
+        }
+        let temporary = [("ossaccesskeyid", "STS.a"), v1[1], v1[2]];
+        assert!(!fields(&temporary).name_sender());
+        assert!(fields(&[&temporary[..], &[("x-oss-security-token", "t")]].concat()).name_sender());
+        assert_eq!(fields(&v1).bytes(), "OSSAccessKeyIdapolicypSignatures".len());
     }
 
     fn check(pairs: &[(&str, &str)], expected: PostSuccess) {

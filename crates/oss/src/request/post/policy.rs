@@ -50,6 +50,22 @@ pub struct PostPolicyFacts<'a> {
     pub now_ms: i64,
 }
 
+fn denied(detail: &str) -> Error {
+    Error::new(ErrorCode::AccessDenied).message(format!("Invalid according to Policy: {detail}"))
+}
+
+impl Condition {
+    fn check(&self, value: Option<&str>) -> Result<()> {
+        let holds = value.is_some_and(|value| match &self.test {
+            Test::Equal(expected) => value == expected,
+            Test::StartsWith(prefix) => value.starts_with(prefix.as_str()),
+            Test::In(list) => list.iter().any(|item| item == value),
+            Test::NotIn(list) => list.iter().all(|item| item != value),
+        });
+        if holds { Ok(()) } else { Err(denied(&format!("Policy Condition failed: {}", self.text))) }
+    }
+}
+
 fn invalid(detail: &str) -> Error {
     Error::new(ErrorCode::InvalidPolicyDocument).message(format!("Invalid Policy: {detail}"))
 }
@@ -111,30 +127,38 @@ impl PostPolicy {
     /// # Errors
     /// `AccessDenied`.
     pub fn check(&self, fields: &PostFields, facts: PostPolicyFacts<'_>) -> Result<()> {
-        let denied = |detail: &str| {
-            Error::new(ErrorCode::AccessDenied).message(format!("Invalid according to Policy: {detail}"))
-        };
-        if facts.now_ms > self.expiration_ms {
-            return Err(denied("Policy expired."));
-        }
-        for condition in &self.conditions {
+        self.check_expiration(facts.now_ms)?;
+        self.conditions.iter().try_for_each(|condition| {
             let value = match condition.field.as_str() {
                 "bucket" => Some(facts.bucket),
                 "key" => Some(facts.key),
                 "content-type" => Some(facts.content_type),
                 name => fields.text(name),
             };
-            let holds = value.is_some_and(|value| match &condition.test {
-                Test::Equal(expected) => value == expected,
-                Test::StartsWith(prefix) => value.starts_with(prefix.as_str()),
-                Test::In(list) => list.iter().any(|item| item == value),
-                Test::NotIn(list) => list.iter().all(|item| item != value),
-            });
-            if !holds {
-                return Err(denied(&format!("Policy Condition failed: {}", condition.text)));
-            }
-        }
-        Ok(())
+            condition.check(value)
+        })
+    }
+
+    /// Compares what is known before the file begins; fields that may still come are not missed, and neither is what the
+    /// file itself decides.
+    ///
+    /// # Errors
+    /// `AccessDenied`.
+    pub fn check_early(&self, fields: &PostFields, bucket: &str, now_ms: i64) -> Result<()> {
+        self.check_expiration(now_ms)?;
+        self.conditions.iter().try_for_each(|condition| {
+            let value = match condition.field.as_str() {
+                "bucket" => Some(bucket),
+                "content-type" => None,
+                "key" => fields.text("key").filter(|key| !key.contains("${filename}")),
+                name => fields.text(name),
+            };
+            if value.is_some() { condition.check(value) } else { Ok(()) }
+        })
+    }
+
+    fn check_expiration(&self, now_ms: i64) -> Result<()> {
+        if now_ms > self.expiration_ms { Err(denied("Policy expired.")) } else { Ok(()) }
     }
 
     /// The largest file that is allowed, so that reading can stop early.

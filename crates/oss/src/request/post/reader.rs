@@ -7,6 +7,8 @@ const MAX_VALUE_BYTES: usize = 2 * 1024 * 1024;
 const MAX_HEADER_BYTES: usize = 2 * MAX_NAME_BYTES;
 /// Everything before the file.
 const MAX_PRE_DATA_BYTES: usize = 20 * 1024 * 1024;
+/// The same of a form that has not said yet who sends it.
+const MAX_STRANGE_BYTES: usize = 64 * 1024;
 /// RFC 2046 5.1.1.
 const MAX_BOUNDARY_BYTES: usize = 70;
 
@@ -56,6 +58,7 @@ pub struct FormReader {
     searched: usize,
     /// Bytes done with before the file.
     pre_data: usize,
+    max_pre_data: usize,
     state: State,
 }
 
@@ -80,7 +83,26 @@ impl FormReader {
         }
         let delimiter = [b"\r\n--", boundary.as_bytes()].concat();
         // The first delimiter has no line break before it.
-        Ok(Self { delimiter, buffer: b"\r\n".to_vec(), start: 0, searched: 0, pre_data: 0, state: State::Preamble })
+        Ok(Self {
+            delimiter,
+            buffer: b"\r\n".to_vec(),
+            start: 0,
+            searched: 0,
+            pre_data: 0,
+            max_pre_data: MAX_STRANGE_BYTES,
+            state: State::Preamble,
+        })
+    }
+
+    /// Allows the fields as many bytes as OSS does. Before, the form has 64 KiB to say who sends it: whoever keeps what
+    /// strangers send keeps little.
+    pub fn trust_sender(&mut self) {
+        self.max_pre_data = MAX_PRE_DATA_BYTES;
+    }
+
+    /// Bytes that are kept here.
+    pub fn buffered(&self) -> usize {
+        self.buffer.len()
     }
 
     /// Takes bytes of the body.
@@ -168,7 +190,7 @@ impl FormReader {
     }
 
     fn check_pre_data(&self) -> Result<()> {
-        if self.pre_data.saturating_add(self.rest().len().min(self.searched)) > MAX_PRE_DATA_BYTES {
+        if self.pre_data.saturating_add(self.rest().len().min(self.searched)) > self.max_pre_data {
             return Err(ErrorCode::MaxPOSTPreDataLengthExceededError.into());
         }
         Ok(())
@@ -295,6 +317,7 @@ mod tests {
 
     fn read(body: &[u8], chunk: usize) -> Result<Vec<FormEvent>> {
         let mut reader = FormReader::new(TYPE)?;
+        reader.trust_sender();
         let mut events: Vec<FormEvent> = Vec::new();
         for bytes in body.chunks(chunk.max(1)) {
             reader.feed(bytes);
@@ -368,6 +391,28 @@ mod tests {
         assert_eq!(code(ten), Some(ErrorCode::MaxPOSTPreDataLengthExceededError));
         let preamble = "p".repeat(MAX_PRE_DATA_BYTES + 100);
         assert_eq!(code(preamble), Some(ErrorCode::MaxPOSTPreDataLengthExceededError));
+    }
+
+    #[test]
+    fn strangers_have_room_for_little() {
+        let body = part("name=a", &"v".repeat(MAX_STRANGE_BYTES / 4)).repeat(4);
+        for piece in [100, 10_000, body.len()] {
+            for (is_trusted, fault) in [(false, Some(ErrorCode::MaxPOSTPreDataLengthExceededError)), (true, None)] {
+                let mut reader = FormReader::new(TYPE).unwrap();
+                if is_trusted {
+                    reader.trust_sender();
+                }
+                let mut most = 0;
+                let outcome = body.as_bytes().chunks(piece).try_for_each(|bytes| {
+                    reader.feed(bytes);
+                    most = most.max(reader.buffered());
+                    while reader.next_event()?.is_some() {}
+                    Ok::<_, Error>(())
+                });
+                assert_eq!(outcome.err().map(|error| error.code), fault);
+                assert!(most <= MAX_STRANGE_BYTES + piece);
+            }
+        }
     }
 
     #[test]
