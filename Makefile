@@ -37,7 +37,7 @@ test: tools
 	cargo test --workspace --locked
 	cargo build --release --locked
 	scripts/fuzz.sh 5
-	cd conformance/python && ../../$(PYTHON) -m pytest
+	cd conformance/python && ../../$(PYTHON) -m pytest -n 2 --dist loadfile
 	npm --prefix conformance/node test
 	cargo test --locked --manifest-path conformance/rust/Cargo.toml
 

@@ -1,6 +1,7 @@
 """Metadata, blobs, or the key of the secrets are missing: nothing is deleted, and nothing starts empty in silence."""
 
 import shutil
+import sqlite3
 import subprocess
 
 import pytest
@@ -127,3 +128,29 @@ def test_nothing_is_made_by_looking(tmp_path):
         )
         assert ended.returncode == 1 and "no metadata" in ended.stderr, ended
         assert list(folder.iterdir()) == []
+
+
+def test_what_others_put_beside_the_blobs_is_no_remainder(fresh_server, tmp_path):
+    blobs = tmp_path / "server" / "data" / "blobs"
+    (blobs / "lost+found").mkdir(parents=True)
+    (blobs / "lost+found" / "#12").write_bytes(b"of the file system")
+    (blobs / ".gitkeep").touch()
+    server = fresh_server()
+    server.new_bucket(name="kept-bucket").put_object("key", BODY)
+    assert server.stop() == 0
+    server.start()
+    assert server.bucket("kept-bucket").get_object("key").read() == BODY
+
+
+def test_a_first_start_that_was_cut_off_is_begun_again(fresh_server, tmp_path):
+    data = tmp_path / "server" / "data"
+    data.mkdir(parents=True)
+    connection = sqlite3.connect(data / "meta.sqlite")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.close()
+    # What was there before the first table: a page, and a log without a frame.
+    (data / "meta.sqlite-wal").write_bytes(bytes(32))
+    assert (data / "meta.sqlite").stat().st_size == 4096
+    server = fresh_server()
+    server.new_bucket(name="kept-bucket").put_object("key", BODY)
+    assert server.bucket("kept-bucket").get_object("key").read() == BODY

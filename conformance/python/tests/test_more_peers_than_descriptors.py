@@ -273,3 +273,29 @@ def test_too_few_files_are_told_at_the_start(tmp_path):
     assert started.returncode != 0
     assert "open files" in started.stderr and "64" in started.stderr and "ulimit" in started.stderr
     assert not (tmp_path / "data").exists()
+
+
+def test_an_answer_under_way_is_never_cut_for_the_next_request(fresh_server):
+    """The last piece of a body is up to a megabyte, which is under way for long after the body has ended for the server."""
+    server = fresh_server(open_files="256:256")
+    bucket = server.new_bucket(acl="public-read")
+    size = 8 << 20
+    bucket.put_object("large", bytes(size))
+    seen, lock = [], threading.Lock()
+
+    def read():
+        try:
+            with requests.get(server.url(f"{bucket.bucket_name}/large"), stream=True, timeout=PATIENT_S) as answer:
+                result = (answer.status_code, sum(len(piece) for piece in answer.iter_content(65536)))
+        except requests.RequestException as error:
+            result = (type(error).__name__, 0)
+        with lock:
+            seen.append(result)
+
+    readers = [threading.Thread(target=read) for _ in range(300)]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join()
+    wrong = [result for result in seen if result[0] != 503 and result != (200, size)]
+    assert wrong == [] and (200, size) in seen, wrong

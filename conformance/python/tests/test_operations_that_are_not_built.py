@@ -339,6 +339,25 @@ def test_other_headers_pass(server):
     assert client.ask("PUT", name, "key", ["acl"], [("x-oss-object-acl", "private"), ("x-oss-forbid-overwrite", "false")]).status == 200
 
 
+def test_what_ali_oss_says_twice_of_a_copy_passes(server):
+    client, name = Client(server), server.new_bucket().bucket_name
+    assert client.ask("PUT", name, "from", [], [], b"x").status == 200
+    said = [("x-oss-copy-source", f"/{name}/from"), ("x-oss-metadata-directive", "REPLACE"), ("content-type", "text/plain")]
+    twice = [("x-oss-copy-source-content-type", "text/plain"), ("x-oss-copy-source-x-oss-object-acl", "private")]
+    assert client.ask("PUT", name, "to", [], [*said, *twice]).status == 200
+    refused(client.ask("PUT", name, "to", [], [*said, ("x-oss-copy-source-range", "bytes=0-0")]), (501, "NotImplemented"), "x-oss-copy-source-range")
+
+
+def test_what_ossfs_says_of_every_object_passes_where_it_is_true(server):
+    private, public = server.new_bucket().bucket_name, server.new_bucket(oss2.BUCKET_ACL_PUBLIC_READ).bucket_name
+    client, said = Client(server), [("x-oss-acl", "private")]
+    assert client.ask("PUT", private, "key", [], said, b"x").status == 200
+    assert client.ask("POST", private, "key", ["uploads"], said).status == 200
+    refused(client.ask("PUT", public, "key", [], said, b"x"), (501, "NotImplemented"), "x-oss-acl")
+    refused(client.ask("PUT", private, "key", [], [("x-oss-acl", "public-read")], b"x"), (501, "NotImplemented"), "x-oss-acl")
+    assert client.ask("GET", public, "key").status == 404
+
+
 def test_fields_of_a_form_say_no_more_than_headers(server):
     bucket = server.new_bucket(oss2.BUCKET_ACL_PUBLIC_READ_WRITE)
 

@@ -1,9 +1,10 @@
 //! The data directory: whose it is, who may read it, and whether everything is there that was there.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
@@ -17,8 +18,10 @@ pub(crate) const INSTANCE: &str = "instance";
 pub(crate) const LOCK: &str = "lock";
 /// One of the folders that the store of blobs makes before anything else.
 const FIRST_FOLDER_OF_BLOBS: &str = "blobs/0";
+/// The log of the metadata.
+const LOG: &str = "meta.sqlite-wal";
 /// What is made by whoever starts on a directory, beside those that are secret in themselves.
-const OURS: [&str; 6] = [METADATA, "meta.sqlite-wal", "meta.sqlite-shm", BLOBS, INSTANCE, LOCK];
+const OURS: [&str; 6] = [METADATA, LOG, "meta.sqlite-shm", BLOBS, INSTANCE, LOCK];
 /// Permissions of everybody else, and with them those of the group.
 const OTHERS: u32 = 0o007;
 const GROUP_AND_OTHERS: u32 = 0o077;
@@ -98,7 +101,8 @@ pub(crate) fn check_is_whole(path: &Path) -> anyhow::Result<bool> {
                  went with them"
             );
         }
-        return Ok(!remains.is_empty());
+        // A log alone is what a first start leaves that was cut off while it made the metadata.
+        return Ok(remains.iter().any(|name| *name != LOG));
     }
     if !remains.is_empty() {
         bail!(
@@ -116,7 +120,7 @@ fn remains(path: &Path) -> anyhow::Result<Vec<&'static str>> {
     if has_blobs(&path.join(BLOBS)).with_context(|| format!("cannot read {}", path.join(BLOBS).display()))? {
         remains.push(BLOBS);
     }
-    for name in [INSTANCE, crate::secrets::FILE, "meta.sqlite-wal"] {
+    for name in [INSTANCE, crate::secrets::FILE, LOG] {
         if len(&path.join(name))? > 0 {
             remains.push(name);
         }
@@ -141,19 +145,36 @@ fn len(path: &Path) -> anyhow::Result<u64> {
     }
 }
 
-/// Whether there is a file below: blobs stand two folders deep.
+/// Whether there is a file in one of the folders that the store of blobs makes, two folders deep. What else lies there is
+/// not ours: a disk that is mounted has a `lost+found` that only root may read.
 fn has_blobs(path: &Path) -> io::Result<bool> {
-    let entries = match fs::read_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        entries => entries?,
-    };
-    for entry in entries {
-        let entry = entry?;
-        if !entry.file_type()?.is_dir() || has_blobs(&entry.path())? {
-            return Ok(true);
+    for first in folders(path, 1)? {
+        for second in folders(&first, 2)? {
+            if fs::read_dir(second)?.next().transpose()?.is_some() {
+                return Ok(true);
+            }
         }
     }
     Ok(false)
+}
+
+/// The folders in `path` whose names are so many hex digits.
+fn folders(path: &Path, digits: usize) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let is_ours = |name: &OsStr| {
+        name.to_str().is_some_and(|name| name.len() == digits && name.bytes().all(|b| b.is_ascii_hexdigit()))
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        if is_ours(&entry.file_name()) && entry.file_type()?.is_dir() {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
 }
 
 /// The name of this installation, made at its first start: under it leases are held, and found again after a crash.

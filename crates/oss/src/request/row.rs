@@ -5,6 +5,7 @@ use super::operation::OperationKind;
 use super::query::{QueryPair, shown};
 use super::{Query, RawRequest, Route, not_implemented, sub_resource};
 use crate::error::{Error, ErrorCode, Result};
+use crate::model::BucketAcl;
 
 /// What belongs to an operation. Every operation has a row, and every row has every column, or it does not compile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +112,7 @@ const SAYS_WHAT_IS_STORED: &[&str] = &[
     "x-oss-bypass-governance-retention",
     "x-oss-complete-all",
     "x-oss-copy-source",
+    "x-oss-copy-source-range",
     "x-oss-data-redundancy-type",
     "x-oss-dir",
     "x-oss-forbid-overwrite",
@@ -136,7 +138,8 @@ const SAYS_WHAT_IS_STORED: &[&str] = &[
 ];
 const SAYS_WHAT_IS_STORED_BEGINNINGS: &[&str] = &[
     "x-oss-access-point-",
-    "x-oss-copy-source-",
+    // Others that begin so say nothing: ali-oss sends each header of a copy a second time with this in front.
+    "x-oss-copy-source-if-",
     "x-oss-delete-",
     "x-oss-fwd-",
     "x-oss-object-worm-",
@@ -144,13 +147,13 @@ const SAYS_WHAT_IS_STORED_BEGINNINGS: &[&str] = &[
     "x-oss-server-side-encryption",
 ];
 
-/// Refuses a write that names more than its operation has. To be asked after the caller was found to be allowed, and
+/// Refuses a write that names more than its operation has. `bucket_acl` is the ACL of its bucket, if that exists. To be asked after the caller was found to be allowed, and
 /// before anything is read or written. Reads may say what they like: nothing comes of it.
 ///
 /// # Errors
 /// `InvalidArgument` for two names that each select an operation, and for a name whose partner is missing;
 /// `NotImplemented` with the element `Subresource` or `Header`.
-pub fn check_row(route: &Route, raw: &RawRequest) -> Result<()> {
+pub fn check_row(route: &Route, raw: &RawRequest, bucket_acl: Option<BucketAcl>) -> Result<()> {
     let is_write = !matches!(raw.method.as_str(), "GET" | "HEAD" | "OPTIONS");
     if !is_write {
         return Ok(());
@@ -176,7 +179,10 @@ pub fn check_row(route: &Route, raw: &RawRequest) -> Result<()> {
         let message = format!("The query parameter {name} implies functionality that is not implemented.");
         return Err(Error::new(ErrorCode::NotImplemented).message(message).with("Subresource", name));
     }
-    check_headers(row, &raw.headers)
+    // ossfs says of every object that it is to be private, by the header that is for buckets. In a bucket that is private
+    // itself that is what happens anyway.
+    let is_private = route.resource.key().is_some() && bucket_acl == Some(BucketAcl::Private);
+    check_headers(row, &raw.headers, is_private)
 }
 
 /// Refuses a write with two names that each select an operation.
@@ -199,14 +205,14 @@ pub(super) fn check_one_selects(method: &str, query: &Query) -> Result<()> {
 /// # Errors
 /// `NotImplemented` with the element `Header`.
 pub(crate) fn check_form_headers(pairs: &[(String, Vec<u8>)]) -> Result<()> {
-    check_headers(&Row { query: &[], headers: UPLOAD }, pairs)
+    check_headers(&Row { query: &[], headers: UPLOAD }, pairs, false)
 }
 
-fn check_headers(row: &Row, pairs: &[(String, Vec<u8>)]) -> Result<()> {
+fn check_headers(row: &Row, pairs: &[(String, Vec<u8>)], is_private: bool) -> Result<()> {
     let begins = |name: &str| SAYS_WHAT_IS_STORED_BEGINNINGS.iter().any(|beginning| name.starts_with(beginning));
     let counts = |name: &str| SAYS_WHAT_IS_STORED.contains(&name) || begins(name);
     let is_refused = |(name, value): &(String, Vec<u8>)| {
-        counts(name) && !row.headers.contains(&name.as_str()) && !says_nothing(name, value)
+        counts(name) && !row.headers.contains(&name.as_str()) && !says_nothing(name, value, is_private)
     };
     match pairs.iter().find(|pair| is_refused(pair)) {
         None => Ok(()),
@@ -215,9 +221,11 @@ fn check_headers(row: &Row, pairs: &[(String, Vec<u8>)]) -> Result<()> {
 }
 
 /// Whether a header asks for what happens anyway.
-fn says_nothing(name: &str, value: &[u8]) -> bool {
+fn says_nothing(name: &str, value: &[u8], is_private: bool) -> bool {
     let value = value.trim_ascii();
-    value.is_empty() || (name == "x-oss-forbid-overwrite" && value.eq_ignore_ascii_case(b"false"))
+    value.is_empty()
+        || (name == "x-oss-forbid-overwrite" && value.eq_ignore_ascii_case(b"false"))
+        || (name == "x-oss-acl" && is_private && value == b"private")
 }
 
 fn is_harmless(pair: &QueryPair) -> bool {
@@ -253,7 +261,7 @@ mod tests {
 
     fn check(method: &str, target: &str, headers: &[(&str, &str)], expected: Result<(), (ErrorCode, &str)>) {
         let raw = request(method, target, headers);
-        let found = route(&raw, &Addressing::default()).and_then(|route| check_row(&route, &raw));
+        let found = route(&raw, &Addressing::default()).and_then(|route| check_row(&route, &raw, None));
         let found = match &found {
             Ok(()) => Ok(()),
             Err(error) => Err((error.code, error.elements.first().map_or("", |(_, text)| text.as_str()))),
@@ -348,7 +356,7 @@ mod tests {
             if let Ok(route) = route(&raw, &Addressing::default()) {
                 let pair = Query::parse(&format!("{name}=")).pairs()[0].clone();
                 let is_known = route.kind.row().query.contains(&name.as_str()) || is_harmless(&pair);
-                prop_assert_eq!(check_row(&route, &raw).is_ok(), is_known || is_answered(&route), "{}", raw.query);
+                prop_assert_eq!(check_row(&route, &raw, None).is_ok(), is_known || is_answered(&route), "{}", raw.query);
             }
         }
     }

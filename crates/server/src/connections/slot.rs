@@ -1,7 +1,7 @@
 //! What one connection does at the moment, in one atomic word, so that saying it costs no lock.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
@@ -89,6 +89,9 @@ pub(crate) struct Slot {
     word: AtomicU64,
     /// When the peer last took bytes of an answer.
     written_ms: AtomicU64,
+    /// Bytes of an answer wait for the peer to take them. The last piece of a body is up to a megabyte, which is under way
+    /// for long after the body has ended.
+    has_unsent: AtomicBool,
     evicted: Notify,
 }
 
@@ -97,7 +100,8 @@ impl Slot {
         let since_ms = registry.now_ms();
         let word = Word { phase: Phase::Open, is_proven: false, working: 0, sending: 0, since_ms };
         let (word, written_ms) = (AtomicU64::new(word.pack()), AtomicU64::new(0));
-        Self { registry, id, network, word, written_ms, evicted: Notify::new() }
+        let has_unsent = AtomicBool::new(false);
+        Self { registry, id, network, word, written_ms, has_unsent, evicted: Notify::new() }
     }
 
     /// Where it is counted.
@@ -125,14 +129,13 @@ impl Slot {
 
     fn standing_of(&self, word: Word, now_ms: u64) -> Standing {
         // Bytes of an answer may still be on their way when its body has ended.
+        let is_sending = word.sending > 0 || (word.is_proven && self.has_unsent.load(Ordering::Relaxed));
         let written_ms = if word.is_proven { self.written_ms.load(Ordering::Relaxed) } else { 0 };
         let last_ms = word.since_ms.max(written_ms);
         match word {
             Word { phase: Phase::Publishing | Phase::Evicted, .. } => Standing::Needed,
             Word { working: 1.., .. } => Standing::Needed,
-            Word { sending: 1.., .. } if now_ms.saturating_sub(last_ms) < STALLED_MS => {
-                Standing::Reading(word.since_ms)
-            }
+            _ if is_sending && now_ms.saturating_sub(last_ms) < STALLED_MS => Standing::Reading(word.since_ms),
             _ => Standing::Useless(last_ms),
         }
     }
@@ -156,6 +159,13 @@ impl Slot {
     /// The peer took bytes of an answer.
     pub(super) fn note_written(&self) {
         self.written_ms.store(self.registry.now_ms(), Ordering::Relaxed);
+    }
+
+    /// Whether bytes wait for the peer to take them.
+    pub(super) fn note_unsent(&self, has_unsent: bool) {
+        if self.has_unsent.load(Ordering::Relaxed) != has_unsent {
+            self.has_unsent.store(has_unsent, Ordering::Relaxed);
+        }
     }
 
     /// A whole head of a request has arrived. `None` when the connection is being closed.

@@ -23,8 +23,11 @@ impl<S> Watched<S> {
     }
 
     fn note(&self, written: &Poll<io::Result<usize>>) {
-        if matches!(written, Poll::Ready(Ok(1..))) {
-            self.slot.note_written();
+        match written {
+            Poll::Ready(Ok(1..)) => self.slot.note_written(),
+            // The peer takes no more at the moment.
+            Poll::Pending => self.slot.note_unsent(true),
+            Poll::Ready(_) => {}
         }
     }
 }
@@ -61,7 +64,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        if flushed.is_ready() {
+            self.slot.note_unsent(false);
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

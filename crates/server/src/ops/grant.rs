@@ -70,7 +70,7 @@ pub(crate) async fn grant(
     };
     let mut conditions = conditions(raw, &route, peer, now_ms);
     conditions.existing_tags = object.as_ref().map(|object| tag_pairs(&object.tags)).unwrap_or_default();
-    let in_row = check_row(&route, raw);
+    let in_row = check_row(&route, raw, bucket.as_ref().map(|bucket| bucket.record.acl));
     // The tags are in the body, and policies have a say in them.
     let tagging = match route.kind {
         OperationKind::PutObjectTagging if in_row.is_ok() => {
