@@ -214,12 +214,13 @@ impl AnswerBody {
     /// Sends it on its way. Called in the task that is to end when the answer stalls.
     pub(super) fn on(mut self, way: Way<'_>) -> Self {
         let Way { outbox, sending, is_http1, open } = way;
+        let max_uncounted = if is_http1 { MAX_UNCOUNTED } else { 0 };
         match &mut self {
             AnswerBody::Stored(stored) => {
                 stored.answering = Some(sending.answer(Some(open)));
                 stored.outbox = outbox;
             }
-            AnswerBody::Whole(bytes) if !bytes.is_empty() && !(is_http1 && bytes.len() <= MAX_UNCOUNTED) => {
+            AnswerBody::Whole(bytes) if bytes.len() > max_uncounted => {
                 let taken = sending.answer(Some(open)).take_anyway(bytes.len());
                 *bytes = taken.attach(std::mem::take(bytes));
             }

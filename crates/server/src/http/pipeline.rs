@@ -25,10 +25,14 @@ use crate::http::render::Envelope;
 use crate::http::reports;
 use crate::http::shape;
 use crate::identity::{self, Identity};
+use crate::memory::Held;
 use crate::metering::MeteredRequest;
 use crate::ops::{self, Answer, Bucket, Call, Content};
 use crate::proxies::Origin;
 use crate::state::State;
+
+/// The longest head that needs no room.
+const MAX_USUAL_HEAD: usize = 16 * 1024;
 
 /// Answers one request; whatever goes wrong, the peer gets an answer. Without `room` that is why there is none.
 pub(super) async fn answer(
@@ -63,11 +67,16 @@ pub(super) async fn answer(
     let mut seen = Seen::default();
     let is_ambiguous = shape.is_err();
     let mut held = state.memory.receive.hold();
-    let outcome = match shape.and_then(|()| held.grow_now(head_bytes(&raw))) {
-        Ok(()) => match run(&state, &raw, &mut body, peer, door, &mut envelope, &mut seen).await {
-            Ok(answer) => has_room(&state, &raw, answer).await,
-            Err(error) => Err(error),
-        },
+    let ready = match shape {
+        Ok(()) => hold_head(&mut held, &raw).await,
+        Err(error) => Err(error),
+    };
+    let outcome = match ready {
+        Ok(()) => run(&state, &raw, &mut body, peer, door, &mut envelope, &mut seen).await,
+        Err(error) => Err(error),
+    };
+    let outcome = match outcome {
+        Ok(answer) => has_room(&state, &raw, answer).await,
         Err(error) => Err(error),
     };
     let operation = seen.operation;
@@ -100,10 +109,16 @@ pub(super) async fn answer(
     response.map(|body| LoggedBody::new(body, entry, sent))
 }
 
-/// What the head of a request takes as long as it is answered.
-fn head_bytes(raw: &RawRequest) -> usize {
+/// Counts the head of a request, which is kept as long as it takes to answer. One of the usual length never waits: what
+/// others upload must not hold up whoever reads.
+async fn hold_head(held: &mut Held, raw: &RawRequest) -> Result<(), Error> {
     let headers: usize = raw.headers.iter().map(|(name, value)| name.len().saturating_add(value.len())).sum();
-    headers.saturating_add(raw.path.len()).saturating_add(raw.query.len())
+    let len = headers.saturating_add(raw.path.len()).saturating_add(raw.query.len());
+    if len > MAX_USUAL_HEAD {
+        return held.grow(len).await;
+    }
+    held.grow_anyway(len);
+    Ok(())
 }
 
 /// Waits until a long answer that is in memory has room to wait for its peer. Only what was read can be asked for again.

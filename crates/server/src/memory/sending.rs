@@ -358,17 +358,17 @@ mod tests {
     async fn an_answer_reads_no_further_ahead_than_it_may() {
         let sending = sending(1 << 20);
         let answer = sending.connection().answer(None);
-        let mut context = Context::from_waker(Waker::noop());
+        let context = Context::from_waker(Waker::noop());
         let first = answer.take(PIECE).await.attach(vec![1; PIECE].into());
-        assert!(answer.poll_room(&mut context).is_ready());
+        assert!(answer.poll_room(&context).is_ready());
         // Less than was taken room for is given back.
         let second = answer.take(PIECE).await.attach(vec![1; PIECE - 10].into());
         assert_eq!(sending.budget.used(), 2 * PIECE - 10);
-        assert!(answer.poll_room(&mut context).is_pending());
+        assert!(answer.poll_room(&context).is_pending());
         drop(first.slice(5..));
-        assert!(answer.poll_room(&mut context).is_pending());
+        assert!(answer.poll_room(&context).is_pending());
         drop(first);
-        assert!(answer.poll_room(&mut context).is_ready());
+        assert!(answer.poll_room(&context).is_ready());
         drop(second);
         assert_eq!(sending.budget.used(), 0);
     }
