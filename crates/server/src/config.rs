@@ -320,7 +320,7 @@ impl Default for MemoryConfig {
 
 impl Default for HttpConfig {
     fn default() -> Self {
-        Self { head_timeout_s: 30, body_timeout_s: 60, min_body_bytes_per_s: 256, stalled_answer_s: 300, console: true }
+        Self { head_timeout_s: 30, body_timeout_s: 60, min_body_bytes_per_s: 256, stalled_answer_s: 600, console: true }
     }
 }
 

@@ -17,7 +17,6 @@ pub(crate) use sending::{Answering, Connection, MAX_AHEAD, PIECE, Sending, Strea
 
 use crate::config::Config;
 use crate::shutdown::Shutdown;
-use crate::state::State;
 
 /// How often stalled answers are looked for, and gauges are set.
 const TICK: Duration = Duration::from_secs(1);
@@ -44,8 +43,7 @@ impl Memory {
 }
 
 /// Ends answers that have stalled for too long and shows what is used, until the word to stop is given.
-pub(crate) async fn watch(state: Arc<State>, mut shutdown: Shutdown) {
-    let memory = &state.memory;
+pub(crate) async fn watch(memory: Arc<Memory>, mut shutdown: Shutdown) {
     loop {
         tokio::select! {
             () = shutdown.wait() => return,

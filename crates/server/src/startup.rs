@@ -182,7 +182,7 @@ pub(crate) async fn start(config: Config, numbers: PrometheusHandle) -> anyhow::
         channels: Arc::new(Channels::default()),
         access_log: Default::default(),
         limits,
-        memory: crate::memory::Memory::new(&config),
+        memory: Arc::new(crate::memory::Memory::new(&config)),
         config,
     });
     live::recover(&state).await.context("cannot repair what a crash left")?;
@@ -210,7 +210,7 @@ pub(crate) async fn start(config: Config, numbers: PrometheusHandle) -> anyhow::
         .push(crate::panics::spawn("admin", crate::admin::serve(listener, state.clone(), numbers, shutdown.clone())));
     accepting.push(crate::panics::spawn("certificate", tls::watch(tls, hang_up, shutdown.clone())));
     accepting.push(crate::panics::spawn("sessions", accounts::forget_sessions(state.clone(), shutdown.clone())));
-    accepting.push(crate::panics::spawn("memory", crate::memory::watch(state.clone(), shutdown.clone())));
+    accepting.push(crate::panics::spawn("memory", crate::memory::watch(state.memory.clone(), shutdown.clone())));
     accepting.push(crate::panics::spawn("upkeep", live::upkeep(state.clone(), shutdown.clone())));
     accepting.push(crate::panics::spawn("strangers", crate::log::strangers::tell(shutdown.clone())));
     crate::panics::spawn("end lists", live::resume_end_lists(state.clone()));

@@ -59,5 +59,5 @@ pub(crate) struct State {
     /// Quotas by rate (LiveChannel 7.4).
     pub(crate) limits: RateLimits,
     /// What all peers together may make us hold.
-    pub(crate) memory: Memory,
+    pub(crate) memory: Arc<Memory>,
 }

@@ -17,4 +17,4 @@ mod shape;
 
 pub(crate) use connection::{serve_plain, serve_secure};
 pub(crate) use door::Door;
-pub(crate) use lifetime::{Lifetime, OpenRequest, WhileOpen, builder, run};
+pub(crate) use lifetime::{Lifetime, WhileOpen, builder, run};

@@ -17,7 +17,9 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::budget::{Budget, Room};
-use crate::http::OpenRequest;
+
+/// What stays open as long as this is kept.
+pub(crate) type Open = Arc<dyn std::any::Any + Send + Sync>;
 
 /// What may be read ahead of a peer, bytes an answer.
 pub(crate) const MAX_AHEAD: usize = 64 * 1024;
@@ -104,7 +106,7 @@ struct Answer {
     told_ms: AtomicU64,
     waker: Mutex<Option<Waker>>,
     /// The request counts as open until its answer has left.
-    _open: Option<Arc<OpenRequest>>,
+    _open: Option<Open>,
 }
 
 /// The sender's side of an answer on its way.
@@ -223,7 +225,7 @@ impl Connection {
     }
 
     /// An answer that begins to wait on this connection, in the task of its stream if it has one.
-    pub(crate) fn answer(&self, open: Option<Arc<OpenRequest>>) -> Answering {
+    pub(crate) fn answer(&self, open: Option<Open>) -> Answering {
         let sending = Arc::clone(&self.sending);
         let now_ms = sending.ms(Instant::now());
         let answer = Arc::new(Answer {

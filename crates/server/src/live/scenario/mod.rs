@@ -92,7 +92,7 @@ impl Stage {
             holder: "scenario".to_owned(),
             channels: Arc::new(Channels::default()),
             limits: RateLimits::new(0),
-            memory: crate::memory::Memory::new(&config),
+            memory: Arc::new(crate::memory::Memory::new(&config)),
             config,
         });
         let bucket = BucketName::parse("examplebucket").unwrap();
