@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ def pytest_sessionstart(session):
     missing = [tool for tool in REQUIRED_TOOLS if shutil.which(tool) is None]
     if missing:
         pytest.exit(f"missing: {', '.join(missing)}; run scripts/setup-tests.sh", returncode=3)
+    # Some tests are a thousand strangers at once; servers get limits of their own.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 @pytest.fixture(scope="session")
