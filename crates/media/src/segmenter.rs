@@ -33,6 +33,21 @@ const TOLERANCE: MediaDuration = MediaDuration::from_ms(20);
 /// No forced cut comes earlier than this (LiveChannel 4.2 rule 2).
 const LEAST_FORCED_CUT: MediaDuration = MediaDuration::from_ms(60_000);
 
+/// The longest duration that rounds to FragDuration's whole seconds, rounded up.
+const fn longest(frag_duration_ms: i64) -> MediaDuration {
+    MediaDuration::from_ms((frag_duration_ms + 999) / 1000 * 1000 + 499)
+}
+
+impl Segmenting {
+    /// The longest that a segment may be for a FragDuration in seconds; `None` where the target gives way.
+    pub fn longest(self, frag_duration_s: u32) -> Option<MediaDuration> {
+        match self {
+            Segmenting::Oss => None,
+            Segmenting::Strict => Some(longest(i64::from(frag_duration_s) * 1000)),
+        }
+    }
+}
+
 /// A frame that may open the next segment.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate {
@@ -66,8 +81,7 @@ impl Segmenter {
             segmenting,
             fragment,
             forced: MediaDuration::from_ms(2 * ms).max(LEAST_FORCED_CUT),
-            // The longest duration that rounds to FragDuration's whole seconds, rounded up.
-            longest: MediaDuration::from_ms((ms + 999) / 1000 * 1000 + 499),
+            longest: longest(ms),
             start: None,
             discontinuity: false,
             last_key: None,

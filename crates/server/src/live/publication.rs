@@ -31,7 +31,7 @@ use super::recovery::{self, Place};
 use super::refusal::PublishRefusal;
 use super::report::SessionReport;
 use super::window::{Window, checked};
-use crate::config::Segmenting;
+use crate::config::{LiveConfig, Segmenting};
 use crate::metering::IngestMeter;
 use crate::state::State;
 
@@ -41,6 +41,14 @@ pub(super) const LEASE: Duration = Duration::from_secs(15);
 const RENEWAL: Duration = Duration::from_secs(4);
 /// How often an open segment is made to survive a power cut (D8: at most the last second is missing).
 const SYNC: Duration = Duration::from_millis(750);
+/// How segments end, as configured (D9).
+pub(super) fn segmenting(live: &LiveConfig) -> media::segmenter::Segmenting {
+    match live.segmenting {
+        Segmenting::Oss => media::segmenter::Segmenting::Oss,
+        Segmenting::Strict => media::segmenter::Segmenting::Strict,
+    }
+}
+
 /// Pause between attempts to store a segment.
 const RETRY: Duration = Duration::from_millis(100);
 /// The type of every segment (LiveChannel 4.3).
@@ -120,10 +128,7 @@ impl Publication {
         let live = &state.config.live;
         let remuxer = Remuxer::new(RemuxConfig {
             frag_duration_ms: u64::from(config.frag_duration) * 1000,
-            segmenting: match live.segmenting {
-                Segmenting::Oss => media::segmenter::Segmenting::Oss,
-                Segmenting::Strict => media::segmenter::Segmenting::Strict,
-            },
+            segmenting: segmenting(live),
             max_video_bytes: live.max_message_bytes,
             ..RemuxConfig::default()
         });

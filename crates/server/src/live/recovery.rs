@@ -14,7 +14,7 @@ use store::meta::{OpenSegment, PublicationRecord};
 
 use super::channels::ChannelId;
 use super::digest::BodyDigest;
-use super::publication::{Finished, LEASE, still_live};
+use super::publication::{Finished, LEASE, segmenting, still_live};
 use super::window::Window;
 use crate::config::{Durability, SegmentEtag};
 use crate::ops::internal;
@@ -191,6 +191,10 @@ async fn close_torn(
         writer.abort().await.map_err(internal)?;
         return Ok(None);
     }
+    // How long its last picture would have lasted is a guess, which must not raise a strict target (D9).
+    let longest = segmenting(&state.config.live).longest(details.frag_duration_s);
+    let longest_ms = longest.map_or(u64::MAX, |longest| u64::try_from(longest.to_ms()).unwrap_or(0));
+    let duration_ms = recovered.duration_ms.min(longest_ms);
     let valid = bytes.get(..recovered.valid_len).unwrap_or(&bytes);
     let mut digest = match state.config.live.segment_etag {
         SegmentEtag::Crc => BodyDigest::with_crc(),
@@ -225,20 +229,20 @@ async fn close_torn(
     let finished = Finished {
         number_ms: open.number_ms,
         date_ms: details.date_ms,
-        duration_ms: recovered.duration_ms,
+        duration_ms,
         discontinuity: details.discontinuity,
         blob,
         sums: digest.finish(),
     };
     // The push ended when its last bytes came, not when the server found them.
-    let end_ms = i64::try_from(open.number_ms.saturating_add(recovered.duration_ms)).unwrap_or(i64::MAX);
+    let end_ms = i64::try_from(open.number_ms.saturating_add(duration_ms)).unwrap_or(i64::MAX);
     let dated = state.config.live.program_date_time;
     let now_ms = state.clock.now_ms();
     let (mut commit, _) =
         finished.commit(&id, record.session, &mut window, before.as_ref(), dated, None, now_ms).map_err(internal)?;
     commit.end_ms = end_ms.min(now_ms);
     state.meta.commit_segment(lease, &commit).await.map_err(internal)?;
-    Ok(Some(recovered.duration_ms))
+    Ok(Some(duration_ms))
 }
 
 async fn read(state: &Arc<State>, open: &OpenSegment, len: u64) -> Result<Vec<u8>, Error> {

@@ -77,6 +77,20 @@ async fn play(takes: Vec<Take>, live: LiveConfig, frag_duration: u32, frag_count
     stage.check_stores().await;
 }
 
+/// How long the last picture of a torn segment would have lasted is a guess.
+#[tokio::test]
+async fn d9_a_torn_segment_does_not_raise_a_strict_target() {
+    let stretch = |length_ms, frame_ms| Stretch { length_ms, frame_ms, gop: 2, has_audio: false, ..Stretch::default() };
+    let part = |stretch| Part { stretch, jump_ms: 0, with_headers: false };
+    let take = |parts, is_crash| Take { stretches: parts, is_crash, pause_ms: 0 };
+    let takes = vec![
+        take(vec![part(stretch(80, 40))], false),
+        take(vec![part(stretch(80, 40)), part(stretch(2_000, 1_000))], true),
+    ];
+    let live = LiveConfig { segmenting: Segmenting::Strict, reconnect_window_s: 60, ..LiveConfig::default() };
+    play(takes, live, 1, 2, 0).await;
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
