@@ -6,7 +6,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use oss::name::{BucketName, ObjectKey};
+use model::name::{BucketName, ObjectKey};
 use oss::playlist_sign::{SignContext, SignedPlaylist, check_request, is_sign_process, sign_playlist, split_process_key};
 use oss::request::{Addressing, RawRequest, route};
 use oss::sign::{Credentials, SecretKey, SignOptions};

@@ -4,16 +4,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use oss::name::ChannelName;
-use oss::request::{
-    Addressing, BodyDigests, Conditions, CopyDirective, CopySource, ListBucketsParameters, ListLiveChannelParameters,
-    ListObjectsParameters, ListObjectsV2Parameters, ListPartsParameters, ListUploadsParameters, ListVersionsParameters,
-    ObjectHeaders, PlaylistTarget, RangeBehaviour, RangeOutcome, RawRequest, ResponseOverrides, Route, VodParameters,
-    apply_range, check_comp, check_no_conditions, check_part_headers, check_put_bucket_headers, copy_range,
-    parse_append_position, parse_bucket_acl, parse_channel, parse_channel_status, parse_complete_all,
-    parse_part_number, parse_symlink_target, parse_tag_keys, parse_tagging_header, percent_decode, percent_encode,
-    route, route_as_path_style,
-};
+use model::name::ChannelName;
+use model::percent::percent_decode;
+use model::percent::percent_encode;
+use oss::request::{Addressing, BodyDigests, Conditions, CopyDirective, CopySource, ListBucketsParameters, ListLiveChannelParameters, ListObjectsParameters, ListObjectsV2Parameters, ListPartsParameters, ListUploadsParameters, ListVersionsParameters, ObjectHeaders, PlaylistTarget, RangeBehaviour, RangeOutcome, RawRequest, ResponseOverrides, Route, VodParameters, apply_range, check_comp, check_no_conditions, check_part_headers, check_put_bucket_headers, copy_range, parse_append_position, parse_bucket_acl, parse_channel, parse_channel_status, parse_complete_all, parse_part_number, parse_symlink_target, parse_tag_keys, parse_tagging_header, route, route_as_path_style};
 use oss::sign::{Credentials, SecretKey, SignOptions};
 
 const NOW_MS: i64 = 1_704_164_645_000;

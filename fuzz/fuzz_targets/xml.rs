@@ -29,7 +29,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-fn parse_lifecycle(body: &[u8]) -> oss::Result<Vec<oss::model::LifecycleRule>> {
+fn parse_lifecycle(body: &[u8]) -> model::Result<Vec<model::LifecycleRule>> {
     let mut count = 0;
     lifecycle::parse_lifecycle(body, true, &mut || {
         count += 1;
@@ -40,7 +40,7 @@ fn parse_lifecycle(body: &[u8]) -> oss::Result<Vec<oss::model::LifecycleRule>> {
 /// Reading what was written gives what was read.
 fn same<T: PartialEq + std::fmt::Debug>(
     body: &[u8],
-    parse: impl Fn(&[u8]) -> oss::Result<T>,
+    parse: impl Fn(&[u8]) -> model::Result<T>,
     render: impl Fn(&T) -> String,
 ) {
     let Ok(value) = parse(body) else { return };

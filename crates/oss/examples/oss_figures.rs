@@ -3,8 +3,8 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use oss::access::policy::Policy;
-use oss::name::{AccessKeyId, BucketName};
+use model::access::policy::Policy;
+use model::name::{AccessKeyId, BucketName};
 use oss::request::{Addressing, RawRequest, route};
 use oss::sign::presign::{Signer, UnsignedRequest};
 use oss::sign::{Credentials, SecretKey, SignOptions, SigningKey};
@@ -51,7 +51,7 @@ impl Cpu {
     }
 }
 
-fn main() -> Result<(), oss::Error> {
+fn main() -> Result<(), model::Error> {
     let bucket = BucketName::parse("examplebucket")?;
     let secret = SecretKey::new("FakeSecretForSpecOnly000000000001".to_owned());
     let signer = Signer { access_key: AccessKeyId::parse("AKIDEXAMPLE0001")?, secret: secret.clone(), token: None };

@@ -4,9 +4,9 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use crate::date::{format_dashes, format_log};
-use crate::name::BucketName;
-use crate::request::percent_encode;
+use model::date::{format_dashes, format_log};
+use model::name::BucketName;
+use model::percent::percent_encode;
 
 /// The longest text of a field; what a peer sends beyond it is cut off.
 const MAX_FIELD_BYTES: usize = 4096;

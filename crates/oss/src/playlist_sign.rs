@@ -3,11 +3,11 @@
 mod tag;
 mod uri;
 
-use crate::error::{Error, ErrorCode};
-use crate::name::{BucketName, ObjectKey};
 use crate::request::{Addressing, RawRequest, Style};
 use crate::sign::presign::ChildSigner;
 use crate::sign::{Credentials, SecretKey};
+use model::name::{BucketName, ObjectKey};
+use model::{Error, ErrorCode};
 
 pub use uri::{Unsigned, UriKind};
 

@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use model::LoggingConfiguration;
+use model::name::{BucketName, ObjectKey};
 use oss::access_log::{AccessLogLine, log_object_name};
-use oss::model::LoggingConfiguration;
-use oss::name::{BucketName, ObjectKey};
 use tokio::sync::Notify;
 
 use crate::metrics::{ACCESS_LOG_DROPPED, ACCESS_LOG_LINES};

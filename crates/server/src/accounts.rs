@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use oss::access::policy::Policy;
-use oss::model::OwnerId;
-use oss::name::AccessKeyId;
-use oss::{Error, ErrorCode};
+use model::OwnerId;
+use model::access::policy::Policy;
+use model::name::AccessKeyId;
+use model::{Error, ErrorCode};
 use store::meta::{KeyRecord, SessionRecord, SessionRole, UserPolicy, UserRecord};
 
 use crate::identity::SESSION_PREFIX;

@@ -14,11 +14,14 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::HeaderValue;
 use hyper::{Request, Response, StatusCode};
-use oss::access::Caller;
-use oss::name::{BucketName, ChannelName, ObjectKey};
-use oss::request::{BodyDigests, OperationKind, Query, RawRequest, Resource, Route, Style, percent_decode};
+use model::OperationKind;
+use model::Resource;
+use model::access::Caller;
+use model::name::{BucketName, ChannelName, ObjectKey};
+use model::percent::percent_decode;
+use model::{Error, ErrorCode};
+use oss::request::{BodyDigests, Query, RawRequest, Route, Style};
 use oss::sign::{Credentials, RpcClaim, SignOptions};
-use oss::{Error, ErrorCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -467,7 +470,7 @@ async fn begin_session(state: &State, caller: &Operator, body: &[u8]) -> Result<
             "access_key_id": session.id,
             "access_key_secret": session.secret,
             "security_token": session.token,
-            "expiration": oss::date::format_iso8601(session.expires_ms),
+            "expiration": model::date::format_iso8601(session.expires_ms),
         }),
     ))
 }
@@ -537,7 +540,7 @@ fn assumed_xml(session: &SessionRecord, arn: &str, session_name: &str, role_id: 
 
 /// The official call writes whole seconds.
 fn expiration(session: &SessionRecord) -> String {
-    oss::date::format_iso8601(session.expires_ms.div_euclid(1000).saturating_mul(1000)).replace(".000Z", "Z")
+    model::date::format_iso8601(session.expires_ms.div_euclid(1000).saturating_mul(1000)).replace(".000Z", "Z")
 }
 
 fn shown_user(user: &UserRecord) -> Value {
@@ -545,7 +548,7 @@ fn shown_user(user: &UserRecord) -> Value {
         "uid": user.uid.0,
         "name": user.name,
         "enabled": user.enabled,
-        "created": oss::date::format_iso8601(user.created_ms),
+        "created": model::date::format_iso8601(user.created_ms),
         "policies": user.policies.iter().map(|policy| policy.name.clone()).collect::<Vec<_>>(),
     })
 }
@@ -554,7 +557,7 @@ fn shown_key(key: &KeyRecord) -> Value {
     json!({
         "access_key_id": key.id,
         "enabled": key.enabled,
-        "created": oss::date::format_iso8601(key.created_ms),
+        "created": model::date::format_iso8601(key.created_ms),
         "description": key.description,
     })
 }

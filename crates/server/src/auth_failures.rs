@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use oss::{Error, ErrorCode};
+use model::{Error, ErrorCode};
 use parking_lot::Mutex;
 
 /// How long failures are remembered.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use oss::name::{BucketName, ChannelName};
+use model::name::{BucketName, ChannelName};
 use serde::{Deserialize, Serialize};
 
 use crate::proxies::TrustedProxies;

@@ -190,7 +190,7 @@ pub(crate) fn instance_name(data_dir: &Path) -> anyhow::Result<String> {
         }
         _ => {}
     }
-    let name = oss::model::hex_upper(&crate::ids::random::<8>());
+    let name = model::hex_upper(&crate::ids::random::<8>());
     let write = || -> io::Result<()> {
         fs::write(&path, format!("{name}\n"))?;
         File::open(&path)?.sync_all()?;

@@ -5,12 +5,12 @@
 
 use std::sync::Arc;
 
-use oss::access::policy::Policy;
-use oss::access::{AssumedRole, Caller};
-use oss::model::OwnerId;
-use oss::name::AccessKeyId;
+use model::OwnerId;
+use model::access::policy::Policy;
+use model::access::{AssumedRole, Caller};
+use model::name::AccessKeyId;
+use model::{Error, ErrorCode};
 use oss::sign::{KnownKey, SecretKey, SessionToken, SigningKey};
-use oss::{Error, ErrorCode};
 use quick_cache::sync::Cache;
 use store::meta::{UserPolicy, UserRecord};
 

@@ -1,6 +1,6 @@
 //! Random numbers and the ids made of them.
 
-use oss::model::hex_upper;
+use model::hex_upper;
 
 /// Random bytes from the operating system.
 ///

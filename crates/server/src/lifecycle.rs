@@ -8,8 +8,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use oss::model::{LifecycleAction, LifecycleRule, StorageClass};
-use oss::name::{BucketName, ObjectKey};
+use model::name::{BucketName, ObjectKey};
+use model::{LifecycleAction, LifecycleRule, StorageClass};
 use store::meta::{ListQuery, ListedObject, Meta, SeenObject, UploadListQuery, UploadMarker};
 
 use crate::shutdown::Shutdown;
@@ -290,7 +290,7 @@ mod tests {
     use parking_lot::Mutex;
 
     use bytes::Bytes;
-    use oss::model::{ETag, ObjectAcl, ObjectType, OwnerId, Tag};
+    use model::{ETag, ObjectAcl, ObjectType, OwnerId, Tag};
     use oss::xml::lifecycle::parse_lifecycle;
     use store::kv::MemoryKv;
     use store::meta::{Body, BucketRecord, ObjectRecord, PutGuard, UploadRecord};

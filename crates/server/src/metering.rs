@@ -2,8 +2,9 @@
 //! the metrics. As all counters they begin anew with the process, which those who read them know how to add up.
 
 use metrics::{Counter, counter};
-use oss::name::BucketName;
-use oss::request::{OperationKind, Route};
+use model::OperationKind;
+use model::name::BucketName;
+use oss::request::Route;
 
 use crate::metrics as names;
 
@@ -12,7 +13,7 @@ const MINUTE_MS: i64 = 60_000;
 
 /// The month of an instant in UTC, as `2024-01`.
 fn month(now_ms: i64) -> String {
-    let mut text = oss::date::format_iso8601(now_ms);
+    let mut text = model::date::format_iso8601(now_ms);
     text.truncate("2024-01".len());
     text
 }

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use hyper::HeaderMap;
-use oss::access::network::Network;
+use model::access::network::Network;
 
 use crate::config::ForwardedHeader;
 

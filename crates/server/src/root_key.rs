@@ -6,8 +6,8 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use oss::model::OwnerId;
-use oss::name::AccessKeyId;
+use model::OwnerId;
+use model::name::AccessKeyId;
 use oss::sign::SecretKey;
 use serde::{Deserialize, Serialize};
 

@@ -117,10 +117,10 @@ impl KeySource {
     fn make(&self) -> anyhow::Result<[u8; Vault::KEY_BYTES]> {
         let key = crate::ids::random();
         let kept = || format!("cannot keep the key of the secrets in {}", self.path.display());
-        let draft = self.path.with_extension(format!("draft-{}", oss::model::hex_upper(&crate::ids::random::<4>())));
+        let draft = self.path.with_extension(format!("draft-{}", model::hex_upper(&crate::ids::random::<4>())));
         let mut file =
             std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).with_context(kept)?;
-        writeln!(file, "{}", oss::model::hex_upper(&key)).with_context(kept)?;
+        writeln!(file, "{}", model::hex_upper(&key)).with_context(kept)?;
         if let Err(error) = file.sync_all() {
             let _ = std::fs::remove_file(&draft);
             return Err(error).with_context(kept);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use metrics_exporter_prometheus::PrometheusHandle;
-use oss::name::BucketName;
+use model::name::BucketName;
 use oss::request::{Addressing, HostFallback};
 use store::blob::{BlobIds, FileBlobs};
 use store::clock::Randomness;

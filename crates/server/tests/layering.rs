@@ -50,19 +50,26 @@ const IMPURE: &[&str] = &[
 fn media_is_pure_and_imports_nothing_of_ours() {
     let folder = crates_folder().join("media/src");
     check(&folder, IMPURE);
-    check(&folder, &["use oss", "oss::", "use store", "store::"]);
+    check(&folder, &["use oss", "oss::", "use store", "store::", "use model", "model::"]);
 }
 
 #[test]
-fn oss_is_pure_and_imports_nothing_of_ours() {
+fn model_is_pure_and_imports_nothing_of_ours() {
+    let folder = crates_folder().join("model/src");
+    check(&folder, IMPURE);
+    check(&folder, &["use media", "media::", "use oss", "oss::", "use store", "store::", "hyper", "http::"]);
+}
+
+#[test]
+fn oss_is_pure_and_imports_the_model_only() {
     let folder = crates_folder().join("oss/src");
     check(&folder, IMPURE);
     check(&folder, &["use media", "media::", "use store", "store::"]);
 }
 
 #[test]
-fn store_knows_no_media_and_no_http() {
-    check(&crates_folder().join("store/src"), &["use media", "media::", "hyper", "axum", "http::"]);
+fn store_knows_no_protocol() {
+    check(&crates_folder().join("store/src"), &["use media", "media::", "use oss", "oss::", "hyper", "axum", "http::"]);
 }
 
 #[test]

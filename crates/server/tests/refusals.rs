@@ -11,8 +11,9 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use base64::Engine;
-use oss::name::BucketName;
-use oss::request::{Addressing, OperationKind, RawRequest, route};
+use model::OperationKind;
+use model::name::BucketName;
+use oss::request::{Addressing, RawRequest, route};
 use oss::sign::presign::UnsignedRequest;
 use serde_json::json;
 use support::{ROOT, Server, md5_base64, now_s, signer};

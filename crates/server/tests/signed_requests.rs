@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use media::rtmp::RtmpUrl;
-use oss::name::BucketName;
+use model::name::BucketName;
 use oss::sign::presign::{Signer, UnsignedRequest};
 use oss::sign::rtmp::{RtmpStyle, sign_rtmp_url};
 use serde_json::json;
@@ -169,7 +169,7 @@ fn read_with_additional_headers(server: &Server, signer: &Signer, secret: &str, 
         headers.extend(token);
         headers.sort();
     }
-    let encode = |text: &str| oss::request::percent_encode(text.as_bytes(), false);
+    let encode = |text: &str| model::percent::percent_encode(text.as_bytes(), false);
     let query =
         parameters.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect::<Vec<_>>().join("&");
     let lines: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
@@ -309,18 +309,18 @@ fn assume_role() -> Vec<(&'static str, String)> {
         ("SignatureMethod", "HMAC-SHA1".to_owned()),
         ("SignatureNonce", format!("nonce {}", NUMBER.fetch_add(1, Ordering::Relaxed))),
         ("SignatureVersion", "1.0".to_owned()),
-        ("Timestamp", oss::date::format_iso8601(now_s() * 1000).replace(".000", "")),
+        ("Timestamp", model::date::format_iso8601(now_s() * 1000).replace(".000", "")),
         ("Version", "2015-04-01".to_owned()),
     ];
     let canonical = encoded(&parameters);
-    let text = format!("POST&%2F&{}", oss::request::percent_encode(canonical.as_bytes(), false));
+    let text = format!("POST&%2F&{}", model::percent::percent_encode(canonical.as_bytes(), false));
     let signature = sha1_signature(&format!("{}&", ROOT.1), &text);
     parameters.push(("Signature", signature));
     parameters
 }
 
 fn encoded(parameters: &[(&str, String)]) -> String {
-    let pairs = parameters.iter().map(|(n, v)| format!("{n}={}", oss::request::percent_encode(v.as_bytes(), false)));
+    let pairs = parameters.iter().map(|(n, v)| format!("{n}={}", model::percent::percent_encode(v.as_bytes(), false)));
     pairs.collect::<Vec<_>>().join("&")
 }
 
@@ -380,7 +380,7 @@ fn hmac_sha256(key: &[u8], text: &[u8]) -> Vec<u8> {
 
 /// The moment as V4 writes it.
 fn basic_date() -> String {
-    oss::date::format_iso8601(now_s() * 1000).replace(['-', ':'], "").replace(".000", "")
+    model::date::format_iso8601(now_s() * 1000).replace(['-', ':'], "").replace(".000", "")
 }
 
 /// The fields that make a form a signed one (OSS auth 7).
@@ -426,7 +426,7 @@ fn no_byte_of_a_signed_form_can_change() {
     let [account, temporary] = signers_with_secrets(&server);
     for ((who, signer, secret), is_v4) in [(&account, false), (&account, true), (&temporary, false), (&temporary, true)]
     {
-        let expiration = oss::date::format_iso8601((now_s() + 600) * 1000);
+        let expiration = model::date::format_iso8601((now_s() + 600) * 1000);
         let date = basic_date();
         let mut conditions = vec![
             json!({"bucket": BUCKET}),

@@ -24,7 +24,7 @@ fn proofs(request: &Request) -> Vec<String> {
             pair.split_once('=').filter(|(name, _)| matches!(*name, "Signature" | "x-oss-signature"))
         {
             found.push(value.to_owned());
-            found.push(String::from_utf8(oss::request::percent_decode(value)).unwrap());
+            found.push(String::from_utf8(model::percent::percent_decode(value)).unwrap());
         }
     }
     found

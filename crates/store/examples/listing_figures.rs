@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use oss::name::BucketName;
+use model::name::BucketName;
 use store::clock::Clock;
 use store::kv::{Kv, SqliteKv, SqliteOptions};
 use store::meta::{ListQuery, Meta};

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use oss::model::{ContentHeaders, ETag, LiveChannelConfig, ObjectAcl, ObjectType, OwnerId, StorageClass};
-use oss::name::{BucketName, ChannelName, ObjectKey};
+use model::name::{BucketName, ChannelName, ObjectKey};
+use model::{ContentHeaders, ETag, LiveChannelConfig, ObjectAcl, ObjectType, OwnerId, StorageClass};
 use store::blob::{BlobIds, BlobStore, FileBlobs, OnDrop};
 use store::clock::{Clock, Randomness};
 use store::kv::{Claim, Commit, Kv, SqliteKv, SqliteOptions, Write};

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 
-use oss::name::{BucketName, ChannelName, ObjectKey};
+use model::name::{BucketName, ChannelName, ObjectKey};
 
 use crate::blob::{BlobId, BlobInfo, BlobState, BlobStore};
 use crate::error::{Error, Result};
@@ -560,7 +560,7 @@ mod tests {
         let key = KeyRecord {
             id: "AK".to_owned(),
             secret: "hush".to_owned(),
-            uid: oss::model::OwnerId("1".to_owned()),
+            uid: model::OwnerId("1".to_owned()),
             enabled: true,
             created_ms: 1,
             description: String::new(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oss::name::{BucketName, ChannelName};
+use model::name::{BucketName, ChannelName};
 
 use crate::error::Result;
 use crate::kv::{Claim, FencingToken, Lease};

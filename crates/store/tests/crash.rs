@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use oss::model::{ContentHeaders, ETag, LiveChannelConfig, ObjectAcl, ObjectType, OwnerId, StorageClass};
-use oss::name::{BucketName, ChannelName, ObjectKey};
+use model::name::{BucketName, ChannelName, ObjectKey};
+use model::{ContentHeaders, ETag, LiveChannelConfig, ObjectAcl, ObjectType, OwnerId, StorageClass};
 use store::blob::{
     Blob, BlobId, BlobIds, BlobReader, BlobStore, BlobWriter, MemoryBlobs, OnDrop, ScanCursor, ScanPage,
 };

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use oss::name::BucketName;
+use model::name::BucketName;
 use store::clock::Clock;
 use store::error::Result;
 use store::kv::{Claim, Commit, Entry, Kv, Lease, MemoryKv, Outcome, Range, Snapshot, Versioned};

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use oss::model::{ContentHeaders, ETag, ObjectAcl, ObjectType, OwnerId, StorageClass};
-use oss::name::{BucketName, ObjectKey};
+use model::name::{BucketName, ObjectKey};
+use model::{ContentHeaders, ETag, ObjectAcl, ObjectType, OwnerId, StorageClass};
 use proptest::prelude::*;
 use store::blob::{BlobIds, BlobStore, MemoryBlobs, OnDrop};
 use store::check::check;

@@ -3,8 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::request::{OperationKind, Resource, route};
+use crate::request::route;
 use crate::sign::SignOptions;
+use model::OperationKind;
+use model::Resource;
 
 const NOW_MS: i64 = 1_704_164_645_000;
 const SECRET: &str = "FakeSecretForSpecOnly000000000001";
@@ -274,7 +276,7 @@ fn uris_lead_into_the_bucket_or_are_left_alone() {
 /// A request for the playlist `key`, signed for real.
 fn request_for(key: &str) -> RawRequest {
     let signer = crate::sign::presign::Signer {
-        access_key: crate::name::AccessKeyId::parse("AKIDEXAMPLE0001").unwrap(),
+        access_key: model::name::AccessKeyId::parse("AKIDEXAMPLE0001").unwrap(),
         secret: secret(),
         token: None,
     };
@@ -339,7 +341,7 @@ fn playlists_pass_the_process_on() {
     let plain = "/live/ch1/playlist.m3u8?x-oss-process=hls%2Fsign%2Clive_1";
     let secret = secret();
     let signer = crate::sign::presign::Signer {
-        access_key: crate::name::AccessKeyId::parse("AKIDEXAMPLE0001").unwrap(),
+        access_key: model::name::AccessKeyId::parse("AKIDEXAMPLE0001").unwrap(),
         secret,
         token: None,
     };

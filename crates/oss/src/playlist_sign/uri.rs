@@ -1,12 +1,14 @@
 //! Where the URI of a playlist leads, and what it looks like signed (OSS auth 9.3, 9.4).
 
 use super::SignContext;
-use crate::name::ObjectKey;
-use crate::request::{
-    Addressing, OperationKind, Query, RawRequest, Resource, Style, bare_host, percent_decode, percent_encode, route,
-};
+use crate::request::{Addressing, Query, RawRequest, Style, bare_host, route};
 use crate::sign::is_signed_parameter;
 use crate::sign::presign::ChildSigner;
+use model::OperationKind;
+use model::Resource;
+use model::name::ObjectKey;
+use model::percent::percent_decode;
+use model::percent::percent_encode;
 
 /// Parameters of earlier signatures, which are dropped before a URI is signed.
 const REPLACED: [&str; 12] = [

@@ -2,8 +2,8 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::error::{Error, ErrorCode};
-use crate::name::BucketName;
+use model::name::BucketName;
+use model::{Error, ErrorCode};
 
 /// What to make of a host that is neither known nor an IP address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

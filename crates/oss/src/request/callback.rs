@@ -5,8 +5,9 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use serde_json::Value;
 
-use super::{PostFields, Query, RawRequest, percent_encode};
-use crate::error::{Error, ErrorCode, Result};
+use super::{PostFields, Query, RawRequest};
+use model::percent::percent_encode;
+use model::{Error, ErrorCode, Result};
 
 const MAX_PARAMETER_BYTES: usize = 5 * 1024;
 const MAX_URLS: usize = 5;

@@ -1,9 +1,9 @@
 //! Conditional requests (HTTP API 9.2, 9.7; D24).
 
 use super::RawRequest;
-use crate::date::{parse_http, parse_iso8601};
-use crate::error::{Error, ErrorCode};
-use crate::model::ETag;
+use model::ETag;
+use model::date::{parse_http, parse_iso8601};
+use model::{Error, ErrorCode};
 
 /// The four conditions of a request, about the object it reads.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

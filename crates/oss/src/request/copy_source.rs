@@ -1,9 +1,10 @@
 //! What CopyObject and UploadPartCopy read (HTTP API 9.7, 10.3).
 
 use super::query::shown;
-use super::{RangeBehaviour, RangeOutcome, RawRequest, apply_range, form_decode};
-use crate::error::{Error, ErrorCode, Result};
-use crate::name::{BucketName, ObjectKey};
+use super::{RangeBehaviour, RangeOutcome, RawRequest, apply_range};
+use model::name::{BucketName, ObjectKey};
+use model::percent::form_decode;
+use model::{Error, ErrorCode, Result};
 
 /// The largest source of a copy, in bytes.
 pub const MAX_COPY_BYTES: u64 = 5 << 30;

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::Query;
 use super::query::{parse_decimal, shown};
-use crate::error::{Error, ErrorCode, Result};
+use model::{Error, ErrorCode, Result};
 
 /// The longest prefix, marker or delimiter, in bytes.
 const MAX_TEXT_BYTES: usize = 1023;

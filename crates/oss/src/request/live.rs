@@ -1,10 +1,11 @@
 //! Parameters of the LiveChannel operations (LiveChannel 0.4, 1.2, 5.1).
 
 use super::query::{parse_decimal, shown};
-use super::{OperationKind, Query, Route};
-use crate::error::{Error, ErrorCode, Result};
-use crate::model::ChannelStatus;
-use crate::name::{ChannelName, ObjectKey};
+use super::{Query, Route};
+use model::ChannelStatus;
+use model::OperationKind;
+use model::name::{ChannelName, ObjectKey};
+use model::{Error, ErrorCode, Result};
 
 /// The longest span of a VOD playlist, seconds.
 const MAX_SPAN_SECONDS: u64 = 86_400;

@@ -2,8 +2,9 @@
 
 use std::net::Ipv4Addr;
 
-use super::{RawRequest, Route, Style, bare_host, percent_encode};
-use crate::name::{BucketName, ChannelName, ObjectKey};
+use super::{RawRequest, Route, Style, bare_host};
+use model::name::{BucketName, ChannelName, ObjectKey};
+use model::percent::percent_encode;
 
 /// The address of an object, in the style of the request that made it: what `Location` elements say.
 pub fn object_location(raw: &RawRequest, style: Style, bucket: &BucketName, key: &ObjectKey) -> String {

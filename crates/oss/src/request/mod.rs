@@ -9,8 +9,6 @@ mod live;
 mod location;
 mod multipart;
 mod object_headers;
-mod operation;
-mod percent;
 mod post;
 mod query;
 mod range;
@@ -38,8 +36,6 @@ pub use object_headers::{
     check_put_bucket_headers, parse_append_position, parse_bucket_acl, parse_object_acl, parse_symlink_target,
     parse_tag_keys, parse_tagging_header, required_object_acl,
 };
-pub use operation::{OperationKind, Permission};
-pub use percent::{form_decode, percent_decode, percent_encode};
 pub use post::{FormEvent, FormReader, PostFields, PostPolicy, PostPolicyFacts, PostSuccess};
 pub use query::{Query, QueryPair};
 pub(crate) use query::{parse_decimal, shown};
@@ -47,9 +43,7 @@ pub use range::{RangeBehaviour, RangeOutcome, apply_range, invalid_range};
 pub use read_options::{ResponseOverrides, not_implemented, restore_not_supported, unknown_process};
 pub use route::{Route, route, route_as_path_style};
 pub(crate) use row::check_form_headers;
-pub use row::{Row, check_row};
-
-use crate::name::{BucketName, ObjectKey};
+pub use row::check_row;
 
 /// A request as it arrived, before anything was understood.
 #[derive(Debug, Clone, Default)]
@@ -82,34 +76,5 @@ impl RawRequest {
     /// All values of a header, in order of arrival.
     pub fn headers_named<'a>(&'a self, lower_name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.headers.iter().filter(move |(name, _)| name == lower_name).map(|(_, value)| value.as_slice())
-    }
-}
-
-/// What a request is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Resource {
-    /// The service itself.
-    Service,
-    /// A bucket.
-    Bucket(BucketName),
-    /// An object, or a channel: the key is the decoded path below the bucket.
-    Object(BucketName, ObjectKey),
-}
-
-impl Resource {
-    /// The bucket, if there is one.
-    pub fn bucket(&self) -> Option<&BucketName> {
-        match self {
-            Self::Service => None,
-            Self::Bucket(bucket) | Self::Object(bucket, _) => Some(bucket),
-        }
-    }
-
-    /// The key, if there is one.
-    pub fn key(&self) -> Option<&ObjectKey> {
-        match self {
-            Self::Object(_, key) => Some(key),
-            Self::Service | Self::Bucket(_) => None,
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::query::{parse_decimal, shown};
 use super::{Query, RawRequest};
-use crate::error::{Error, ErrorCode, Result};
+use model::{Error, ErrorCode, Result};
 
 /// The smallest part that is not the last, in bytes.
 pub const MIN_PART_BYTES: u64 = 100 * 1024;
@@ -17,10 +17,10 @@ pub fn upload_id(query: &Query) -> &str {
 }
 
 /// The refusal of an upload that does not exist, with the EC of the operation (HTTP API 6.4).
-pub fn no_such_upload(upload_id: &str, kind: super::OperationKind) -> Error {
+pub fn no_such_upload(upload_id: &str, kind: model::OperationKind) -> Error {
     let ec = match kind {
-        super::OperationKind::UploadPart => "0042-00000104",
-        super::OperationKind::UploadPartCopy => "0042-00000311",
+        model::OperationKind::UploadPart => "0042-00000104",
+        model::OperationKind::UploadPartCopy => "0042-00000311",
         _ => "0042-00000002",
     };
     Error::new(ErrorCode::NoSuchUpload).with("UploadId", shown(upload_id)).ec(ec)
@@ -75,8 +75,8 @@ pub fn parse_complete_all(raw: &RawRequest, body: &[u8]) -> Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::OperationKind;
     use super::*;
+    use model::OperationKind;
     use proptest::prelude::*;
 
     #[test]

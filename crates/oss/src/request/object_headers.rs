@@ -4,10 +4,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::query::{parse_decimal, shown};
-use super::{Query, RawRequest, form_decode};
-use crate::error::{Error, ErrorCode, Result};
-use crate::model::{BucketAcl, ContentHeaders, ObjectAcl, StorageClass, Tag};
-use crate::name::ObjectKey;
+use super::{Query, RawRequest};
+use model::name::ObjectKey;
+use model::percent::form_decode;
+use model::{BucketAcl, ContentHeaders, ObjectAcl, StorageClass, Tag};
+use model::{Error, ErrorCode, Result};
 
 /// The largest body of one upload, part or append total, in bytes.
 pub const MAX_BODY_BYTES: u64 = 5 << 30;
@@ -421,7 +422,7 @@ mod tests {
         ]))
         .unwrap();
         let md5 = digests.md5.unwrap();
-        assert_eq!(crate::model::hex_upper(&md5), "337B33C02F8949302684398 3FF272A30".replace(' ', ""));
+        assert_eq!(model::hex_upper(&md5), "337B33C02F8949302684398 3FF272A30".replace(' ', ""));
         assert!(digests.check(Some(md5), Some(15_021_467_531_229_347_219)).is_ok());
         assert_eq!(digests.check(Some([0; 16]), None).unwrap_err().code, ErrorCode::InvalidDigest);
         assert_eq!(digests.check(None, Some(1)).unwrap_err().code, ErrorCode::InvalidCRC64);

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::percent_decode;
-use crate::error::{Error, ErrorCode};
+use model::percent::percent_decode;
+use model::{Error, ErrorCode};
 
 /// One `name=value` of a query.
 #[derive(Debug, Clone, PartialEq, Eq)]

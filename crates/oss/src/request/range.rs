@@ -2,7 +2,7 @@
 
 use super::RawRequest;
 use super::query::parse_decimal;
-use crate::error::{Error, ErrorCode};
+use model::{Error, ErrorCode};
 
 /// What to send of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use super::query::shown;
 use super::{Query, Route};
-use crate::error::{Error, ErrorCode, Result};
+use model::{Error, ErrorCode, Result};
 
 /// Stored headers that this answer replaces: `response-content-type` and its kin.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -1,12 +1,14 @@
 //! Host, path, query and method to operation (HTTP API 0 "Operation selection", 1.2, 1.3, 1.5; LiveChannel 0.3).
 
 use super::addressing::{Addressing, HostMeaning, Style, bare_host};
-use super::operation::OperationKind;
 use super::sub_resource::{self, ResourceKind};
-use super::{Query, RawRequest, Resource, percent_decode, row};
-use crate::error::{Error, ErrorCode, Result};
-use crate::name::{BucketName, ObjectKey};
+use super::{Query, RawRequest, row};
 use crate::playlist_sign::is_sign_process;
+use model::OperationKind;
+use model::Resource;
+use model::name::{BucketName, ObjectKey};
+use model::percent::percent_decode;
+use model::{Error, ErrorCode, Result};
 
 /// What a request asks for, before anybody has checked who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,82 +1,11 @@
 //! The row of an operation: what belongs to it beside its method and its resource. A write that says more than its row
 //! holds is refused, since what it asks for would not be done (HTTP API 0.3, 0.4, D22).
 
-use super::operation::OperationKind;
+use model::row::UPLOAD;
+use model::{BucketAcl, Error, ErrorCode, OperationKind, Result};
+
 use super::query::{QueryPair, shown};
 use super::{Query, RawRequest, Route, not_implemented, sub_resource};
-use crate::error::{Error, ErrorCode, Result};
-use crate::model::BucketAcl;
-
-/// What belongs to an operation. Every operation has a row, and every row has every column, or it does not compile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Row {
-    /// The query names that it reads, the one that selects it included. Those that are harmless everywhere are not
-    /// repeated here.
-    pub query: &'static [&'static str],
-    /// The `x-oss-*` headers that say what is stored or how, and that it obeys, judges itself, or may be sent because
-    /// another request of the same upload obeys them. `x-oss-meta-*` and headers that change nothing are not repeated
-    /// here.
-    pub headers: &'static [&'static str],
-}
-
-/// No `x-oss-*` header says anything about what is stored.
-pub(super) const PLAIN: &[&str] = &[];
-
-/// Of what makes an object, and of all requests of an upload in parts: SDKs send what was said of the object with each
-/// of them, and one of them obeys it (HTTP API 10.1, 10.4).
-pub(super) const UPLOAD: &[&str] = &[
-    "x-oss-forbid-overwrite",
-    "x-oss-object-acl",
-    "x-oss-server-side-encryption",
-    "x-oss-storage-class",
-    "x-oss-tagging",
-];
-
-/// Of CopyObject (HTTP API 9.7).
-pub(super) const COPY: &[&str] = &[
-    "x-oss-copy-source",
-    "x-oss-copy-source-if-match",
-    "x-oss-copy-source-if-modified-since",
-    "x-oss-copy-source-if-none-match",
-    "x-oss-copy-source-if-unmodified-since",
-    "x-oss-forbid-overwrite",
-    "x-oss-metadata-directive",
-    "x-oss-object-acl",
-    "x-oss-server-side-encryption",
-    "x-oss-storage-class",
-    "x-oss-tagging",
-    "x-oss-tagging-directive",
-];
-
-/// Of UploadPartCopy, beside what the upload was begun with (HTTP API 10.3).
-pub(super) const COPY_PART: &[&str] = &[
-    "x-oss-copy-source",
-    "x-oss-copy-source-if-match",
-    "x-oss-copy-source-if-modified-since",
-    "x-oss-copy-source-if-none-match",
-    "x-oss-copy-source-if-unmodified-since",
-    "x-oss-copy-source-range",
-    "x-oss-forbid-overwrite",
-    "x-oss-metadata-directive",
-    "x-oss-object-acl",
-    "x-oss-server-side-encryption",
-    "x-oss-storage-class",
-    "x-oss-tagging",
-    "x-oss-tagging-directive",
-];
-
-/// Of InitiateMultipartUpload, CompleteMultipartUpload and AbortMultipartUpload: SDKs that copy in parts send the
-/// directives of the copy with all of them.
-pub(super) const UPLOAD_IN_PARTS: &[&str] = &[
-    "x-oss-complete-all",
-    "x-oss-forbid-overwrite",
-    "x-oss-metadata-directive",
-    "x-oss-object-acl",
-    "x-oss-server-side-encryption",
-    "x-oss-storage-class",
-    "x-oss-tagging",
-    "x-oss-tagging-directive",
-];
 
 /// Query names that change nothing, whatever the operation: those of signatures, and those that OSS has for billing,
 /// limits of rate, callbacks and the headers of an answer.
@@ -182,7 +111,7 @@ pub fn check_row(route: &Route, raw: &RawRequest, bucket_acl: Option<BucketAcl>)
     // ossfs says of every object that it is to be private, by the header that is for buckets. In a bucket that is private
     // itself that is what happens anyway.
     let is_private = route.resource.key().is_some() && bucket_acl == Some(BucketAcl::Private);
-    check_headers(row, &raw.headers, is_private)
+    check_headers(row.headers, &raw.headers, is_private)
 }
 
 /// Refuses a write with two names that each select an operation.
@@ -205,14 +134,14 @@ pub(super) fn check_one_selects(method: &str, query: &Query) -> Result<()> {
 /// # Errors
 /// `NotImplemented` with the element `Header`.
 pub(crate) fn check_form_headers(pairs: &[(String, Vec<u8>)]) -> Result<()> {
-    check_headers(&Row { query: &[], headers: UPLOAD }, pairs, false)
+    check_headers(UPLOAD, pairs, false)
 }
 
-fn check_headers(row: &Row, pairs: &[(String, Vec<u8>)], is_private: bool) -> Result<()> {
+fn check_headers(obeyed: &[&str], pairs: &[(String, Vec<u8>)], is_private: bool) -> Result<()> {
     let begins = |name: &str| SAYS_WHAT_IS_STORED_BEGINNINGS.iter().any(|beginning| name.starts_with(beginning));
     let counts = |name: &str| SAYS_WHAT_IS_STORED.contains(&name) || begins(name);
     let is_refused = |(name, value): &(String, Vec<u8>)| {
-        counts(name) && !row.headers.contains(&name.as_str()) && !says_nothing(name, value, is_private)
+        counts(name) && !obeyed.contains(&name.as_str()) && !says_nothing(name, value, is_private)
     };
     match pairs.iter().find(|pair| is_refused(pair)) {
         None => Ok(()),
@@ -339,7 +268,7 @@ mod tests {
         for kind in OperationKind::ALL {
             for header in kind.row().headers {
                 let only = [((*header).to_owned(), b"x".to_vec())];
-                assert!(check_headers(&Row { query: &[], headers: PLAIN }, &only, false).is_err(), "{kind} {header}");
+                assert!(check_headers(model::row::PLAIN, &only, false).is_err(), "{kind} {header}");
             }
         }
     }

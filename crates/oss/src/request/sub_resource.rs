@@ -2,7 +2,7 @@
 //! 15). Names that select an operation that is not built are here too, so that they never run as another one (D22).
 
 use super::Query;
-use super::operation::OperationKind;
+use model::OperationKind;
 
 /// What a request points at, before the query is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! `YYYYMMDDTHHMMSSZ`, the spelling of moments that only V4 uses (OSS auth 5.3); every other spelling is [`crate::date`]'s.
 
-use crate::date;
+use model::date;
 
 /// Reads `YYYYMMDDTHHMMSSZ`. Unix seconds; anything else is `None`.
 pub(super) fn parse_basic(text: &str) -> Option<i64> {

@@ -5,8 +5,8 @@ use std::fmt;
 use super::secret::{is_same, sign_sha1};
 use super::v4::{self, Credential, Place};
 use super::{KnownKey, SecretKey, SignOptions, date, known_key, non_empty, refusal};
-use crate::error::Error;
-use crate::name::AccessKeyId;
+use model::Error;
+use model::name::AccessKeyId;
 
 /// What the fields of a form claim about its sender. The policy is signed as the base64 text that was sent; reading it
 /// is not the business of authentication. `Debug` leaves out signature and token.
@@ -178,7 +178,7 @@ impl FormCredentials {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorCode;
+    use model::ErrorCode;
 
     const NOW_MS: i64 = 1_704_164_645_000;
     const POLICY: &str = "eyJleHBpcmF0aW9uIjoiMjAyNC0wMS0wMlQwNDowNDowNS4wMDBaIiwiY29uZGl0aW9ucyI6W3siYnVja2V0IjoiZXhhbXBsZWJ1Y2tldCJ9LFsic3RhcnRzLXdpdGgiLCIka2V5IiwidXBsb2FkLyJdLFsiY29udGVudC1sZW5ndGgtcmFuZ2UiLDEsMTA0ODU3Nl1dfQ==";

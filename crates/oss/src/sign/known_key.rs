@@ -3,8 +3,8 @@
 use subtle::ConstantTimeEq as _;
 
 use super::{SecretKey, refusal};
-use crate::error::{Error, ErrorCode};
-use crate::name::AccessKeyId;
+use model::name::AccessKeyId;
+use model::{Error, ErrorCode};
 
 /// An access key as it is stored.
 #[derive(Debug, Clone, Copy)]

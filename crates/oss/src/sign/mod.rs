@@ -24,9 +24,10 @@ pub(crate) use v1::is_signed_parameter;
 pub use v1::{V1Header, V1Url};
 pub use v4::{V4Header, V4Url};
 
-use crate::error::{Error, ErrorCode};
-use crate::name::AccessKeyId;
-use crate::request::{OperationKind, Query, RawRequest, Route};
+use crate::request::{Query, RawRequest, Route};
+use model::OperationKind;
+use model::name::AccessKeyId;
+use model::{Error, ErrorCode};
 use signable::Signable;
 
 /// What the operator decides about signatures.
@@ -265,7 +266,7 @@ fn no_claim() -> Error {
 
 /// The date of a header, Unix seconds.
 fn parse_http(text: &str, now_s: i64) -> Option<i64> {
-    crate::date::parse_http(text, now_s.saturating_mul(1000)).map(|unix_ms| unix_ms.div_euclid(1000))
+    model::date::parse_http(text, now_s.saturating_mul(1000)).map(|unix_ms| unix_ms.div_euclid(1000))
 }
 
 fn non_empty(text: Option<&str>) -> Option<String> {

@@ -6,8 +6,9 @@ use super::secret::{SigningKey, sign_sha1};
 use super::signable::{Parameter, Signable, resource};
 use super::v4::{self, AdditionalHeaders, Credential};
 use super::{Credentials, SecretKey, V1Url, V4Url, date, v1};
-use crate::name::{AccessKeyId, BucketName, ObjectKey};
-use crate::request::{Query, percent_encode};
+use crate::request::Query;
+use model::name::{AccessKeyId, BucketName, ObjectKey};
+use model::percent::percent_encode;
 
 const TOKEN: &str = "security-token";
 
@@ -102,7 +103,7 @@ impl Signer {
 
     /// The headers to add for a V1 signature: `date`, the token, `authorization` (OSS auth 3).
     pub fn v1_headers(&self, request: &UnsignedRequest<'_>, now_s: i64) -> Vec<(String, Vec<u8>)> {
-        let mut added = vec![header("date", crate::date::format_http(now_s.saturating_mul(1000)))];
+        let mut added = vec![header("date", model::date::format_http(now_s.saturating_mul(1000)))];
         added.extend(self.token.clone().map(|token| header("x-oss-security-token", token)));
         let headers: Vec<_> = request.headers.iter().chain(&added).cloned().collect();
         let signable = request.signable(&headers, &[]);

@@ -1,8 +1,8 @@
 //! The refusals of authentication (OSS auth 8), each written once.
 
-use crate::date;
-use crate::error::{Error, ErrorCode};
-use crate::name::AccessKeyId;
+use model::date;
+use model::name::AccessKeyId;
+use model::{Error, ErrorCode};
 
 /// How far the clocks of client and server may be apart, seconds (OSS auth 3.5).
 pub(crate) const MAX_SKEW_S: i64 = 900;

@@ -6,10 +6,11 @@ use std::fmt;
 use super::known_key::{self, KnownKey};
 use super::refusal;
 use super::secret::{SecretKey, fingerprint, is_same, sign_sha1};
-use crate::date;
-use crate::error::{Error, ErrorCode};
-use crate::name::AccessKeyId;
-use crate::request::{Query, percent_encode};
+use crate::request::Query;
+use model::date;
+use model::name::AccessKeyId;
+use model::percent::percent_encode;
+use model::{Error, ErrorCode};
 
 /// What the parameters of such a call claim about its caller. `Debug` leaves out signature and token.
 #[derive(Clone, PartialEq, Eq)]

@@ -4,9 +4,9 @@ use std::fmt;
 
 use super::secret::{is_same, sign_sha1};
 use super::{KnownKey, SecretKey, date, known_key, v1};
-use crate::error::{Error, ErrorCode};
-use crate::name::AccessKeyId;
-use crate::request::percent_encode;
+use model::name::AccessKeyId;
+use model::percent::percent_encode;
+use model::{Error, ErrorCode};
 
 /// Never part of the string to sign (LiveChannel 3.3 rule 2).
 const NEVER_SIGNED: [&str; 4] = ["OSSAccessKeyId", "Expires", "Signature", "SecurityToken"];

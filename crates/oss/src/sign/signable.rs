@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::name::BucketName;
 use crate::request::{QueryPair, RawRequest, Route};
+use model::name::BucketName;
 
 /// A request as the algorithms see it: the resource always with its bucket, every value decoded once.
 #[derive(Debug, Clone)]

@@ -5,9 +5,9 @@ use std::fmt;
 use super::secret::{is_same, sign_sha1};
 use super::signable::{Parameter, Signable};
 use super::{SecretKey, date, parse_http, refusal};
-use crate::error::{Error, ErrorCode};
-use crate::name::AccessKeyId;
 use crate::request::{Query, RawRequest};
+use model::name::AccessKeyId;
+use model::{Error, ErrorCode};
 
 /// The parameters that are part of the resource, besides everything that begins with `x-oss-` (OSS auth 3.3), in the
 /// order of their bytes.

@@ -6,9 +6,10 @@ use std::fmt;
 use super::secret::{SigningKey, is_same, sha256_hex};
 use super::signable::Signable;
 use super::{SecretKey, SignOptions, date, parse_http, refusal, v1};
-use crate::error::Error;
-use crate::name::AccessKeyId;
-use crate::request::{Query, RawRequest, percent_encode};
+use crate::request::{Query, RawRequest};
+use model::Error;
+use model::name::AccessKeyId;
+use model::percent::percent_encode;
 
 /// The name of the algorithm, first line of the string to sign and scheme of the header.
 pub(crate) const ALGORITHM: &str = "OSS4-HMAC-SHA256";
@@ -464,7 +465,7 @@ fn decode_sha256(text: &str) -> Option<[u8; 32]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorCode;
+    use model::ErrorCode;
 
     #[test]
     fn additional_headers_are_a_sorted_set_without_the_usual_ones() {

@@ -4,11 +4,11 @@ use super::MAX_DOCUMENT_BYTES;
 use super::service::{RegionNames, write_owner};
 use super::tree::{Element, malformed};
 use super::writer::Document;
-use crate::date::format_iso8601;
-use crate::error::{Error, ErrorCode, Result};
-use crate::model::{BucketAcl, DataRedundancy, LoggingConfiguration, OwnerId, StorageClass};
-use crate::name::BucketName;
 use crate::request::shown;
+use model::date::format_iso8601;
+use model::name::BucketName;
+use model::{BucketAcl, DataRedundancy, LoggingConfiguration, OwnerId, StorageClass};
+use model::{Error, ErrorCode, Result};
 
 /// What PutBucket asks for; absent members have no opinion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

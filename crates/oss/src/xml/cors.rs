@@ -2,9 +2,9 @@
 
 use super::tree::{Element, malformed};
 use super::writer::Document;
-use crate::error::{Error, ErrorCode, Result};
-use crate::model::{CorsConfiguration, CorsRule};
 use crate::request::{parse_decimal, shown};
+use model::{CorsConfiguration, CorsRule};
+use model::{Error, ErrorCode, Result};
 
 /// The longest document that is read, in bytes.
 pub const MAX_CORS_BYTES: usize = 16 * 1024;

@@ -1,7 +1,7 @@
 //! The body of an error answer (HTTP API 6.1, LiveChannel 0.7).
 
 use super::writer::Document;
-use crate::error::Error;
+use model::Error;
 
 /// Writes an error as the client reads it. `host_id` is the host of the request without its port.
 pub fn render_error(error: &Error, request_id: &str, host_id: &str) -> String {
@@ -25,7 +25,7 @@ pub fn render_error(error: &Error, request_id: &str, host_id: &str) -> String {
 mod tests {
     use super::super::check_golden;
     use super::*;
-    use crate::error::ErrorCode;
+    use model::ErrorCode;
 
     #[test]
     fn the_documented_error_is_byte_exact() {

@@ -3,12 +3,10 @@
 use super::MAX_DOCUMENT_BYTES;
 use super::tree::{Element, malformed};
 use super::writer::Document;
-use crate::date::{format_iso8601, parse_iso8601};
-use crate::error::{Error, ErrorCode, Result};
-use crate::model::{
-    LifecycleFilter, LifecycleNot, LifecycleRule, LifecycleTransition, LifecycleTrigger, StorageClass, Tag,
-};
 use crate::request::{parse_decimal, shown};
+use model::date::{format_iso8601, parse_iso8601};
+use model::{Error, ErrorCode, Result};
+use model::{LifecycleFilter, LifecycleNot, LifecycleRule, LifecycleTransition, LifecycleTrigger, StorageClass, Tag};
 
 const MAX_RULES: usize = 1000;
 const MAX_ID_BYTES: usize = 255;
@@ -94,7 +92,7 @@ fn parse_rule(rule: &Element) -> Result<LifecycleRule> {
     };
     // A prefix may begin or end with white space, as keys may.
     let prefix = rule.child("Prefix")?.map(|element| element.text.clone()).unwrap_or_default();
-    if prefix.len() > crate::name::ObjectKey::MAX_BYTES {
+    if prefix.len() > model::name::ObjectKey::MAX_BYTES {
         return Err(Error::argument("Prefix", shown(&prefix), "The Prefix exceeds 1023 bytes."));
     }
     let expiration = rule.child("Expiration")?.map(parse_expiration).transpose()?;

@@ -4,11 +4,10 @@ use std::borrow::Cow;
 
 use super::service::write_owner;
 use super::writer::Document;
-use crate::date::format_iso8601;
-use crate::model::{ETag, ObjectType, OwnerId, StorageClass};
-use crate::request::{
-    ContinuationToken, ListObjectsParameters, ListObjectsV2Parameters, ListVersionsParameters, percent_encode,
-};
+use crate::request::{ContinuationToken, ListObjectsParameters, ListObjectsV2Parameters, ListVersionsParameters};
+use model::date::format_iso8601;
+use model::percent::percent_encode;
+use model::{ETag, ObjectType, OwnerId, StorageClass};
 
 /// A key, or part of one, as the answer carries it (HTTP API 5.7).
 pub(super) fn encoded(text: &str, url_encoding: bool) -> Cow<'_, str> {

@@ -2,11 +2,11 @@
 
 use super::tree::{Element, malformed};
 use super::writer::Document;
-use crate::date::format_iso8601;
-use crate::error::{Error, ErrorCode, Result};
-use crate::model::{ChannelStatus, LiveChannelConfig, SnapshotConfig};
-use crate::name::{BucketName, PlaylistName};
 use crate::request::{ChannelUrls, parse_decimal, shown};
+use model::date::format_iso8601;
+use model::name::{BucketName, PlaylistName};
+use model::{ChannelStatus, LiveChannelConfig, SnapshotConfig};
+use model::{Error, ErrorCode, Result};
 
 /// The longest `LiveChannelConfiguration` that is read, in bytes.
 pub const MAX_CONFIGURATION_BYTES: usize = 64 * 1024;

@@ -19,7 +19,7 @@ mod writer;
 
 pub use error::render_error;
 
-use crate::request::OperationKind;
+use model::OperationKind;
 
 /// The longest document that is read where nothing else is said, in bytes (HTTP API 2).
 pub const MAX_DOCUMENT_BYTES: usize = 512 * 1024;
@@ -52,7 +52,7 @@ pub fn body_limit(kind: OperationKind) -> Option<usize> {
 #[cfg(test)]
 fn check_golden(text: &str, bytes: usize, md5: &str) {
     use md5::Digest;
-    let digest = crate::model::hex_upper(&md5::Md5::digest(text.as_bytes()));
+    let digest = model::hex_upper(&md5::Md5::digest(text.as_bytes()));
     assert_eq!((text.len(), digest.as_str()), (bytes, md5), "{text}");
 }
 

@@ -3,10 +3,10 @@
 use super::listing::{encoded, write_encoding, write_prefixes};
 use super::tree::{Element, malformed};
 use super::writer::Document;
-use crate::date::format_iso8601;
-use crate::error::{Error, ErrorCode, Result};
-use crate::model::{ETag, StorageClass};
 use crate::request::{ListPartsParameters, ListUploadsParameters, parse_decimal};
+use model::date::format_iso8601;
+use model::{ETag, StorageClass};
+use model::{Error, ErrorCode, Result};
 
 /// The longest document that is read, in bytes: 10 000 parts as the SDKs write them are about 1.1 MB.
 pub const MAX_COMPLETE_BYTES: usize = 2 * 1024 * 1024;

@@ -1,8 +1,8 @@
 //! Small documents about one object (HTTP API 9.7, 10.3, 11).
 
 use super::writer::Document;
-use crate::date::format_iso8601;
-use crate::model::ETag;
+use model::ETag;
+use model::date::format_iso8601;
 
 /// Writes a `CopyObjectResult` (HTTP API 9.7).
 pub fn render_copy_object_result(etag: &ETag, modified_ms: i64) -> String {

@@ -2,9 +2,9 @@
 
 use super::tree::{Element, malformed};
 use super::writer::Document;
-use crate::error::{Error, Result};
-use crate::model::RefererConfiguration;
 use crate::request::shown;
+use model::RefererConfiguration;
+use model::{Error, Result};
 
 /// The longest document that is read, in bytes. It holds the longest lists of usual entries.
 pub const MAX_REFERER_BYTES: usize = 64 * 1024;

@@ -1,8 +1,8 @@
 //! Documents about the service: its buckets and regions (HTTP API 7).
 
 use super::writer::Document;
-use crate::date::format_iso8601;
-use crate::model::{OwnerId, StorageClass};
+use model::date::format_iso8601;
+use model::{OwnerId, StorageClass};
 
 /// Where the server says it is (HTTP API 1.6).
 #[derive(Debug, Clone, PartialEq, Eq)]

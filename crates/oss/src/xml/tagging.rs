@@ -3,9 +3,9 @@
 use super::MAX_DOCUMENT_BYTES;
 use super::tree::{Element, malformed};
 use super::writer::Document;
-use crate::error::{Error, ErrorCode, Result};
-use crate::model::Tag;
 use crate::request::{check_object_tags, shown};
+use model::Tag;
+use model::{Error, ErrorCode, Result};
 
 const MAX_BUCKET_TAGS: usize = 20;
 

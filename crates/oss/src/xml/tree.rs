@@ -4,7 +4,7 @@
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
-use crate::error::{Error, ErrorCode, Result};
+use model::{Error, ErrorCode, Result};
 
 /// Nothing we read nests deeper than six.
 const MAX_DEPTH: usize = 32;

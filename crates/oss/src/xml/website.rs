@@ -3,10 +3,10 @@
 use super::MAX_DOCUMENT_BYTES;
 use super::tree::{Element, malformed};
 use super::writer::Document;
-use crate::error::{Error, ErrorCode, Result};
-use crate::model::{ErrorDocument, IndexDocument, WebsiteConfiguration};
-use crate::name::ObjectKey;
 use crate::request::shown;
+use model::name::ObjectKey;
+use model::{Error, ErrorCode, Result};
+use model::{ErrorDocument, IndexDocument, WebsiteConfiguration};
 
 /// Reads a `WebsiteConfiguration`.
 ///

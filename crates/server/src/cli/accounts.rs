@@ -10,7 +10,7 @@ use bytes::Bytes;
 use clap::{Args, Subcommand};
 use hyper::Method;
 use md5::Digest;
-use oss::name::BucketName;
+use model::name::BucketName;
 use oss::sign::presign::Signer;
 use serde_json::{Value, json};
 
@@ -246,7 +246,7 @@ impl Server {
         let signer = Signer { access_key: root.id.clone(), secret: root.secret.clone(), token: None };
         let client = Client::new(&self.admin, signer)?;
         let body = Bytes::from(body);
-        let nonce = oss::model::hex_upper(&crate::ids::random::<16>());
+        let nonce = model::hex_upper(&crate::ids::random::<16>());
         let mut headers =
             vec![(PURPOSE.0.to_owned(), PURPOSE.1.as_bytes().to_vec()), (NONCE.to_owned(), nonce.into_bytes())];
         if !body.is_empty() {

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use hyper::Method;
-use oss::model::{BucketAcl, LiveChannelConfig};
-use oss::name::{BucketName, ChannelName, PlaylistName};
+use model::name::{BucketName, ChannelName, PlaylistName};
+use model::{BucketAcl, LiveChannelConfig};
 use oss::sign::presign::{Signer, UnsignedRequest};
 use oss::sign::rtmp::{RtmpStyle, RtmpUrl, sign_rtmp_url};
 use serde_json::Value;
@@ -77,7 +77,7 @@ impl Channel {
 impl Sessions {
     fn run(self) -> anyhow::Result<ExitCode> {
         let (bucket, name) = super::sign::split(&self.channel)?;
-        let path = format!("channels/{bucket}/{}/sessions", oss::request::percent_encode(name.as_bytes(), false));
+        let path = format!("channels/{bucket}/{}/sessions", model::percent::percent_encode(name.as_bytes(), false));
         if !self.server.json {
             say!(
                 "{:<20} {:>7} {:>8} {:>8} {:>9}  ENCODER AND QUIRKS",
@@ -217,6 +217,6 @@ fn urls(authority: &str, signer: &Signer, wish: &Wish, expires_s: i64) -> Urls {
         play.push('?');
         play.push_str(&signer.v1_url_query(&unsigned, expires_s));
     }
-    let page = format!("http://{authority}/-/play?url={}", oss::request::percent_encode(play.as_bytes(), false));
+    let page = format!("http://{authority}/-/play?url={}", model::percent::percent_encode(play.as_bytes(), false));
     Urls { push, obs_server, obs_key, play, page }
 }

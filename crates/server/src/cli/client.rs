@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{Method, Request, Uri};
 use hyper_util::rt::TokioIo;
-use oss::name::BucketName;
+use model::name::BucketName;
 use oss::sign::presign::{Signer, UnsignedRequest};
 use tokio::net::TcpStream;
 
@@ -68,7 +68,7 @@ impl Client {
             target.push_str(name);
             if let Some(value) = value {
                 target.push('=');
-                target.push_str(&oss::request::percent_encode(value.as_bytes(), false));
+                target.push_str(&model::percent::percent_encode(value.as_bytes(), false));
             }
         }
         let mut request = Request::builder().method(call.method.clone()).uri(target).header("host", self.authority());

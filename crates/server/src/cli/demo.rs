@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use oss::model::{BucketAcl, LiveChannelConfig};
-use oss::name::{BucketName, ChannelName};
+use model::name::{BucketName, ChannelName};
+use model::{BucketAcl, LiveChannelConfig};
 
 use super::channel::{self, Urls, Wish};
 use crate::clock::Clock;

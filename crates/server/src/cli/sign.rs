@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
-use oss::name::BucketName;
+use model::name::BucketName;
 use oss::sign::presign::{Signer, UnsignedRequest};
 use oss::sign::rtmp::{RtmpStyle, RtmpUrl, sign_rtmp_url};
 
@@ -98,10 +98,10 @@ impl Sign {
 impl SignRtmp {
     fn url(&self) -> anyhow::Result<String> {
         let (bucket, channel) = split(&self.channel)?;
-        oss::name::ChannelName::parse(channel.as_bytes())?;
+        model::name::ChannelName::parse(channel.as_bytes())?;
         let key = RootKey::find(&self.common.data_dir)?;
         let playlist = match &self.playlist {
-            Some(name) => Some(oss::name::PlaylistName::parse(name)?),
+            Some(name) => Some(model::name::PlaylistName::parse(name)?),
             None => None,
         };
         let parameters: Vec<_> = playlist.iter().map(|name| ("playlistName", name.as_str())).collect();
@@ -120,7 +120,7 @@ impl SignRtmp {
 impl SignUrl {
     fn url(&self) -> anyhow::Result<String> {
         let (bucket, key) = split(&self.object)?;
-        oss::name::ObjectKey::parse(key.as_bytes())?;
+        model::name::ObjectKey::parse(key.as_bytes())?;
         let root = RootKey::find(&self.common.data_dir)?;
         let signer = Signer { access_key: root.id.clone(), secret: root.secret.clone(), token: token() };
         let query: Vec<_> = self.process.iter().map(|process| ("x-oss-process", Some(process.as_str()))).collect();

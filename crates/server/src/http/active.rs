@@ -9,8 +9,8 @@ use hyper::HeaderMap;
 use hyper::header::{
     CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS,
 };
+use model::{Error, ErrorCode};
 use oss::request::RawRequest;
-use oss::{Error, ErrorCode};
 
 /// Who wrote the body of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use oss::{Error, ErrorCode};
+use model::{Error, ErrorCode};
 
 use crate::http::file_stream::{self, Outbox};
 use crate::http::lifetime::OpenRequest;

@@ -1,7 +1,7 @@
 //! By which listener a request came in, and what that listener is for.
 
+use model::{Error, ErrorCode};
 use oss::request::{RawRequest, bare_host};
-use oss::{Error, ErrorCode};
 
 use crate::config::Config;
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use hyper::header::{CONTENT_LENGTH, CONTENT_RANGE};
 use hyper::{HeaderMap, Response, Version};
-use oss::ErrorCode;
+use model::ErrorCode;
+use model::LoggingConfiguration;
+use model::name::BucketName;
 use oss::access_log::AccessLogEntry;
-use oss::model::LoggingConfiguration;
-use oss::name::BucketName;
 use oss::request::{RawRequest, Route};
 
 use crate::access_log::Entry;

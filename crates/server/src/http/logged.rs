@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use metrics::Counter;
-use oss::Error;
+use model::Error;
 
 use crate::access_log::Entry;
 use crate::http::body::{AnswerBody, Way};

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::{Request, Response, Version};
-use oss::access::Caller;
-use oss::access::cors::{self, CorsHeaders};
-use oss::request::{OperationKind, RawRequest, Route, route};
+use model::OperationKind;
+use model::access::Caller;
+use model::access::cors::{self, CorsHeaders};
+use model::{Error, ErrorCode};
+use oss::request::{RawRequest, Route, route};
 use oss::sign::{Credentials, SignOptions};
-use oss::{Error, ErrorCode};
 
 use crate::http::active;
 use crate::http::body::RequestBody;

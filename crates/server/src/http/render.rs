@@ -5,8 +5,8 @@ use std::time::Instant;
 use base64::Engine;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
-use oss::Error;
-use oss::access::cors::CorsHeaders;
+use model::Error;
+use model::access::cors::CorsHeaders;
 use oss::request::bare_host;
 
 use crate::http::active::{self, Author};
@@ -114,7 +114,7 @@ impl Envelope {
         *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let map = response.headers_mut();
         map.insert(hyper::header::SERVER, HeaderValue::from_static("AliyunOSS"));
-        insert(map, "date", oss::date::format_http(self.answered_ms).as_bytes());
+        insert(map, "date", model::date::format_http(self.answered_ms).as_bytes());
         insert(map, "x-oss-request-id", self.request_id.as_bytes());
         let elapsed_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         map.insert("x-oss-server-time", HeaderValue::from(elapsed_ms));

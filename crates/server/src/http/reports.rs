@@ -7,10 +7,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use oss::name::{BucketName, ObjectKey};
-use oss::request::{OperationKind, Query, RawRequest, Resource, Route, Style, percent_decode};
+use model::OperationKind;
+use model::Resource;
+use model::name::{BucketName, ObjectKey};
+use model::percent::percent_decode;
+use model::{Error, ErrorCode};
+use oss::request::{Query, RawRequest, Route, Style};
 use oss::sign::Credentials;
-use oss::{Error, ErrorCode};
 
 use super::pipeline::{authenticate, look_up};
 use crate::admin_api;

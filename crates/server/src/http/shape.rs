@@ -4,7 +4,7 @@
 use hyper::Version;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HOST, TRANSFER_ENCODING};
 use hyper::http::request::Parts;
-use oss::{Error, ErrorCode};
+use model::{Error, ErrorCode};
 
 /// Headers of which a second one would leave open which of the two counts.
 const ONCE: [&str; 9] = [

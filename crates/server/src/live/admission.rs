@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use media::rtmp::command::PublishRequest;
 use media::rtmp::target::PublishTarget;
-use oss::access::policy::ConditionValues;
-use oss::access::{AccessRequest, Caller, Grant, authorize};
-use oss::model::{BucketAcl, ChannelStatus};
-use oss::name::{BucketName, ChannelName, ObjectKey, PlaylistName};
-use oss::request::{OperationKind, Resource};
+use model::OperationKind;
+use model::Resource;
+use model::access::policy::ConditionValues;
+use model::access::{AccessRequest, Caller, Grant, authorize};
+use model::name::{BucketName, ChannelName, ObjectKey, PlaylistName};
+use model::{BucketAcl, ChannelStatus};
+use model::{Error, ErrorCode};
 use oss::sign::rtmp::{PublishCredentials, PublishRefusal as SignatureRefusal};
-use oss::{Error, ErrorCode};
 use store::meta::{BucketRecord, ChannelRecord};
 
 use super::channels::ChannelId;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use oss::name::{BucketName, ChannelName};
+use model::name::{BucketName, ChannelName};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 

@@ -2,7 +2,7 @@
 
 use crc_fast::{CrcAlgorithm, Digest as Crc};
 use md5::{Digest as _, Md5};
-use oss::model::ETag;
+use model::ETag;
 
 /// Checksums of the bytes seen so far.
 #[derive(Clone)]

@@ -14,9 +14,9 @@ use media::rtmp::message::{Tag, TagKind};
 use media::rtmp::metadata::Metadata;
 use media::rtmp::stats::SessionStats;
 use media::segmenter::CutReason;
-use oss::model::{ContentHeaders, ObjectAcl, ObjectType};
-use oss::name::ObjectKey;
-use oss::{Error, ErrorCode};
+use model::name::ObjectKey;
+use model::{ContentHeaders, ObjectAcl, ObjectType};
+use model::{Error, ErrorCode};
 use store::blob::Blob;
 use store::lease::PublisherLease;
 use store::meta::{Body, Extent, ObjectRecord, ObjectRole, OpenSegment, SegmentCommit, SegmentEntry, StartRecord};
@@ -600,7 +600,7 @@ impl Finished {
             object_type: ObjectType::Normal,
             role: ObjectRole::LiveSegment,
             acl: ObjectAcl::Default,
-            storage_class: oss::model::StorageClass::Standard,
+            storage_class: model::StorageClass::Standard,
             headers: ContentHeaders { content_type: Some(SEGMENT_TYPE.into()), ..ContentHeaders::default() },
             user_meta: Vec::new(),
             tags: Vec::new(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use media::hls::SessionState;
-use oss::{Error, ErrorCode};
+use model::{Error, ErrorCode};
 use serde::{Deserialize, Serialize};
 use store::blob::OnDrop;
 use store::kv::Claim;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use media::rtmp::command::{Refusal, RefusalCode};
-use oss::{Error, ErrorCode};
+use model::{Error, ErrorCode};
 
 use super::channels::{ChannelId, Channels};
 use super::refused::Refused;

@@ -80,7 +80,7 @@ impl RefusalLog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use oss::name::{BucketName, ChannelName};
+    use model::name::{BucketName, ChannelName};
 
     fn id(channel: &str) -> ChannelId {
         (BucketName::parse("examplebucket").unwrap(), ChannelName::parse(channel.as_bytes()).unwrap())

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use oss::Error;
+use model::Error;
 use store::kv::Claim;
 use store::meta::ObjectRole;
 
@@ -125,7 +125,7 @@ pub(super) async fn end_list(state: Arc<State>, id: ChannelId, stored_ms: i64, a
         }
         window.list.end();
         let Some(playlist) = window.list.playlist() else { return Ok(()) };
-        let key = oss::name::ObjectKey::parse(format!("{channel}/{}", window.playlist).as_bytes())?;
+        let key = model::name::ObjectKey::parse(format!("{channel}/{}", window.playlist).as_bytes())?;
         let text = playlist.render().into_bytes();
         let record = crate::ops::playlist_record(text, ObjectRole::LivePlaylist, state.clock.now_ms());
         state.meta.commit_playlist(&lease, &key, &record, window.to_bytes()).await.map_err(internal)

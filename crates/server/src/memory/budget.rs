@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use oss::{Error, ErrorCode};
+use model::{Error, ErrorCode};
 use tokio::sync::Notify;
 
 /// How long a request may wait for room before it is told to come back.

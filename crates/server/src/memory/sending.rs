@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use oss::Error;
+use model::Error;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use oss::{Error, ErrorCode};
+use model::{Error, ErrorCode};
 use store::blob::{BlobId, BlobReader, BlobStore, FileRange, Pinned};
 use store::meta::{Extent, Meta};
 

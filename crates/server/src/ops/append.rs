@@ -1,10 +1,11 @@
 //! AppendObject (HTTP API 9.8). What is appended becomes a blob behind those that are there; small blobs at the end are
 //! joined with it, so that a log of many short lines stays a short list of blobs.
 
-use oss::model::{ETag, ObjectAcl, ObjectType};
-use oss::name::ObjectKey;
-use oss::request::{MAX_BODY_BYTES, ObjectHeaders, OperationKind, parse_append_position};
-use oss::{Error, ErrorCode};
+use model::OperationKind;
+use model::name::ObjectKey;
+use model::{ETag, ObjectAcl, ObjectType};
+use model::{Error, ErrorCode};
+use oss::request::{MAX_BODY_BYTES, ObjectHeaders, parse_append_position};
 use store::blob::BlobId;
 use store::meta::{Body, Extent, ObjectRecord, ObjectRole, PutGuard, Stored};
 

@@ -1,8 +1,8 @@
 //! DeleteMultipleObjects (HTTP API 9.6): all keys or none, in one commit.
 
-use oss::request::OperationKind;
+use model::OperationKind;
+use model::{Error, ErrorCode};
 use oss::xml::delete::{DeleteRequest, render_delete_result};
-use oss::{Error, ErrorCode};
 
 use super::further::Wording;
 use super::{Answer, BodySource, Call, internal, read_xml};

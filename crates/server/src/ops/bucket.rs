@@ -1,11 +1,11 @@
 //! Buckets (HTTP API 7.1, 8.1 to 8.6, 8.10).
 
-use oss::model::BucketAcl;
-use oss::name::BucketName;
+use model::BucketAcl;
+use model::name::BucketName;
+use model::{Error, ErrorCode};
 use oss::request::{ListBucketsParameters, check_put_bucket_headers, endpoint_of, parse_bucket_acl};
 use oss::xml::bucket::{BucketInfo, BucketStat, CreateBucketConfiguration, render_acl, render_location};
 use oss::xml::service::{ListAllMyBucketsResult, ListedBucket, RegionNames};
-use oss::{Error, ErrorCode};
 use store::meta::BucketRecord;
 
 use super::{Answer, BodySource, Call, internal, read_xml};

@@ -1,9 +1,11 @@
 //! The configurations of a bucket: each is put, got and deleted whole (HTTP API 8.11 to 8.18, 15).
 
+use model::OperationKind;
+use model::Tag;
+use model::name::ObjectKey;
+use model::{Error, ErrorCode};
 use oss::access_log::log_object_name;
-use oss::model::Tag;
-use oss::name::ObjectKey;
-use oss::request::{OperationKind, parse_regions, parse_tag_keys};
+use oss::request::{parse_regions, parse_tag_keys};
 use oss::xml::bucket::{
     invalid_log_target, parse_logging, parse_versioning, render_logging, render_versioning, unconfigured,
 };
@@ -13,7 +15,6 @@ use oss::xml::referer::{parse_referer, render_referer};
 use oss::xml::service::render_regions;
 use oss::xml::tagging::{parse_bucket_tagging, render_tagging};
 use oss::xml::website::{parse_website, render_website};
-use oss::{Error, ErrorCode};
 use store::meta::BucketRecord;
 
 use super::{Answer, BodySource, Call, bucket, internal, read_xml};
@@ -105,7 +106,7 @@ pub(super) async fn put_logging(call: &Call<'_>, body: &mut dyn BodySource) -> R
     let logging = parse_logging(&read_xml(call, body).await?)?;
     if let Some(logging) = &logging {
         let refuse = || invalid_log_target(&logging.target_bucket);
-        let target = oss::name::BucketName::parse(&logging.target_bucket).map_err(|_| refuse())?;
+        let target = model::name::BucketName::parse(&logging.target_bucket).map_err(|_| refuse())?;
         let target = call.other_bucket(&target).await.map_err(|error| match error.code {
             ErrorCode::NoSuchBucket => refuse(),
             _ => error,

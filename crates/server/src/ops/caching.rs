@@ -4,9 +4,9 @@
 //! Only what the server made itself is spoken about: its segments and playlists, known by their [`ObjectRole`]. What was
 //! uploaded has the headers that it was uploaded with, whatever its name ends in.
 
-use oss::access::cors;
-use oss::access::{Caller, referer};
-use oss::model::{BucketAcl, ObjectAcl, ObjectType};
+use model::access::cors;
+use model::access::{Caller, referer};
+use model::{BucketAcl, ObjectAcl, ObjectType};
 use store::meta::{ObjectRecord, ObjectRole};
 
 use super::{Answer, Call};

@@ -2,8 +2,8 @@
 
 use base64::Engine;
 use bytes::Bytes;
-use oss::Error;
-use oss::name::ObjectKey;
+use model::Error;
+use model::name::ObjectKey;
 use oss::request::{Callback, CallbackFacts, PostFields, callback_failed, private_callback_address};
 use store::meta::ObjectRecord;
 

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use oss::name::{BucketName, ChannelName};
+use model::name::{BucketName, ChannelName};
+use model::{Error, ErrorCode};
 use oss::request::parse_channel;
-use oss::{Error, ErrorCode};
 use serde_json::{Value, json};
 use store::meta::HistoryEntry;
 
@@ -51,8 +51,8 @@ pub(crate) async fn sessions_of(
 /// A session with its report, `null` where the server did not live to write one.
 fn session(entry: &HistoryEntry) -> Value {
     json!({
-        "start": oss::date::format_iso8601(entry.start_ms),
-        "end": oss::date::format_iso8601(entry.end_ms),
+        "start": model::date::format_iso8601(entry.start_ms),
+        "end": model::date::format_iso8601(entry.end_ms),
         "remote_addr": entry.remote_addr,
         "report": SessionReport::parse(&entry.report),
     })
@@ -60,7 +60,7 @@ fn session(entry: &HistoryEntry) -> Value {
 
 fn refusal(refused: &Refused) -> Value {
     json!({
-        "time": oss::date::format_iso8601(refused.at_ms),
+        "time": model::date::format_iso8601(refused.at_ms),
         "remote_addr": refused.remote.to_string(),
         "code": refused.code,
         "ec": refused.ec,

@@ -4,11 +4,12 @@
 //! of an object made of parts or appends, the bytes are read once for it. A copy onto itself changes what is known of the
 //! object and touches no byte.
 
-use oss::model::{ObjectAcl, ObjectType};
-use oss::name::ObjectKey;
-use oss::request::{Conditions, CopyDirective, CopySource, ObjectHeaders, OperationKind, check_copy_length};
+use model::OperationKind;
+use model::name::ObjectKey;
+use model::{Error, ErrorCode};
+use model::{ObjectAcl, ObjectType};
+use oss::request::{Conditions, CopyDirective, CopySource, ObjectHeaders, check_copy_length};
 use oss::xml::object::render_copy_object_result;
-use oss::{Error, ErrorCode};
 use store::Subject;
 use store::meta::{Body, ObjectRecord, ObjectRole, PutGuard, Source, Stored};
 

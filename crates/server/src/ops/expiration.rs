@@ -1,7 +1,7 @@
 //! `x-oss-expiration`: when and by which rule an object goes (HTTP API 4, 8.13).
 
-use oss::Error;
-use oss::name::ObjectKey;
+use model::Error;
+use model::name::ObjectKey;
 use store::meta::ObjectRecord;
 
 use super::{Answer, Call};
@@ -23,9 +23,9 @@ pub(super) fn announce(
         .min();
     Ok(match first {
         Some((at_ms, id)) => {
-            let date = oss::date::format_http(at_ms);
+            let date = model::date::format_http(at_ms);
             // The id is free text, and stands in a header.
-            let id = oss::request::percent_encode(id.as_bytes(), true);
+            let id = model::percent::percent_encode(id.as_bytes(), true);
             answer.header("x-oss-expiration", format!("expiry-date=\"{date}\", rule-id=\"{id}\""))
         }
         None => answer,

@@ -1,11 +1,12 @@
 //! Rights beyond the one that the request itself was granted: the source of a copy, the target of a link, each key of a
 //! batch, the sender of a form.
 
-use oss::Error;
-use oss::access::{AccessRequest, Caller, Grant, authorize};
-use oss::model::Tag;
-use oss::name::{BucketName, ObjectKey};
-use oss::request::{OperationKind, Resource};
+use model::Error;
+use model::OperationKind;
+use model::Resource;
+use model::Tag;
+use model::access::{AccessRequest, Caller, Grant, authorize};
+use model::name::{BucketName, ObjectKey};
 
 use super::grant::{access_of, conditions, is_get, object, tag_pairs};
 use super::{Bucket, Call, internal};
@@ -85,7 +86,7 @@ impl Call<'_> {
             Some(bucket) if bucket.name == *name => Ok(bucket.clone()),
             _ => {
                 let record = self.state.meta.bucket(name).await.map_err(internal)?;
-                let absent = || Error::new(oss::ErrorCode::NoSuchBucket).with("BucketName", name.as_str());
+                let absent = || Error::new(model::ErrorCode::NoSuchBucket).with("BucketName", name.as_str());
                 Ok(Bucket::new(name.clone(), record.ok_or_else(absent)?))
             }
         }

@@ -3,14 +3,17 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use oss::access::policy::{ConditionValues, Policy};
-use oss::access::{AccessRequest, BucketAccess, Caller, RefererHosts, authorize};
-use oss::model::{ObjectAcl, Tag};
-use oss::name::BucketName;
+use model::OperationKind;
+use model::Permission;
+use model::Resource;
+use model::access::policy::{ConditionValues, Policy};
+use model::access::{AccessRequest, BucketAccess, Caller, RefererHosts, authorize};
+use model::name::BucketName;
+use model::{Error, ErrorCode};
+use model::{ObjectAcl, Tag};
 use oss::playlist_sign::{check_request, is_sign_process, split_process_key};
-use oss::request::{OperationKind, Permission, RawRequest, Resource, Route, check_row, parse_tagging_header};
+use oss::request::{RawRequest, Route, check_row, parse_tagging_header};
 use oss::sign::Credentials;
-use oss::{Error, ErrorCode};
 use store::meta::BucketRecord;
 
 use super::{BodySource, Bucket, Granted, internal, object_settings, website};
@@ -114,7 +117,7 @@ async fn read_process_in_key(state: &Arc<State>, raw: &RawRequest, route: &mut R
     }
     let mut query = raw.query.clone();
     for (name, value) in &parameters {
-        let encode = |text: &str| oss::request::percent_encode(text.as_bytes(), false);
+        let encode = |text: &str| model::percent::percent_encode(text.as_bytes(), false);
         query.push_str(&format!("&{}={}", encode(name), encode(value)));
     }
     route.query = oss::request::Query::parse(&query);
@@ -160,7 +163,7 @@ pub(super) async fn object(
     state: &Arc<State>,
     caller: &Caller,
     bucket: &BucketAccess,
-    key: &oss::name::ObjectKey,
+    key: &model::name::ObjectKey,
 ) -> Result<Option<ObjectFacts>, Error> {
     let is_owner = matches!(caller, Caller::Root { owner, .. } if *owner == bucket.owner);
     if is_owner && bucket.policy.is_none() {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use oss::name::BucketName;
+use model::name::BucketName;
 use parking_lot::Mutex;
 
 /// Buckets remembered before old ones are forgotten.

@@ -1,6 +1,6 @@
 //! ListObjects, first and second version (HTTP API 8.7, 8.8): the cost follows the page.
 
-use oss::Error;
+use model::Error;
 use oss::request::{ListObjectsParameters, ListObjectsV2Parameters, ListVersionsParameters};
 use oss::xml::listing::{ListedObject, ObjectPage};
 use store::meta::ListQuery;

@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use oss::model::{ChannelStatus, LiveChannelConfig};
-use oss::name::{BucketName, ChannelName, ObjectKey};
+use model::OperationKind;
+use model::name::{BucketName, ChannelName, ObjectKey};
+use model::{ChannelStatus, LiveChannelConfig};
+use model::{Error, ErrorCode};
 use oss::request::{
-    ChannelUrlRules, ChannelUrls, ListLiveChannelParameters, OperationKind, check_comp, parse_channel,
-    parse_channel_status,
+    ChannelUrlRules, ChannelUrls, ListLiveChannelParameters, check_comp, parse_channel, parse_channel_status,
 };
 use oss::xml::live_channel::{
     AudioStat, ConfigurationRules, ListLiveChannelResult, ListedChannel, LiveChannelStat, LiveRecord,
     SentConfiguration, VideoStat, render_configuration, render_create_result, render_history,
     snapshot_bucket_elsewhere, snapshot_bucket_foreign, snapshot_bucket_missing, too_many_channels,
 };
-use oss::{Error, ErrorCode};
 use store::meta::ChannelRecord;
 
 use super::bucket::region_of;
@@ -35,7 +35,7 @@ pub(super) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<An
     let sent = SentConfiguration::parse(&text, rules)?;
     let bucket = call.bucket()?;
     if let Some(snapshot) = sent.snapshot() {
-        let found = match oss::name::BucketName::parse(&snapshot.dest_bucket) {
+        let found = match model::name::BucketName::parse(&snapshot.dest_bucket) {
             Ok(dest) => call.state.meta.bucket(&dest).await.map_err(internal)?,
             Err(_) => None,
         };
@@ -49,7 +49,7 @@ pub(super) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<An
         }
         // The server is to write there in the caller's name (D34).
         let picture = ObjectKey::parse(format!("{name}/{}.jpg", call.now_ms).as_bytes())?;
-        let dest = Bucket::new(oss::name::BucketName::parse(&snapshot.dest_bucket)?, dest);
+        let dest = Bucket::new(model::name::BucketName::parse(&snapshot.dest_bucket)?, dest);
         call.may(OperationKind::PutObject, &dest, &picture).await?;
     }
     let config = sent.finish()?;

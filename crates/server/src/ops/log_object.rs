@@ -1,9 +1,9 @@
 //! An object that the server itself writes, piece by piece: an access log (HTTP API 8.15).
 
 use bytes::Bytes;
-use oss::Error;
-use oss::model::{ContentHeaders, ObjectAcl, ObjectType, StorageClass};
-use oss::name::{BucketName, ObjectKey};
+use model::Error;
+use model::name::{BucketName, ObjectKey};
+use model::{ContentHeaders, ObjectAcl, ObjectType, StorageClass};
 use store::blob::BlobId;
 use store::kv::Version;
 use store::meta::{Body, ObjectRecord, ObjectRole, PutGuard};

@@ -32,10 +32,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use oss::access::Grant;
-use oss::request::{BodyDigests, OperationKind, Query, RawRequest, Route, not_implemented, restore_not_supported};
+use model::OperationKind;
+use model::access::Grant;
+use model::{Error, ErrorCode};
+use oss::request::{BodyDigests, Query, RawRequest, Route, not_implemented, restore_not_supported};
 use oss::sign::Credentials;
-use oss::{Error, ErrorCode};
 use sha2::{Digest, Sha256};
 use store::meta::BucketRecord;
 
@@ -58,14 +59,14 @@ use crate::state::State;
 #[derive(Debug, Clone)]
 pub(crate) struct Bucket {
     /// Its name.
-    pub(crate) name: oss::name::BucketName,
+    pub(crate) name: model::name::BucketName,
     /// Its record.
     pub(crate) record: BucketRecord,
 }
 
 impl Bucket {
     /// A bucket with its record.
-    pub(crate) fn new(name: oss::name::BucketName, record: BucketRecord) -> Self {
+    pub(crate) fn new(name: model::name::BucketName, record: BucketRecord) -> Self {
         Self { name, record }
     }
 }
@@ -93,7 +94,7 @@ pub(crate) struct Granted {
     /// The bucket concerned, when it exists.
     pub(crate) bucket: Option<Bucket>,
     /// The tags in the body, which PutObjectTagging reads before it is granted.
-    tagging: Option<Result<Vec<oss::model::Tag>, Error>>,
+    tagging: Option<Result<Vec<model::Tag>, Error>>,
 }
 
 impl Granted {
@@ -124,9 +125,9 @@ impl Call<'_> {
         self.granted.bucket.as_ref().ok_or_else(|| no_such_bucket(self.route()))
     }
 
-    fn key(&self) -> Result<&oss::name::ObjectKey, Error> {
+    fn key(&self) -> Result<&model::name::ObjectKey, Error> {
         match self.granted.grant.resource() {
-            oss::request::Resource::Object(_, key) => Ok(key),
+            model::Resource::Object(_, key) => Ok(key),
             _ => Err(Error::new(ErrorCode::InvalidArgument)),
         }
     }

@@ -1,11 +1,13 @@
 //! Multipart uploads (HTTP API 10). Completing one names the parts' blobs in their order; no byte is copied.
 
 use crc_fast::{CrcAlgorithm, checksum_combine};
-use oss::model::{ETag, ObjectAcl, ObjectType};
-use oss::name::ObjectKey;
+use model::OperationKind;
+use model::name::ObjectKey;
+use model::{ETag, ObjectAcl, ObjectType};
+use model::{Error, ErrorCode};
 use oss::request::{
     CopySource, ListPartsParameters, ListUploadsParameters, MAX_MULTIPART_BYTES, MIN_PART_BYTES, ObjectHeaders,
-    OperationKind, RangeOutcome, check_copy_length, check_part_headers, copy_range, no_such_upload, object_location,
+    RangeOutcome, check_copy_length, check_part_headers, copy_range, no_such_upload, object_location,
     parse_complete_all, parse_part_number, upload_id,
 };
 use oss::xml::multipart::{
@@ -13,7 +15,6 @@ use oss::xml::multipart::{
     no_part_is_listed, parse_complete, render_complete_result, render_initiate_result,
 };
 use oss::xml::object::render_copy_part_result;
-use oss::{Error, ErrorCode};
 use store::Subject;
 use store::kv::Version;
 use store::meta::{Body, Extent, ObjectRecord, ObjectRole, PartRecord, Source, Stored, UploadListQuery, UploadRecord};

@@ -2,14 +2,15 @@
 
 use base64::Engine;
 use bytes::Bytes;
-use oss::access::Caller;
-use oss::model::{ObjectAcl, ObjectType};
-use oss::name::ObjectKey;
+use model::OperationKind;
+use model::access::Caller;
+use model::name::ObjectKey;
+use model::{Error, ErrorCode};
+use model::{ObjectAcl, ObjectType};
 use oss::request::{
-    ConditionOutcome, Conditions, ObjectHeaders, OperationKind, RangeBehaviour, RangeOutcome, ResponseOverrides,
-    apply_range, check_no_conditions, invalid_range, range_is_current,
+    ConditionOutcome, Conditions, ObjectHeaders, RangeBehaviour, RangeOutcome, ResponseOverrides, apply_range,
+    check_no_conditions, invalid_range, range_is_current,
 };
-use oss::{Error, ErrorCode};
 use store::meta::{Body, Extent, ObjectRecord, ObjectRole, PutGuard};
 
 use super::upload::{self, Keep, Received};
@@ -156,7 +157,7 @@ pub(super) async fn meta(call: &Call<'_>) -> Result<Answer, Error> {
     let record = find(call).await?;
     let answer = Answer::empty(200)
         .header("etag", record.etag.quoted())
-        .header("last-modified", oss::date::format_http(record.modified_ms))
+        .header("last-modified", model::date::format_http(record.modified_ms))
         .header("x-oss-hash-crc64ecma", record.crc64.to_string());
     // A GET cannot announce a length that it does not send.
     let content = if call.raw.method == "HEAD" { Content::Announced(record.size) } else { Content::Empty };
@@ -246,7 +247,7 @@ pub(super) fn object_headers(answer: Answer, record: &ObjectRecord) -> Answer {
         .header("content-type", content_type)
         .header("accept-ranges", "bytes")
         .header("etag", record.etag.quoted())
-        .header("last-modified", oss::date::format_http(record.modified_ms))
+        .header("last-modified", model::date::format_http(record.modified_ms))
         .header("x-oss-object-type", record.object_type.as_str())
         .header("x-oss-hash-crc64ecma", record.crc64.to_string())
         .header("x-oss-storage-class", record.storage_class.as_str());

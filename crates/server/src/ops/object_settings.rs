@@ -1,11 +1,12 @@
 //! What can be said of an object after it was written: its ACL and its tags (HTTP API 9.9, 9.11).
 
-use oss::model::Tag;
-use oss::request::{OperationKind, RawRequest, required_object_acl};
+use model::OperationKind;
+use model::Tag;
+use model::{Error, ErrorCode};
+use oss::request::{RawRequest, required_object_acl};
 use oss::sign::Credentials;
 use oss::xml::bucket::render_acl;
 use oss::xml::tagging::{parse_object_tagging, render_tagging};
-use oss::{Error, ErrorCode};
 use store::meta::ObjectRecord;
 
 use super::object::{check_version, find};

@@ -1,7 +1,7 @@
 //! The policy of a bucket (HTTP API 8.14, access control 4).
 
-use oss::access::policy::Policy;
-use oss::{Error, ErrorCode};
+use model::access::policy::Policy;
+use model::{Error, ErrorCode};
 
 use super::grant::access_of;
 use super::{Answer, BodySource, Call, bucket, internal, read_checked};

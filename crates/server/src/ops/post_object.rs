@@ -3,16 +3,17 @@
 
 use std::time::Duration;
 
-use oss::access::Caller;
-use oss::model::ObjectType;
-use oss::name::ObjectKey;
+use model::ObjectType;
+use model::OperationKind;
+use model::access::Caller;
+use model::name::ObjectKey;
+use model::{Error, ErrorCode};
 use oss::request::{
-    Callback, FormEvent, FormReader, ObjectHeaders, OperationKind, PostFields, PostPolicy, PostPolicyFacts,
-    PostSuccess, check_body_length, object_location,
+    Callback, FormEvent, FormReader, ObjectHeaders, PostFields, PostPolicy, PostPolicyFacts, PostSuccess,
+    check_body_length, object_location,
 };
 use oss::sign::{FormCredentials, SignOptions};
 use oss::xml::object::render_post_response;
-use oss::{Error, ErrorCode};
 use tokio::time::Instant;
 
 use super::further::Wording;

@@ -1,9 +1,9 @@
 //! GetSignedPlaylist: `x-oss-process=hls/sign` (OSS auth 9).
 
 use bytes::{Bytes, BytesMut};
-use oss::Error;
-use oss::model::ETag;
-use oss::name::{BucketName, ObjectKey};
+use model::ETag;
+use model::Error;
+use model::name::{BucketName, ObjectKey};
 use oss::playlist_sign::{Left, SignContext, SignedPlaylist, check_size, sign_playlist};
 use oss::request::{ConditionOutcome, Conditions, ResponseOverrides, Style};
 use quick_cache::Weighter;
@@ -53,7 +53,7 @@ pub(super) async fn get(call: &Call<'_>) -> Result<Answer, Error> {
     let mut answer = Answer { status: 200, headers: Vec::new(), content: Content::Bytes(signed) }
         .header("content-type", content_type)
         .header("etag", etag.quoted())
-        .header("last-modified", oss::date::format_http(record.modified_ms))
+        .header("last-modified", model::date::format_http(record.modified_ms))
         .header("x-oss-object-type", record.object_type.as_str());
     if let Some(stored) = &record.headers.cache_control {
         answer = answer.header("cache-control", stored.clone());

@@ -1,8 +1,10 @@
 //! Symbolic links (HTTP API 9.10). GetObject and HeadObject follow them; see [`super::object::find_content`].
 
-use oss::model::{ETag, ObjectType};
-use oss::request::{ObjectHeaders, OperationKind, parse_symlink_target, percent_encode};
-use oss::{Error, ErrorCode};
+use model::OperationKind;
+use model::percent::percent_encode;
+use model::{ETag, ObjectType};
+use model::{Error, ErrorCode};
+use oss::request::{ObjectHeaders, parse_symlink_target};
 use store::meta::{Body, ObjectRecord};
 
 use super::object::{already_exists, exists, find, guard_of, store, uploaded};
@@ -40,7 +42,7 @@ pub(super) async fn get(call: &Call<'_>) -> Result<Answer, Error> {
     let mut answer = Answer::empty(200)
         .header("x-oss-symlink-target", percent_encode(target.as_bytes(), true))
         .header("etag", record.etag.quoted())
-        .header("last-modified", oss::date::format_http(record.modified_ms))
+        .header("last-modified", model::date::format_http(record.modified_ms))
         .header("x-oss-object-type", record.object_type.as_str());
     for (name, value) in &record.user_meta {
         answer = answer.header(format!("x-oss-meta-{name}"), value.clone());

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use model::{Error, ErrorCode};
 use oss::request::{BodyDigests, MAX_BODY_BYTES, check_body_length};
-use oss::{Error, ErrorCode};
 use store::blob::{Blob, BlobId, BlobStore, BlobWriter, OnDrop};
 use store::meta::{Body, Extent};
 

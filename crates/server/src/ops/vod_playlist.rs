@@ -1,9 +1,9 @@
 //! PostVodPlaylist and GetVodPlaylist (LiveChannel 5): a playlist over segments that exist.
 
 use media::hls::{VodSegment, vod_playlist};
-use oss::Error;
-use oss::model::{ContentHeaders, ETag, ObjectAcl, ObjectType, StorageClass};
-use oss::name::{BucketName, ChannelName};
+use model::Error;
+use model::name::{BucketName, ChannelName};
+use model::{ContentHeaders, ETag, ObjectAcl, ObjectType, StorageClass};
 use oss::request::{PlaylistTarget, VodParameters, no_segments_found, parse_channel};
 use store::meta::{Body, ObjectRecord, ObjectRole, PutGuard};
 

@@ -1,11 +1,13 @@
 //! A bucket that answers like a web site (HTTP API 8.16): index and error documents for anonymous GET. Signed requests
 //! are not affected.
 
-use oss::access::Caller;
-use oss::model::IndexDocument;
-use oss::name::ObjectKey;
-use oss::request::{OperationKind, RawRequest, Resource, Route, object_location};
-use oss::{Error, ErrorCode};
+use model::IndexDocument;
+use model::OperationKind;
+use model::Resource;
+use model::access::Caller;
+use model::name::ObjectKey;
+use model::{Error, ErrorCode};
+use oss::request::{RawRequest, Route, object_location};
 use store::meta::ObjectRecord;
 
 use super::object::{content, object_headers, send};

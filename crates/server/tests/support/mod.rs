@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use md5::Digest;
-use oss::name::{AccessKeyId, BucketName};
+use model::name::{AccessKeyId, BucketName};
 use oss::sign::SecretKey;
 use oss::sign::presign::{Signer, UnsignedRequest};
 use serde_json::Value;

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use media::rtmp::{ClientConfig, ClientEvent, ClientSession, HandshakeRandom};
-use oss::name::BucketName;
+use model::name::BucketName;
 use oss::sign::presign::{Signer, UnsignedRequest};
 use serde_json::json;
 
@@ -39,7 +39,7 @@ pub(crate) fn signed(
     let path = format!("/{BUCKET}{}", unsigned.encoded_path());
     let plain = || {
         let pairs = query.iter().map(|(name, value)| match value {
-            Some(value) => format!("{name}={}", oss::request::percent_encode(value.as_bytes(), false)),
+            Some(value) => format!("{name}={}", model::percent::percent_encode(value.as_bytes(), false)),
             None => (*name).to_owned(),
         });
         pairs.collect::<Vec<_>>().join("&")

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use bytes::Bytes;
-use oss::model::OwnerId;
-use oss::name::AccessKeyId;
+use model::OwnerId;
+use model::name::AccessKeyId;
 use serde::{Deserialize, Serialize};
 
 use super::key::Table;

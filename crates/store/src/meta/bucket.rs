@@ -1,10 +1,10 @@
 //! Buckets, their settings and their counters.
 
-use oss::model::{
+use model::name::BucketName;
+use model::{
     BucketAcl, CorsConfiguration, DataRedundancy, LifecycleRule, LoggingConfiguration, OwnerId, RefererConfiguration,
     StorageClass, Tag, WebsiteConfiguration,
 };
-use oss::name::BucketName;
 use serde::{Deserialize, Serialize};
 
 use super::key::{self, Table};
@@ -320,7 +320,7 @@ mod tests {
     use super::*;
     use crate::meta::fixture::{Fixture, channel, fixture, inline, key, object, owner};
     use crate::meta::{Body, ChannelRecord, PutGuard, UploadRecord};
-    use oss::model::{ContentHeaders, LiveChannelConfig};
+    use model::{ContentHeaders, LiveChannelConfig};
 
     fn name(text: &str) -> BucketName {
         BucketName::parse(text).unwrap()

@@ -1,8 +1,8 @@
 //! LiveChannels: configuration, playlist window, history.
 
 use bytes::Bytes;
-use oss::model::LiveChannelConfig;
-use oss::name::{BucketName, ChannelName};
+use model::LiveChannelConfig;
+use model::name::{BucketName, ChannelName};
 use serde::{Deserialize, Serialize};
 
 use super::key::{self, Table};
@@ -268,7 +268,7 @@ mod tests {
     use crate::kv::Claim;
     use crate::meta::BucketRecord;
     use crate::meta::fixture::{Fixture, channel, fixture, owner};
-    use oss::model::ChannelStatus;
+    use model::ChannelStatus;
 
     fn record(frag_count: u32) -> ChannelRecord {
         ChannelRecord { config: LiveChannelConfig { frag_count, ..LiveChannelConfig::default() }, modified_ms: 1 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use oss::model::{ContentHeaders, ETag, ObjectAcl, ObjectType, OwnerId, StorageClass};
-use oss::name::{BucketName, ChannelName, ObjectKey};
+use model::name::{BucketName, ChannelName, ObjectKey};
+use model::{ContentHeaders, ETag, ObjectAcl, ObjectType, OwnerId, StorageClass};
 
 use super::{Body, BucketRecord, Extent, Meta, ObjectRecord, ObjectRole};
 use crate::blob::{BlobIds, BlobStore, MemoryBlobs, OnDrop};

@@ -29,7 +29,7 @@
 //! Y <digest>                               a signed call that was made, not to be made again
 //! ```
 
-use oss::name::{BucketName, ChannelName, ObjectKey};
+use model::name::{BucketName, ChannelName, ObjectKey};
 
 use crate::blob::BlobId;
 use crate::error::{Error, Result, Subject};

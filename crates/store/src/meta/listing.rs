@@ -2,8 +2,8 @@
 //!
 //! A folded group costs one seek, however many names it holds: the walk goes on after the group's last possible name.
 
-use oss::model::{ETag, ObjectType, StorageClass};
-use oss::name::{BucketName, ObjectKey};
+use model::name::{BucketName, ObjectKey};
+use model::{ETag, ObjectType, StorageClass};
 
 use super::key::{self, Table};
 use super::object::StoredObject;
@@ -310,7 +310,7 @@ mod tests {
     use super::*;
     use crate::meta::fixture::{Fixture, fixture, inline, key};
     use crate::meta::{PutGuard, UploadRecord};
-    use oss::model::{ContentHeaders, StorageClass};
+    use model::{ContentHeaders, StorageClass};
 
     async fn with_objects(keys: impl IntoIterator<Item = &str>) -> Fixture {
         let f = fixture().await;

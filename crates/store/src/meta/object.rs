@@ -1,8 +1,8 @@
 //! Objects: what is known of them and where their bytes are.
 
 use bytes::Bytes;
-use oss::model::{ContentHeaders, ETag, ObjectAcl, ObjectType, StorageClass, Tag};
-use oss::name::{BucketName, ObjectKey};
+use model::name::{BucketName, ObjectKey};
+use model::{ContentHeaders, ETag, ObjectAcl, ObjectType, StorageClass, Tag};
 use serde::{Deserialize, Serialize};
 
 use super::transaction::MetaTransaction;

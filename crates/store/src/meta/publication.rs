@@ -6,7 +6,7 @@
 //! lease, so whoever lost it writes nothing more.
 
 use bytes::Bytes;
-use oss::name::{BucketName, ChannelName, ObjectKey};
+use model::name::{BucketName, ChannelName, ObjectKey};
 use serde::{Deserialize, Serialize};
 
 use super::channel::{HistoryEntry, HistoryRecord};
@@ -298,7 +298,7 @@ mod tests {
     use crate::kv::Claim;
     use crate::meta::fixture::{Fixture, channel, fixture, inline, key, object};
     use crate::meta::{Body, ChannelRecord};
-    use oss::model::LiveChannelConfig;
+    use model::LiveChannelConfig;
 
     const TTL: Duration = Duration::from_secs(30);
 

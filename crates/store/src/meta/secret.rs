@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use oss::model::OwnerId;
+use model::OwnerId;
 use serde::{Deserialize, Serialize};
 
 use super::Meta;
@@ -249,7 +249,7 @@ pub(crate) fn can_open_session(value: &[u8], vault: Option<&Vault>) -> Result<bo
 
 #[cfg(test)]
 mod tests {
-    use oss::name::AccessKeyId;
+    use model::name::AccessKeyId;
     use serde::Serialize;
 
     use super::*;

@@ -1,6 +1,6 @@
 //! The index of segments: which were recorded when, for playlists on demand (LiveChannel 0.2, 5.2).
 
-use oss::name::{BucketName, ChannelName};
+use model::name::{BucketName, ChannelName};
 use serde::{Deserialize, Serialize};
 
 use super::{Meta, key};

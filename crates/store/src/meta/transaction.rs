@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use oss::name::{BucketName, ObjectKey};
+use model::name::{BucketName, ObjectKey};
 
 use super::bucket::StatisticsDelta;
 use super::key::{self, Table};

@@ -1,7 +1,7 @@
 //! Multipart uploads (HTTP API 10): parts under an upload, made one object without copying a byte.
 
-use oss::model::{ContentHeaders, ETag, StorageClass, Tag};
-use oss::name::{BucketName, ObjectKey};
+use model::name::{BucketName, ObjectKey};
+use model::{ContentHeaders, ETag, StorageClass, Tag};
 use serde::{Deserialize, Serialize};
 
 use super::key::{self, Table};

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use oss::model::{ContentHeaders, ETag, ObjectAcl, ObjectType, OwnerId, StorageClass};
-use oss::name::{BucketName, ObjectKey};
+use model::name::{BucketName, ObjectKey};
+use model::{ContentHeaders, ETag, ObjectAcl, ObjectType, OwnerId, StorageClass};
 use store::clock::Clock;
 use store::kv::{Commit, Entry, Kv, Outcome, Range, Write};
 use store::meta::{Body, BucketRecord, Meta, ObjectRecord, ObjectRole, PutGuard};

@@ -1,9 +1,10 @@
 //! The fields of a form, and what they say about the object (HTTP API 11).
 
-use crate::error::{Error, ErrorCode, Result};
-use crate::model::ETag;
-use crate::name::{BucketName, ObjectKey};
-use crate::request::{ObjectHeaders, RawRequest, check_form_headers, percent_encode};
+use crate::request::{ObjectHeaders, RawRequest, check_form_headers};
+use model::ETag;
+use model::name::{BucketName, ObjectKey};
+use model::percent::percent_encode;
+use model::{Error, ErrorCode, Result};
 
 /// The largest number of fields that are kept.
 const MAX_FIELDS: usize = 1000;
@@ -139,7 +140,7 @@ impl PostFields {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ObjectAcl;
+    use model::ObjectAcl;
     use proptest::prelude::*;
 
     fn fields(pairs: &[(&str, &str)]) -> PostFields {

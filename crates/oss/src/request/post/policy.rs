@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::PostFields;
-use crate::date::parse_iso8601;
-use crate::error::{Error, ErrorCode, Result};
+use model::date::parse_iso8601;
+use model::{Error, ErrorCode, Result};
 
 /// The largest number of conditions that are read.
 const MAX_CONDITIONS: usize = 1000;

@@ -1,6 +1,6 @@
 //! Reads `multipart/form-data` (RFC 7578) as its bytes arrive. The body of the file is never kept.
 
-use crate::error::{Error, ErrorCode, Result};
+use model::{Error, ErrorCode, Result};
 
 const MAX_NAME_BYTES: usize = 8 * 1024;
 const MAX_VALUE_BYTES: usize = 2 * 1024 * 1024;

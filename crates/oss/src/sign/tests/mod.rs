@@ -6,8 +6,8 @@ mod v4;
 
 use super::presign::{Signer, UnsignedRequest};
 use super::*;
-use crate::name::BucketName;
 use crate::request::{Addressing, route};
+use model::name::BucketName;
 
 const NOW_S: i64 = 1_704_164_645;
 const NOW_MS: i64 = NOW_S * 1000;
@@ -172,7 +172,7 @@ fn schemes_are_told_apart() {
         &auth("OSS a b:c"),
         "/",
         Some(ErrorCode::InvalidAccessKeyId),
-        &crate::name::AccessKeyId::parse("a b").unwrap_err().message,
+        &model::name::AccessKeyId::parse("a b").unwrap_err().message,
     );
     check(&[], "/?x-oss-signature-version=OSS2&x-oss-signature=x", argument, invalid);
 

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::request::percent_encode;
+use model::percent::percent_encode;
 
 /// The four ways to sign one request.
 fn sign(scheme: u8, signer: &Signer, unsigned: &UnsignedRequest<'_>, raw: &RawRequest) -> RawRequest {

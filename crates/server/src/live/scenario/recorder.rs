@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use oss::name::{BucketName, ObjectKey};
+use model::name::{BucketName, ObjectKey};
 use parking_lot::Mutex;
 use store::Result;
 use store::clock::Clock;

@@ -1,9 +1,10 @@
 //! What the ACLs of bucket and object open (access control 5.2).
 
 use super::denied;
+use crate::OperationKind;
+use crate::Permission;
 use crate::error::Error;
-use crate::model::{BucketAcl, ObjectAcl};
-use crate::request::{OperationKind, Permission};
+use crate::types::{BucketAcl, ObjectAcl};
 
 /// Whether an ACL opens a class D operation to everybody. The ACL of an existing object decides unless it is `default`;
 /// otherwise that of the bucket does. `object` is `None` when there is no object.

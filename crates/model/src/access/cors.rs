@@ -2,7 +2,7 @@
 
 use super::wildcard::{self, QuestionMark};
 use crate::error::{Error, ErrorCode};
-use crate::model::{CorsConfiguration, CorsRule};
+use crate::types::{CorsConfiguration, CorsRule};
 
 /// The headers with which a bucket answers another origin.
 #[derive(Debug, Clone, PartialEq, Eq)]

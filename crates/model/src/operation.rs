@@ -3,7 +3,9 @@
 
 use std::fmt;
 
-use super::row::{COPY, COPY_PART, PLAIN, Row, UPLOAD, UPLOAD_IN_PARTS};
+use crate::name::{BucketName, ObjectKey};
+
+use crate::row::{COPY, COPY_PART, PLAIN, Row, UPLOAD, UPLOAD_IN_PARTS};
 
 /// The class of an operation, which decides what can open it (access control 2, 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -272,6 +274,35 @@ impl OperationKind {
 impl fmt::Display for OperationKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// What a request is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resource {
+    /// The service itself.
+    Service,
+    /// A bucket.
+    Bucket(BucketName),
+    /// An object, or a channel: the key is the decoded path below the bucket.
+    Object(BucketName, ObjectKey),
+}
+
+impl Resource {
+    /// The bucket, if there is one.
+    pub fn bucket(&self) -> Option<&BucketName> {
+        match self {
+            Self::Service => None,
+            Self::Bucket(bucket) | Self::Object(bucket, _) => Some(bucket),
+        }
+    }
+
+    /// The key, if there is one.
+    pub fn key(&self) -> Option<&ObjectKey> {
+        match self {
+            Self::Object(_, key) => Some(key),
+            Self::Service | Self::Bucket(_) => None,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::denied;
 use super::wildcard::{self, QuestionMark};
 use crate::error::Error;
-use crate::model::RefererConfiguration;
+use crate::types::RefererConfiguration;
 
 /// How much of a host a pattern has to name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -8,8 +8,8 @@ pub use condition::ConditionValues;
 
 use super::Caller;
 use super::wildcard::{self, QuestionMark};
-use crate::model::OwnerId;
 use crate::name::BucketName;
+use crate::types::OwnerId;
 use condition::Condition;
 
 /// What policies say about one request.

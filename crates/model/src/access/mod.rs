@@ -11,10 +11,12 @@ mod wildcard;
 
 use std::sync::Arc;
 
+use crate::OperationKind;
+use crate::Permission;
+use crate::Resource;
 use crate::error::{Error, ErrorCode};
-use crate::model::{BucketAcl, ObjectAcl, OwnerId, RefererConfiguration};
 use crate::name::{AccessKeyId, BucketName, ObjectKey};
-use crate::request::{OperationKind, Permission, Resource};
+use crate::types::{BucketAcl, ObjectAcl, OwnerId, RefererConfiguration};
 pub use referer::RefererHosts;
 
 use policy::{ConditionValues, Decision, Policy, PolicyQuestion};
