@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::PlaylistName;
 
+/// The most bytes of a body that comes with one request: 5 GiB (HTTP API 6.3).
+pub const MAX_BODY_BYTES: u64 = 5 << 30;
+
 mod lifecycle;
 
 pub use lifecycle::{

@@ -12,7 +12,7 @@ use oss::access_log::{AccessLogLine, log_object_name};
 use tokio::sync::Notify;
 
 use crate::metrics::{ACCESS_LOG_DROPPED, ACCESS_LOG_LINES};
-use crate::ops::{LogObject, NotWritten};
+use crate::objects::{LogObject, NotWritten};
 use crate::shutdown::Shutdown;
 use crate::state::State;
 
@@ -128,7 +128,7 @@ impl AccessLog {
                         }
                     },
                 };
-                match taken.append(state, &text).await {
+                match taken.append(&state.objects, &text).await {
                     Ok(()) => {
                         metrics::counter!(ACCESS_LOG_LINES).increment(text.matches('\n').count() as u64);
                         object = Some(taken);

@@ -294,7 +294,7 @@ async fn read(mut incoming: Incoming, mut held: Held) -> Result<Bytes, Error> {
 fn check_body(raw: &RawRequest, credentials: &Credentials, body: &Bytes) -> Result<(), Error> {
     let digests = BodyDigests::parse(raw)?;
     if digests.md5.is_some() {
-        digests.check(crate::live::checksums(body).md5, None)?;
+        digests.check(crate::checksums::checksums(body).md5, None)?;
     }
     match credentials.payload_sha256() {
         Some(signed) if signed != <[u8; 32]>::from(Sha256::digest(body)) => Err(Error::new(ErrorCode::InvalidDigest)),

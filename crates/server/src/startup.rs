@@ -28,6 +28,7 @@ use crate::descriptors::{self, Shares};
 use crate::files::Files;
 use crate::listen::{self, Fallback};
 use crate::live::{self, Channels, StopReason};
+use crate::objects::{self, Objects};
 use crate::ops::RateLimits;
 use crate::root_key::RootKey;
 use crate::secrets::KeySource;
@@ -164,12 +165,24 @@ pub(crate) async fn start(config: Config, numbers: PrometheusHandle) -> anyhow::
     }
     let connections = Connections::new(Caps::new(&shares, config.max_unproven_per_address));
     let files = Arc::new(Files::new(blobs.clone(), &shares, connections.clone()));
+    let meta = meta.with_garbage_grace_ms(grace_ms);
+    let memory = Arc::new(crate::memory::Memory::new(&config));
+    let clock = Clock::system();
+    let objects = Objects::new(
+        meta.clone(),
+        files.clone(),
+        blobs.clone(),
+        memory.clone(),
+        clock.clone(),
+        objects::Settings::of(&config),
+    );
     let state = Arc::new(State {
+        objects: Arc::new(objects),
         files,
         connections,
         admin_connections: Connections::new(Caps::admin(&shares)),
-        clock: Clock::system(),
-        meta: meta.with_garbage_grace_ms(grace_ms),
+        clock,
+        meta,
         holder,
         blobs,
         addressing,
@@ -182,7 +195,7 @@ pub(crate) async fn start(config: Config, numbers: PrometheusHandle) -> anyhow::
         channels: Arc::new(Channels::default()),
         access_log: Default::default(),
         limits,
-        memory: Arc::new(crate::memory::Memory::new(&config)),
+        memory,
         config,
     });
     live::recover(&state).await.context("cannot repair what a crash left")?;

@@ -15,6 +15,7 @@ use crate::files::Files;
 use crate::identity::Identities;
 use crate::live::Channels;
 use crate::memory::Memory;
+use crate::objects::Objects;
 use crate::ops::{RateLimits, SignedPlaylists};
 use crate::proxies::TrustedProxies;
 use crate::root_key::RootKey;
@@ -26,6 +27,8 @@ pub(crate) struct State {
     pub(crate) config: Config,
     /// The time.
     pub(crate) clock: Clock,
+    /// Buckets and objects, behind doors.
+    pub(crate) objects: Arc<Objects>,
     /// Buckets, objects, channels.
     pub(crate) meta: Meta,
     /// Bytes, for pushes and upkeep. Requests reach them through `files`.

@@ -32,9 +32,9 @@ pub use multipart::{
     parse_part_number, upload_id,
 };
 pub use object_headers::{
-    BodyDigests, MAX_BODY_BYTES, ObjectHeaders, check_body_length, check_no_conditions, check_object_tags,
-    check_put_bucket_headers, parse_append_position, parse_bucket_acl, parse_object_acl, parse_symlink_target,
-    parse_tag_keys, parse_tagging_header, required_object_acl,
+    BodyDigests, ObjectHeaders, check_body_length, check_no_conditions, check_object_tags, check_put_bucket_headers,
+    parse_append_position, parse_bucket_acl, parse_object_acl, parse_symlink_target, parse_tag_keys,
+    parse_tagging_header, required_object_acl,
 };
 pub use post::{FormEvent, FormReader, PostFields, PostPolicy, PostPolicyFacts, PostSuccess};
 pub use query::{Query, QueryPair};

@@ -7,11 +7,8 @@ use super::query::{parse_decimal, shown};
 use super::{Query, RawRequest};
 use model::name::ObjectKey;
 use model::percent::form_decode;
-use model::{BucketAcl, ContentHeaders, ObjectAcl, StorageClass, Tag};
+use model::{BucketAcl, ContentHeaders, MAX_BODY_BYTES, ObjectAcl, StorageClass, Tag};
 use model::{Error, ErrorCode, Result};
-
-/// The largest body of one upload, part or append total, in bytes.
-pub const MAX_BODY_BYTES: u64 = 5 << 30;
 
 /// The largest sum of names and values of user metadata, in bytes.
 const MAX_METADATA_BYTES: usize = 8 * 1024;

@@ -44,7 +44,7 @@ pub(super) fn answer(raw: &RawRequest, config: &Config, door: Door) -> Answer {
     if answer.status != 200 {
         return answer;
     }
-    let etag = crate::live::checksums(bytes).etag;
+    let etag = crate::checksums::checksums(bytes).etag;
     // The tag alone decides: a page has no date, and would be newer than any.
     let is_known = Conditions::of_read(raw, 0).evaluate(&etag, i64::MAX) == ConditionOutcome::NotModified;
     let answer = answer.header("etag", etag.quoted());

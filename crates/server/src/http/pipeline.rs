@@ -15,6 +15,7 @@ use model::{Error, ErrorCode};
 use oss::request::{RawRequest, Route, route};
 use oss::sign::{Credentials, SignOptions};
 
+use crate::dialect;
 use crate::http::active;
 use crate::http::body::RequestBody;
 use crate::http::door::Door;
@@ -257,7 +258,7 @@ async fn run(
     let raw = public.as_ref().unwrap_or(raw);
     let granted = ops::grant(state, raw, authenticated, bucket, body, peer, envelope.now_ms).await?;
     let call = Call { state, raw, granted, peer, now_ms: envelope.now_ms, request_id: &envelope.request_id };
-    ops::run(call, body).await
+    dialect::run(call, body).await
 }
 
 /// A header-signed request with `+` in its query read as a space. A plus is a plus (HTTP API 1.4), but the HTTP library

@@ -130,7 +130,7 @@ async fn check(
     let channel_key =
         ObjectKey::parse(channel_text.as_bytes()).map_err(|_| Error::new(ErrorCode::NoSuchLiveChannel))?;
     let resource = Resource::Object(name.clone(), channel_key);
-    let access = crate::ops::access_of(&name, &record, &state.config)?;
+    let access = state.objects.access(&name, &record)?;
     let grant = authorize(&AccessRequest {
         caller: &caller,
         operation: OperationKind::PublishRtmpStream,

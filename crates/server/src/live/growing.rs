@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use store::blob::{Blob, BlobId, BlobStore, BlobWriter, OnDrop};
 
-use super::digest::{BodyDigest, Checksums};
 use super::losses::Cause;
+use crate::checksums::{BodyDigest, Checksums};
 use crate::config::{Durability, SegmentEtag};
 use crate::state::State;
 

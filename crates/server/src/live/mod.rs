@@ -2,7 +2,6 @@
 
 mod admission;
 mod channels;
-mod digest;
 mod facts;
 mod growing;
 mod losses;
@@ -20,7 +19,6 @@ mod window;
 
 pub(crate) use admission::{Admission, admit};
 pub(crate) use channels::{Channels, StopReason};
-pub(crate) use digest::{BodyDigest, Checksums, checksums};
 use publication::LEASE;
 pub(crate) use publication::Publication;
 pub(crate) use recovery::recover;

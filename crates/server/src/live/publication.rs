@@ -555,7 +555,7 @@ pub(super) struct Finished {
     pub(super) duration_ms: u64,
     pub(super) discontinuity: bool,
     pub(super) blob: Blob,
-    pub(super) sums: super::digest::Checksums,
+    pub(super) sums: crate::checksums::Checksums,
 }
 
 impl Finished {

@@ -13,9 +13,9 @@ use store::lease::PublisherLease;
 use store::meta::{OpenSegment, PublicationRecord};
 
 use super::channels::ChannelId;
-use super::digest::BodyDigest;
 use super::publication::{Finished, LEASE, segmenting, still_live};
 use super::window::Window;
+use crate::checksums::BodyDigest;
 use crate::config::{Durability, SegmentEtag};
 use crate::ops::internal;
 use crate::state::State;

@@ -1,25 +1,23 @@
 //! AppendObject (HTTP API 9.8). What is appended becomes a blob behind those that are there; small blobs at the end are
 //! joined with it, so that a log of many short lines stays a short list of blobs.
 
+use model::MAX_BODY_BYTES;
 use model::OperationKind;
 use model::name::ObjectKey;
 use model::{ETag, ObjectAcl, ObjectType};
 use model::{Error, ErrorCode};
-use oss::request::{MAX_BODY_BYTES, ObjectHeaders, parse_append_position};
+use oss::request::{ObjectHeaders, parse_append_position};
 use store::blob::BlobId;
-use store::meta::{Body, Extent, ObjectRecord, ObjectRole, PutGuard, Stored};
+use store::meta::{Body, ObjectRecord, ObjectRole, PutGuard, Stored};
 
 use super::multipart::combined_crc64;
-use super::object::{already_exists, content_of};
-use super::upload::{self, INLINE_BYTES, Intake, Keep, Received};
+use super::object::already_exists;
+use super::upload;
 use super::{Answer, BodySource, Call, expiration, internal};
-use crate::state::State;
-
-/// A blob is only rewritten to be joined with another up to this size.
-const MAX_JOINED_BYTES: u64 = 4 << 20;
+use crate::objects::{Keep, Received, lengthened};
 
 /// AppendObject (HTTP API 9.8).
-pub(super) async fn append(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
+pub(crate) async fn append(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
     let position = parse_append_position(call.query())?;
     let headers = ObjectHeaders::parse(call.raw)?;
     let (bucket, key) = (call.bucket()?, call.key()?);
@@ -38,7 +36,7 @@ pub(super) async fn append(call: &Call<'_>, body: &mut dyn BodySource) -> Result
     }
     let received = upload::receive(call, body, Keep::Anywhere).await?;
     if position.saturating_add(received.sums.len) > MAX_BODY_BYTES {
-        forget(call.state, received.body.blobs()).await;
+        call.objects().forget(received.body.blobs()).await;
         return Err(Error::new(ErrorCode::EntityTooLarge));
     }
     let guard = found.as_ref().map_or(PutGuard::Absent, |object| PutGuard::VersionIs(object.version));
@@ -51,7 +49,7 @@ pub(super) async fn append(call: &Call<'_>, body: &mut dyn BodySource) -> Result
             .header("x-oss-hash-crc64ecma", record.crc64.to_string());
         return expiration::announce(call, key, &record, answer);
     };
-    upload::discard(call.state, record.body.blobs().filter(|blob| !old.contains(blob)), &error).await;
+    call.objects().discard(record.body.blobs().filter(|blob| !old.contains(blob)), &error).await;
     match error.kind {
         // Somebody else appended at the same position, or replaced or deleted the object.
         store::ErrorKind::Conflict | store::ErrorKind::AlreadyExists => {
@@ -110,100 +108,11 @@ async fn grown(
         body: Body::Inline(bytes::Bytes::new()),
     });
     let (len, crc64) = (received.sums.len, received.sums.crc64);
-    record.body = lengthened(call.state, record.body, received).await?;
+    record.body = lengthened(call.objects(), record.body, received).await?;
     record.size = record.size.saturating_add(len);
     record.crc64 = combined_crc64(record.crc64, crc64, len);
     record.modified_ms = call.state.clock.now_ms();
     // Some 32 hex digits that change with the content (HTTP API 5.2).
     record.etag = ETag::from_bits(u128::from_be_bytes(crate::ids::random()));
     Ok(record)
-}
-
-/// A body with what was received behind it.
-///
-/// # Errors
-/// `ObjectNotAppendable` for a link; `InternalError`.
-pub(super) async fn lengthened(state: &State, old: Body, received: Received) -> Result<Body, Error> {
-    let (mut kept, tail, tail_len) = match old {
-        Body::Inline(bytes) => {
-            let len = bytes.len() as u64;
-            (Vec::new(), Body::Inline(bytes), len)
-        }
-        Body::Blobs(mut kept) => {
-            let tail = split_tail(&mut kept, received.sums.len);
-            let len = tail.iter().map(|extent| extent.len).sum();
-            (kept, Body::Blobs(tail), len)
-        }
-        Body::Link(_) => return Err(Error::new(ErrorCode::ObjectNotAppendable)),
-    };
-    let added = match (&tail, received.body) {
-        (Body::Inline(bytes), Body::Inline(more)) if bytes.len() + more.len() <= INLINE_BYTES => {
-            return Ok(Body::Inline([bytes.as_ref(), more.as_ref()].concat().into()));
-        }
-        (_, Body::Blobs(extents)) if tail_len == 0 => extents,
-        (_, more) => {
-            let mut intake = Intake::new(state, Keep::InBlob);
-            upload::copy(&mut intake, content_of(state, &tail, 0, tail_len).await?).await?;
-            upload::copy(&mut intake, content_of(state, &more, 0, received.sums.len).await?).await?;
-            let joined = intake.finish(|_| Ok(())).await?;
-            forget(state, more.blobs()).await;
-            match joined.body {
-                Body::Blobs(extents) => extents,
-                Body::Inline(_) | Body::Link(_) => return Err(Error::new(ErrorCode::InternalError)),
-            }
-        }
-    };
-    kept.extend(added);
-    Ok(Body::Blobs(kept))
-}
-
-/// Takes the blobs off the end that are to be joined with `added` bytes: each no longer than what follows it, so that
-/// every byte is rewritten a few times at most and the list grows with the logarithm of the appends.
-fn split_tail(extents: &mut Vec<Extent>, added: u64) -> Vec<Extent> {
-    let mut joined = added;
-    let mut from = extents.len();
-    for (index, extent) in extents.iter().enumerate().rev() {
-        if extent.len > joined || joined.saturating_add(extent.len) > MAX_JOINED_BYTES {
-            break;
-        }
-        joined = joined.saturating_add(extent.len);
-        from = index;
-    }
-    extents.split_off(from)
-}
-
-/// Deletes blobs that never had a name.
-async fn forget(state: &State, blobs: impl Iterator<Item = BlobId>) {
-    for blob in blobs {
-        if let Err(error) = state.blobs.delete(blob).await {
-            tracing::warn!(%error, %blob, "a blob without a name cannot be deleted now");
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The lengths of the blobs after appends of these lengths.
-    fn check(appends: &[u64], expected: &[u64]) {
-        let mut extents: Vec<Extent> = Vec::new();
-        for (number, len) in appends.iter().enumerate() {
-            let tail = split_tail(&mut extents, *len);
-            let joined = tail.iter().map(|extent| extent.len).sum::<u64>() + len;
-            let blob = BlobId::new(i64::try_from(number).unwrap(), [0; 10]);
-            extents.push(Extent { blob, offset: 0, len: joined });
-        }
-        assert_eq!(extents.iter().map(|extent| extent.len).collect::<Vec<_>>(), expected, "{appends:?}");
-    }
-
-    #[test]
-    fn short_appends_are_joined_and_long_ones_are_not() {
-        check(&[5], &[5]);
-        check(&[5, 5, 5], &[10, 5]);
-        check(&[1; 8], &[8]);
-        check(&[1; 100], &[64, 32, 4]);
-        check(&[MAX_JOINED_BYTES, 1, MAX_JOINED_BYTES], &[MAX_JOINED_BYTES, 1, MAX_JOINED_BYTES]);
-        check(&[3 << 20, 3 << 20], &[3 << 20, 3 << 20]);
-    }
 }

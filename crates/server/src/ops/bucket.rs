@@ -12,7 +12,7 @@ use super::{Answer, BodySource, Call, internal, read_xml};
 use crate::config::Config;
 
 /// ListBuckets (HTTP API 7.1).
-pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, Error> {
     let asked = ListBucketsParameters::parse(call.query())?;
     let owner = call.granted.grant.caller().account().unwrap_or(&call.state.root.owner).clone();
     // A filter by tag thins pages out, so pages are read until one is full.
@@ -58,7 +58,7 @@ fn has_tag(bucket: &BucketRecord, asked: &ListBucketsParameters) -> bool {
 }
 
 /// PutBucket (HTTP API 8.1).
-pub(super) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
+pub(crate) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
     let name = name(call)?;
     check_put_bucket_headers(call.raw)?;
     let acl = parse_bucket_acl(call.raw)?;
@@ -111,13 +111,13 @@ async fn create(call: &Call<'_>, name: &BucketName, record: &BucketRecord) -> Re
 }
 
 /// HeadBucket (HTTP API 8.2).
-pub(super) fn head(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) fn head(call: &Call<'_>) -> Result<Answer, Error> {
     let record = &call.bucket()?.record;
     Ok(Answer::empty(200).header("x-oss-bucket-region", region_of(record, &call.state.config)))
 }
 
 /// DeleteBucket (HTTP API 8.3).
-pub(super) async fn delete(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn delete(call: &Call<'_>) -> Result<Answer, Error> {
     let name = name(call)?;
     call.state.meta.delete_bucket(name).await.map_err(|error| {
         if error.kind != store::ErrorKind::NotEmpty {
@@ -138,7 +138,7 @@ pub(super) async fn delete(call: &Call<'_>) -> Result<Answer, Error> {
 }
 
 /// GetBucketInfo (HTTP API 8.4).
-pub(super) fn info(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) fn info(call: &Call<'_>) -> Result<Answer, Error> {
     let record = &call.bucket()?.record;
     let info = BucketInfo {
         name: record.name.clone(),
@@ -153,13 +153,13 @@ pub(super) fn info(call: &Call<'_>) -> Result<Answer, Error> {
 }
 
 /// GetBucketLocation (HTTP API 8.5).
-pub(super) fn location(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) fn location(call: &Call<'_>) -> Result<Answer, Error> {
     let record = &call.bucket()?.record;
     Ok(Answer::xml(render_location(&place(call, region_of(record, &call.state.config)))))
 }
 
 /// GetBucketStat (HTTP API 8.6).
-pub(super) async fn stat(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn stat(call: &Call<'_>) -> Result<Answer, Error> {
     let statistics = call.state.meta.bucket_statistics(name(call)?).await.map_err(internal)?;
     let mut stat = BucketStat {
         uploads: statistics.uploads,
@@ -177,7 +177,7 @@ pub(super) async fn stat(call: &Call<'_>) -> Result<Answer, Error> {
 }
 
 /// PutBucketAcl (HTTP API 8.10). With an ACL it makes a missing bucket, as the official service does.
-pub(super) async fn put_acl(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn put_acl(call: &Call<'_>) -> Result<Answer, Error> {
     let name = name(call)?;
     let acl = parse_bucket_acl(call.raw)?;
     match (&call.granted.bucket, acl) {
@@ -194,7 +194,7 @@ pub(super) async fn put_acl(call: &Call<'_>) -> Result<Answer, Error> {
 }
 
 /// GetBucketAcl (HTTP API 8.10).
-pub(super) fn acl(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) fn acl(call: &Call<'_>) -> Result<Answer, Error> {
     let record = &call.bucket()?.record;
     Ok(Answer::xml(render_acl(&record.owner, record.acl.as_str())))
 }
@@ -217,7 +217,7 @@ pub(super) fn region_of<'a>(record: &'a BucketRecord, config: &'a Config) -> &'a
 
 /// What clients are told of a region (D20). Where no endpoint is configured it is the one that the client has reached,
 /// as PublishUrls are: clients connect to what they are told.
-pub(super) fn place(call: &Call<'_>, region: &str) -> RegionNames {
+pub(crate) fn place(call: &Call<'_>, region: &str) -> RegionNames {
     let config = &call.state.config;
     let mut names = RegionNames::official(region);
     let asked = endpoint_of(call.raw, call.route());

@@ -46,41 +46,41 @@ fn configured<T>(
 }
 
 /// PutBucketCors (HTTP API 8.11).
-pub(super) async fn put_cors(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
+pub(crate) async fn put_cors(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
     let cors = parse_cors(&read_xml(call, body).await?)?;
     update(call, |record| record.cors = Some(cors.clone())).await?;
     Ok(Answer::empty(200))
 }
 
 /// GetBucketCors (HTTP API 8.11).
-pub(super) fn cors(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) fn cors(call: &Call<'_>) -> Result<Answer, Error> {
     configured(call, call.bucket()?.record.cors.as_ref(), ErrorCode::NoSuchCORSConfiguration, render_cors)
 }
 
 /// DeleteBucketCors (HTTP API 8.11).
-pub(super) async fn delete_cors(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn delete_cors(call: &Call<'_>) -> Result<Answer, Error> {
     remove(call, |record| record.cors = None).await
 }
 
 /// PutBucketReferer (HTTP API 8.12).
-pub(super) async fn put_referer(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
+pub(crate) async fn put_referer(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
     let referer = parse_referer(&read_xml(call, body).await?)?;
     update(call, |record| record.referer = Some(referer.clone())).await?;
     Ok(Answer::empty(200))
 }
 
 /// GetBucketReferer (HTTP API 8.12): a bucket without one shows the default.
-pub(super) fn referer(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) fn referer(call: &Call<'_>) -> Result<Answer, Error> {
     Ok(Answer::xml(render_referer(&call.bucket()?.record.referer.clone().unwrap_or_default())))
 }
 
 /// DELETE of the Referer configuration, the same as putting the default (HTTP API 8.12).
-pub(super) async fn delete_referer(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn delete_referer(call: &Call<'_>) -> Result<Answer, Error> {
     remove(call, |record| record.referer = None).await
 }
 
 /// PutBucketLifecycle (HTTP API 8.13).
-pub(super) async fn put_lifecycle(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
+pub(crate) async fn put_lifecycle(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
     let may_overlap =
         call.raw.header_text("x-oss-allow-same-action-overlap").is_some_and(|text| text.eq_ignore_ascii_case("true"));
     let text = read_xml(call, body).await?;
@@ -90,19 +90,19 @@ pub(super) async fn put_lifecycle(call: &Call<'_>, body: &mut dyn BodySource) ->
 }
 
 /// GetBucketLifecycle (HTTP API 8.13).
-pub(super) fn lifecycle(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) fn lifecycle(call: &Call<'_>) -> Result<Answer, Error> {
     let rules = call.bucket()?.record.lifecycle.as_ref();
     configured(call, rules, ErrorCode::NoSuchLifecycle, |rules| render_lifecycle(rules))
 }
 
 /// DeleteBucketLifecycle (HTTP API 8.13).
-pub(super) async fn delete_lifecycle(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn delete_lifecycle(call: &Call<'_>) -> Result<Answer, Error> {
     remove(call, |record| record.lifecycle = None).await
 }
 
 /// PutBucketLogging (HTTP API 8.15), for whoever may also write to the target. `crate::access_log` delivers what it
 /// asks for.
-pub(super) async fn put_logging(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
+pub(crate) async fn put_logging(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
     let logging = parse_logging(&read_xml(call, body).await?)?;
     if let Some(logging) = &logging {
         let refuse = || invalid_log_target(&logging.target_bucket);
@@ -125,72 +125,72 @@ pub(super) async fn put_logging(call: &Call<'_>, body: &mut dyn BodySource) -> R
 }
 
 /// GetBucketLogging (HTTP API 8.15).
-pub(super) fn logging(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) fn logging(call: &Call<'_>) -> Result<Answer, Error> {
     Ok(Answer::xml(render_logging(call.bucket()?.record.logging.as_ref())))
 }
 
 /// DeleteBucketLogging (HTTP API 8.15).
-pub(super) async fn delete_logging(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn delete_logging(call: &Call<'_>) -> Result<Answer, Error> {
     remove(call, |record| record.logging = None).await
 }
 
 /// PutBucketWebsite (HTTP API 8.16).
-pub(super) async fn put_website(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
+pub(crate) async fn put_website(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
     let website = parse_website(&read_xml(call, body).await?)?;
     update(call, |record| record.website = Some(website.clone())).await?;
     Ok(Answer::empty(200))
 }
 
 /// GetBucketWebsite (HTTP API 8.16).
-pub(super) fn website(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) fn website(call: &Call<'_>) -> Result<Answer, Error> {
     let website = call.bucket()?.record.website.as_ref();
     configured(call, website, ErrorCode::NoSuchWebsiteConfiguration, render_website)
 }
 
 /// DeleteBucketWebsite (HTTP API 8.16).
-pub(super) async fn delete_website(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn delete_website(call: &Call<'_>) -> Result<Answer, Error> {
     remove(call, |record| record.website = None).await
 }
 
 /// PutBucketTags (HTTP API 8.17).
-pub(super) async fn put_tags(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
+pub(crate) async fn put_tags(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
     let tags = parse_bucket_tagging(&read_xml(call, body).await?)?;
     update(call, |record| record.tags.clone_from(&tags)).await?;
     Ok(Answer::empty(200))
 }
 
 /// GetBucketTags (HTTP API 8.17).
-pub(super) fn tags(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) fn tags(call: &Call<'_>) -> Result<Answer, Error> {
     Ok(Answer::xml(render_tagging(&call.bucket()?.record.tags)))
 }
 
 /// DeleteBucketTags (HTTP API 8.17): the named ones, or all.
-pub(super) async fn delete_tags(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn delete_tags(call: &Call<'_>) -> Result<Answer, Error> {
     let named = parse_tag_keys(call.query());
     let goes = |tag: &Tag| named.is_empty() || named.contains(&tag.key);
     remove(call, |record| record.tags.retain(|tag| !goes(tag))).await
 }
 
 /// PutBucketVersioning (HTTP API 8.18): only what changes nothing.
-pub(super) async fn put_versioning(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
+pub(crate) async fn put_versioning(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
     parse_versioning(&read_xml(call, body).await?)?;
     Ok(Answer::empty(200))
 }
 
 /// GetBucketVersioning (HTTP API 8.18).
-pub(super) fn versioning(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) fn versioning(call: &Call<'_>) -> Result<Answer, Error> {
     call.bucket()?;
     Ok(Answer::xml(render_versioning()))
 }
 
 /// DescribeRegions (HTTP API 7.2).
-pub(super) fn regions(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) fn regions(call: &Call<'_>) -> Result<Answer, Error> {
     parse_regions(call.query(), &call.state.config.region)?;
     Ok(Answer::xml(render_regions(&bucket::place(call, &call.state.config.region))))
 }
 
 /// GET of a configuration that is not built (HTTP API 15).
-pub(super) fn unbuilt(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) fn unbuilt(call: &Call<'_>) -> Result<Answer, Error> {
     let bucket = call.route().bucket.as_ref().map(|bucket| bucket.as_str());
     Ok(Answer::xml(unconfigured(call.route().sub_resource.unwrap_or_default(), bucket)?))
 }

@@ -14,9 +14,9 @@ use store::Subject;
 use store::meta::{Body, ObjectRecord, ObjectRole, PutGuard, Source, Stored};
 
 use super::further::Wording;
-use super::object::{already_exists, content_of, exists, guard_of, refused, store};
-use super::upload::{self, INLINE_BYTES, Intake, Keep};
+use super::object::{already_exists, exists, guard_of, refused, store};
 use super::{Answer, Bucket, Call, expiration, internal};
+use crate::objects::{self, INLINE_BYTES, Intake, Keep};
 
 /// How often a copy onto itself is tried while others write the same object.
 const ATTEMPTS: usize = 16;
@@ -25,7 +25,7 @@ const ATTEMPTS: usize = 16;
 const MAX_SHARED: usize = 1024;
 
 /// CopyObject (HTTP API 9.7).
-pub(super) async fn copy(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn copy(call: &Call<'_>) -> Result<Answer, Error> {
     let source = CopySource::parse(call.raw)?;
     let headers = ObjectHeaders::parse(call.raw)?;
     let metadata = CopyDirective::of_metadata(call.raw)?;
@@ -72,7 +72,7 @@ struct Wish {
 ///
 /// # Errors
 /// The refusals of access control 8.
-pub(super) async fn may_read_source(call: &Call<'_>, bucket: &Bucket, source: &CopySource) -> Result<(), Error> {
+pub(crate) async fn may_read_source(call: &Call<'_>, bucket: &Bucket, source: &CopySource) -> Result<(), Error> {
     let worded = Wording { names_version: source.names_version, ..Wording::default() };
     call.may_worded(OperationKind::GetObject, bucket, &source.key, worded).await.map(drop)
 }
@@ -128,7 +128,7 @@ async fn duplicate(call: &Call<'_>, bucket: &Bucket, from: Original<'_>, wish: W
     record.role = ObjectRole::Ordinary;
     if is_shareable(&record) {
         if !has_tag_of_content {
-            let sums = upload::read_sums(content_of(call.state, &record.body, 0, record.size).await?).await?;
+            let sums = objects::read_sums(call.objects().content(&record.body, 0, record.size).await?).await?;
             check_copied(&record, sums.crc64)?;
             (record.etag, record.md5) = (sums.etag, sums.md5);
         }
@@ -141,8 +141,8 @@ async fn duplicate(call: &Call<'_>, bucket: &Bucket, from: Original<'_>, wish: W
             Err(error) => return Err(refused(call, key, error)),
         }
     }
-    let mut intake = Intake::new(call.state, Keep::Anywhere);
-    upload::copy(&mut intake, content_of(call.state, &record.body, 0, record.size).await?).await?;
+    let mut intake = Intake::new(call.objects(), Keep::Anywhere);
+    objects::copy(&mut intake, call.objects().content(&record.body, 0, record.size).await?).await?;
     let received = intake.finish(|sums| check_copied(&record, sums.crc64)).await?;
     record.etag = received.sums.etag;
     record.md5 = received.sums.md5;

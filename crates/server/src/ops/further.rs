@@ -5,11 +5,12 @@ use model::Error;
 use model::OperationKind;
 use model::Resource;
 use model::Tag;
-use model::access::{AccessRequest, Caller, Grant, authorize};
+use model::access::{AccessRequest, Caller, authorize};
 use model::name::{BucketName, ObjectKey};
 
-use super::grant::{access_of, conditions, is_get, object, tag_pairs};
+use super::grant::{judge, tag_pairs};
 use super::{Bucket, Call, internal};
+use crate::objects::ObjectGrant;
 
 /// How a further right is asked for, where it is not in the usual way.
 #[derive(Default)]
@@ -25,7 +26,12 @@ impl Call<'_> {
     ///
     /// # Errors
     /// The refusals of access control 8.
-    pub(super) async fn may(&self, kind: OperationKind, bucket: &Bucket, key: &ObjectKey) -> Result<Grant, Error> {
+    pub(super) async fn may(
+        &self,
+        kind: OperationKind,
+        bucket: &Bucket,
+        key: &ObjectKey,
+    ) -> Result<ObjectGrant, Error> {
         self.may_worded(kind, bucket, key, Wording::default()).await
     }
 
@@ -39,7 +45,7 @@ impl Call<'_> {
         bucket: &Bucket,
         key: &ObjectKey,
         wording: Wording<'_>,
-    ) -> Result<Grant, Error> {
+    ) -> Result<ObjectGrant, Error> {
         self.may_as(self.granted.grant.caller(), kind, bucket, key, wording).await
     }
 
@@ -54,27 +60,30 @@ impl Call<'_> {
         bucket: &Bucket,
         key: &ObjectKey,
         wording: Wording<'_>,
-    ) -> Result<Grant, Error> {
-        let access = access_of(&bucket.name, &bucket.record, &self.state.config)?;
-        let object = object(self.state, caller, &access, key).await?;
-        let mut conditions = conditions(self.raw, self.route(), self.peer, self.now_ms);
-        conditions.existing_tags = object.as_ref().map(|object| tag_pairs(&object.tags)).unwrap_or_default();
+    ) -> Result<ObjectGrant, Error> {
+        let access = self.objects().access(&bucket.name, &bucket.record)?;
+        let judged = judge(self.objects(), caller, &access, key).await?;
+        let object = judged.found().map(|found| &found.value);
+        let asking = &self.granted.asking;
+        let mut conditions = asking.conditions.clone();
+        conditions.existing_tags = object.map(|object| tag_pairs(&object.tags)).unwrap_or_default();
         if let Some(tags) = wording.tags {
             conditions.request_tags = tag_pairs(tags);
         }
         conditions.bucket_tags = tag_pairs(&bucket.record.tags);
-        authorize(&AccessRequest {
+        let grant = authorize(&AccessRequest {
             caller,
             operation: kind,
             resource: &Resource::Object(bucket.name.clone(), key.clone()),
             object_acl: object.map(|object| object.acl),
             bucket: Some(&access),
             names_version: wording.names_version,
-            is_get: is_get(self.raw),
-            url_signed: self.granted.credentials.is_url_signed(),
-            referer: self.raw.header_text("referer"),
+            is_get: asking.is_get,
+            url_signed: asking.url_signed,
+            referer: asking.referer.as_deref(),
             conditions: &conditions,
-        })
+        })?;
+        ObjectGrant::new(grant, judged)
     }
 
     /// A bucket that the request names beside its own.

@@ -6,19 +6,17 @@ use std::sync::Arc;
 use model::OperationKind;
 use model::Permission;
 use model::Resource;
-use model::access::policy::{ConditionValues, Policy};
-use model::access::{AccessRequest, BucketAccess, Caller, RefererHosts, authorize};
-use model::name::BucketName;
+use model::Tag;
+use model::access::policy::ConditionValues;
+use model::access::{AccessRequest, BucketAccess, Caller, authorize};
 use model::{Error, ErrorCode};
-use model::{ObjectAcl, Tag};
 use oss::playlist_sign::{check_request, is_sign_process, split_process_key};
 use oss::request::{RawRequest, Route, check_row, parse_tagging_header};
 use oss::sign::Credentials;
-use store::meta::BucketRecord;
 
 use super::{BodySource, Bucket, Granted, internal, object_settings, website};
-use crate::config::Config;
 use crate::identity::Identity;
+use crate::objects::{Judged, Objects};
 use crate::state::State;
 
 /// A request whose caller is known.
@@ -64,15 +62,18 @@ pub(crate) async fn grant(
         (_, bucket) => bucket,
     };
     website::enter(&mut route, raw, &caller, bucket.as_ref());
-    let access = bucket.as_ref().map(|bucket| access_of(&bucket.name, &bucket.record, &state.config)).transpose()?;
-    let object = match (&access, route.resource.key(), route.kind.permission()) {
+    let objects = &state.objects;
+    let access = bucket.as_ref().map(|bucket| objects.access(&bucket.name, &bucket.record)).transpose()?;
+    let judged = match (&access, route.resource.key(), route.kind.permission()) {
         (Some(access), Some(key), Permission::Read | Permission::Write | Permission::OwnerOnly) => {
-            object(state, &caller, access, key).await?
+            judge(objects, &caller, access, key).await?
         }
-        _ => None,
+        _ => Judged::Unread,
     };
-    let mut conditions = conditions(raw, &route, peer, now_ms);
-    conditions.existing_tags = object.as_ref().map(|object| tag_pairs(&object.tags)).unwrap_or_default();
+    let mut asking = Asking::new(raw, &route, &credentials, peer, now_ms);
+    let object = judged.found().map(|found| &found.value);
+    let mut conditions = asking.conditions.clone();
+    conditions.existing_tags = object.map(|object| tag_pairs(&object.tags)).unwrap_or_default();
     let in_row = check_row(&route, raw, bucket.as_ref().map(|bucket| bucket.record.acl));
     // The tags are in the body, and policies have a say in them.
     let tagging = match route.kind {
@@ -83,6 +84,7 @@ pub(crate) async fn grant(
     };
     if let Some(Ok(tags)) = &tagging {
         conditions.request_tags = tag_pairs(tags);
+        asking.conditions.request_tags.clone_from(&conditions.request_tags);
     }
     conditions.bucket_tags = bucket.as_ref().map(|bucket| tag_pairs(&bucket.record.tags)).unwrap_or_default();
     let request = AccessRequest {
@@ -92,15 +94,15 @@ pub(crate) async fn grant(
         bucket: access.as_ref(),
         object_acl: object.map(|object| object.acl),
         names_version: route.query.has("versionId"),
-        is_get: is_get(raw),
-        url_signed: credentials.is_url_signed(),
-        referer: raw.header_text("referer"),
+        is_get: asking.is_get,
+        url_signed: asking.url_signed,
+        referer: asking.referer.as_deref(),
         conditions: &conditions,
     };
     let grant = authorize(&request)?;
     // Only now, so that a stranger hears what strangers hear; and here, where everything that runs comes by (D22).
     in_row?;
-    Ok(Granted { grant, route, credentials, identity, bucket, tagging })
+    Ok(Granted { grant, route, credentials, identity, bucket, judged, asking, tagging })
 }
 
 /// Undoes what a client that wrote `x-oss-process` into the key has done, unless there is an object with that very key
@@ -126,54 +128,46 @@ async fn read_process_in_key(state: &Arc<State>, raw: &RawRequest, route: &mut R
     Ok(())
 }
 
-/// The bucket as access decisions see it.
-///
-/// # Errors
-/// `InternalError` when a stored policy cannot be read: nobody passes then, rather than everybody.
-pub(crate) fn access_of(name: &BucketName, record: &BucketRecord, config: &Config) -> Result<BucketAccess, Error> {
-    let policy = match &record.policy_json {
-        None => None,
-        Some(text) => {
-            let region = super::bucket::region_of(record, config);
-            Some(Arc::new(Policy::parse_for_bucket(text.as_bytes(), name, region).map_err(|error| {
-                tracing::error!(bucket = %name, %error, "the stored bucket policy cannot be read");
-                Error::new(ErrorCode::InternalError)
-            })?))
-        }
-    };
-    Ok(BucketAccess {
-        name: name.clone(),
-        owner: record.owner.clone(),
-        acl: record.acl,
-        referer: record.referer.clone().map(Arc::new),
-        referer_hosts: if config.referer.strict_host { RefererHosts::Whole } else { RefererHosts::Prefix },
-        policy,
-    })
-}
-
-/// What decisions look at.
-pub(super) struct ObjectFacts {
-    pub(super) acl: ObjectAcl,
-    pub(super) tags: Vec<Tag>,
-}
-
 /// What is known of the object: its ACL matters to those whom neither ownership nor a policy lets in, its tags to
 /// policies.
-pub(super) async fn object(
-    state: &Arc<State>,
+pub(super) async fn judge(
+    objects: &Objects,
     caller: &Caller,
     bucket: &BucketAccess,
     key: &model::name::ObjectKey,
-) -> Result<Option<ObjectFacts>, Error> {
+) -> Result<Judged, Error> {
     let is_owner = matches!(caller, Caller::Root { owner, .. } if *owner == bucket.owner);
     if is_owner && bucket.policy.is_none() {
-        return Ok(None);
+        return Ok(Judged::Unread);
     }
-    let found = state.meta.object(&bucket.name, key).await.map_err(internal)?;
-    Ok(found.map(|object| ObjectFacts { acl: object.value.acl, tags: object.value.tags }))
+    objects.judge(&bucket.name, key).await
 }
 
-pub(super) fn conditions(raw: &RawRequest, route: &Route, peer: SocketAddr, now_ms: i64) -> ConditionValues {
+/// What decisions look at beside who asks for what: the circumstances of the request (access control 4.4, 6).
+#[derive(Debug, Clone)]
+pub(crate) struct Asking {
+    /// What the conditions of policies look at, but for tags of what is stored.
+    pub(crate) conditions: ConditionValues,
+    /// Whether the method is GET or HEAD (access control 6.1).
+    pub(crate) is_get: bool,
+    /// Whether the signature was in the URL.
+    pub(crate) url_signed: bool,
+    /// The `Referer` header.
+    pub(crate) referer: Option<String>,
+}
+
+impl Asking {
+    fn new(raw: &RawRequest, route: &Route, credentials: &Credentials, peer: SocketAddr, now_ms: i64) -> Self {
+        Self {
+            conditions: conditions(raw, route, peer, now_ms),
+            is_get: matches!(raw.method.as_str(), "GET" | "HEAD"),
+            url_signed: credentials.is_url_signed(),
+            referer: raw.header_text("referer").map(str::to_owned),
+        }
+    }
+}
+
+fn conditions(raw: &RawRequest, route: &Route, peer: SocketAddr, now_ms: i64) -> ConditionValues {
     ConditionValues {
         // A socket for both families shows IPv4 peers as IPv6 addresses.
         source_ip: Some(peer.ip().to_canonical()),
@@ -190,11 +184,6 @@ pub(super) fn conditions(raw: &RawRequest, route: &Route, peer: SocketAddr, now_
             .unwrap_or_default(),
         ..ConditionValues::default()
     }
-}
-
-/// Whether the `Referer` may matter (access control 6.1).
-pub(super) fn is_get(raw: &RawRequest) -> bool {
-    matches!(raw.method.as_str(), "GET" | "HEAD")
 }
 
 /// Tags as conditions of policies see them.

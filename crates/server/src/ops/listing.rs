@@ -8,7 +8,7 @@ use store::meta::ListQuery;
 use super::{Answer, Call, internal};
 
 /// ListObjects (HTTP API 8.7).
-pub(super) async fn objects(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn objects(call: &Call<'_>) -> Result<Answer, Error> {
     let asked = ListObjectsParameters::parse(call.query())?;
     let query = ListQuery {
         prefix: asked.prefix.clone(),
@@ -22,7 +22,7 @@ pub(super) async fn objects(call: &Call<'_>) -> Result<Answer, Error> {
 }
 
 /// ListObjectsV2 (HTTP API 8.8).
-pub(super) async fn objects_v2(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn objects_v2(call: &Call<'_>) -> Result<Answer, Error> {
     let asked = ListObjectsV2Parameters::parse(call.query())?;
     let query = ListQuery {
         prefix: asked.prefix.clone(),
@@ -36,7 +36,7 @@ pub(super) async fn objects_v2(call: &Call<'_>) -> Result<Answer, Error> {
 }
 
 /// ListObjectVersions of a bucket that was never versioned (HTTP API 8.9).
-pub(super) async fn versions(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn versions(call: &Call<'_>) -> Result<Answer, Error> {
     let asked = ListVersionsParameters::parse(call.query())?;
     let query = ListQuery {
         prefix: asked.prefix.clone(),

@@ -26,7 +26,7 @@ const SETTLE_PATIENCE: Duration = Duration::from_secs(5);
 const DISABLE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// PutLiveChannel (LiveChannel 1.1).
-pub(super) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
+pub(crate) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
     let name = channel_name(call)?;
     let text = read_xml(call, body).await?;
     let live = &call.state.config.live;
@@ -74,7 +74,7 @@ pub(super) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<An
 }
 
 /// PutLiveChannelStatus (LiveChannel 1.2). Disabling ends a running push before it answers.
-pub(super) async fn put_status(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn put_status(call: &Call<'_>) -> Result<Answer, Error> {
     let name = channel_name(call)?;
     let status = parse_channel_status(call.query())?;
     let bucket = call.bucket()?.name.clone();
@@ -96,7 +96,7 @@ pub(super) async fn put_status(call: &Call<'_>) -> Result<Answer, Error> {
 }
 
 /// GetLiveChannelInfo (LiveChannel 1.3).
-pub(super) async fn info(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn info(call: &Call<'_>) -> Result<Answer, Error> {
     let name = channel_name(call)?;
     check_comp(call.query())?;
     let channel = find(call, &name).await?;
@@ -104,7 +104,7 @@ pub(super) async fn info(call: &Call<'_>) -> Result<Answer, Error> {
 }
 
 /// GetLiveChannelStat (LiveChannel 1.4, 2).
-pub(super) async fn stat(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn stat(call: &Call<'_>) -> Result<Answer, Error> {
     let name = channel_name(call)?;
     let channel = find(call, &name).await?;
     let id = (call.bucket()?.name.clone(), name);
@@ -136,7 +136,7 @@ pub(super) async fn stat(call: &Call<'_>) -> Result<Answer, Error> {
 }
 
 /// GetLiveChannelHistory (LiveChannel 1.5, 2.4).
-pub(super) async fn history(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn history(call: &Call<'_>) -> Result<Answer, Error> {
     let name = channel_name(call)?;
     find(call, &name).await?;
     let records = call.state.meta.history(&call.bucket()?.name, &name).await.map_err(internal)?;
@@ -148,7 +148,7 @@ pub(super) async fn history(call: &Call<'_>) -> Result<Answer, Error> {
 }
 
 /// ListLiveChannel (LiveChannel 1.6).
-pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, Error> {
     let parameters = ListLiveChannelParameters::parse(call.query())?;
     let bucket = call.bucket()?;
     if !call.state.limits.allows_list(&bucket.name) {
@@ -184,7 +184,7 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Error> {
 }
 
 /// DeleteLiveChannel (LiveChannel 1.7).
-pub(super) async fn delete(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn delete(call: &Call<'_>) -> Result<Answer, Error> {
     let name = channel_name(call)?;
     let id = (call.bucket()?.name.clone(), name);
     // The last segment of a push that has ended is soon stored.

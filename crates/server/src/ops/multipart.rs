@@ -19,10 +19,11 @@ use store::Subject;
 use store::kv::Version;
 use store::meta::{Body, Extent, ObjectRecord, ObjectRole, PartRecord, Source, Stored, UploadListQuery, UploadRecord};
 
-use super::object::{already_exists, content_of, exists, guard_of, overlapping};
-use super::upload::{self, Intake, Keep, Received};
+use super::object::{already_exists, exists, guard_of};
+use super::upload;
 use super::{Answer, BodySource, Call, callback, copy, expiration, internal, read_xml};
-use crate::live::Checksums;
+use crate::checksums::Checksums;
+use crate::objects::{self, Intake, Keep, Received, overlapping};
 
 /// Parts read at once.
 const PAGE: usize = 1000;
@@ -34,7 +35,7 @@ const MIN_SHARED_RANGE: u64 = 1 << 20;
 const MAX_SHARED: usize = 16;
 
 /// InitiateMultipartUpload (HTTP API 10.1).
-pub(super) async fn initiate(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn initiate(call: &Call<'_>) -> Result<Answer, Error> {
     let url_encoding = call.query().encoding_is_url()?;
     let headers = ObjectHeaders::parse(call.raw)?;
     let (bucket, key) = (call.bucket()?, call.key()?);
@@ -73,7 +74,7 @@ fn absent(call: &Call<'_>) -> Error {
 }
 
 /// UploadPart (HTTP API 10.2).
-pub(super) async fn put_part(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
+pub(crate) async fn put_part(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
     let number = parse_part_number(call.query())?;
     check_part_headers(call.raw)?;
     upload::check_announced(call, body)?;
@@ -90,7 +91,7 @@ pub(super) async fn put_part(call: &Call<'_>, body: &mut dyn BodySource) -> Resu
 }
 
 /// UploadPartCopy (HTTP API 10.3).
-pub(super) async fn copy_part(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn copy_part(call: &Call<'_>) -> Result<Answer, Error> {
     let number = parse_part_number(call.query())?;
     check_part_headers(call.raw)?;
     let source = CopySource::parse(call.raw)?;
@@ -110,8 +111,8 @@ pub(super) async fn copy_part(call: &Call<'_>) -> Result<Answer, Error> {
     let part = match share_part(call, number, &found, (start, len), &origin).await? {
         Some(part) => part,
         None => {
-            let mut intake = Intake::new(call.state, Keep::InBlob);
-            upload::copy(&mut intake, content_of(call.state, &found.body, start, len).await?).await?;
+            let mut intake = Intake::new(call.objects(), Keep::InBlob);
+            objects::copy(&mut intake, call.objects().content(&found.body, start, len).await?).await?;
             store_part(call, number, intake.finish(|_| Ok(())).await?).await?
         }
     };
@@ -141,7 +142,7 @@ async fn share_part(
     }
     let sums = match is_whole && found.object_type == ObjectType::Normal {
         true => Checksums { crc64: found.crc64, md5: found.md5, etag: found.etag.clone(), len },
-        false => upload::read_sums(content_of(call.state, &found.body, start, len).await?).await?,
+        false => objects::read_sums(call.objects().content(&found.body, start, len).await?).await?,
     };
     let part = part_of(call, sums, runs);
     let (row, id) = (row_of(number), upload_id(call.query()));
@@ -179,14 +180,14 @@ async fn store_part(call: &Call<'_>, number: u32, received: Received) -> Result<
     match call.state.meta.put_part(&call.bucket()?.name, call.key()?, id, row_of(number), &part).await {
         Ok(()) => Ok(part),
         Err(error) => {
-            upload::discard(call.state, part.extents.iter().map(|extent| extent.blob), &error).await;
+            call.objects().discard(part.extents.iter().map(|extent| extent.blob), &error).await;
             Err(if error.is_not_found() { absent(call) } else { internal(error) })
         }
     }
 }
 
 /// CompleteMultipartUpload (HTTP API 10.4).
-pub(super) async fn complete(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
+pub(crate) async fn complete(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
     // Whether there is such an upload comes first: a list that is wrong is no news about an upload that is over.
     find(call).await?;
     let url_encoding = call.query().encoding_is_url()?;
@@ -319,7 +320,7 @@ pub(super) fn combined_crc64(first: u64, second: u64, second_len: u64) -> u64 {
 }
 
 /// AbortMultipartUpload (HTTP API 10.5).
-pub(super) async fn abort(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn abort(call: &Call<'_>) -> Result<Answer, Error> {
     let id = upload_id(call.query());
     match call.state.meta.abort_upload(&call.bucket()?.name, call.key()?, id).await {
         Ok(()) => Ok(Answer::empty(204)),
@@ -329,7 +330,7 @@ pub(super) async fn abort(call: &Call<'_>) -> Result<Answer, Error> {
 }
 
 /// ListParts (HTTP API 10.6).
-pub(super) async fn parts(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn parts(call: &Call<'_>) -> Result<Answer, Error> {
     let asked = ListPartsParameters::parse(call.query())?;
     let begun = find(call).await?.value;
     let (bucket, key) = (call.bucket()?, call.key()?);
@@ -355,7 +356,7 @@ pub(super) async fn parts(call: &Call<'_>) -> Result<Answer, Error> {
 }
 
 /// ListMultipartUploads (HTTP API 10.7).
-pub(super) async fn uploads(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn uploads(call: &Call<'_>) -> Result<Answer, Error> {
     let asked = ListUploadsParameters::parse(call.query())?;
     let bucket = call.bucket()?;
     let query = UploadListQuery {
@@ -386,7 +387,7 @@ pub(super) async fn uploads(call: &Call<'_>) -> Result<Answer, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::checksums;
+    use crate::checksums::checksums;
 
     fn part(bytes: &[u8]) -> PartRecord {
         let sums = checksums(bytes);

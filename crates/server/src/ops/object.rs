@@ -1,7 +1,6 @@
 //! Objects: put, get, head, delete (HTTP API 9.1 to 9.5).
 
 use base64::Engine;
-use bytes::Bytes;
 use model::OperationKind;
 use model::access::Caller;
 use model::name::ObjectKey;
@@ -11,17 +10,17 @@ use oss::request::{
     ConditionOutcome, Conditions, ObjectHeaders, RangeBehaviour, RangeOutcome, ResponseOverrides, apply_range,
     check_no_conditions, invalid_range, range_is_current,
 };
-use store::meta::{Body, Extent, ObjectRecord, ObjectRole, PutGuard};
+use store::meta::{Body, ObjectRecord, ObjectRole, PutGuard};
 
-use super::upload::{self, Keep, Received};
-use super::{Answer, BodySource, Call, Content, StoredContent, caching, callback, expiration, internal, website};
-use crate::state::State;
+use super::upload;
+use super::{Answer, BodySource, Call, Content, caching, callback, expiration, internal, website};
+use crate::objects::{Keep, Received};
 
 /// What is answered when an upload named no type (HTTP API 9.1).
 pub(super) const DEFAULT_TYPE: &str = "application/octet-stream";
 
 /// PutObject (HTTP API 9.1).
-pub(super) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
+pub(crate) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
     check_no_conditions(call.raw)?;
     let headers = ObjectHeaders::parse(call.raw)?;
     let notice = callback::of_request(call).await?;
@@ -78,12 +77,12 @@ pub(super) async fn store(
 ) -> Result<(), Error> {
     let bucket = &call.bucket()?.name;
     let Err(error) = call.state.meta.put_object(bucket, key, record, guard).await else { return Ok(()) };
-    upload::discard(call.state, record.body.blobs(), &error).await;
+    call.objects().discard(record.body.blobs(), &error).await;
     Err(refused(call, key, error))
 }
 
 /// Why an object was not given its name.
-pub(super) fn refused(call: &Call<'_>, key: &ObjectKey, error: store::Error) -> Error {
+pub(crate) fn refused(call: &Call<'_>, key: &ObjectKey, error: store::Error) -> Error {
     match error.kind {
         store::ErrorKind::AlreadyExists => already_exists(key),
         store::ErrorKind::NotFound => super::no_such_bucket(call.route()),
@@ -97,7 +96,7 @@ pub(super) fn guard_of(forbid_overwrite: bool) -> PutGuard {
 }
 
 /// Whether there is an object of this key.
-pub(super) async fn exists(call: &Call<'_>, key: &ObjectKey) -> Result<bool, Error> {
+pub(crate) async fn exists(call: &Call<'_>, key: &ObjectKey) -> Result<bool, Error> {
     let found = call.state.meta.object(&call.bucket()?.name, key).await.map_err(internal)?;
     Ok(found.is_some())
 }
@@ -117,7 +116,7 @@ pub(super) fn upload_headers(answer: Answer, record: &ObjectRecord) -> Answer {
 }
 
 /// GetObject (HTTP API 9.2).
-pub(super) async fn get(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn get(call: &Call<'_>) -> Result<Answer, Error> {
     let record = match find_content(call).await {
         Err(error) if error.code == ErrorCode::NoSuchKey => return website::instead(call, error).await,
         found => found?,
@@ -126,7 +125,7 @@ pub(super) async fn get(call: &Call<'_>) -> Result<Answer, Error> {
 }
 
 /// An object as GET sends it: whole or in part, unless a condition forbids.
-pub(super) async fn send(call: &Call<'_>, key: &ObjectKey, record: &ObjectRecord) -> Result<Answer, Error> {
+pub(crate) async fn send(call: &Call<'_>, key: &ObjectKey, record: &ObjectRecord) -> Result<Answer, Error> {
     let answer = conditional_headers(call, key, record)?;
     let size = record.size;
     let is_current = range_is_current(call.raw, &record.etag, record.modified_ms, call.now_ms);
@@ -146,14 +145,14 @@ pub(super) async fn send(call: &Call<'_>, key: &ObjectKey, record: &ObjectRecord
 }
 
 /// HeadObject (HTTP API 9.3).
-pub(super) async fn head(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn head(call: &Call<'_>) -> Result<Answer, Error> {
     let record = find_content(call).await?;
     let answer = conditional_headers(call, call.key()?, &record)?;
     Ok(Answer { content: Content::Announced(record.size), ..answer })
 }
 
 /// GetObjectMeta (HTTP API 9.4).
-pub(super) async fn meta(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn meta(call: &Call<'_>) -> Result<Answer, Error> {
     let record = find(call).await?;
     let answer = Answer::empty(200)
         .header("etag", record.etag.quoted())
@@ -165,7 +164,7 @@ pub(super) async fn meta(call: &Call<'_>) -> Result<Answer, Error> {
 }
 
 /// DeleteObject (HTTP API 9.5).
-pub(super) async fn delete(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn delete(call: &Call<'_>) -> Result<Answer, Error> {
     check_version(call)?;
     let bucket = &call.bucket()?.name;
     call.state.meta.delete_object(bucket, call.key()?).await.map_err(internal)?;
@@ -176,11 +175,9 @@ pub(super) async fn delete(call: &Call<'_>) -> Result<Answer, Error> {
 ///
 /// # Errors
 /// `NoSuchKey`, or `NoSuchVersion` for any version but the only one there is.
-pub(super) async fn find(call: &Call<'_>) -> Result<ObjectRecord, Error> {
+pub(crate) async fn find(call: &Call<'_>) -> Result<ObjectRecord, Error> {
     check_version(call)?;
-    let key = call.key()?;
-    let found = call.state.meta.object(&call.bucket()?.name, key).await.map_err(internal)?;
-    found.map(|stored| stored.value).ok_or_else(|| Error::new(ErrorCode::NoSuchKey).with("Key", key.as_str()))
+    Ok(call.objects().find(&call.object_grant()?).await?.value.clone())
 }
 
 /// The object of the request, or the one its link leads to, shown as a link (HTTP API 9.2, 9.10). Whoever follows a link
@@ -188,21 +185,21 @@ pub(super) async fn find(call: &Call<'_>) -> Result<ObjectRecord, Error> {
 ///
 /// # Errors
 /// As [`find`]; `SymlinkTargetNotExist`, `InvalidTargetType`, and the refusals of access control 8 for the target.
-pub(super) async fn find_content(call: &Call<'_>) -> Result<ObjectRecord, Error> {
+pub(crate) async fn find_content(call: &Call<'_>) -> Result<ObjectRecord, Error> {
     let record = find(call).await?;
     let Body::Link(target) = &record.body else { return Ok(record) };
     let absent = || Error::new(ErrorCode::SymlinkTargetNotExist).with("Key", target.as_str());
     let key = ObjectKey::parse(target.as_bytes())?;
     let bucket = call.bucket()?;
-    call.may(OperationKind::GetObject, bucket, &key).await?;
-    let found = call.state.meta.object(&bucket.name, &key).await.map_err(internal)?.ok_or_else(absent)?.value;
+    let target = call.may(OperationKind::GetObject, bucket, &key).await?;
+    let found = call.objects().read(&target).await?.ok_or_else(absent)?.value.clone();
     match found.object_type {
         ObjectType::Symlink => Err(Error::new(ErrorCode::InvalidTargetType)),
         _ => Ok(ObjectRecord { object_type: ObjectType::Symlink, ..found }),
     }
 }
 
-pub(super) fn check_version(call: &Call<'_>) -> Result<(), Error> {
+pub(crate) fn check_version(call: &Call<'_>) -> Result<(), Error> {
     match call.query().first("versionId") {
         None | Some("" | "null") => Ok(()),
         Some(other) => Err(Error::new(ErrorCode::NoSuchVersion)
@@ -278,37 +275,6 @@ pub(super) fn object_headers(answer: Answer, record: &ObjectRecord) -> Answer {
 }
 
 /// The bytes `start..start + len` of a stored body.
-pub(super) async fn content(call: &Call<'_>, body: &Body, start: u64, len: u64) -> Result<Content, Error> {
-    content_of(call.state, body, start, len).await
-}
-
-/// The bytes `start..start + len` of a stored body, its first blobs open before the answer begins.
-pub(super) async fn content_of(state: &State, body: &Body, start: u64, len: u64) -> Result<Content, Error> {
-    match body {
-        Body::Inline(bytes) => {
-            let from = usize::try_from(start).unwrap_or(usize::MAX).min(bytes.len());
-            let to = usize::try_from(start.saturating_add(len)).unwrap_or(usize::MAX).min(bytes.len());
-            Ok(Content::Bytes(bytes.slice(from..to)))
-        }
-        Body::Blobs(extents) => {
-            let pieces = overlapping(extents, start, len);
-            Ok(Content::Stored(StoredContent::open(&state.meta, state.files.clone(), &pieces).await?))
-        }
-        Body::Link(_) => Ok(Content::Bytes(Bytes::new())),
-    }
-}
-
-/// The runs of bytes that make up a range.
-pub(super) fn overlapping(extents: &[Extent], start: u64, len: u64) -> Vec<Extent> {
-    let end = start.saturating_add(len);
-    let mut at: u64 = 0;
-    let mut touched = Vec::new();
-    for extent in extents {
-        let (from, to) = (start.max(at), end.min(at.saturating_add(extent.len)));
-        if from < to {
-            touched.push(Extent { offset: extent.offset.saturating_add(from - at), len: to - from, ..*extent });
-        }
-        at = at.saturating_add(extent.len);
-    }
-    touched
+pub(crate) async fn content(call: &Call<'_>, body: &Body, start: u64, len: u64) -> Result<Content, Error> {
+    call.objects().content(body, start, len).await.map(Content::from)
 }

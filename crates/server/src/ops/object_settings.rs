@@ -14,20 +14,20 @@ use super::{Answer, BodySource, Call, internal, read_checked};
 use crate::state::State;
 
 /// PutObjectACL (HTTP API 9.9).
-pub(super) async fn put_acl(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn put_acl(call: &Call<'_>) -> Result<Answer, Error> {
     let acl = required_object_acl(call.raw)?;
     update(call, |record| record.acl = acl).await?;
     Ok(Answer::empty(200))
 }
 
 /// GetObjectACL (HTTP API 9.9).
-pub(super) async fn acl(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn acl(call: &Call<'_>) -> Result<Answer, Error> {
     let record = find(call).await?;
     Ok(Answer::xml(render_acl(&call.bucket()?.record.owner, record.acl.as_str())))
 }
 
 /// PutObjectTagging (HTTP API 9.11).
-pub(super) async fn put_tags(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn put_tags(call: &Call<'_>) -> Result<Answer, Error> {
     let tags = call.granted.tagging.clone().unwrap_or_else(|| Err(Error::new(ErrorCode::MalformedXML)))?;
     update(call, |record| record.tags.clone_from(&tags)).await?;
     Ok(Answer::empty(200))
@@ -47,12 +47,12 @@ pub(super) async fn read_tags(
 }
 
 /// GetObjectTagging (HTTP API 9.11).
-pub(super) async fn tags(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn tags(call: &Call<'_>) -> Result<Answer, Error> {
     Ok(Answer::xml(render_tagging(&find(call).await?.tags)))
 }
 
 /// DeleteObjectTagging (HTTP API 9.11).
-pub(super) async fn delete_tags(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn delete_tags(call: &Call<'_>) -> Result<Answer, Error> {
     update(call, |record| record.tags.clear()).await?;
     Ok(Answer::empty(204))
 }

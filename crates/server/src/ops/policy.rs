@@ -3,11 +3,10 @@
 use model::access::policy::Policy;
 use model::{Error, ErrorCode};
 
-use super::grant::access_of;
 use super::{Answer, BodySource, Call, bucket, internal, read_checked};
 
 /// PutBucketPolicy: the document is kept as it was sent.
-pub(super) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
+pub(crate) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
     let name = bucket::name(call)?;
     let too_long = || Error::new(ErrorCode::InvalidPolicyDocument).message("The policy is longer than 16 KB.");
     let (credentials, held) = (&call.granted.credentials, call.state.memory.receive.hold());
@@ -20,7 +19,7 @@ pub(super) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<An
 }
 
 /// GetBucketPolicy: byte for byte what was sent.
-pub(super) fn get(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) fn get(call: &Call<'_>) -> Result<Answer, Error> {
     let bucket = call.bucket()?;
     let missing = || Error::new(ErrorCode::NoSuchBucketPolicy).with("BucketName", bucket.name.as_str());
     let text = bucket.record.policy_json.clone().ok_or_else(missing)?;
@@ -28,15 +27,15 @@ pub(super) fn get(call: &Call<'_>) -> Result<Answer, Error> {
 }
 
 /// GetBucketPolicyStatus: whether the policy lets everybody in. Without one it does not.
-pub(super) fn status(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) fn status(call: &Call<'_>) -> Result<Answer, Error> {
     let bucket = call.bucket()?;
-    let access = access_of(&bucket.name, &bucket.record, &call.state.config)?;
+    let access = call.objects().access(&bucket.name, &bucket.record)?;
     let is_public = access.policy.is_some_and(|policy| policy.is_public());
     Ok(Answer::xml(oss::xml::bucket::render_policy_status(is_public)))
 }
 
 /// DeleteBucketPolicy; there need not be one.
-pub(super) async fn delete(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn delete(call: &Call<'_>) -> Result<Answer, Error> {
     set(call, None).await?;
     Ok(Answer::empty(204))
 }

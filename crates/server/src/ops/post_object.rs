@@ -18,12 +18,12 @@ use tokio::time::Instant;
 
 use super::further::Wording;
 use super::object::{DEFAULT_TYPE, already_exists, exists, guard_of, store, upload_headers, uploaded};
-use super::upload::{Intake, Keep};
 use super::{Answer, BodySource, Call, Content, callback, expiration};
 use crate::identity::{self, Identity};
+use crate::objects::{Intake, Keep};
 
 /// PostObject (HTTP API 11).
-pub(super) async fn post(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
+pub(crate) async fn post(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
     let mut reader = FormReader::new(call.raw.header_text("content-type").unwrap_or_default())?;
     if !body.is_present() {
         return Err(ErrorCode::MissingContentLength.into());
@@ -120,7 +120,7 @@ impl<'a> File<'a> {
             return Err(already_exists(&key));
         }
         let notice = callback::of_form(call, fields).await?;
-        Ok(Self { key, headers, policy, notice, intake: Intake::new(call.state, Keep::Anywhere) })
+        Ok(Self { key, headers, policy, notice, intake: Intake::new(call.objects(), Keep::Anywhere) })
     }
 
     async fn push(&mut self, bytes: &[u8]) -> Result<(), Error> {

@@ -1,6 +1,6 @@
 //! GetSignedPlaylist: `x-oss-process=hls/sign` (OSS auth 9).
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use model::ETag;
 use model::Error;
 use model::name::{BucketName, ObjectKey};
@@ -10,11 +10,10 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use store::meta::ObjectRecord;
 
-use super::answer::COPY_BYTES;
 use super::object::not_modified;
 use super::vod_playlist::PLAYLIST_TYPE;
 use super::{Answer, Call, Content, object};
-use crate::live::checksums;
+use crate::checksums::checksums;
 
 /// The type that an upload gets when it names none, which no player takes for a playlist.
 const UNKNOWN_TYPE: &[u8] = b"application/octet-stream";
@@ -27,7 +26,7 @@ const EXPECTED_PLAYLISTS: usize = 4096;
 const MAX_TOLD: usize = 1024;
 
 /// The playlist with every URI signed like the request.
-pub(super) async fn get(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn get(call: &Call<'_>) -> Result<Answer, Error> {
     let process = call.query().first("x-oss-process").unwrap_or_default();
     let record = object::find_content(call).await?;
     check_size(record.size)?;
@@ -73,7 +72,7 @@ pub(super) async fn get(call: &Call<'_>) -> Result<Answer, Error> {
 }
 
 async fn sign(call: &Call<'_>, record: &ObjectRecord, process: &str) -> Result<Signed, Error> {
-    let text = read(object::content(call, &record.body, 0, record.size).await?).await?;
+    let text = call.objects().content(&record.body, 0, record.size).await?.whole().await?;
     let bucket = super::bucket::name(call)?;
     let switches = &call.state.config.hls_sign;
     let SignedPlaylist { text: signed, left } = sign_playlist(
@@ -158,20 +157,6 @@ impl Weighter<SignedName, Signed> for ByBytes {
     fn weight(&self, name: &SignedName, signed: &Signed) -> u64 {
         let words = name.key.as_str().len() + name.host.len() + name.query.len() + name.process.len();
         (words + signed.text.len() + 256) as u64
-    }
-}
-
-async fn read(content: Content) -> Result<Bytes, Error> {
-    match content {
-        Content::Bytes(bytes) => Ok(bytes),
-        Content::Stored(mut stored) => {
-            let mut whole = BytesMut::new();
-            while let Some(piece) = stored.next(COPY_BYTES).await? {
-                whole.extend_from_slice(&piece);
-            }
-            Ok(whole.freeze())
-        }
-        Content::Empty | Content::Announced(_) | Content::Xml(_) => Ok(Bytes::new()),
     }
 }
 

@@ -8,12 +8,12 @@ use oss::request::{ObjectHeaders, parse_symlink_target};
 use store::meta::{Body, ObjectRecord};
 
 use super::object::{already_exists, exists, find, guard_of, store, uploaded};
-use super::upload::Received;
 use super::{Answer, Call};
-use crate::live::checksums;
+use crate::checksums::checksums;
+use crate::objects::Received;
 
 /// PutSymlink (HTTP API 9.10).
-pub(super) async fn put(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn put(call: &Call<'_>) -> Result<Answer, Error> {
     let target = parse_symlink_target(call.raw)?;
     let headers = ObjectHeaders::parse(call.raw)?;
     let key = call.key()?;
@@ -36,7 +36,7 @@ pub(super) async fn put(call: &Call<'_>) -> Result<Answer, Error> {
 }
 
 /// GetSymlink (HTTP API 9.10).
-pub(super) async fn get(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn get(call: &Call<'_>) -> Result<Answer, Error> {
     let record = find(call).await?;
     let Body::Link(target) = &record.body else { return Err(Error::new(ErrorCode::NotSymlink)) };
     let mut answer = Answer::empty(200)

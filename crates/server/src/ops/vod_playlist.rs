@@ -8,7 +8,7 @@ use oss::request::{PlaylistTarget, VodParameters, no_segments_found, parse_chann
 use store::meta::{Body, ObjectRecord, ObjectRole, PutGuard};
 
 use super::{Answer, Call, caching, internal};
-use crate::live::checksums;
+use crate::checksums::checksums;
 use crate::state::State;
 
 /// The most segments of a playlist: a day of segments of half a second.
@@ -17,7 +17,7 @@ const MAX_SEGMENTS: usize = 172_800;
 pub(crate) const PLAYLIST_TYPE: &str = "application/x-mpegURL";
 
 /// PostVodPlaylist: stores the playlist as an object.
-pub(super) async fn post(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn post(call: &Call<'_>) -> Result<Answer, Error> {
     let target = PlaylistTarget::parse(call.route(), call.state.config.live.channel_name_max_bytes)?;
     let span = VodParameters::parse(call.query())?;
     let bucket = call.bucket()?.name.clone();
@@ -29,7 +29,7 @@ pub(super) async fn post(call: &Call<'_>) -> Result<Answer, Error> {
 }
 
 /// GetVodPlaylist: answers with the playlist.
-pub(super) async fn get(call: &Call<'_>) -> Result<Answer, Error> {
+pub(crate) async fn get(call: &Call<'_>) -> Result<Answer, Error> {
     let channel = parse_channel(call.route(), call.state.config.live.channel_name_max_bytes)?;
     let span = VodParameters::parse(call.query())?;
     let bucket = call.bucket()?.name.clone();

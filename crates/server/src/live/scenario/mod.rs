@@ -37,6 +37,7 @@ use crate::config::{Config, LiveConfig};
 use crate::connections::{Caps, Connections};
 use crate::descriptors::Shares;
 use crate::files::Files;
+use crate::objects::{self, Objects};
 use crate::ops::RateLimits;
 use crate::root_key::RootKey;
 use crate::state::State;
@@ -71,11 +72,17 @@ impl Stage {
         let config = Config { live, ..Config::default() };
         let shares = Shares::new(1024, 0, 1, None).unwrap();
         let connections = Connections::new(Caps::new(&shares, None));
+        let files = Arc::new(Files::new(blobs.clone(), &shares, connections.clone()));
+        let memory = Arc::new(crate::memory::Memory::new(&config));
+        let time = Clock::manual(&clock);
+        let settings = objects::Settings::of(&config);
+        let objects = Objects::new(meta.clone(), files.clone(), blobs.clone(), memory.clone(), time.clone(), settings);
         let state = Arc::new(State {
-            files: Arc::new(Files::new(blobs.clone(), &shares, connections.clone())),
+            objects: Arc::new(objects),
+            files,
             admin_connections: connections.clone(),
             connections,
-            clock: Clock::manual(&clock),
+            clock: time,
             meta,
             blobs: blobs.clone(),
             addressing: Addressing {
@@ -94,7 +101,7 @@ impl Stage {
             holder: "scenario".to_owned(),
             channels: Arc::new(Channels::default()),
             limits: RateLimits::new(0),
-            memory: Arc::new(crate::memory::Memory::new(&config)),
+            memory,
             config,
         });
         let bucket = BucketName::parse("examplebucket").unwrap();

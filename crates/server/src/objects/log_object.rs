@@ -8,11 +8,10 @@ use store::blob::BlobId;
 use store::kv::Version;
 use store::meta::{Body, ObjectRecord, ObjectRole, PutGuard};
 
-use super::append::lengthened;
-use super::internal;
-use super::upload::{self, Intake, Keep};
-use crate::live::{BodyDigest, checksums};
-use crate::state::State;
+use super::intake::{Intake, Keep};
+use super::lengthen::lengthened;
+use super::{Objects, internal};
+use crate::checksums::{BodyDigest, checksums};
 
 /// The type of log objects.
 const LOG_TYPE: &[u8] = b"text/plain";
@@ -65,7 +64,7 @@ impl LogObject {
     ///
     /// # Errors
     /// Why not.
-    pub(crate) async fn append(&mut self, state: &State, text: &str) -> Result<(), NotWritten> {
+    pub(crate) async fn append(&mut self, objects: &Objects, text: &str) -> Result<(), NotWritten> {
         let mut sums = self.sums.clone();
         sums.update(text.as_bytes());
         let total = sums.clone().finish();
@@ -74,19 +73,19 @@ impl LogObject {
             etag: total.etag,
             crc64: total.crc64,
             md5: total.md5,
-            modified_ms: state.clock.now_ms(),
-            body: extended(state, self.record.body.clone(), text).await.map_err(NotWritten::Failed)?,
+            modified_ms: objects.now_ms(),
+            body: extended(objects, self.record.body.clone(), text).await.map_err(NotWritten::Failed)?,
             ..self.record.clone()
         };
         let guard = self.version.map_or(PutGuard::Absent, PutGuard::VersionIs);
-        match state.meta.put_object(&self.bucket, &self.key, &record, guard).await {
+        match objects.meta.put_object(&self.bucket, &self.key, &record, guard).await {
             Ok(version) => {
                 (self.record, self.sums, self.version) = (record, sums, Some(version));
                 Ok(())
             }
             Err(error) => {
                 let old: Vec<BlobId> = self.record.body.blobs().collect();
-                upload::discard(state, record.body.blobs().filter(|blob| !old.contains(blob)), &error).await;
+                objects.discard(record.body.blobs().filter(|blob| !old.contains(blob)), &error).await;
                 Err(match error.kind {
                     store::ErrorKind::Conflict | store::ErrorKind::AlreadyExists => NotWritten::Replaced,
                     store::ErrorKind::NotFound => NotWritten::NoBucket,
@@ -97,10 +96,10 @@ impl LogObject {
     }
 }
 
-async fn extended(state: &State, old: Body, text: &str) -> Result<Body, Error> {
-    let mut intake = Intake::new(state, Keep::Anywhere);
+async fn extended(objects: &Objects, old: Body, text: &str) -> Result<Body, Error> {
+    let mut intake = Intake::new(objects, Keep::Anywhere);
     for piece in text.as_bytes().chunks(PIECE_BYTES) {
         intake.push(piece).await?;
     }
-    lengthened(state, old, intake.finish(|_| Ok(())).await?).await
+    lengthened(objects, old, intake.finish(|_| Ok(())).await?).await
 }

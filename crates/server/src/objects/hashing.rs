@@ -14,13 +14,13 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinHandle;
 
-use crate::live::{BodyDigest, Checksums};
+use crate::checksums::{BodyDigest, Checksums};
 
 /// Pieces that may wait to be hashed, of all uploads together: 64 MiB of the pieces that uploads are cut into.
 static WAITING: Semaphore = Semaphore::const_new(256);
 
 /// The checksums of one body. Dropped, it forgets what waits.
-pub(super) struct Hashing {
+pub(crate) struct Hashing {
     queue: Arc<Mutex<Queue>>,
     job: Option<JoinHandle<()>>,
 }
@@ -47,14 +47,14 @@ impl Sums {
 
 impl Hashing {
     /// MD5 and CRC-64 of a body, and its SHA-256 if that is wanted.
-    pub(super) fn new(with_sha256: bool) -> Self {
+    pub(crate) fn new(with_sha256: bool) -> Self {
         let sums = Sums { digest: BodyDigest::with_md5(), sha256: with_sha256.then(Sha256::new) };
         let queue = Queue { pieces: VecDeque::new(), sums: Some(Box::new(sums)) };
         Self { queue: Arc::new(Mutex::new(queue)), job: None }
     }
 
     /// Adds a piece. Waits only when too much is waiting already.
-    pub(super) async fn update(&mut self, piece: Bytes) {
+    pub(crate) async fn update(&mut self, piece: Bytes) {
         // The semaphore is never closed; without a permit the piece would be left out, so it is hashed here.
         let Ok(permit) = WAITING.acquire().await else { return self.update_here(&piece).await };
         let mut queue = self.queue.lock();
@@ -66,7 +66,7 @@ impl Hashing {
     }
 
     /// Adds bytes on this thread, after everything before them.
-    pub(super) async fn update_here(&mut self, bytes: &[u8]) {
+    pub(crate) async fn update_here(&mut self, bytes: &[u8]) {
         self.settle().await;
         if let Some(sums) = &mut self.queue.lock().sums {
             sums.update(bytes);
@@ -84,7 +84,7 @@ impl Hashing {
     ///
     /// # Errors
     /// `InternalError` when the hashing thread was lost.
-    pub(super) async fn finish(mut self) -> Result<(Checksums, Option<[u8; 32]>), Error> {
+    pub(crate) async fn finish(mut self) -> Result<(Checksums, Option<[u8; 32]>), Error> {
         self.settle().await;
         let sums = self.queue.lock().sums.take().ok_or_else(|| Error::new(ErrorCode::InternalError))?;
         Ok((sums.digest.finish(), sums.sha256.map(|sha256| sha256.finalize().into())))
@@ -120,7 +120,7 @@ fn work(mut sums: Box<Sums>, queue: &Mutex<Queue>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::checksums;
+    use crate::checksums::checksums;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn pieces_are_hashed_in_order_wherever_that_happens() {

@@ -1,0 +1,33 @@
+//! What a client may know of an error of the store.
+
+use model::{Error, ErrorCode};
+
+use crate::descriptors::Seldom;
+
+/// Turns a fault of the store into what a client may know of it.
+pub(crate) fn internal(error: store::Error) -> Error {
+    match error.kind {
+        _ if error.is_out_of_descriptors() => out_of_descriptors(&error),
+        store::ErrorKind::Unavailable => {
+            tracing::error!(%error, "the store is unavailable");
+            Error::new(ErrorCode::ServiceUnavailable)
+                .message("The store does not answer. Please try again.")
+                .header("retry-after", "1")
+        }
+        _ => {
+            tracing::error!(%error, "the store failed");
+            Error::new(ErrorCode::InternalError)
+        }
+    }
+}
+
+/// What a request is told that got no descriptor: its share is in use, and the others' is not touched for it.
+pub(super) fn out_of_descriptors(error: &store::Error) -> Error {
+    static SELDOM: Seldom = Seldom::new();
+    if let Some(count) = SELDOM.count() {
+        tracing::warn!(%error, count, "requests found no descriptor");
+    }
+    Error::new(ErrorCode::ServiceUnavailable)
+        .message("Too many files are open. Please try again in a moment.")
+        .header("retry-after", "1")
+}

@@ -1,0 +1,79 @@
+//! The right to an object, with the record that the decision looked at.
+
+use std::sync::Arc;
+
+use model::access::Grant;
+use model::name::{BucketName, ObjectKey};
+use model::{Error, ErrorCode, Resource};
+use store::meta::{ObjectRecord, Stored};
+
+/// What the decision saw of the object.
+#[derive(Debug, Clone)]
+pub(crate) enum Judged {
+    /// Nothing: it depended on nothing that the object says.
+    Unread,
+    /// That there is none.
+    Absent,
+    /// The object as it was.
+    Found(Arc<Stored<ObjectRecord>>),
+}
+
+impl Judged {
+    /// What was read, for whoever read it.
+    pub(crate) fn of(found: Option<Stored<ObjectRecord>>) -> Self {
+        found.map_or(Judged::Absent, |found| Judged::Found(Arc::new(found)))
+    }
+
+    /// The object, where it was read and is there.
+    pub(crate) fn found(&self) -> Option<&Stored<ObjectRecord>> {
+        match self {
+            Judged::Found(found) => Some(found),
+            Judged::Unread | Judged::Absent => None,
+        }
+    }
+}
+
+/// The proof that something may be done to an object. The doors of [`super::Objects`] take nothing else.
+#[derive(Debug, Clone)]
+pub(crate) struct ObjectGrant {
+    grant: Grant,
+    bucket: BucketName,
+    key: ObjectKey,
+    judged: Judged,
+}
+
+impl ObjectGrant {
+    /// A grant about an object, with what was judged.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when the grant is not about an object.
+    pub(crate) fn new(grant: Grant, judged: Judged) -> Result<Self, Error> {
+        match grant.resource() {
+            Resource::Object(bucket, key) => {
+                let (bucket, key) = (bucket.clone(), key.clone());
+                Ok(Self { grant, bucket, key, judged })
+            }
+            Resource::Service | Resource::Bucket(_) => Err(Error::new(ErrorCode::InvalidArgument)),
+        }
+    }
+
+    /// What was decided.
+    pub(crate) fn grant(&self) -> &Grant {
+        &self.grant
+    }
+
+    /// The bucket of the object.
+    pub(crate) fn bucket(&self) -> &BucketName {
+        &self.bucket
+    }
+
+    /// The key of the object.
+    pub(crate) fn key(&self) -> &ObjectKey {
+        &self.key
+    }
+
+    /// What the decision saw.
+    pub(super) fn judged(&self) -> &Judged {
+        &self.judged
+    }
+}
