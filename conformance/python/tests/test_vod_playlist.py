@@ -91,6 +91,8 @@ NOW = int(time.time())
         (NOW, "", "0044-00000305"),
         (NOW, "-1", "0044-00000305"),
     ],
+    # Names that are the same in every process that collects the tests.
+    ids=["zero", "now", "a minute", "backwards", "a day", "too long", "no start", "no number", "no end", "negative end"],
 )
 def test_a_span_that_selects_nothing_or_is_wrong_is_refused(bucket, start, end, ec):
     for call in (

@@ -4,6 +4,7 @@
 pub mod access;
 pub mod date;
 pub mod error;
+mod log_object;
 pub mod name;
 pub mod operation;
 pub mod percent;
@@ -11,6 +12,7 @@ pub mod row;
 mod types;
 
 pub use error::{Error, ErrorCode, Result};
+pub use log_object::log_object_name;
 pub use operation::{OperationKind, Permission, Resource};
 pub use row::Row;
 pub use types::*;

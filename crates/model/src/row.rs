@@ -10,7 +10,110 @@ pub struct Row {
     /// another request of the same upload obeys them. `x-oss-meta-*` and headers that change nothing are not repeated
     /// here.
     pub headers: &'static [&'static str],
+    /// What a request for it is about.
+    pub on: On,
+    /// What its body is.
+    pub body: Body,
+    /// Where the keys stand that are judged.
+    pub keys: KeysIn,
+    /// Whether it lists: conditions of policies then look at prefix and delimiter (access control 4.4).
+    pub is_listing: bool,
+    /// Whether hotlink protection looks at it (access control 6.1).
+    pub hotlink: Hotlink,
+    /// What it is counted as (LiveChannel 7.3).
+    pub metering: Metering,
+    /// What the access log calls it (HTTP API 8.15).
+    pub log_name: &'static str,
+    /// Where the access log takes the size of the object from.
+    pub log_size: LogSize,
 }
+
+/// What a request is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum On {
+    /// The service itself.
+    Service,
+    /// A bucket.
+    Bucket,
+    /// An object.
+    Object,
+    /// A LiveChannel; its name stands where the key of an object does.
+    Channel,
+    /// Any of them.
+    Any,
+}
+
+/// What the body of a request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Body {
+    /// Nothing that anybody reads.
+    Ignored,
+    /// A document of at most so many bytes, read whole before it is understood.
+    Document(usize),
+    /// The content of an object or part, which flows.
+    Content,
+    /// A form, of which the file flows (HTTP API 11).
+    Form,
+}
+
+impl Body {
+    /// The most bytes of the document; 0 when there is none.
+    pub fn document_limit(self) -> usize {
+        match self {
+            Body::Document(limit) => limit,
+            Body::Ignored | Body::Content | Body::Form => 0,
+        }
+    }
+}
+
+/// Where the keys stand that a decision is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeysIn {
+    /// In the path: one decision.
+    Path,
+    /// In the body: the request itself is let in to be read, and each key is decided by itself.
+    Body,
+}
+
+/// Whether the `Referer` of anonymous and URL-signed reads matters (access control 6.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Hotlink {
+    /// It is compared with the bucket's list.
+    Checked,
+    /// It is not looked at.
+    Free,
+}
+
+/// What a request is counted as (LiveChannel 7.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Metering {
+    /// Nothing.
+    Nothing,
+    /// A channel that is made.
+    ChannelCreation,
+    /// A change of a channel's status.
+    ChannelStatus,
+    /// A look at channels.
+    Channel,
+    /// A playlist over what was recorded, which is also a look at the channel.
+    VodPlaylist,
+    /// The read of a playlist or segment; nothing for other objects.
+    Playback,
+}
+
+/// Where the access log takes the size of the object from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LogSize {
+    /// It has none.
+    Unknown,
+    /// From the bytes that came with the request.
+    Received,
+    /// From the headers of the answer.
+    Sent,
+}
+
+/// 1024 bytes.
+pub(crate) const KIB: usize = 1024;
 
 /// No `x-oss-*` header says anything about what is stored.
 pub const PLAIN: &[&str] = &[];

@@ -1,10 +1,10 @@
-//! The access log of a bucket (HTTP API 8.15): how its objects are named and its lines written. The fields and their
+//! The access log of a bucket (HTTP API 8.15): how its lines are written. The fields and their
 //! order are those that OSS documents for stored access logs, up to the access key.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use model::date::{format_dashes, format_log};
+use model::date::format_log;
 use model::name::BucketName;
 use model::percent::percent_encode;
 
@@ -122,11 +122,6 @@ impl AccessLogLine {
     }
 }
 
-/// The name of an object with access logs, made at `created_ms` and told from others of that second by `unique`.
-pub fn log_object_name(prefix: &str, source: &BucketName, created_ms: i64, unique: &str) -> String {
-    format!("{prefix}{source}{}-{unique}", format_dashes(created_ms))
-}
-
 fn push_number(line: &mut String, number: Option<u64>) {
     let _ = match number {
         Some(number) => write!(line, " {number}"),
@@ -221,13 +216,6 @@ mod tests {
             "{line}"
         );
         assert!(line.contains(" \"true\" \"-\" \"GetObject\" \"logged\" \"-\" - 2 \"AccessDenied\" "), "{line}");
-    }
-
-    #[test]
-    fn objects_are_named_by_prefix_bucket_and_time() {
-        let bucket = BucketName::parse("logged").unwrap();
-        let name = log_object_name("access/", &bucket, 1_704_164_645_123, "0000");
-        assert_eq!(name, "access/logged2024-01-02-03-04-05-0000");
     }
 
     proptest! {

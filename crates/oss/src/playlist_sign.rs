@@ -140,12 +140,6 @@ pub fn split_process_key(key: &ObjectKey) -> Option<(ObjectKey, Vec<(String, Str
     Some((ObjectKey::parse(name.as_bytes()).ok()?, parameters.collect()))
 }
 
-/// Whether a decoded value of `x-oss-process` asks for a signed playlist: `hls/sign`, and parameters after a comma,
-/// which have no effect here (OSS auth 9.1).
-pub fn is_sign_process(value: &str) -> bool {
-    value == "hls/sign" || value.starts_with("hls/sign,")
-}
-
 /// Signs every URI of a playlist that is a plain GET of an object below its folder (D25). Everything else is kept byte
 /// for byte.
 ///

@@ -6,15 +6,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use model::LoggingConfiguration;
 use model::name::{BucketName, ObjectKey};
-use oss::access_log::{AccessLogLine, log_object_name};
+use model::{LoggingConfiguration, log_object_name};
+use oss::access_log::AccessLogLine;
 use tokio::sync::Notify;
 
 use crate::metrics::{ACCESS_LOG_DROPPED, ACCESS_LOG_LINES};
-use crate::objects::{LogObject, NotWritten};
+use crate::objects::{LogObject, NotWritten, Objects};
 use crate::shutdown::Shutdown;
-use crate::state::State;
 
 /// Lines that wait to be written.
 const MAX_PENDING_BYTES: usize = 32 << 20;
@@ -31,8 +30,9 @@ struct Route {
 }
 
 /// What waits to be written, and the objects it is written to.
-#[derive(Default)]
 pub(crate) struct AccessLog {
+    objects: Arc<Objects>,
+    interval: Duration,
     pending: Mutex<Pending>,
     is_pressing: Notify,
     /// The object of each route, with the hour it is for. The lock is held while a flush runs.
@@ -48,7 +48,7 @@ struct Pending {
 /// A line whose request is being answered. When it is dropped, the answer has ended, whole or not, and the line is
 /// written.
 pub(crate) struct Entry {
-    state: Arc<State>,
+    log: Arc<AccessLog>,
     route: Route,
     line: AccessLogLine,
     started: Instant,
@@ -58,14 +58,14 @@ pub(crate) struct Entry {
 impl Entry {
     /// A line about a request to `source`, which came at `started`.
     pub(crate) fn new(
-        state: &Arc<State>,
+        log: &Arc<AccessLog>,
         source: BucketName,
         target: LoggingConfiguration,
         line: AccessLogLine,
         started: Instant,
     ) -> Self {
         let route = Route { source, target: target.target_bucket, prefix: target.target_prefix };
-        Self { state: state.clone(), route, line, started, sent: 0 }
+        Self { log: log.clone(), route, line, started, sent: 0 }
     }
 
     /// Counts bytes of the body as sent.
@@ -77,11 +77,22 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         let took_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.state.access_log.push(&self.route, &self.line.finish(self.sent, took_ms));
+        self.log.push(&self.route, &self.line.finish(self.sent, took_ms));
     }
 }
 
 impl AccessLog {
+    /// A log whose objects are written every `interval`.
+    pub(crate) fn new(objects: Arc<Objects>, interval: Duration) -> Self {
+        Self {
+            objects,
+            interval,
+            pending: Mutex::default(),
+            is_pressing: Notify::new(),
+            open: tokio::sync::Mutex::default(),
+        }
+    }
+
     fn pending(&self) -> MutexGuard<'_, Pending> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -108,9 +119,9 @@ impl AccessLog {
     }
 
     /// Writes what waits. Lines that cannot be written now wait for the next time.
-    pub(crate) async fn flush(&self, state: &State) {
+    pub(crate) async fn flush(&self) {
         let mut open = self.open.lock().await;
-        let now_ms = state.clock.now_ms();
+        let now_ms = self.objects.now_ms();
         let hour = now_ms.div_euclid(HOUR_MS);
         open.retain(|_, (of, _)| *of == hour);
         let waiting = std::mem::take(&mut *self.pending());
@@ -120,7 +131,7 @@ impl AccessLog {
             for _ in 0..2 {
                 let mut taken = match object.take() {
                     Some(object) => object,
-                    None => match begin(state, &route, now_ms).await {
+                    None => match begin(&self.objects, &route, now_ms).await {
                         Ok(object) => object,
                         Err(error) => {
                             object = self.keep(&route, &text, error);
@@ -128,7 +139,7 @@ impl AccessLog {
                         }
                     },
                 };
-                match taken.append(&state.objects, &text).await {
+                match taken.append(&self.objects, &text).await {
                     Ok(()) => {
                         metrics::counter!(ACCESS_LOG_LINES).increment(text.matches('\n').count() as u64);
                         object = Some(taken);
@@ -168,26 +179,25 @@ fn dropped(lines: &str) {
 }
 
 /// The object of an hour, not there yet.
-async fn begin(state: &State, route: &Route, now_ms: i64) -> Result<LogObject, NotWritten> {
+async fn begin(objects: &Objects, route: &Route, now_ms: i64) -> Result<LogObject, NotWritten> {
     let name = log_object_name(&route.prefix, &route.source, now_ms, &crate::ids::upload_id());
     let target = BucketName::parse(&route.target).map_err(|_| NotWritten::NoBucket)?;
     let key = ObjectKey::parse(name.as_bytes()).map_err(|_| NotWritten::NoBucket)?;
-    match state.meta.bucket(&target).await {
-        Ok(Some(record)) => Ok(LogObject::new(target, key, record.storage_class)),
+    match objects.bucket(&target).await {
+        Ok(Some(bucket)) => Ok(LogObject::new(target, key, bucket.record.storage_class)),
         Ok(None) => Err(NotWritten::NoBucket),
-        Err(error) => Err(NotWritten::Failed(crate::ops::internal(error))),
+        Err(error) => Err(NotWritten::Failed(error)),
     }
 }
 
 /// Writes what waits, again and again, until the server stops.
-pub(crate) async fn deliver(state: Arc<State>, mut shutdown: Shutdown) {
-    let interval = Duration::from_secs(state.config.storage.access_log_interval_s);
+pub(crate) async fn deliver(log: Arc<AccessLog>, mut shutdown: Shutdown) {
     loop {
         tokio::select! {
             () = shutdown.wait() => return,
-            () = tokio::time::sleep(interval) => {}
-            () = state.access_log.is_pressing.notified() => {}
+            () = tokio::time::sleep(log.interval) => {}
+            () = log.is_pressing.notified() => {}
         }
-        state.access_log.flush(&state).await;
+        log.flush().await;
     }
 }

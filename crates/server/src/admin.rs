@@ -15,12 +15,11 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::admin_api;
 use crate::connections::{InUse, Slot, Watched};
 use crate::descriptors;
+use crate::edge::Edge;
 use crate::http::{self, Lifetime, WhileOpen};
 use crate::shutdown::Shutdown;
-use crate::state::State;
 
 /// Time for the head of a request, and for a connection to be idle before its next one.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,7 +27,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_STREAMS: u32 = 8;
 
 /// Answers until the word to stop is given.
-pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, numbers: PrometheusHandle, mut shutdown: Shutdown) {
+pub(crate) async fn serve(listener: TcpListener, edge: Arc<Edge>, numbers: PrometheusHandle, mut shutdown: Shutdown) {
     let upkeep = numbers.clone();
     let mut every_5_s = tokio::time::interval(std::time::Duration::from_secs(5));
     loop {
@@ -39,19 +38,19 @@ pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, numbers: Pro
                 let (stream, peer) = match accepted {
                     Ok(accepted) => accepted,
                     Err(error) => {
-                        crate::listen::refused(&error, &state.admin_connections).await;
+                        crate::listen::refused(&error, &edge.admin_connections).await;
                         continue;
                     }
                 };
                 // Descriptors are kept for this listener, and those who hold them for nothing are closed.
                 let admitted = tokio::select! {
                     () = shutdown.wait() => return,
-                    admitted = state.admin_connections.enter(peer.ip(), true) => admitted,
+                    admitted = edge.admin_connections.enter(peer.ip(), true) => admitted,
                 };
-                let (state, numbers, shutdown) = (state.clone(), numbers.clone(), shutdown.clone());
+                let (edge, numbers, shutdown) = (edge.clone(), numbers.clone(), shutdown.clone());
                 crate::panics::spawn("admin connection", async move {
                     tokio::select! {
-                        () = serve_one(stream, peer, admitted.slot(), state, numbers, shutdown) => {}
+                        () = serve_one(stream, peer, admitted.slot(), edge, numbers, shutdown) => {}
                         () = admitted.slot().evicted() => {}
                     }
                 });
@@ -64,12 +63,12 @@ async fn serve_one(
     stream: TcpStream,
     peer: SocketAddr,
     slot: &Arc<Slot>,
-    state: Arc<State>,
+    edge: Arc<Edge>,
     numbers: PrometheusHandle,
     shutdown: Shutdown,
 ) {
     let mut is_secure = false;
-    let stream: Box<dyn Stream> = match &state.tls {
+    let stream: Box<dyn Stream> = match &edge.tls {
         Some(tls) if matches!(first_byte(&stream).await, Some(0x16)) => {
             let Ok(stream) = tls.accept(stream).await else { return };
             is_secure = true;
@@ -83,16 +82,16 @@ async fn serve_one(
     let requests = lifetime.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let open = requests.open(request.version());
-        let (state, slot, numbers, shutdown) = (state.clone(), slot.clone(), numbers.clone(), shutdown.clone());
+        let (edge, slot, numbers, shutdown) = (edge.clone(), slot.clone(), numbers.clone(), shutdown.clone());
         async move {
             // Without a place it is answered all the same: these answers are short.
-            let in_request = state.admin_connections.begin_request(&slot).ok().flatten();
-            let response = if !admin_api::is_wanted(&request) {
-                answer(&request, &state, &numbers, &shutdown).await
-            } else if state.config.console_listen.is_some() {
+            let in_request = edge.admin_connections.begin_request(&slot).ok().flatten();
+            let response = if !http::management::is_wanted(&request) {
+                answer(&request, &edge, &numbers, &shutdown).await
+            } else if edge.config.console_listen.is_some() {
                 text(StatusCode::NOT_FOUND, MOVED.to_owned())
             } else {
-                admin_api::answer(request, &state, peer, is_secure).await
+                http::management::answer(request, &edge, peer, is_secure).await.map(Full::new)
             };
             Ok::<_, Infallible>(response.map(|body| InUse::new(WhileOpen::new(body, open), in_request)))
         }
@@ -117,26 +116,26 @@ async fn first_byte(stream: &TcpStream) -> Option<u8> {
 
 fn answer(
     request: &Request<Incoming>,
-    state: &Arc<State>,
+    edge: &Arc<Edge>,
     numbers: &PrometheusHandle,
     shutdown: &Shutdown,
 ) -> impl Future<Output = Response<Full<Bytes>>> + use<> {
     let is_read = request.method() == Method::GET || request.method() == Method::HEAD;
     let path = request.uri().path().to_owned();
-    let (state, numbers, is_stopping) = (state.clone(), numbers.clone(), shutdown.is_on());
+    let (edge, numbers, is_stopping) = (edge.clone(), numbers.clone(), shutdown.is_on());
     async move {
         let (status, text) = match path.as_str() {
             _ if !is_read => (StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are answered here.\n".to_owned()),
             "/healthz" => (StatusCode::OK, "ok\n".to_owned()),
             "/readyz" if is_stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned()),
-            "/readyz" => match state.meta.list_buckets(None, "", "", 1).await {
+            "/readyz" => match edge.objects.check_ready().await {
                 Ok(_) => (StatusCode::OK, "ready\n".to_owned()),
                 Err(error) => {
                     (StatusCode::SERVICE_UNAVAILABLE, format!("the metadata store does not answer: {error}\n"))
                 }
             },
             "/metrics" => {
-                measure(&state);
+                measure(&edge);
                 (StatusCode::OK, numbers.render())
             }
             _ => (StatusCode::NOT_FOUND, "There is /healthz, /readyz, /metrics and /api/v1 here.\n".to_owned()),
@@ -161,12 +160,12 @@ fn text(status: StatusCode, text: String) -> Response<Full<Bytes>> {
 }
 
 /// Brings those numbers up to date that are counted when somebody asks.
-fn measure(state: &State) {
+fn measure(edge: &Edge) {
     use crate::metrics::{
         CONNECTIONS, CONNECTIONS_MAX, DESCRIPTORS_LIMIT, DESCRIPTORS_OPEN, REQUEST_FILES_MAX, REQUEST_FILES_OPEN,
     };
     let number = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-    for (listener, connections) in [("public", &state.connections), ("admin", &state.admin_connections)] {
+    for (listener, connections) in [("public", &edge.connections), ("admin", &edge.admin_connections)] {
         let census = connections.census();
         for (kind, count) in [
             ("new", census.new),
@@ -178,7 +177,7 @@ fn measure(state: &State) {
         }
         metrics::gauge!(CONNECTIONS_MAX, "listener" => listener).set(number(connections.caps().max));
     }
-    let (open, max) = state.files.open_and_max();
+    let (open, max) = edge.files.open_and_max();
     metrics::gauge!(REQUEST_FILES_OPEN).set(number(open));
     metrics::gauge!(REQUEST_FILES_MAX).set(number(max));
     if let Some(open) = descriptors::open_now() {

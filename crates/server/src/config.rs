@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use model::name::{BucketName, ChannelName};
 use serde::{Deserialize, Serialize};
 
-use crate::proxies::TrustedProxies;
+use crate::proxies::{ForwardedHeader, TrustedProxies};
 
 /// Everything a server needs to know before it starts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -121,17 +121,6 @@ pub(crate) struct HttpConfig {
     pub(crate) stalled_answer_s: u64,
     /// The console at `/-/console` and the call that it needs beside those of OSS.
     pub(crate) console: bool,
-}
-
-/// The header in which reverse proxies say from where a request comes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum ForwardedHeader {
-    /// `X-Forwarded-For`, and `X-Forwarded-Proto` for the scheme.
-    #[default]
-    XForwardedFor,
-    /// `Forwarded` (RFC 7239).
-    Forwarded,
 }
 
 /// What a host means that is neither a domain of the configuration, nor built in, nor an IP address.

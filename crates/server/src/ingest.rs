@@ -15,9 +15,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 use self::backlog::Backlog;
 use self::intake::Intake;
 use crate::connections::{Full, Publishing, Slot};
+use crate::edge::Edge;
 use crate::live::{Admission, Publication, PublishRefusal, StopReason, admit};
 use crate::shutdown::Shutdown;
-use crate::state::State;
 
 /// How often timers are looked at and the open segment is written out: a process crash loses less than 500 ms (D8).
 const TICK: Duration = Duration::from_millis(200);
@@ -57,16 +57,16 @@ pub(crate) async fn serve<S>(
     peer: SocketAddr,
     is_secure: bool,
     slot: Arc<Slot>,
-    state: Arc<State>,
+    edge: Arc<Edge>,
     shutdown: Shutdown,
 ) where
     S: AsyncRead + AsyncWrite + Backlog + Unpin + Send + Sync + 'static,
 {
     metrics::counter!(crate::metrics::RTMP_CONNECTIONS).increment(1);
-    let limits = Limits { max_message: state.config.live.max_message_bytes, ..Limits::default() };
+    let limits = Limits { max_message: edge.config.live.max_message_bytes, ..Limits::default() };
     let session = ServerSession::new(limits, crate::ids::handshake_random());
     let now = Instant::now();
-    let intake = Intake::new(state.config.live.max_ingest_mbit_s, now);
+    let intake = Intake::new(edge.config.live.max_ingest_mbit_s, now);
     let mut connection = Connection {
         stream,
         peer,
@@ -74,7 +74,7 @@ pub(crate) async fn serve<S>(
         slot,
         room: None,
         session,
-        state,
+        edge,
         publication: None,
         stop: None,
         questions: None,
@@ -96,7 +96,7 @@ struct Connection<S> {
     /// What a push has: a place that nobody takes away, and files for its segments.
     room: Option<(Publishing, OwnedSemaphorePermit)>,
     session: ServerSession,
-    state: Arc<State>,
+    edge: Arc<Edge>,
     publication: Option<Publication>,
     stop: Option<watch::Receiver<Option<StopReason>>>,
     questions: Option<watch::Receiver<u64>>,
@@ -157,7 +157,7 @@ impl<S: AsyncRead + AsyncWrite + Backlog + Unpin + Send + Sync> Connection<S> {
                     tracing::debug!(peer = %self.peer, app = request.app, encoder = request.flash_version, "rtmp connect");
                 }
                 Event::Publish(request) => {
-                    let admitted = admit(&self.state, &request, self.peer, self.is_secure).await;
+                    let admitted = admit(&self.edge.admissions, &request, self.peer, self.is_secure).await;
                     let admitted = match admitted {
                         Ok(admission) => self.take_room(admission).await,
                         refused => refused,
@@ -167,7 +167,7 @@ impl<S: AsyncRead + AsyncWrite + Backlog + Unpin + Send + Sync> Connection<S> {
                             // A peer that has closed may have sent its media before.
                             let has_more = !self.session.read_buffer().is_empty();
                             let is_gone = gone(&self.stream, has_more);
-                            match Publication::start(self.state.clone(), admission, is_gone).await {
+                            match Publication::start(self.edge.live.clone(), admission, is_gone).await {
                                 Ok(publication) => {
                                     self.stop = Some(publication.stop_word());
                                     self.questions = Some(publication.questions());
@@ -195,8 +195,8 @@ impl<S: AsyncRead + AsyncWrite + Backlog + Unpin + Send + Sync> Connection<S> {
 
     /// Takes what a push needs beside its admission, from those who only read if there is no other way.
     async fn take_room(&mut self, admission: Admission) -> Result<Admission, PublishRefusal> {
-        let room = match self.state.connections.begin_push(&self.slot).await {
-            Ok(place) => self.state.files.for_push().await.map(|files| (place, files)),
+        let room = match self.edge.connections.begin_push(&self.slot).await {
+            Ok(place) => self.edge.files.for_push().await.map(|files| (place, files)),
             Err(full) => Err(full),
         };
         match room {
@@ -204,7 +204,7 @@ impl<S: AsyncRead + AsyncWrite + Backlog + Unpin + Send + Sync> Connection<S> {
                 self.room = Some(room);
                 Ok(admission)
             }
-            Err(Full) => Err(PublishRefusal::no_room(&admission.target(), self.state.clock.now_ms())),
+            Err(Full) => Err(PublishRefusal::no_room(&admission.target(), self.edge.clock.now_ms())),
         }
     }
 
@@ -217,13 +217,13 @@ impl<S: AsyncRead + AsyncWrite + Backlog + Unpin + Send + Sync> Connection<S> {
 
     fn refuse(&mut self, refusal: &PublishRefusal) -> Result<(), End> {
         self.room = None;
-        refusal.report(self.peer, &self.state.channels);
+        refusal.report(self.peer, self.edge.live.channels());
         self.session.reject(&refusal.to_rtmp());
         Ok(())
     }
 
     async fn tick(&mut self) -> Result<(), End> {
-        let live = &self.state.config.live;
+        let live = &self.edge.config.live;
         let (media_timeout, ping_after) =
             (Duration::from_secs(live.media_timeout_s), Duration::from_secs(live.ping_after_s));
         match &mut self.publication {
@@ -249,7 +249,7 @@ impl<S: AsyncRead + AsyncWrite + Backlog + Unpin + Send + Sync> Connection<S> {
     /// Ends the publication because somebody said so, and tells the encoder why.
     async fn stop_publication(&mut self, reason: StopReason) -> End {
         if let Some(publication) = &self.publication {
-            let (target, now_ms) = (publication.target(), self.state.clock.now_ms());
+            let (target, now_ms) = (publication.target(), self.edge.clock.now_ms());
             let refusal: Refusal = match reason {
                 StopReason::Disabled => PublishRefusal::disabled(&target, now_ms),
                 StopReason::TakenOver => PublishRefusal::taken_over(&target, now_ms),

@@ -5,15 +5,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use model::name::{BucketName, ObjectKey};
 use model::{LifecycleAction, LifecycleRule, StorageClass};
 use store::meta::{ListQuery, ListedObject, Meta, SeenObject, UploadListQuery, UploadMarker};
 
+use crate::clock::Clock;
 use crate::shutdown::Shutdown;
-use crate::state::State;
 
 /// Objects or uploads looked at, and objects deleted, at once.
 const BATCH: usize = 500;
@@ -54,8 +53,7 @@ pub(crate) struct Totals {
 }
 
 /// Runs the rules of all buckets again and again until the server stops.
-pub(crate) async fn watch(state: Arc<State>, mut shutdown: Shutdown) {
-    let interval = Duration::from_secs(state.config.storage.lifecycle_interval_s);
+pub(crate) async fn watch(meta: Meta, clock: Clock, interval: Duration, mut shutdown: Shutdown) {
     let mut pause = interval.min(FIRST_RUN);
     loop {
         tokio::select! {
@@ -63,7 +61,7 @@ pub(crate) async fn watch(state: Arc<State>, mut shutdown: Shutdown) {
             () = tokio::time::sleep(pause) => {}
         }
         pause = interval;
-        let run = Run { meta: &state.meta, now_ms: state.clock.now_ms(), is_dry: false };
+        let run = Run { meta: &meta, now_ms: clock.now_ms(), is_dry: false };
         let log = |bucket: &BucketName, deed: &Deed| tracing::info!(%bucket, "lifecycle: {deed}");
         tokio::select! {
             () = shutdown.wait() => return,
@@ -286,6 +284,8 @@ fn is_colder(class: StorageClass, than: StorageClass) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use parking_lot::Mutex;
 

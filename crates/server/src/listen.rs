@@ -11,9 +11,9 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::connections::{Connections, Slot};
 use crate::descriptors::Seldom;
+use crate::edge::Edge;
 use crate::http::Door;
 use crate::shutdown::Shutdown;
-use crate::state::State;
 use crate::tls::{Rewound, Tls};
 use crate::{http, ingest};
 
@@ -58,7 +58,7 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Accepts connections until the word to stop is given.
-pub(crate) async fn accept(listener: TcpListener, fallback: Fallback, state: Arc<State>, mut shutdown: Shutdown) {
+pub(crate) async fn accept(listener: TcpListener, fallback: Fallback, edge: Arc<Edge>, mut shutdown: Shutdown) {
     loop {
         let accepted = tokio::select! {
             () = shutdown.wait() => return,
@@ -66,22 +66,22 @@ pub(crate) async fn accept(listener: TcpListener, fallback: Fallback, state: Arc
         };
         match accepted {
             Ok((stream, peer)) => {
-                let is_exempt = state.proxies.trusts(peer.ip());
+                let is_exempt = edge.proxies.trusts(peer.ip());
                 // Until there is room, those who come next wait with the kernel.
                 let admitted = tokio::select! {
                     () = shutdown.wait() => return,
-                    admitted = state.connections.enter(peer.ip(), is_exempt) => admitted,
+                    admitted = edge.connections.enter(peer.ip(), is_exempt) => admitted,
                 };
-                let (state, shutdown) = (state.clone(), shutdown.clone());
+                let (edge, shutdown) = (edge.clone(), shutdown.clone());
                 crate::panics::spawn("connection", async move {
                     let slot = admitted.slot().clone();
                     tokio::select! {
-                        () = serve(stream, peer, fallback, slot, state, shutdown) => {}
+                        () = serve(stream, peer, fallback, slot, edge, shutdown) => {}
                         () = admitted.slot().evicted() => {}
                     }
                 });
             }
-            Err(error) => refused(&error, &state.connections).await,
+            Err(error) => refused(&error, &edge.connections).await,
         }
     }
 }
@@ -104,20 +104,20 @@ async fn serve(
     peer: SocketAddr,
     fallback: Fallback,
     slot: Arc<Slot>,
-    state: Arc<State>,
+    edge: Arc<Edge>,
     shutdown: Shutdown,
 ) {
     if let Err(error) = tune(&stream) {
         tracing::debug!(%peer, %error, "cannot tune the socket");
     }
     let mut first = [0; 1];
-    let peeked = tokio::time::timeout(first_byte_timeout(&state), stream.peek(&mut first)).await;
+    let peeked = tokio::time::timeout(first_byte_timeout(&edge), stream.peek(&mut first)).await;
     if !matches!(peeked, Ok(Ok(1))) {
         return;
     }
     match (first, fallback) {
-        ([0x16], _) => match state.tls.clone() {
-            Some(tls) => serve_secure(stream, &tls, peer, fallback, slot, state, shutdown).await,
+        ([0x16], _) => match edge.tls.clone() {
+            Some(tls) => serve_secure(stream, &tls, peer, fallback, slot, edge, shutdown).await,
             // Closing is what a plain port does.
             None => of_stranger!(
                 INFO,
@@ -127,25 +127,25 @@ async fn serve(
                 "a TLS connection was refused: no certificate is configured"
             ),
         },
-        ([byte], _) if is_rtmp(byte, fallback) => ingest::serve(stream, peer, false, slot, state, shutdown).await,
+        ([byte], _) if is_rtmp(byte, fallback) => ingest::serve(stream, peer, false, slot, edge, shutdown).await,
         _ => {
-            wait_for_readers(&stream, &state);
-            http::serve_plain(stream, peer, fallback.door(), slot, state, shutdown).await;
+            wait_for_readers(&stream, &edge);
+            http::serve_plain(stream, peer, fallback.door(), slot, edge, shutdown).await;
         }
     }
 }
 
 /// Lets a peer of HTTP pause: one that reads nothing acknowledges nothing either.
-fn wait_for_readers(stream: &TcpStream, state: &State) {
-    let timeout = Duration::from_secs(state.config.http.stalled_answer_s);
+fn wait_for_readers(stream: &TcpStream, edge: &Edge) {
+    let timeout = Duration::from_secs(edge.config.http.stalled_answer_s);
     if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(timeout)) {
         tracing::debug!(%error, "cannot tune the socket");
     }
 }
 
 /// How long a peer may stay silent before it says which protocol it speaks.
-fn first_byte_timeout(state: &State) -> Duration {
-    Duration::from_secs(state.config.http.head_timeout_s)
+fn first_byte_timeout(edge: &Edge) -> Duration {
+    Duration::from_secs(edge.config.http.head_timeout_s)
 }
 
 fn is_rtmp(first: u8, fallback: Fallback) -> bool {
@@ -163,7 +163,7 @@ async fn serve_secure(
     peer: SocketAddr,
     fallback: Fallback,
     slot: Arc<Slot>,
-    state: Arc<State>,
+    edge: Arc<Edge>,
     shutdown: Shutdown,
 ) {
     let mut stream = match tls.accept(stream).await {
@@ -175,16 +175,16 @@ async fn serve_secure(
         }
     };
     if stream.get_ref().1.alpn_protocol().is_some() {
-        wait_for_readers(stream.get_ref().0, &state);
-        return http::serve_secure(stream, peer, fallback.door(), slot, state, shutdown).await;
+        wait_for_readers(stream.get_ref().0, &edge);
+        return http::serve_secure(stream, peer, fallback.door(), slot, edge, shutdown).await;
     }
-    let Ok(Ok(first)) = tokio::time::timeout(first_byte_timeout(&state), stream.read_u8()).await else { return };
+    let Ok(Ok(first)) = tokio::time::timeout(first_byte_timeout(&edge), stream.read_u8()).await else { return };
     let stream = Rewound::new(Some(first), stream);
     if is_rtmp(first, fallback) {
-        ingest::serve(stream, peer, true, slot, state, shutdown).await;
+        ingest::serve(stream, peer, true, slot, edge, shutdown).await;
     } else {
-        wait_for_readers(stream.get_ref().get_ref().0, &state);
-        http::serve_secure(stream, peer, fallback.door(), slot, state, shutdown).await;
+        wait_for_readers(stream.get_ref().get_ref().0, &edge);
+        http::serve_secure(stream, peer, fallback.door(), slot, edge, shutdown).await;
     }
 }
 

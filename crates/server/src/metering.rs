@@ -2,8 +2,8 @@
 //! the metrics. As all counters they begin anew with the process, which those who read them know how to add up.
 
 use metrics::{Counter, counter};
-use model::OperationKind;
 use model::name::BucketName;
+use model::row::Metering;
 use oss::request::Route;
 
 use crate::metrics as names;
@@ -32,22 +32,16 @@ pub(crate) struct MeteredRequest {
 impl MeteredRequest {
     /// What a request to a bucket that exists counts as; most count as nothing.
     pub(crate) fn of(bucket: &BucketName, route: &Route) -> Option<Self> {
-        let counters: &[&str] = match route.kind {
-            OperationKind::PutLiveChannel => &[names::LIVE_CREATIONS],
-            OperationKind::PutLiveChannelStatus => &[names::LIVE_STATUS_CHANGES],
-            OperationKind::ListLiveChannel
-            | OperationKind::GetLiveChannelInfo
-            | OperationKind::GetLiveChannelStat
-            | OperationKind::GetLiveChannelHistory => &[names::LIVE_REQUESTS],
-            OperationKind::PostVodPlaylist | OperationKind::GetVodPlaylist => {
-                &[names::LIVE_REQUESTS, names::LIVE_VOD_PLAYLISTS]
-            }
-            OperationKind::GetObject | OperationKind::GetSignedPlaylist
-                if route.resource.key().is_some_and(|key| is_hls(key.as_str())) =>
-            {
+        let counters: &[&str] = match route.kind.row().metering {
+            Metering::Nothing => return None,
+            Metering::ChannelCreation => &[names::LIVE_CREATIONS],
+            Metering::ChannelStatus => &[names::LIVE_STATUS_CHANGES],
+            Metering::Channel => &[names::LIVE_REQUESTS],
+            Metering::VodPlaylist => &[names::LIVE_REQUESTS, names::LIVE_VOD_PLAYLISTS],
+            Metering::Playback if route.resource.key().is_some_and(|key| is_hls(key.as_str())) => {
                 &[names::HLS_REQUESTS]
             }
-            _ => return None,
+            Metering::Playback => return None,
         };
         Some(Self { bucket: bucket.clone(), counters })
     }

@@ -5,8 +5,18 @@ use std::net::{IpAddr, SocketAddr};
 
 use hyper::HeaderMap;
 use model::access::network::Network;
+use serde::{Deserialize, Serialize};
 
-use crate::config::ForwardedHeader;
+/// The header in which reverse proxies say from where a request comes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ForwardedHeader {
+    /// `X-Forwarded-For`, and `X-Forwarded-Proto` for the scheme.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+}
 
 /// The proxies whose word counts.
 #[derive(Debug, Clone, Default)]

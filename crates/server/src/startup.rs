@@ -17,23 +17,17 @@ use store::meta::Meta;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
-use crate::access_log;
-use crate::accounts;
-use crate::auth_failures::AuthFailures;
+use crate::access_log::{self};
 use crate::clock::Clock;
 use crate::config::{Config, Durability, UnknownHost};
-use crate::connections::{Caps, Connections};
 use crate::data_dir;
 use crate::descriptors::{self, Shares};
-use crate::files::Files;
+use crate::edge::{Edge, Parts};
 use crate::listen::{self, Fallback};
-use crate::live::{self, Channels, StopReason};
-use crate::objects::{self, Objects};
-use crate::ops::RateLimits;
+use crate::live::{self};
 use crate::root_key::RootKey;
 use crate::secrets::KeySource;
 use crate::shutdown::{Shutdown, ShutdownTrigger};
-use crate::state::State;
 use crate::tls::{self, Tls};
 
 /// How long running pushes and requests may take to end once the server stops.
@@ -50,7 +44,7 @@ pub(crate) struct Running {
     /// Address of the operators' pages.
     pub(crate) admin: SocketAddr,
     /// Its parts.
-    pub(crate) state: Arc<State>,
+    pub(crate) edge: Arc<Edge>,
     trigger: ShutdownTrigger,
     accepting: Vec<JoinHandle<()>>,
     _lock: File,
@@ -151,7 +145,6 @@ pub(crate) async fn start(config: Config, numbers: PrometheusHandle) -> anyhow::
     let Stores { meta, blobs, lock } = open_stores(&config.data_dir, config.storage.durability, Missing::Make)?;
     let meta = KeySource::new(&config.data_dir, config.secrets_key_file.as_deref()).unlock(meta).await?;
     let addressing = addressing(&config)?;
-    let limits = RateLimits::new(config.live.max_list_calls_per_s);
     let grace_ms = i64::try_from(config.storage.garbage_grace_s.saturating_mul(1000)).unwrap_or(i64::MAX);
     let holder = data_dir::instance_name(&config.data_dir)?;
     let shares = shares(descriptors::open_now().unwrap_or(descriptors::ASSUMED_OPEN))?;
@@ -163,84 +156,65 @@ pub(crate) async fn start(config: Config, numbers: PrometheusHandle) -> anyhow::
             "the limit of open files allows fewer connections than configured"
         );
     }
-    let connections = Connections::new(Caps::new(&shares, config.max_unproven_per_address));
-    let files = Arc::new(Files::new(blobs.clone(), &shares, connections.clone()));
     let meta = meta.with_garbage_grace_ms(grace_ms);
-    let memory = Arc::new(crate::memory::Memory::new(&config));
-    let clock = Clock::system();
-    let objects = Objects::new(
-        meta.clone(),
-        files.clone(),
-        blobs.clone(),
-        memory.clone(),
-        clock.clone(),
-        objects::Settings::of(&config),
-    );
-    let state = Arc::new(State {
-        objects: Arc::new(objects),
-        files,
-        connections,
-        admin_connections: Connections::new(Caps::admin(&shares)),
-        clock,
-        meta,
-        holder,
+    let edge = Arc::new(Edge::new(Parts {
+        meta: meta.clone(),
         blobs,
-        addressing,
         root,
-        identities: Default::default(),
+        holder,
+        shares,
         tls: tls.clone(),
-        signed_playlists: Default::default(),
-        proxies: config.proxies()?,
-        auth_failures: AuthFailures::new(config.auth_failures_per_minute),
-        channels: Arc::new(Channels::default()),
-        access_log: Default::default(),
-        limits,
-        memory,
+        addressing,
+        clock: Clock::system(),
         config,
-    });
-    live::recover(&state).await.context("cannot repair what a crash left")?;
+    })?);
+    live::recover(&edge.live).await.context("cannot repair what a crash left")?;
 
     let (trigger, shutdown) = crate::shutdown::channel();
     let mut accepting = Vec::new();
     let mut http = Vec::new();
-    for address in &state.config.listen {
-        http.push(open(*address, Fallback::Http, &state, &shutdown, &mut accepting)?);
+    for address in &edge.config.listen {
+        http.push(open(*address, Fallback::Http, &edge, &shutdown, &mut accepting)?);
     }
     let mut rtmp = Vec::new();
-    for address in &state.config.rtmp_listen {
-        rtmp.push(open(*address, Fallback::Rtmp, &state, &shutdown, &mut accepting)?);
+    for address in &edge.config.rtmp_listen {
+        rtmp.push(open(*address, Fallback::Rtmp, &edge, &shutdown, &mut accepting)?);
     }
-    let console = match state.config.console_listen {
+    let console = match edge.config.console_listen {
         Some(address) => {
             let public_port = http.first().map_or(address.port(), SocketAddr::port);
-            Some(open(address, Fallback::Console { public_port }, &state, &shutdown, &mut accepting)?)
+            Some(open(address, Fallback::Console { public_port }, &edge, &shutdown, &mut accepting)?)
         }
         None => None,
     };
-    let listener = bind(state.config.admin_listen)?;
+    let listener = bind(edge.config.admin_listen)?;
     let admin = listener.local_addr()?;
     accepting
-        .push(crate::panics::spawn("admin", crate::admin::serve(listener, state.clone(), numbers, shutdown.clone())));
+        .push(crate::panics::spawn("admin", crate::admin::serve(listener, edge.clone(), numbers, shutdown.clone())));
     accepting.push(crate::panics::spawn("certificate", tls::watch(tls, hang_up, shutdown.clone())));
-    accepting.push(crate::panics::spawn("sessions", accounts::forget_sessions(state.clone(), shutdown.clone())));
-    accepting.push(crate::panics::spawn("memory", crate::memory::watch(state.memory.clone(), shutdown.clone())));
-    accepting.push(crate::panics::spawn("upkeep", live::upkeep(state.clone(), shutdown.clone())));
+    accepting.push(crate::panics::spawn("sessions", edge.accounts.clone().forget_sessions(shutdown.clone())));
+    accepting.push(crate::panics::spawn("memory", crate::memory::watch(edge.memory.clone(), shutdown.clone())));
+    accepting.push(crate::panics::spawn("upkeep", live::upkeep(edge.live.clone(), shutdown.clone())));
     accepting.push(crate::panics::spawn("strangers", crate::log::strangers::tell(shutdown.clone())));
-    crate::panics::spawn("end lists", live::resume_end_lists(state.clone()));
-    accepting.push(crate::panics::spawn("access log", access_log::deliver(state.clone(), shutdown.clone())));
-    accepting.push(crate::panics::spawn("lifecycle", crate::lifecycle::watch(state.clone(), shutdown.clone())));
-    Ok(Running { http, rtmp, console, admin, state, trigger, accepting, _lock: lock })
+    crate::panics::spawn("end lists", live::resume_end_lists(edge.live.clone()));
+    accepting.push(crate::panics::spawn("access log", access_log::deliver(edge.access_log.clone(), shutdown.clone())));
+    let interval = Duration::from_secs(edge.config.storage.lifecycle_interval_s);
+    accepting.push(crate::panics::spawn(
+        "lifecycle",
+        crate::lifecycle::watch(meta, edge.clock.clone(), interval, shutdown.clone()),
+    ));
+    Ok(Running { http, rtmp, console, admin, edge, trigger, accepting, _lock: lock })
 }
 
 impl Running {
     /// Stops listening, ends pushes with their last segment listed, lets requests finish, writes access logs, and closes.
     pub(crate) async fn stop(self) {
         self.trigger.fire();
-        self.state.channels.stop_all(StopReason::Shutdown, STOP_PATIENCE).await;
+        self.edge.live.stop_all(STOP_PATIENCE).await;
         for task in self.accepting {
             let _ = tokio::time::timeout(STOP_PATIENCE, task).await;
         }
-        self.state.access_log.flush(&self.state).await;
+        self.edge.access_log.flush().await;
     }
 }
 
@@ -251,13 +225,13 @@ fn bind(address: SocketAddr) -> anyhow::Result<tokio::net::TcpListener> {
 fn open(
     address: SocketAddr,
     fallback: Fallback,
-    state: &Arc<State>,
+    edge: &Arc<Edge>,
     shutdown: &Shutdown,
     accepting: &mut Vec<JoinHandle<()>>,
 ) -> anyhow::Result<SocketAddr> {
     let listener = bind(address)?;
     let real = listener.local_addr()?;
-    accepting.push(crate::panics::spawn("accept", listen::accept(listener, fallback, state.clone(), shutdown.clone())));
+    accepting.push(crate::panics::spawn("accept", listen::accept(listener, fallback, edge.clone(), shutdown.clone())));
     Ok(real)
 }
 

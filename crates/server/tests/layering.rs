@@ -75,10 +75,56 @@ fn store_knows_no_protocol() {
 #[test]
 fn only_the_edge_of_the_server_knows_http_and_sockets() {
     let server = crates_folder().join("server/src");
-    for module in ["ops", "live"] {
+    for module in ["ops", "live", "objects", "accounts", "management", "dialect"] {
         check(&server.join(module), &["hyper", "http_body", "TcpStream", "TcpListener", "axum"]);
     }
 }
+
+/// An operation takes a typed request and gives a typed outcome; a second dialect needs a parser and a renderer, no more.
+#[test]
+fn operations_know_no_wire() {
+    let ops = crates_folder().join("server/src/ops");
+    check(
+        &ops,
+        &["oss::", "RawRequest", "Answer", "crate::http", "crate::dialect", "x-oss-", "xml", "Xml", "\"etag\""],
+    );
+}
+
+/// Objects are reached by those who show a grant; the metadata store is behind the doors of the services.
+#[test]
+fn operations_reach_data_through_services_only() {
+    let server = crates_folder().join("server/src");
+    for module in ["ops", "dialect", "http", "management"] {
+        for file in sources(&server.join(module)).into_iter().filter(|file| !file.ends_with("pipeline/reads.rs")) {
+            check(&file, &["Meta>", ": Meta", "&Meta", ".meta.", "dyn BlobStore"]);
+        }
+    }
+}
+
+/// The row of an operation says what it is; nothing else tells operations apart but the one `match` that carries them out,
+/// and what reads addresses.
+#[test]
+fn operations_are_listed_once() {
+    let mut places = Vec::new();
+    for folder in ["server/src", "model/src", "oss/src"] {
+        for file in sources(&crates_folder().join(folder)) {
+            let count = code(&file).into_iter().filter(|(_, line)| line.contains("OperationKind::")).count();
+            let named = file.strip_prefix(crates_folder()).unwrap().display().to_string();
+            if count > 10 && !LISTS.contains(&named.as_str()) {
+                places.push(format!("{named}: {count}"));
+            }
+        }
+    }
+    assert!(places.is_empty(), "operations are listed in further places:\n{}", places.join("\n"));
+}
+
+/// The table, the `match` that carries operations out, and the reading of addresses.
+const LISTS: &[&str] = &[
+    "model/src/operation.rs",
+    "server/src/dialect/mod.rs",
+    "oss/src/request/route.rs",
+    "oss/src/request/sub_resource.rs",
+];
 
 /// A request that opened a blob beside its share could take the descriptor of somebody's segment.
 #[test]

@@ -16,9 +16,10 @@ use crate::Permission;
 use crate::Resource;
 use crate::error::{Error, ErrorCode};
 use crate::name::{AccessKeyId, BucketName, ObjectKey};
-use crate::types::{BucketAcl, ObjectAcl, OwnerId, RefererConfiguration};
+use crate::types::{BucketAcl, ObjectAcl, OwnerId, RefererConfiguration, Tag};
 pub use referer::RefererHosts;
 
+use crate::row::{Hotlink, KeysIn};
 use policy::{ConditionValues, Decision, Policy, PolicyQuestion};
 
 /// Who calls, once the signature was verified (access control 1).
@@ -215,8 +216,7 @@ pub fn authorize(request: &AccessRequest<'_>) -> Result<Grant, Error> {
 }
 
 fn has_keys_in_body(request: &AccessRequest<'_>) -> bool {
-    matches!(request.operation, OperationKind::DeleteMultipleObjects | OperationKind::PostObject)
-        && request.resource.key().is_none()
+    request.operation.row().keys == KeysIn::Body && request.resource.key().is_none()
 }
 
 fn name_bucket(error: Error, resource: &Resource) -> Error {
@@ -228,18 +228,7 @@ fn name_bucket(error: Error, resource: &Resource) -> Error {
 
 /// Object-level GET and HEAD, anonymous or URL-signed (access control 6.1).
 fn referer_matters(request: &AccessRequest<'_>) -> bool {
-    let reads_object = matches!(
-        request.operation,
-        OperationKind::GetObject
-            | OperationKind::HeadObject
-            | OperationKind::GetObjectMeta
-            | OperationKind::GetSymlink
-            | OperationKind::GetSignedPlaylist
-            | OperationKind::ProcessObject
-            | OperationKind::GetObjectAcl
-            | OperationKind::GetObjectTagging
-            | OperationKind::ListParts
-    );
+    let reads_object = request.operation.row().hotlink == Hotlink::Checked;
     reads_object && request.is_get && (request.url_signed || *request.caller == Caller::Anonymous)
 }
 
@@ -259,7 +248,7 @@ fn decide(request: &AccessRequest<'_>, permission: Permission) -> Result<(), Err
         below: request.resource.key().map(ObjectKey::as_str),
         caller: request.caller,
         is_root,
-        is_listing: is_listing(request.operation),
+        is_listing: request.operation.row().is_listing,
         values: request.conditions,
     };
     let (by_user, session) = match request.caller {
@@ -319,16 +308,9 @@ fn action(request: &AccessRequest<'_>) -> &'static str {
     if request.names_version { operation.versioned_action() } else { None }.unwrap_or(operation.action())
 }
 
-fn is_listing(operation: OperationKind) -> bool {
-    matches!(
-        operation,
-        OperationKind::ListBuckets
-            | OperationKind::ListObjects
-            | OperationKind::ListObjectsV2
-            | OperationKind::ListObjectVersions
-            | OperationKind::ListMultipartUploads
-            | OperationKind::ListLiveChannel
-    )
+/// Tags as the conditions of policies see them.
+pub fn tag_pairs(tags: &[Tag]) -> Vec<(String, String)> {
+    tags.iter().map(|tag| (tag.key.clone(), tag.value.clone())).collect()
 }
 
 fn denied(message: &'static str) -> Error {

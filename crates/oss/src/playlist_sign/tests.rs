@@ -452,7 +452,7 @@ fn keys_with_parameters_are_split() {
         ("image/resize", false),
         ("", false),
     ] {
-        assert_eq!(is_sign_process(value), expected, "{value}");
+        assert_eq!(crate::request::is_sign_process(value), expected, "{value}");
     }
 }
 

@@ -247,11 +247,6 @@ fn absolute(url: &str) -> Option<String> {
     is_legal.then(|| format!("{scheme}://{rest}"))
 }
 
-/// The refusal of an address that the server must not call.
-pub fn private_callback_address() -> Error {
-    refuse("callback", "Private address is forbidden to callback.")
-}
-
 /// The answer when the object is stored but nobody could be told: 203 (HTTP API 13).
 pub fn callback_failed(detail: impl Into<String>) -> Error {
     Error::new(ErrorCode::CallbackFailed).message(detail.into())

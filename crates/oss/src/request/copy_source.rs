@@ -6,9 +6,6 @@ use model::name::{BucketName, ObjectKey};
 use model::percent::form_decode;
 use model::{Error, ErrorCode, Result};
 
-/// The largest source of a copy, in bytes.
-pub const MAX_COPY_BYTES: u64 = 5 << 30;
-
 /// The object that is copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopySource {
@@ -99,18 +96,6 @@ pub fn copy_range(raw: &RawRequest, source_size: u64) -> RangeOutcome {
         RangeOutcome::Unsatisfiable => RangeOutcome::Whole,
         fits => fits,
     }
-}
-
-/// Refuses a source, or the part of it that is read, beyond 5 GB.
-///
-/// # Errors
-/// `EntityTooLarge`.
-pub fn check_copy_length(length: u64) -> Result<()> {
-    if length > MAX_COPY_BYTES {
-        let message = "Source object Length exceeds the maximum allowed size.";
-        return Err(Error::new(ErrorCode::EntityTooLarge).message(message));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

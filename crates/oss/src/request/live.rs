@@ -118,11 +118,6 @@ impl VodParameters {
     }
 }
 
-/// The refusal of a span without segments (LiveChannel 5.1).
-pub fn no_segments_found() -> Error {
-    Error::new(ErrorCode::InvalidArgument).message("No ts file found in specified time span.").ec("0044-00000308")
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::{Addressing, RawRequest, route};

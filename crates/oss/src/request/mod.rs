@@ -18,19 +18,16 @@ mod row;
 mod sub_resource;
 
 pub use addressing::{Addressing, HostFallback, Style, bare_host};
-pub use callback::{Callback, CallbackBodyType, CallbackFacts, callback_failed, private_callback_address};
+pub use callback::{Callback, CallbackBodyType, CallbackFacts, callback_failed};
 pub use conditions::{ConditionOutcome, Conditions, range_is_current};
-pub use copy_source::{CopyDirective, CopySource, MAX_COPY_BYTES, check_copy_length, copy_range};
+pub use copy_source::{CopyDirective, CopySource, copy_range};
 pub use listing::{
     ContinuationToken, ListBucketsParameters, ListLiveChannelParameters, ListObjectsParameters,
     ListObjectsV2Parameters, ListPartsParameters, ListUploadsParameters, ListVersionsParameters, parse_regions,
 };
-pub use live::{PlaylistTarget, VodParameters, check_comp, no_segments_found, parse_channel, parse_channel_status};
+pub use live::{PlaylistTarget, VodParameters, check_comp, parse_channel, parse_channel_status};
 pub use location::{ChannelUrlRules, ChannelUrls, endpoint_of, object_location};
-pub use multipart::{
-    MAX_MULTIPART_BYTES, MAX_PART_NUMBER, MIN_PART_BYTES, check_part_headers, no_such_upload, parse_complete_all,
-    parse_part_number, upload_id,
-};
+pub use multipart::{MAX_PART_NUMBER, check_part_headers, parse_complete_all, parse_part_number, upload_id};
 pub use object_headers::{
     BodyDigests, ObjectHeaders, check_body_length, check_no_conditions, check_object_tags, check_put_bucket_headers,
     parse_append_position, parse_bucket_acl, parse_object_acl, parse_symlink_target, parse_tag_keys,
@@ -40,10 +37,11 @@ pub use post::{FormEvent, FormReader, PostFields, PostPolicy, PostPolicyFacts, P
 pub use query::{Query, QueryPair};
 pub(crate) use query::{parse_decimal, shown};
 pub use range::{RangeBehaviour, RangeOutcome, apply_range, invalid_range};
-pub use read_options::{ResponseOverrides, not_implemented, restore_not_supported, unknown_process};
+pub use read_options::{ResponseOverrides, is_sign_process, not_implemented, restore_not_supported, unknown_process};
 pub use route::{Route, route, route_as_path_style};
 pub(crate) use row::check_form_headers;
 pub use row::check_row;
+pub use sub_resource::{Absence, absence};
 
 /// A request as it arrived, before anything was understood.
 #[derive(Debug, Clone, Default)]

@@ -4,26 +4,12 @@ use super::query::{parse_decimal, shown};
 use super::{Query, RawRequest};
 use model::{Error, ErrorCode, Result};
 
-/// The smallest part that is not the last, in bytes.
-pub const MIN_PART_BYTES: u64 = 100 * 1024;
 /// The highest part number.
 pub const MAX_PART_NUMBER: u32 = 10_000;
-/// The largest object that parts may make, in bytes: 48.8 TB.
-pub const MAX_MULTIPART_BYTES: u64 = 10_000 * (5 << 30);
 
 /// The upload that a request names. Whether it exists is not known yet.
 pub fn upload_id(query: &Query) -> &str {
     query.first("uploadId").unwrap_or_default()
-}
-
-/// The refusal of an upload that does not exist, with the EC of the operation (HTTP API 6.4).
-pub fn no_such_upload(upload_id: &str, kind: model::OperationKind) -> Error {
-    let ec = match kind {
-        model::OperationKind::UploadPart => "0042-00000104",
-        model::OperationKind::UploadPartCopy => "0042-00000311",
-        _ => "0042-00000002",
-    };
-    Error::new(ErrorCode::NoSuchUpload).with("UploadId", shown(upload_id)).ec(ec)
 }
 
 /// The number of the part that UploadPart brings.
@@ -76,7 +62,6 @@ pub fn parse_complete_all(raw: &RawRequest, body: &[u8]) -> Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::OperationKind;
     use proptest::prelude::*;
 
     #[test]
@@ -93,17 +78,6 @@ mod tests {
             assert_eq!(parse_part_number(&Query::parse(raw)).ok(), number, "{raw}");
         }
         assert_eq!(upload_id(&Query::parse("uploadId=U%2F")), "U/");
-    }
-
-    #[test]
-    fn missing_uploads_carry_the_ec_of_their_operation() {
-        for (kind, ec) in [
-            (OperationKind::UploadPart, "0042-00000104"),
-            (OperationKind::UploadPartCopy, "0042-00000311"),
-            (OperationKind::ListParts, "0042-00000002"),
-        ] {
-            assert_eq!(no_such_upload("U", kind).ec, Some(ec));
-        }
     }
 
     #[test]

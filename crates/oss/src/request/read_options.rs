@@ -63,6 +63,12 @@ pub fn restore_not_supported() -> Error {
     Error::new(ErrorCode::OperationNotSupported).with("ResourceType", "Object")
 }
 
+/// Whether a decoded value of `x-oss-process` asks for a signed playlist: `hls/sign`, and parameters after a comma,
+/// which have no effect here (OSS auth 9.1).
+pub fn is_sign_process(value: &str) -> bool {
+    value == "hls/sign" || value.starts_with("hls/sign,")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

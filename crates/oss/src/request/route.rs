@@ -3,7 +3,6 @@
 use super::addressing::{Addressing, HostMeaning, Style, bare_host};
 use super::sub_resource::{self, ResourceKind};
 use super::{Query, RawRequest, row};
-use crate::playlist_sign::is_sign_process;
 use model::OperationKind;
 use model::Resource;
 use model::name::{BucketName, ObjectKey};
@@ -154,7 +153,7 @@ fn operation(raw: &RawRequest, location: &Location, query: &Query) -> Result<(Op
     if resource == ResourceKind::Object
         && let Some(process) = query.first("x-oss-process")
     {
-        let is_sign = is_sign_process(process);
+        let is_sign = super::is_sign_process(process);
         match method {
             "GET" | "HEAD" if is_sign => return Ok((OperationKind::GetSignedPlaylist, Some("x-oss-process"))),
             "GET" | "HEAD" => return Ok((OperationKind::ProcessObject, Some("x-oss-process"))),

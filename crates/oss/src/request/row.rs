@@ -167,7 +167,7 @@ fn is_harmless(pair: &QueryPair) -> bool {
 /// Whether deleting what is not built succeeds, because there is never anything to delete (HTTP API 15). Of objects it
 /// does not: whoever hears that a deletion succeeded believes that the object is gone.
 fn is_answered(route: &Route) -> bool {
-    route.resource.key().is_none() && route.sub_resource.is_some_and(sub_resource::is_never_configured)
+    route.resource.key().is_none() && route.sub_resource.is_some_and(|name| sub_resource::absence(name).is_some())
 }
 
 #[cfg(test)]

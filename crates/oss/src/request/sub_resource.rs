@@ -2,7 +2,7 @@
 //! 15). Names that select an operation that is not built are here too, so that they never run as another one (D22).
 
 use super::Query;
-use model::OperationKind;
+use model::{ErrorCode, OperationKind};
 
 /// What a request points at, before the query is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +32,26 @@ pub(super) struct SubResource {
     bucket: Methods,
     object: Methods,
     is_companion: bool,
+    absence: Option<Absence>,
+}
+
+/// How it shows that a configuration is not there which is not built, and therefore never set (HTTP API 15). Deleting
+/// it succeeds in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Absence {
+    /// Whoever asks for it is told that it is not built.
+    NotImplemented,
+    /// Whoever asks for it gets this error.
+    Missing(ErrorCode),
+    /// Whoever asks for it gets a document with one element.
+    Document {
+        /// The name of its root.
+        root: &'static str,
+        /// The name of the element.
+        element: &'static str,
+        /// What is in the element.
+        text: &'static str,
+    },
 }
 
 impl SubResource {
@@ -64,15 +84,30 @@ impl SubResource {
         self.object = methods;
         self
     }
+
+    const fn missing(mut self, code: ErrorCode) -> Self {
+        self.absence = Some(Absence::Missing(code));
+        self
+    }
+
+    const fn shown_as(mut self, root: &'static str, element: &'static str, text: &'static str) -> Self {
+        self.absence = Some(Absence::Document { root, element, text });
+        self
+    }
 }
 
 const fn named(name: &'static str) -> SubResource {
-    SubResource { name, service: &[], bucket: &[], object: &[], is_companion: false }
+    SubResource { name, service: &[], bucket: &[], object: &[], is_companion: false, absence: None }
 }
 
 /// A configuration of a bucket, or of the service, that is not built.
 const fn unbuilt(name: &'static str) -> SubResource {
     named(name).on_service(UNBUILT).on_bucket(UNBUILT)
+}
+
+/// A configuration that is not built, and of which it is known how its absence shows.
+const fn never_set(name: &'static str) -> SubResource {
+    SubResource { absence: Some(Absence::NotImplemented), ..unbuilt(name) }
 }
 
 /// Something of an object that is not built.
@@ -134,41 +169,41 @@ const SUB_RESOURCES: &[SubResource] = &[
     unbuilt_of_object("seal"),
     unbuilt_of_object("x-oss-process"),
     unbuilt_of_object("x-oss-async-process"),
-    unbuilt("encryption"),
-    unbuilt("requestPayment"),
-    unbuilt("worm"),
-    unbuilt("wormId").companion(),
-    unbuilt("wormExtend"),
-    unbuilt("inventory"),
-    unbuilt("inventoryId").companion(),
-    unbuilt("replication"),
-    unbuilt("replicationLocation"),
-    unbuilt("replicationProgress"),
-    unbuilt("rtc"),
-    unbuilt("transferAcceleration"),
-    unbuilt("accessmonitor"),
-    unbuilt("resourceGroup"),
-    unbuilt("style"),
-    unbuilt("styleName").companion(),
-    unbuilt("httpsConfig"),
-    unbuilt("archiveDirectRead"),
-    unbuilt("bucketArchiveDirectRead"),
-    unbuilt("redundancyTransition"),
-    unbuilt("metaQuery"),
-    unbuilt("accessPoint"),
-    unbuilt("accessPointPolicy"),
-    unbuilt("accessPointForObjectProcess"),
-    unbuilt("publicAccessBlock").companion(),
-    unbuilt("asyncFetch"),
-    unbuilt("qos"),
-    unbuilt("qosInfo"),
-    unbuilt("requesterQosInfo"),
-    unbuilt("resourcePool"),
-    unbuilt("resourcePoolInfo").companion(),
-    unbuilt("cname"),
-    unbuilt("userDefinedLogFieldsConfig"),
-    unbuilt("processConfiguration"),
-    unbuilt("responseHeader"),
+    never_set("encryption").missing(ErrorCode::NoSuchServerSideEncryptionRule),
+    never_set("requestPayment").shown_as("RequestPaymentConfiguration", "Payer", "BucketOwner"),
+    never_set("worm").missing(ErrorCode::NoSuchWORMConfiguration),
+    never_set("wormId").companion(),
+    never_set("wormExtend"),
+    never_set("inventory").missing(ErrorCode::NoSuchInventory),
+    never_set("inventoryId").companion(),
+    never_set("replication").missing(ErrorCode::NoSuchReplicationConfiguration),
+    never_set("replicationLocation"),
+    never_set("replicationProgress"),
+    never_set("rtc"),
+    never_set("transferAcceleration").missing(ErrorCode::NoSuchTransferAccelerationConfiguration),
+    never_set("accessmonitor"),
+    never_set("resourceGroup").shown_as("BucketResourceGroupConfiguration", "ResourceGroupId", ""),
+    never_set("style"),
+    never_set("styleName").companion(),
+    never_set("httpsConfig"),
+    never_set("archiveDirectRead"),
+    never_set("bucketArchiveDirectRead"),
+    never_set("redundancyTransition"),
+    never_set("metaQuery"),
+    never_set("accessPoint"),
+    never_set("accessPointPolicy"),
+    never_set("accessPointForObjectProcess"),
+    never_set("publicAccessBlock").shown_as("PublicAccessBlockConfiguration", "BlockPublicAccess", "false").companion(),
+    never_set("asyncFetch"),
+    never_set("qos"),
+    never_set("qosInfo"),
+    never_set("requesterQosInfo"),
+    never_set("resourcePool"),
+    never_set("resourcePoolInfo").companion(),
+    never_set("cname"),
+    never_set("userDefinedLogFieldsConfig"),
+    never_set("processConfiguration"),
+    never_set("responseHeader"),
     // Not built, and not in HTTP API 15: what else the SDKs know (D22).
     unbuilt_of_object("legalHold"),
     unbuilt_of_object("retention"),
@@ -209,48 +244,10 @@ const SUB_RESOURCES: &[SubResource] = &[
     unbuilt("x-oss-write-get-object-response"),
 ];
 
-/// The configurations whose DELETE answers 204, because there is never anything to delete (HTTP API 15).
-const NEVER_CONFIGURED: &[&str] = &[
-    "accessPoint",
-    "accessPointForObjectProcess",
-    "accessPointPolicy",
-    "accessmonitor",
-    "archiveDirectRead",
-    "asyncFetch",
-    "bucketArchiveDirectRead",
-    "cname",
-    "encryption",
-    "httpsConfig",
-    "inventory",
-    "inventoryId",
-    "metaQuery",
-    "processConfiguration",
-    "publicAccessBlock",
-    "qos",
-    "qosInfo",
-    "redundancyTransition",
-    "replication",
-    "replicationLocation",
-    "replicationProgress",
-    "requestPayment",
-    "requesterQosInfo",
-    "resourceGroup",
-    "resourcePool",
-    "resourcePoolInfo",
-    "responseHeader",
-    "rtc",
-    "style",
-    "styleName",
-    "transferAcceleration",
-    "userDefinedLogFieldsConfig",
-    "worm",
-    "wormExtend",
-    "wormId",
-];
-
-/// Whether there is never anything to delete under this name, so that deleting it succeeds (HTTP API 15).
-pub(super) fn is_never_configured(name: &str) -> bool {
-    NEVER_CONFIGURED.contains(&name)
+/// What is said of a configuration that is never set; `None` where asking for it and deleting it are refused
+/// (HTTP API 15).
+pub fn absence(name: &str) -> Option<Absence> {
+    SUB_RESOURCES.iter().find(|sub| sub.name == name)?.absence
 }
 
 /// The name that selects the operation, and what the methods then mean; `None` for the resource itself.
@@ -283,9 +280,8 @@ mod tests {
             assert!(SUB_RESOURCES.iter().take(index).all(|earlier| earlier.name != sub.name), "{}", sub.name);
             assert!([sub.service, sub.bucket, sub.object].iter().any(|methods| !methods.is_empty()), "{}", sub.name);
         }
-        for name in NEVER_CONFIGURED {
-            let sub = SUB_RESOURCES.iter().find(|sub| sub.name == *name).unwrap();
-            assert!(sub.bucket.contains(&("DELETE", OperationKind::DeleteSubResource)), "{name}");
+        for sub in SUB_RESOURCES.iter().filter(|sub| sub.absence.is_some()) {
+            assert!(sub.bucket.contains(&("DELETE", OperationKind::DeleteSubResource)), "{}", sub.name);
         }
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::secret::{is_same, sign_sha1};
 use super::v4::{self, Credential, Place};
-use super::{KnownKey, SecretKey, SignOptions, date, known_key, non_empty, refusal};
+use super::{KnownKey, SecretKey, SignOptions, SigningKey, date, known_key, non_empty, refusal};
 use model::Error;
 use model::name::AccessKeyId;
 
@@ -150,12 +150,32 @@ impl FormCredentials {
         self.verify(secret)
     }
 
+    /// As [`FormCredentials::admit`], for callers that keep derived keys: `derive` gives what [`SigningKey::derive`] gives
+    /// for a secret, a day and a region.
+    ///
+    /// # Errors
+    /// As [`FormCredentials::admit`].
+    pub fn admit_with(
+        &self,
+        key: Option<&KnownKey<'_>>,
+        now_ms: i64,
+        derive: impl FnOnce(&SecretKey, &str, &str) -> SigningKey,
+    ) -> Result<(), Error> {
+        let Some(id) = self.access_key_id() else { return Err(super::no_claim()) };
+        let secret = known_key::check(id, self.security_token(), key, now_ms)?;
+        self.verify_with(secret, |credential| derive(secret, &credential.date, &credential.region))
+    }
+
     /// Compares the signature of the policy in constant time.
     ///
     /// # Errors
     /// `SignatureDoesNotMatch`; `InvalidArgument` for a region or product that is not accepted; `AccessDenied` when
     /// nothing was claimed.
     pub fn verify(&self, secret: &SecretKey) -> Result<(), Error> {
+        self.verify_with(secret, |credential| credential.derive(secret))
+    }
+
+    fn verify_with(&self, secret: &SecretKey, derive: impl FnOnce(&Credential) -> SigningKey) -> Result<(), Error> {
         let (id, policy, signature, computed) = match self {
             Self::Anonymous => return Err(super::no_claim()),
             Self::V1 { access_key, policy, signature, .. } => {
@@ -163,7 +183,7 @@ impl FormCredentials {
             }
             Self::V4(claim) => {
                 claim.credential.check_scope(&claim.credential.text(), Place::Form)?;
-                let computed = claim.credential.derive(secret).sign(claim.policy.as_bytes());
+                let computed = derive(&claim.credential).sign(claim.policy.as_bytes());
                 (&claim.credential.access_key, &claim.policy, &claim.signature, computed)
             }
         };

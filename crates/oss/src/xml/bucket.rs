@@ -4,7 +4,7 @@ use super::MAX_DOCUMENT_BYTES;
 use super::service::{RegionNames, write_owner};
 use super::tree::{Element, malformed};
 use super::writer::Document;
-use crate::request::shown;
+use crate::request::{Absence, absence, shown};
 use model::date::format_iso8601;
 use model::name::BucketName;
 use model::{BucketAcl, DataRedundancy, LoggingConfiguration, OwnerId, StorageClass};
@@ -213,7 +213,7 @@ pub fn parse_logging(body: &[u8]) -> Result<Option<LoggingConfiguration>> {
     let Some(enabled) = root.child("LoggingEnabled")? else { return Ok(None) };
     let target_bucket = enabled.required("TargetBucket")?.to_owned();
     if !BucketName::is_legal(&target_bucket) {
-        return Err(invalid_log_target(&target_bucket));
+        return Err(Error::new(ErrorCode::InvalidTargetBucketForLogging).with("TargetBucket", shown(&target_bucket)));
     }
     let target_prefix = enabled.value("TargetPrefix")?.unwrap_or_default().to_owned();
     if target_prefix.len() > 512 || target_prefix.starts_with(['/', '\\']) {
@@ -221,11 +221,6 @@ pub fn parse_logging(body: &[u8]) -> Result<Option<LoggingConfiguration>> {
         return Err(Error::argument("TargetPrefix", shown(&target_prefix), message));
     }
     Ok(Some(LoggingConfiguration { target_bucket, target_prefix }))
-}
-
-/// The refusal of a log target that is missing or another owner's.
-pub fn invalid_log_target(target_bucket: &str) -> Error {
-    Error::new(ErrorCode::InvalidTargetBucketForLogging).with("TargetBucket", shown(target_bucket))
 }
 
 /// Writes a `BucketLoggingStatus`.
@@ -269,29 +264,19 @@ pub fn render_versioning() -> String {
 /// # Errors
 /// The documented 404, or `NotImplemented` where no answer means "nothing configured".
 pub fn unconfigured(sub_resource: &'static str, bucket: Option<&str>) -> Result<String> {
-    let absent = |code| Err(bucket.into_iter().fold(Error::new(code), |error, name| error.with("BucketName", name)));
-    let mut document;
-    match sub_resource {
-        "requestPayment" => {
-            document = Document::new("RequestPaymentConfiguration");
-            document.text("Payer", "BucketOwner");
+    match absence(sub_resource) {
+        Some(Absence::Document { root, element, text }) => {
+            let mut document = Document::new(root);
+            document.text(element, text);
+            Ok(document.finish())
         }
-        "publicAccessBlock" => {
-            document = Document::new("PublicAccessBlockConfiguration");
-            document.text("BlockPublicAccess", "false");
+        Some(Absence::Missing(code)) => {
+            Err(bucket.into_iter().fold(Error::new(code), |error, name| error.with("BucketName", name)))
         }
-        "resourceGroup" => {
-            document = Document::new("BucketResourceGroupConfiguration");
-            document.text("ResourceGroupId", "");
+        Some(Absence::NotImplemented) | None => {
+            Err(Error::new(ErrorCode::NotImplemented).with("Subresource", sub_resource))
         }
-        "encryption" => return absent(ErrorCode::NoSuchServerSideEncryptionRule),
-        "transferAcceleration" => return absent(ErrorCode::NoSuchTransferAccelerationConfiguration),
-        "worm" => return absent(ErrorCode::NoSuchWORMConfiguration),
-        "inventory" => return absent(ErrorCode::NoSuchInventory),
-        "replication" => return absent(ErrorCode::NoSuchReplicationConfiguration),
-        other => return Err(Error::new(ErrorCode::NotImplemented).with("Subresource", other)),
     }
-    Ok(document.finish())
 }
 
 #[cfg(test)]

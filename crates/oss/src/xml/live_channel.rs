@@ -6,7 +6,7 @@ use crate::request::{ChannelUrls, parse_decimal, shown};
 use model::date::format_iso8601;
 use model::name::{BucketName, PlaylistName};
 use model::{ChannelStatus, LiveChannelConfig, SnapshotConfig};
-use model::{Error, ErrorCode, Result};
+use model::{Error, Result};
 
 /// The longest `LiveChannelConfiguration` that is read, in bytes.
 pub const MAX_CONFIGURATION_BYTES: usize = 64 * 1024;
@@ -171,26 +171,6 @@ fn parse_snapshot(root: &Element, rules: ConfigurationRules) -> Result<Option<Sn
         notify_topic: notify_topic.to_owned(),
         interval,
     }))
-}
-
-/// The refusal of a snapshot bucket that does not exist (EC 0044-00000009).
-pub fn snapshot_bucket_missing(dest_bucket: &str) -> Error {
-    refuse("0044-00000009", "DestBucket", dest_bucket, "DestBucket does not exist.")
-}
-
-/// The refusal of a snapshot bucket of another owner (EC 0044-00000010).
-pub fn snapshot_bucket_foreign(dest_bucket: &str) -> Error {
-    refuse("0044-00000010", "DestBucket", dest_bucket, "DestBucket has a different owner.")
-}
-
-/// The refusal of a snapshot bucket of another region (EC 0044-00000011).
-pub fn snapshot_bucket_elsewhere(dest_bucket: &str) -> Error {
-    refuse("0044-00000011", "DestBucket", dest_bucket, "DestBucket is in a different region.")
-}
-
-/// The refusal of one channel too many (LiveChannel 1.1.4).
-pub fn too_many_channels() -> Error {
-    Error::new(ErrorCode::InvalidArgument).message("The number of live channels in the bucket exceeds the limit.")
 }
 
 /// Writes a `LiveChannelConfiguration` (LiveChannel 1.3).
@@ -398,6 +378,7 @@ pub fn render_history(records: &[LiveRecord]) -> String {
 mod tests {
     use super::super::check_golden;
     use super::*;
+    use model::ErrorCode;
     use proptest::prelude::*;
 
     const T0: i64 = 1_893_456_015_000;

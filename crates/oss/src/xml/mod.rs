@@ -19,35 +19,8 @@ mod writer;
 
 pub use error::render_error;
 
-use model::OperationKind;
-
 /// The longest document that is read where nothing else is said, in bytes (HTTP API 2).
 pub const MAX_DOCUMENT_BYTES: usize = 512 * 1024;
-
-/// The longest bucket policy that is read, in bytes (HTTP API 8.14).
-pub const MAX_POLICY_BYTES: usize = 16 * 1024;
-
-/// How much of the body of this operation is to be read into memory before it is understood. `None` for operations
-/// that have no document: their body is content, a form, or to be ignored.
-pub fn body_limit(kind: OperationKind) -> Option<usize> {
-    use OperationKind as Kind;
-    match kind {
-        Kind::PutLiveChannel => Some(live_channel::MAX_CONFIGURATION_BYTES),
-        Kind::PutBucketCors => Some(cors::MAX_CORS_BYTES),
-        Kind::PutBucketReferer => Some(referer::MAX_REFERER_BYTES),
-        Kind::PutBucketPolicy => Some(MAX_POLICY_BYTES),
-        Kind::DeleteMultipleObjects => Some(delete::MAX_DELETE_BYTES),
-        Kind::CompleteMultipartUpload => Some(multipart::MAX_COMPLETE_BYTES),
-        Kind::PutBucket
-        | Kind::PutBucketLifecycle
-        | Kind::PutBucketLogging
-        | Kind::PutBucketWebsite
-        | Kind::PutBucketTags
-        | Kind::PutBucketVersioning
-        | Kind::PutObjectTagging => Some(MAX_DOCUMENT_BYTES),
-        _ => None,
-    }
-}
 
 #[cfg(test)]
 fn check_golden(text: &str, bytes: usize, md5: &str) {

@@ -6,7 +6,7 @@ use super::writer::Document;
 use crate::request::{ListPartsParameters, ListUploadsParameters, parse_decimal};
 use model::date::format_iso8601;
 use model::{ETag, StorageClass};
-use model::{Error, ErrorCode, Result};
+use model::{ErrorCode, Result};
 
 /// The longest document that is read, in bytes: 10 000 parts as the SDKs write them are about 1.1 MB.
 pub const MAX_COMPLETE_BYTES: usize = 2 * 1024 * 1024;
@@ -32,7 +32,7 @@ pub struct CompletedPart {
 }
 
 /// Reads a `CompleteMultipartUpload` (HTTP API 10.4): numbers strictly ascending. It may list no part, which fits an
-/// upload that has none; see [`no_part_is_listed`].
+/// upload that has none.
 ///
 /// # Errors
 /// `MalformedXML` with EC 0042-00000205, `InvalidPartOrder`.
@@ -58,16 +58,6 @@ fn read_complete(body: &[u8]) -> Result<Vec<CompletedPart>> {
         });
     }
     Ok(parts)
-}
-
-/// The refusal of a list without a part for an upload that has some.
-pub fn no_part_is_listed() -> Error {
-    malformed("The Part element must be specified.").ec(EC_MALFORMED)
-}
-
-/// The refusal of a part that was not uploaded, or not with this tag.
-pub fn invalid_part(number: u32) -> Error {
-    Error::new(ErrorCode::InvalidPart).with("PartNumber", number.to_string())
 }
 
 /// Writes a `CompleteMultipartUploadResult` (HTTP API 10.4).

@@ -15,8 +15,8 @@ use oss::sign::presign::Signer;
 use serde_json::{Value, json};
 
 use super::client::{Call, Client};
-use crate::admin_api::{BUCKET, NONCE, PURPOSE};
 use crate::clock::Clock;
+use crate::management::{BUCKET, NONCE, PURPOSE};
 use crate::root_key::RootKey;
 
 /// Where the server is, and whose key is used.

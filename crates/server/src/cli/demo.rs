@@ -43,7 +43,7 @@ impl Demo {
             super::serve::announce(&running, self.log_format);
             let authority = running.http.first().map_or_else(String::new, |a| super::serve::shown(*a).to_string());
             let endpoint = format!("http://{authority}");
-            let root = &running.state.root;
+            let root = running.edge.accounts.root();
             let expires_s = Clock::system().now_s() + 7 * 86_400;
             let config = LiveChannelConfig { frag_duration: 2, frag_count: 5, ..LiveChannelConfig::default() };
             let bucket = BucketName::parse("demo")?;

@@ -63,7 +63,7 @@ pub(crate) fn announce(running: &Running, format: LogFormat) {
 }
 
 fn announce_json(running: &Running, out: &mut String) -> std::fmt::Result {
-    let root = &running.state.root;
+    let root = running.edge.accounts.root();
     if root.is_new {
         let line = serde_json::json!({
             "level": "INFO", "message": "root key generated",
@@ -74,14 +74,14 @@ fn announce_json(running: &Running, out: &mut String) -> std::fmt::Result {
     let line = serde_json::json!({
         "level": "INFO", "message": "listening", "version": env!("CARGO_PKG_VERSION"),
         "http": running.http, "rtmp": running.rtmp, "console": running.console, "admin": running.admin,
-        "data_dir": running.state.config.data_dir, "pid": std::process::id(),
+        "data_dir": running.edge.config.data_dir, "pid": std::process::id(),
     });
     writeln!(out, "{line}")
 }
 
 fn announce_text(running: &Running, out: &mut String) -> std::fmt::Result {
     let (bold, plain) = if std::io::stdout().is_terminal() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-    let root = &running.state.root;
+    let root = running.edge.accounts.root();
     writeln!(out, "{bold}Millpond {}{plain}", env!("CARGO_PKG_VERSION"))?;
     let mut row = |name: &str, value: String| writeln!(out, "  {name:<14} {value}");
     for address in &running.http {
@@ -93,14 +93,14 @@ fn announce_text(running: &Running, out: &mut String) -> std::fmt::Result {
     row("Admin", format!("http://{}/metrics", shown(running.admin)))?;
     let first = running.http.first().map_or_else(String::new, |a| shown(*a).to_string());
     row("Player", format!("http://{first}/-/play"))?;
-    if running.state.config.http.console {
+    if running.edge.config.http.console {
         let console = running.console.map_or(first, |address| shown(address).to_string());
         row("Console", format!("http://{console}/-/console"))?;
     }
     if let Some(address) = running.console {
         row("Management", format!("http://{}/api/v1", shown(address)))?;
     }
-    row("Data", running.state.config.data_dir.display().to_string())?;
+    row("Data", running.edge.config.data_dir.display().to_string())?;
     if root.is_new {
         writeln!(out, "\n  A root access key was made. It is shown this once and kept in the data directory:")?;
         writeln!(out, "  export {}={}", crate::root_key::ID_VARIABLE, root.id)?;

@@ -2,11 +2,12 @@
 
 use model::name::{BucketName, ObjectKey};
 use model::{Error, ErrorCode, OperationKind, Resource};
-use oss::request::{Query, RawRequest, Route};
+use oss::request::{Addressing, Query, RawRequest, Route};
 use oss::sign::Credentials;
 
+use crate::accounts::{Accounts, Identity};
+use crate::config::Config;
 use crate::memory::Memory;
-use crate::ops::Call;
 
 /// What a parser and a renderer look at.
 #[derive(Clone, Copy)]
@@ -17,27 +18,21 @@ pub(crate) struct Asked<'a> {
     pub(crate) route: &'a Route,
     /// How its caller proved who it is.
     pub(crate) credentials: &'a Credentials,
+    /// The key that signed.
+    pub(crate) identity: Option<&'a Identity>,
+    /// Who may call; a form proves its sender in its fields.
+    pub(crate) accounts: &'a Accounts,
+    /// What host names mean.
+    pub(crate) addressing: &'a Addressing,
+    /// What the run was configured with.
+    pub(crate) config: &'a Config,
     /// The room for its documents.
     pub(crate) memory: &'a Memory,
     /// When it came, unix ms.
     pub(crate) now_ms: i64,
-    /// What its answer is called.
-    pub(crate) request_id: &'a str,
 }
 
 impl<'a> Asked<'a> {
-    /// The wire side of a call.
-    pub(super) fn of(call: &'a Call<'_>) -> Self {
-        Self {
-            raw: call.raw,
-            route: &call.granted.route,
-            credentials: &call.granted.credentials,
-            memory: &call.state.memory,
-            now_ms: call.now_ms,
-            request_id: call.request_id,
-        }
-    }
-
     /// The parameters.
     pub(super) fn query(&self) -> &'a Query {
         &self.route.query

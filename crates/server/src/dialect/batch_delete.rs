@@ -3,9 +3,11 @@
 use model::Error;
 use oss::xml::delete::{DeleteRequest, render_delete_result};
 
+use super::Answer;
 use super::Asked;
+use crate::objects::BodySource;
+use crate::ops::Call;
 use crate::ops::batch_delete::{self, DeletedObject};
-use crate::ops::{Answer, BodySource, Call};
 
 pub(super) async fn delete(asked: &Asked<'_>, call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
     let url_encoding = asked.query().encoding_is_url()?;

@@ -1,102 +1,126 @@
 //! The wire of OSS: each operation is parsed into a request of [`crate::ops`], carried out, and its outcome written down
 //! as status, headers and document. Only here are raw requests, names of headers and XML seen together with operations.
 
+mod answer;
+mod append;
 mod asked;
+mod authorize;
 mod batch_delete;
+mod bucket;
+mod bucket_settings;
+mod caching;
+mod callback;
+mod channel_sessions;
+mod copy;
+mod expiration;
+mod listing;
+mod live_channel;
+mod multipart;
+mod object;
+mod object_settings;
+mod policy;
+mod post_object;
 mod read;
+mod signed_playlist;
+mod symlink;
+mod vod_playlist;
 
+pub(crate) use answer::{Answer, Content};
 pub(crate) use asked::Asked;
+pub(crate) use authorize::Judge;
+pub(crate) use channel_sessions::channel_sessions;
 
 use model::{Error, ErrorCode, OperationKind};
 use oss::request::{not_implemented, restore_not_supported, unknown_process};
 
-use crate::ops::{self, Answer, BodySource, Call};
+use crate::objects::BodySource;
+use crate::ops::Call;
+use crate::ops::bucket_settings::Setting;
 
 /// Carries out a granted request.
 ///
 /// # Errors
 /// What the request is refused for.
-pub(crate) async fn run(call: Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
-    let asked = Asked::of(&call);
+pub(crate) async fn run(asked: &Asked<'_>, call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
     use OperationKind as Kind;
     match call.granted.grant.operation() {
-        Kind::ListBuckets => ops::bucket::list(&call).await,
-        Kind::PutBucket => ops::bucket::put(&call, body).await,
-        Kind::HeadBucket => ops::bucket::head(&call),
-        Kind::DeleteBucket => ops::bucket::delete(&call).await,
-        Kind::GetBucketInfo => ops::bucket::info(&call),
-        Kind::GetBucketLocation => ops::bucket::location(&call),
-        Kind::PutBucketAcl => ops::bucket::put_acl(&call).await,
-        Kind::GetBucketAcl => ops::bucket::acl(&call),
-        Kind::GetBucketStat => ops::bucket::stat(&call).await,
-        Kind::PutBucketPolicy => ops::policy::put(&call, body).await,
-        Kind::GetBucketPolicy => ops::policy::get(&call),
-        Kind::DeleteBucketPolicy => ops::policy::delete(&call).await,
-        Kind::GetBucketPolicyStatus => ops::policy::status(&call),
-        Kind::ListObjects => ops::listing::objects(&call).await,
-        Kind::ListObjectsV2 => ops::listing::objects_v2(&call).await,
+        Kind::ListBuckets => bucket::list(asked, call).await,
+        Kind::PutBucket => bucket::put(asked, call, body).await,
+        Kind::HeadBucket => bucket::head(call),
+        Kind::DeleteBucket => bucket::delete(call).await,
+        Kind::GetBucketInfo => bucket::info(asked, call),
+        Kind::GetBucketLocation => bucket::location(asked, call),
+        Kind::PutBucketAcl => bucket::put_acl(asked, call).await,
+        Kind::GetBucketAcl => bucket::acl(call),
+        Kind::GetBucketStat => bucket::stat(asked, call).await,
+        Kind::PutBucketPolicy => policy::put(asked, call, body).await,
+        Kind::GetBucketPolicy => policy::get(call),
+        Kind::DeleteBucketPolicy => policy::delete(call).await,
+        Kind::GetBucketPolicyStatus => policy::status(call),
+        Kind::ListObjects => listing::objects(asked, call).await,
+        Kind::ListObjectsV2 => listing::objects_v2(asked, call).await,
 
-        Kind::PutObject => ops::object::put(&call, body).await,
-        Kind::GetObject => ops::object::get(&call).await,
-        Kind::HeadObject => ops::object::head(&call).await,
-        Kind::GetObjectMeta => ops::object::meta(&call).await,
-        Kind::DeleteObject => ops::object::delete(&call).await,
-        Kind::GetSignedPlaylist => ops::signed_playlist::get(&call).await,
+        Kind::PutObject => object::put(asked, call, body).await,
+        Kind::GetObject => object::get(asked, call).await,
+        Kind::HeadObject => object::head(asked, call).await,
+        Kind::GetObjectMeta => object::meta(asked, call).await,
+        Kind::DeleteObject => object::delete(asked, call).await,
+        Kind::GetSignedPlaylist => signed_playlist::get(asked, call).await,
         Kind::ProcessObject => Err(unknown_process(asked.query())),
         Kind::RestoreObject => Err(restore_not_supported()),
 
-        Kind::PutLiveChannel => ops::live_channel::put(&call, body).await,
-        Kind::PutLiveChannelStatus => ops::live_channel::put_status(&call).await,
-        Kind::GetLiveChannelInfo => ops::live_channel::info(&call).await,
-        Kind::GetLiveChannelStat => ops::live_channel::stat(&call).await,
-        Kind::GetLiveChannelHistory => ops::live_channel::history(&call).await,
-        Kind::ListLiveChannel => ops::live_channel::list(&call).await,
-        Kind::DeleteLiveChannel => ops::live_channel::delete(&call).await,
-        Kind::PostVodPlaylist => ops::vod_playlist::post(&call).await,
-        Kind::GetVodPlaylist => ops::vod_playlist::get(&call).await,
+        Kind::PutLiveChannel => live_channel::put(asked, call, body).await,
+        Kind::PutLiveChannelStatus => live_channel::put_status(asked, call).await,
+        Kind::GetLiveChannelInfo => live_channel::info(asked, call).await,
+        Kind::GetLiveChannelStat => live_channel::stat(asked, call).await,
+        Kind::GetLiveChannelHistory => live_channel::history(asked, call).await,
+        Kind::ListLiveChannel => live_channel::list(asked, call).await,
+        Kind::DeleteLiveChannel => live_channel::delete(asked, call).await,
+        Kind::PostVodPlaylist => vod_playlist::post(asked, call).await,
+        Kind::GetVodPlaylist => vod_playlist::get(asked, call).await,
 
-        Kind::DescribeRegions => ops::bucket_settings::regions(&call),
-        Kind::ListObjectVersions => ops::listing::versions(&call).await,
-        Kind::PutBucketCors => ops::bucket_settings::put_cors(&call, body).await,
-        Kind::GetBucketCors => ops::bucket_settings::cors(&call),
-        Kind::DeleteBucketCors => ops::bucket_settings::delete_cors(&call).await,
-        Kind::PutBucketReferer => ops::bucket_settings::put_referer(&call, body).await,
-        Kind::GetBucketReferer => ops::bucket_settings::referer(&call),
-        Kind::DeleteBucketReferer => ops::bucket_settings::delete_referer(&call).await,
-        Kind::PutBucketLifecycle => ops::bucket_settings::put_lifecycle(&call, body).await,
-        Kind::GetBucketLifecycle => ops::bucket_settings::lifecycle(&call),
-        Kind::DeleteBucketLifecycle => ops::bucket_settings::delete_lifecycle(&call).await,
-        Kind::PutBucketLogging => ops::bucket_settings::put_logging(&call, body).await,
-        Kind::GetBucketLogging => ops::bucket_settings::logging(&call),
-        Kind::DeleteBucketLogging => ops::bucket_settings::delete_logging(&call).await,
-        Kind::PutBucketWebsite => ops::bucket_settings::put_website(&call, body).await,
-        Kind::GetBucketWebsite => ops::bucket_settings::website(&call),
-        Kind::DeleteBucketWebsite => ops::bucket_settings::delete_website(&call).await,
-        Kind::PutBucketTags => ops::bucket_settings::put_tags(&call, body).await,
-        Kind::GetBucketTags => ops::bucket_settings::tags(&call),
-        Kind::DeleteBucketTags => ops::bucket_settings::delete_tags(&call).await,
-        Kind::PutBucketVersioning => ops::bucket_settings::put_versioning(&call, body).await,
-        Kind::GetBucketVersioning => ops::bucket_settings::versioning(&call),
+        Kind::DescribeRegions => bucket::regions(asked, call),
+        Kind::ListObjectVersions => listing::versions(asked, call).await,
+        Kind::PutBucketCors => bucket_settings::put_cors(asked, call, body).await,
+        Kind::GetBucketCors => bucket_settings::cors(call),
+        Kind::DeleteBucketCors => bucket_settings::delete(call, Setting::Cors(None)).await,
+        Kind::PutBucketReferer => bucket_settings::put_referer(asked, call, body).await,
+        Kind::GetBucketReferer => bucket_settings::referer(call),
+        Kind::DeleteBucketReferer => bucket_settings::delete(call, Setting::Referer(None)).await,
+        Kind::PutBucketLifecycle => bucket_settings::put_lifecycle(asked, call, body).await,
+        Kind::GetBucketLifecycle => bucket_settings::lifecycle(call),
+        Kind::DeleteBucketLifecycle => bucket_settings::delete(call, Setting::Lifecycle(None)).await,
+        Kind::PutBucketLogging => bucket_settings::put_logging(asked, call, body).await,
+        Kind::GetBucketLogging => bucket_settings::logging(call),
+        Kind::DeleteBucketLogging => bucket_settings::delete(call, Setting::Logging(None)).await,
+        Kind::PutBucketWebsite => bucket_settings::put_website(asked, call, body).await,
+        Kind::GetBucketWebsite => bucket_settings::website(call),
+        Kind::DeleteBucketWebsite => bucket_settings::delete(call, Setting::Website(None)).await,
+        Kind::PutBucketTags => bucket_settings::put_tags(asked, call, body).await,
+        Kind::GetBucketTags => bucket_settings::tags(call),
+        Kind::DeleteBucketTags => bucket_settings::delete_tags(asked, call).await,
+        Kind::PutBucketVersioning => bucket_settings::put_versioning(asked, body).await,
+        Kind::GetBucketVersioning => bucket_settings::versioning(call),
 
-        Kind::DeleteMultipleObjects => batch_delete::delete(&asked, &call, body).await,
-        Kind::CopyObject => ops::copy::copy(&call).await,
-        Kind::AppendObject => ops::append::append(&call, body).await,
-        Kind::PutObjectAcl => ops::object_settings::put_acl(&call).await,
-        Kind::GetObjectAcl => ops::object_settings::acl(&call).await,
-        Kind::PutSymlink => ops::symlink::put(&call).await,
-        Kind::GetSymlink => ops::symlink::get(&call).await,
-        Kind::PutObjectTagging => ops::object_settings::put_tags(&call).await,
-        Kind::GetObjectTagging => ops::object_settings::tags(&call).await,
-        Kind::DeleteObjectTagging => ops::object_settings::delete_tags(&call).await,
-        Kind::InitiateMultipartUpload => ops::multipart::initiate(&call).await,
-        Kind::UploadPart => ops::multipart::put_part(&call, body).await,
-        Kind::UploadPartCopy => ops::multipart::copy_part(&call).await,
-        Kind::CompleteMultipartUpload => ops::multipart::complete(&call, body).await,
-        Kind::AbortMultipartUpload => ops::multipart::abort(&call).await,
-        Kind::ListParts => ops::multipart::parts(&call).await,
-        Kind::ListMultipartUploads => ops::multipart::uploads(&call).await,
-        Kind::PostObject => ops::post_object::post(&call, body).await,
-        Kind::GetSubResource => ops::bucket_settings::unbuilt(&call),
+        Kind::DeleteMultipleObjects => batch_delete::delete(asked, call, body).await,
+        Kind::CopyObject => copy::copy(asked, call).await,
+        Kind::AppendObject => append::append(asked, call, body).await,
+        Kind::PutObjectAcl => object_settings::put_acl(asked, call).await,
+        Kind::GetObjectAcl => object_settings::acl(asked, call).await,
+        Kind::PutSymlink => symlink::put(asked, call).await,
+        Kind::GetSymlink => symlink::get(asked, call).await,
+        Kind::PutObjectTagging => object_settings::put_tags(asked, call).await,
+        Kind::GetObjectTagging => object_settings::tags(asked, call).await,
+        Kind::DeleteObjectTagging => object_settings::delete_tags(asked, call).await,
+        Kind::InitiateMultipartUpload => multipart::initiate(asked, call).await,
+        Kind::UploadPart => multipart::put_part(asked, call, body).await,
+        Kind::UploadPartCopy => multipart::copy_part(asked, call).await,
+        Kind::CompleteMultipartUpload => multipart::complete(asked, call, body).await,
+        Kind::AbortMultipartUpload => multipart::abort(asked, call).await,
+        Kind::ListParts => multipart::parts(asked, call).await,
+        Kind::ListMultipartUploads => multipart::uploads(asked, call).await,
+        Kind::PostObject => post_object::post(asked, call, body).await,
+        Kind::GetSubResource => bucket_settings::unbuilt(asked),
         // What could be there to delete was refused with the row of the operation.
         Kind::DeleteSubResource => Ok(Answer::empty(204)),
 

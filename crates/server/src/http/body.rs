@@ -12,12 +12,12 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use model::{Error, ErrorCode};
 
+use crate::dialect::Content;
 use crate::http::file_stream::{self, Outbox};
 use crate::http::lifetime::OpenRequest;
 use crate::http::patience::Patience;
 use crate::memory::{Answering, Connection, PIECE};
 use crate::objects::{BodySource, StoredContent};
-use crate::ops::Content;
 
 /// What is read of a refused upload so that the peer gets to see the refusal (HTTP API 2).
 const DRAIN_BYTES: u64 = 1 << 20;

@@ -7,15 +7,17 @@ use hyper::header::{CONTENT_LENGTH, CONTENT_RANGE};
 use hyper::{HeaderMap, Response, Version};
 use model::ErrorCode;
 use model::LoggingConfiguration;
+use model::OperationKind;
 use model::name::BucketName;
+use model::row::LogSize;
 use oss::access_log::AccessLogEntry;
 use oss::request::{RawRequest, Route};
 
-use crate::access_log::Entry;
+use crate::access_log::{AccessLog, Entry};
+use crate::accounts::Authenticated;
 use crate::http::body::AnswerBody;
 use crate::http::render::Envelope;
-use crate::ops::{Authenticated, Bucket};
-use crate::state::State;
+use crate::objects::Bucket;
 
 /// A request to a bucket that is logged.
 pub(super) struct Logged {
@@ -36,7 +38,7 @@ pub(super) struct About<'a> {
     /// Why it was refused.
     pub(super) error_code: Option<ErrorCode>,
     /// What it asked for.
-    pub(super) operation: &'a str,
+    pub(super) operation: Option<OperationKind>,
     /// Bytes of its body.
     pub(super) received: u64,
 }
@@ -64,7 +66,7 @@ impl Logged {
     /// The line, to be finished when the answer is sent.
     pub(super) fn entry(
         self,
-        state: &Arc<State>,
+        log: &Arc<AccessLog>,
         raw: &RawRequest,
         peer: SocketAddr,
         about: &About<'_>,
@@ -86,7 +88,7 @@ impl Logged {
             host: &raw.host,
             request_id: &envelope.request_id,
             requester: self.requester.as_deref(),
-            operation: about.operation,
+            operation: about.operation.map_or("none", |kind| kind.row().log_name),
             bucket: &self.bucket,
             key: self.key.as_deref(),
             object_size: object_size(about, status, response.headers()),
@@ -98,19 +100,17 @@ impl Logged {
             access_key_id: self.access_key_id.as_deref(),
         }
         .line();
-        Entry::new(state, self.bucket, self.target, line, envelope.started)
+        Entry::new(log, self.bucket, self.target, line, envelope.started)
     }
 }
 
 /// The length of the object that was read or written, where request and answer tell it.
 fn object_size(about: &About<'_>, status: u16, headers: &HeaderMap) -> Option<u64> {
     let number = |text: &str| text.parse().ok();
-    match (about.operation, status) {
-        ("PutObject" | "UploadPart", 200..300) => Some(about.received),
-        ("GetObject", 206) => headers.get(CONTENT_RANGE)?.to_str().ok()?.rsplit('/').next().and_then(number),
-        ("GetObject" | "HeadObject" | "GetObjectMeta", 200) => {
-            headers.get(CONTENT_LENGTH)?.to_str().ok().and_then(number)
-        }
+    match (about.operation?.row().log_size, status) {
+        (LogSize::Received, 200..300) => Some(about.received),
+        (LogSize::Sent, 206) => headers.get(CONTENT_RANGE)?.to_str().ok()?.rsplit('/').next().and_then(number),
+        (LogSize::Sent, 200) => headers.get(CONTENT_LENGTH)?.to_str().ok().and_then(number),
         _ => None,
     }
 }

@@ -6,8 +6,8 @@ use oss::request::{ConditionOutcome, Conditions, RawRequest};
 use rust_embed::RustEmbed;
 
 use crate::config::Config;
+use crate::dialect::{Answer, Content};
 use crate::http::door::Door;
-use crate::ops::{Answer, Content};
 
 /// The files of the pages.
 #[derive(RustEmbed)]

@@ -1,6 +1,7 @@
 //! What happens to a request, step by step: parse, authenticate, look up, decide, run, render. Each step has its own
 //! type, so that a later step cannot meet what an earlier one handled.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,17 +9,18 @@ use std::time::{Duration, Instant};
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::{Request, Response, Version};
+use model::Error;
 use model::OperationKind;
-use model::access::Caller;
 use model::access::cors::{self, CorsHeaders};
-use model::{Error, ErrorCode};
-use oss::request::{RawRequest, Route, route};
-use oss::sign::{Credentials, SignOptions};
+use oss::request::{RawRequest, Route};
 
-use crate::dialect;
+use crate::accounts::Authenticated;
+use crate::dialect::{self, Answer, Asked, Content, Judge};
+use crate::edge::Edge;
 use crate::http::active;
 use crate::http::body::RequestBody;
 use crate::http::door::Door;
+use crate::http::interpret::{Interpreted, Understood};
 use crate::http::line::{About, Logged};
 use crate::http::logged::LoggedBody;
 use crate::http::page;
@@ -26,19 +28,18 @@ use crate::http::patience::Patience;
 use crate::http::render::Envelope;
 use crate::http::reports;
 use crate::http::shape;
-use crate::identity::{self, Identity};
 use crate::memory::Held;
 use crate::metering::MeteredRequest;
-use crate::ops::{self, Answer, Bucket, Call, Content};
+use crate::objects::{BodySource, Bucket, no_such_bucket};
+use crate::ops::{Call, Granted};
 use crate::proxies::Origin;
-use crate::state::State;
 
 /// The longest head that needs no room.
 const MAX_USUAL_HEAD: usize = 16 * 1024;
 
 /// Answers one request; whatever goes wrong, the peer gets an answer. Without `room` that is why there is none.
 pub(super) async fn answer(
-    state: Arc<State>,
+    edge: Arc<Edge>,
     request: Request<Incoming>,
     peer: SocketAddr,
     is_secure: bool,
@@ -46,10 +47,10 @@ pub(super) async fn answer(
     room: Result<(), Error>,
 ) -> Response<LoggedBody> {
     let started = Instant::now();
-    let now_ms = state.clock.now_ms();
+    let now_ms = edge.clock.now_ms();
     let version = request.version();
-    let Origin { address: peer, is_secure } = state.proxies.origin(peer, is_secure, request.headers());
-    let http = &state.config.http;
+    let Origin { address: peer, is_secure } = edge.proxies.origin(peer, is_secure, request.headers());
+    let http = &edge.config.http;
     let patience = Patience::new(Duration::from_secs(http.body_timeout_s), http.min_body_bytes_per_s);
     let (raw, mut body, shape) = receive(request, is_secure, patience);
     let shape = shape.and(room);
@@ -63,22 +64,22 @@ pub(super) async fn answer(
         is_head: raw.method == "HEAD",
         cors: None,
         vary_origin: false,
-        has_pages: door != Door::Public || state.addressing.has_pages(&raw.host),
-        keeps_no_refusal: state.config.cache.headers,
+        has_pages: door != Door::Public || edge.addressing.has_pages(&raw.host),
+        keeps_no_refusal: edge.config.cache.headers,
     };
     let mut seen = Seen::default();
     let is_ambiguous = shape.is_err();
-    let mut held = state.memory.receive.hold();
+    let mut held = edge.memory.receive.hold();
     let ready = match shape {
         Ok(()) => hold_head(&mut held, &raw).await,
         Err(error) => Err(error),
     };
     let outcome = match ready {
-        Ok(()) => run(&state, &raw, &mut body, peer, door, &mut envelope, &mut seen).await,
+        Ok(()) => run(&edge, &raw, &mut body, peer, door, &mut envelope, &mut seen).await,
         Err(error) => Err(error),
     };
     let outcome = match outcome {
-        Ok(answer) => has_room(&state, &raw, answer).await,
+        Ok(answer) => has_room(&edge, &raw, answer).await,
         Err(error) => Err(error),
     };
     let operation = seen.operation;
@@ -87,7 +88,7 @@ pub(super) async fn answer(
     }
     let error_code = outcome.as_ref().err().map(|error| error.code);
     // An upload may have taken hours; clients set their clocks by `Date`.
-    envelope.answered_ms = state.clock.now_ms();
+    envelope.answered_ms = edge.clock.now_ms();
     let mut response = match outcome {
         Ok(answer) => envelope.answer(answer),
         Err(error) => envelope.refusal(&error),
@@ -104,8 +105,8 @@ pub(super) async fn answer(
     metrics::histogram!(crate::metrics::HTTP_SECONDS).record(started.elapsed());
     tracing::debug!(%peer, request_id = envelope.request_id, operation, status, "http request");
     let entry = seen.logged.map(|logged| {
-        let about = About { version, envelope: &envelope, error_code, operation, received: body.received() };
-        logged.entry(&state, &raw, peer, &about, &response)
+        let about = About { version, envelope: &envelope, error_code, operation: seen.kind, received: body.received() };
+        logged.entry(&edge.access_log, &raw, peer, &about, &response)
     });
     let sent = seen.metered.and_then(|request| request.answered(status, now_ms));
     response.map(|body| LoggedBody::new(body, entry, sent))
@@ -124,14 +125,14 @@ async fn hold_head(held: &mut Held, raw: &RawRequest) -> Result<(), Error> {
 }
 
 /// Waits until a long answer that is in memory has room to wait for its peer. Only what was read can be asked for again.
-async fn has_room(state: &State, raw: &RawRequest, answer: Answer) -> Result<Answer, Error> {
+async fn has_room(edge: &Edge, raw: &RawRequest, answer: Answer) -> Result<Answer, Error> {
     let len = match &answer.content {
         Content::Xml(text) => text.len(),
         Content::Bytes(bytes) => bytes.len(),
         Content::Empty | Content::Announced(_) | Content::Stored(_) => 0,
     };
     if len > crate::memory::MAX_AHEAD && raw.method == "GET" {
-        state.memory.send.make_room_for(len).await?;
+        edge.memory.send.make_room_for(len).await?;
     }
     Ok(answer)
 }
@@ -150,18 +151,19 @@ fn said_of_connection(version: Version, asked: Option<&[u8]>) -> Option<&'static
 /// What became known of a request on its way.
 struct Seen {
     operation: &'static str,
+    kind: Option<OperationKind>,
     logged: Option<Logged>,
     metered: Option<MeteredRequest>,
 }
 
 impl Default for Seen {
     fn default() -> Self {
-        Self { operation: "none", logged: None, metered: None }
+        Self { operation: "none", kind: None, logged: None, metered: None }
     }
 }
 
 /// Step 1: the request, free of hyper, and whether it can be understood in one way only.
-fn receive(
+pub(super) fn receive(
     request: Request<Incoming>,
     is_secure: bool,
     patience: Patience,
@@ -195,132 +197,118 @@ fn receive(
 }
 
 async fn run(
-    state: &Arc<State>,
+    edge: &Arc<Edge>,
     raw: &RawRequest,
-    body: &mut RequestBody,
+    body: &mut dyn BodySource,
     peer: SocketAddr,
     door: Door,
     envelope: &mut Envelope,
     seen: &mut Seen,
 ) -> Result<Answer, Error> {
-    let route = match route(raw, &state.addressing) {
+    let interpreted = match Interpreted::of(raw, &edge.addressing) {
         // No bucket can be called `-`; a key that begins with `-/` needs a virtual host.
         Err(_) if raw.path.starts_with("/-/") && envelope.has_pages => {
-            if door.has_console(&state.config) && reports::is_wanted(&raw.path) {
+            if door.has_console(&edge.config) && reports::is_wanted(&raw.path) {
                 seen.operation = "ChannelSessions";
-                return reports::answer(state, raw, body, peer, envelope.now_ms, &envelope.request_id).await;
+                return reports::answer(edge, raw, body, peer, envelope.now_ms, &envelope.request_id).await;
+            }
+            if let Some(path) = raw.path.strip_prefix("/-").filter(|path| path.starts_with("/api/"))
+                && door.has_console(&edge.config)
+            {
+                seen.operation = "Management";
+                let call = RawRequest { path: path.to_owned(), ..raw.clone() };
+                return Ok(edge.management.answer(&call, body, peer, &envelope.request_id).await.into());
             }
             seen.operation = "Page";
-            return Ok(page::answer(raw, &state.config, door));
+            return Ok(page::answer(raw, &edge.config, door));
         }
-        route => route?,
+        interpreted => interpreted?,
     };
+    let route = interpreted.route();
     seen.operation = route.kind.name();
+    seen.kind = Some(route.kind);
     door.check(raw)?;
     if envelope.has_pages {
         active::refuse_service_worker(raw)?;
     }
-    let bucket = look_up(state, &route).await?;
-    seen.metered = bucket.as_ref().and_then(|bucket| MeteredRequest::of(&bucket.name, &route));
-    seen.logged = bucket.as_ref().and_then(|bucket| Logged::of(bucket, &route));
-    add_cors(envelope, raw, &route, bucket.as_ref(), state.config.cache.vary_origin);
+    let bucket = look_up(edge, route).await?;
+    seen.metered = bucket.as_ref().and_then(|bucket| MeteredRequest::of(&bucket.name, route));
+    seen.logged = bucket.as_ref().and_then(|bucket| Logged::of(bucket, route));
+    add_cors(envelope, raw, route, bucket.as_ref(), edge.config.cache.vary_origin);
     let answer = match route.kind {
-        OperationKind::Preflight => Some(preflight(envelope, raw, &route, bucket.as_ref())),
+        OperationKind::Preflight => Some(preflight(envelope, raw, route, bucket.as_ref())),
         _ => None,
     };
     // A cache that is shared has to tell origins apart where the answer repeats one (access control 7.4).
     let is_echo = envelope.cors.as_ref().is_some_and(CorsHeaders::echoes_origin);
-    envelope.vary_origin |= state.config.cors.vary_on_echo && is_echo;
+    envelope.vary_origin |= edge.config.cors.vary_on_echo && is_echo;
     if let Some(answer) = answer {
         return answer;
     }
-    let form_decoded = spaces_for_pluses(raw);
-    let (raw, authenticated) = match (authenticate(state, raw, route, envelope.now_ms).await, &form_decoded) {
-        // V1 does not sign what a listing asks for.
-        (Ok(first), Some(other)) if is_v1_listing(&first) => {
-            (other, ops::Authenticated { route: oss::request::route(other, &state.addressing)?, ..first })
-        }
-        (Ok(first), _) => (raw, first),
-        // The signature of V4 tells which reading the client meant.
-        (Err(error), Some(other)) if error.code == ErrorCode::SignatureDoesNotMatch => {
-            let again = authenticate(state, other, oss::request::route(other, &state.addressing)?, envelope.now_ms);
-            match again.await {
-                Ok(again) => (other, again),
-                Err(_) => return Err(state.auth_failures.refuse(peer.ip(), error).await),
-            }
-        }
-        (Err(error), _) => return Err(state.auth_failures.refuse(peer.ip(), error).await),
+    let (raw, authenticated) = match interpreted.authenticate(&edge.accounts, envelope.now_ms).await {
+        Ok(found) => found,
+        Err(error) => return Err(edge.accounts.refuse(peer.ip(), error).await),
     };
     if let Some(logged) = &mut seen.logged {
         logged.learn_caller(&authenticated);
     }
-    let public = door.as_public(raw, &state.config);
-    let raw = public.as_ref().unwrap_or(raw);
-    let granted = ops::grant(state, raw, authenticated, bucket, body, peer, envelope.now_ms).await?;
-    let call = Call { state, raw, granted, peer, now_ms: envelope.now_ms, request_id: &envelope.request_id };
-    dialect::run(call, body).await
+    let raw = match door.as_public(&raw, &edge.config) {
+        Some(public) => Cow::Owned(public),
+        None => raw,
+    };
+    let Understood { raw, authenticated, bucket } = Understood::new(raw, authenticated, bucket, &edge.objects).await?;
+    let step = Step { edge, raw: &raw, authenticated: &authenticated, peer, now_ms: envelope.now_ms };
+    let granted = step.grant(bucket, body).await?;
+    dialect::run(&step.asked(), &step.call(granted, &envelope.request_id), body).await
 }
 
-/// A header-signed request with `+` in its query read as a space. A plus is a plus (HTTP API 1.4), but the HTTP library
-/// below oss2 writes the spaces of listing parameters this way, and every SDK writes a plus as `%2B`.
-fn spaces_for_pluses(raw: &RawRequest) -> Option<RawRequest> {
-    (raw.header("authorization").is_some() && raw.query.contains('+'))
-        .then(|| RawRequest { query: raw.query.replace('+', "%20"), ..raw.clone() })
+/// A request whose caller is known, on its way to its operation.
+pub(super) struct Step<'a> {
+    pub(super) edge: &'a Edge,
+    pub(super) raw: &'a RawRequest,
+    pub(super) authenticated: &'a Authenticated,
+    pub(super) peer: SocketAddr,
+    pub(super) now_ms: i64,
 }
 
-fn is_v1_listing(authenticated: &ops::Authenticated) -> bool {
-    matches!(authenticated.credentials, Credentials::V1Header(_))
-        && matches!(
-            authenticated.route.kind,
-            OperationKind::ListBuckets
-                | OperationKind::ListObjects
-                | OperationKind::ListObjectsV2
-                | OperationKind::ListObjectVersions
-                | OperationKind::ListMultipartUploads
-                | OperationKind::ListLiveChannel
-        )
-}
+impl<'a> Step<'a> {
+    /// Step 4: may they.
+    pub(super) async fn grant(&self, bucket: Option<Bucket>, body: &mut dyn BodySource) -> Result<Granted, Error> {
+        let Self { edge, peer, now_ms, .. } = *self;
+        let judge = Judge { objects: &edge.objects, memory: &edge.memory, peer, now_ms };
+        judge.grant(self.raw, self.authenticated, bucket, body).await
+    }
 
-/// Step 2: who calls. The route comes out again because one client's odd addressing shows only in its signature.
-pub(super) async fn authenticate(
-    state: &Arc<State>,
-    raw: &RawRequest,
-    route: Route,
-    now_ms: i64,
-) -> Result<ops::Authenticated, Error> {
-    let options = SignOptions { accepted_regions: state.config.accepted_regions.clone() };
-    let credentials = Credentials::extract(raw, &route, &options, now_ms)?;
-    let Some(id) = credentials.access_key_id() else {
-        let caller = Caller::Anonymous;
-        return Ok(ops::Authenticated { route, credentials, caller, identity: None });
-    };
-    let identity = identity::find(state, id).await?;
-    let admit = |route: &Route| {
-        let known = identity.as_deref().map(Identity::known_key);
-        credentials.admit_with(known.as_ref(), raw, route, now_ms, |secret, date, region| {
-            state.identities.signing_key(id, secret, date, region)
-        })
-    };
-    // ali-oss with an IP endpoint names the bucket twice (HTTP API 1.5).
-    let other = || oss::request::route_as_path_style(raw, &state.addressing).filter(|other| admit(other).is_ok());
-    let route = match admit(&route) {
-        Ok(()) => route,
-        Err(error) => match other() {
-            Some(route) => route,
-            None => return Err(error),
-        },
-    };
-    let caller = identity.as_ref().map_or(Caller::Anonymous, |identity| identity.caller().clone());
-    Ok(ops::Authenticated { route, credentials, caller, identity })
+    /// The request as parsers and renderers see it.
+    pub(super) fn asked(&self) -> Asked<'a> {
+        let Self { edge, raw, authenticated, now_ms, .. } = *self;
+        Asked {
+            raw,
+            route: &authenticated.route,
+            credentials: &authenticated.credentials,
+            identity: authenticated.identity.as_deref(),
+            accounts: &edge.accounts,
+            addressing: &edge.addressing,
+            config: &edge.config,
+            memory: &edge.memory,
+            now_ms,
+        }
+    }
+
+    /// The request as operations see it.
+    pub(super) fn call<'b>(&self, granted: Granted, request_id: &'b str) -> Call<'b>
+    where
+        'a: 'b,
+    {
+        Call { services: &self.edge.services, granted, peer: self.peer, now_ms: self.now_ms, request_id }
+    }
 }
 
 /// Step 3: the bucket, wanted by CORS before anybody is authenticated, because refusals carry CORS headers too.
-pub(super) async fn look_up(state: &Arc<State>, route: &Route) -> Result<Option<Bucket>, Error> {
+pub(super) async fn look_up(edge: &Edge, route: &Route) -> Result<Option<Bucket>, Error> {
     match &route.bucket {
         None => Ok(None),
-        Some(name) => {
-            Ok(state.meta.bucket(name).await.map_err(ops::internal)?.map(|record| Bucket::new(name.clone(), record)))
-        }
+        Some(name) => edge.objects.bucket(name).await,
     }
 }
 
@@ -345,8 +333,8 @@ fn preflight(
 ) -> Result<Answer, Error> {
     let (origin, method) = (raw.header_text("origin"), raw.header_text("access-control-request-method"));
     let (_, wanted) = cors::check_preflight(origin, method)?;
-    if route.bucket.is_some() && bucket.is_none() {
-        return Err(ops::no_such_bucket(route));
+    if let (Some(name), None) = (&route.bucket, bucket) {
+        return Err(no_such_bucket(name));
     }
     let configuration = bucket.and_then(|bucket| bucket.record.cors.as_ref());
     let requested_headers = raw.header_text("access-control-request-headers");
@@ -361,3 +349,6 @@ fn preflight(
     envelope.cors = Some(headers);
     Ok(Answer::empty(200))
 }
+
+#[cfg(test)]
+mod reads;

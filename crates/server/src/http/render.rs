@@ -9,9 +9,9 @@ use model::Error;
 use model::access::cors::CorsHeaders;
 use oss::request::bare_host;
 
+use crate::dialect::{Answer, Content};
 use crate::http::active::{self, Author};
 use crate::http::body::AnswerBody;
-use crate::ops::{Answer, Content};
 
 /// What every response says about its request.
 pub(super) struct Envelope {

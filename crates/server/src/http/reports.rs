@@ -15,17 +15,21 @@ use model::{Error, ErrorCode};
 use oss::request::{Query, RawRequest, Route, Style};
 use oss::sign::Credentials;
 
-use super::pipeline::{authenticate, look_up};
-use crate::admin_api;
-use crate::ops::{self, Answer, BodySource, Call};
-use crate::state::State;
+use super::interpret::authenticate;
+use super::pipeline::{Step, look_up};
+use crate::accounts::Authenticated;
+use crate::dialect::Answer;
+use crate::dialect::channel_sessions;
+use crate::edge::Edge;
+use crate::management;
+use crate::objects::{BodySource, no_such_bucket};
 
 /// What comes before the path that is signed.
 const PREFIX: &str = "/-";
 
 /// Whether a path belongs here.
 pub(super) fn is_wanted(path: &str) -> bool {
-    path.starts_with("/-/api/")
+    path.starts_with("/-/api/v1/channels/") && path.ends_with("/sessions")
 }
 
 /// Answers a request.
@@ -33,7 +37,7 @@ pub(super) fn is_wanted(path: &str) -> bool {
 /// # Errors
 /// `MethodNotAllowed`, `NoSuchKey` for any other path, and what authentication and authorisation say.
 pub(super) async fn answer(
-    state: &Arc<State>,
+    edge: &Arc<Edge>,
     raw: &RawRequest,
     body: &mut dyn BodySource,
     peer: SocketAddr,
@@ -44,23 +48,24 @@ pub(super) async fn answer(
         return Err(Error::new(ErrorCode::MethodNotAllowed));
     }
     let missing = || Error::new(ErrorCode::NoSuchKey).message("There is no such call here.");
-    let signed = admin_api::route(raw, raw.path.strip_prefix(PREFIX).unwrap_or_default())?;
+    let signed = management::route(raw, raw.path.strip_prefix(PREFIX).unwrap_or_default())?;
     let wanted = history_route(raw).ok_or_else(missing)??;
-    let proven = match authenticate(state, raw, signed, now_ms).await {
+    let proven = match authenticate(&edge.accounts, raw, signed, &edge.addressing, now_ms).await {
         Ok(proven) => proven,
-        Err(error) => return Err(state.auth_failures.refuse(peer.ip(), error).await),
+        Err(error) => return Err(edge.accounts.refuse(peer.ip(), error).await),
     };
     if !matches!(proven.credentials, Credentials::V4Header(_) | Credentials::V1Header(_)) {
         return Err(Error::new(ErrorCode::AccessDenied).message("This call wants an Authorization header."));
     }
-    admin_api::check_purpose(raw)?;
-    let bucket = look_up(state, &wanted).await?;
-    if bucket.is_none() {
-        return Err(ops::no_such_bucket(&wanted));
+    management::check_purpose(raw)?;
+    let bucket = look_up(edge, &wanted).await?;
+    if let (Some(name), None) = (&wanted.bucket, &bucket) {
+        return Err(no_such_bucket(name));
     }
-    let asked = ops::Authenticated { route: wanted, ..proven };
-    let granted = ops::grant(state, raw, asked, bucket, body, peer, now_ms).await?;
-    ops::channel_sessions(&Call { state, raw, granted, peer, now_ms, request_id }).await
+    let authenticated = Authenticated { route: wanted, ..proven };
+    let step = Step { edge, raw, authenticated: &authenticated, peer, now_ms };
+    let granted = step.grant(bucket, body).await?;
+    channel_sessions(&step.asked(), &step.call(granted, request_id)).await
 }
 
 /// The request as what decides about it: GetLiveChannelHistory of the channel in the path.

@@ -12,16 +12,30 @@ use model::access::{AccessRequest, Caller, Grant, authorize};
 use model::name::{BucketName, ChannelName, ObjectKey, PlaylistName};
 use model::{BucketAcl, ChannelStatus};
 use model::{Error, ErrorCode};
+use oss::request::Addressing;
 use oss::sign::rtmp::{PublishCredentials, PublishRefusal as SignatureRefusal};
 use store::meta::{BucketRecord, ChannelRecord};
 
+use super::Live;
 use super::channels::ChannelId;
 use super::refusal::PublishRefusal;
-use crate::identity::{self, Identity};
-use crate::state::State;
+use crate::accounts::{Accounts, Identity};
+use crate::objects::{Objects, internal};
 
 /// Buckets that are tried when the URL names none (LiveChannel 3.8 step 5).
 const MAX_CANDIDATES: usize = 64;
+
+/// What a publish is judged by.
+pub(crate) struct Admissions {
+    /// Buckets, for their ACLs and policies.
+    pub(crate) objects: Arc<Objects>,
+    /// Who may publish.
+    pub(crate) accounts: Arc<Accounts>,
+    /// Channels, and who is on air.
+    pub(crate) live: Arc<Live>,
+    /// What host names mean.
+    pub(crate) addressing: Addressing,
+}
 
 /// A push that may begin.
 pub(crate) struct Admission {
@@ -48,8 +62,8 @@ impl Admission {
     ///
     /// # Errors
     /// `NoSuchLiveChannel`, `LiveChannelDisabled`, or that of the store.
-    pub(super) async fn look_again(&mut self, state: &Arc<State>) -> Result<(), Error> {
-        let channel = state.meta.channel(&self.id.0, &self.id.1).await.map_err(crate::ops::internal)?;
+    pub(super) async fn look_again(&mut self, live: &Live) -> Result<(), Error> {
+        let channel = live.meta.channel(&self.id.0, &self.id.1).await.map_err(internal)?;
         let channel = channel.ok_or_else(|| Error::new(ErrorCode::NoSuchLiveChannel))?;
         if channel.config.status == ChannelStatus::Disabled {
             return Err(Error::new(ErrorCode::LiveChannelDisabled));
@@ -67,12 +81,12 @@ impl Admission {
 /// # Errors
 /// The first check that fails.
 pub(crate) async fn admit(
-    state: &Arc<State>,
+    gate: &Admissions,
     request: &PublishRequest,
     remote: SocketAddr,
     is_secure: bool,
 ) -> Result<Admission, PublishRefusal> {
-    let now_ms = state.clock.now_ms();
+    let now_ms = gate.live.clock.now_ms();
     let target = match request.target() {
         Ok(target) => target,
         Err(fault) => {
@@ -84,19 +98,19 @@ pub(crate) async fn admit(
         Some(bucket) => format!("{bucket}/{}", target.channel),
         None => target.channel.clone(),
     };
-    match check(state, &target, remote, is_secure, now_ms).await {
+    match check(gate, &target, remote, is_secure, now_ms).await {
         Ok(admission) => Ok(admission),
         Err(error) => {
-            let error = state.auth_failures.refuse(remote.ip(), error).await;
+            let error = gate.accounts.refuse(remote.ip(), error).await;
             // The refusal is what counts; when the channel cannot be found it is told without it.
-            let channel = existing_channel(state, &target).await.unwrap_or_default();
+            let channel = existing_channel(gate, &target).await.unwrap_or_default();
             Err(PublishRefusal::new(error, shown, now_ms).of(channel))
         }
     }
 }
 
 async fn check(
-    state: &Arc<State>,
+    gate: &Admissions,
     target: &PublishTarget,
     remote: SocketAddr,
     is_secure: bool,
@@ -104,33 +118,33 @@ async fn check(
 ) -> Result<Admission, Error> {
     // The signature's form and dates do not depend on the bucket, and where the URL names no bucket the signature is
     // needed to find it. The order of refusals is kept: a bucket that is named and missing is refused first.
-    let named = named_bucket(state, target)?;
+    let named = named_bucket(gate, target)?;
     if let Some(name) = &named
-        && bucket(state, name).await?.is_none()
+        && bucket(gate, name).await?.is_none()
     {
         return Err(no_such_bucket(name.as_str()));
     }
     let extracted = PublishCredentials::extract(&target.parameters, now_ms.div_euclid(1000));
-    let identity = match extracted.as_ref().ok().and_then(PublishCredentials::access_key_id) {
-        Some(id) => identity::find(state, id).await?,
-        None => None,
+    let identity = match &extracted {
+        Ok(credentials) => gate.accounts.publisher(credentials).await?,
+        Err(_) => None,
     };
     let record = match named {
-        Some(name) => bucket(state, &name).await?.ok_or_else(|| no_such_bucket(name.as_str()))?,
-        None => find_bucket(state, target, extracted.as_ref().ok(), identity.as_deref())
+        Some(name) => bucket(gate, &name).await?.ok_or_else(|| no_such_bucket(name.as_str()))?,
+        None => find_bucket(gate, target, extracted.as_ref().ok(), identity.as_deref())
             .await?
             .ok_or_else(|| no_such_bucket(""))?,
     };
     let name = BucketName::parse(&record.name)?;
     let credentials = extracted?;
-    let found = find_channel(state, &name, target).await?;
+    let found = find_channel(gate, &name, target).await?;
     let channel_text = found.as_ref().map_or(target.channel.as_str(), |(channel, _)| channel.as_str());
     let caller = identify(&credentials, identity.as_deref(), &record, channel_text, target, now_ms)?;
 
     let channel_key =
         ObjectKey::parse(channel_text.as_bytes()).map_err(|_| Error::new(ErrorCode::NoSuchLiveChannel))?;
     let resource = Resource::Object(name.clone(), channel_key);
-    let access = state.objects.access(&name, &record)?;
+    let access = gate.objects.access(&name, &record)?;
     let grant = authorize(&AccessRequest {
         caller: &caller,
         operation: OperationKind::PublishRtmpStream,
@@ -144,7 +158,7 @@ async fn check(
         conditions: &ConditionValues {
             source_ip: Some(remote.ip().to_canonical()),
             secure: is_secure,
-            bucket_tags: crate::ops::tag_pairs(&record.tags),
+            bucket_tags: model::access::tag_pairs(&record.tags),
             now_s: now_ms.div_euclid(1000),
             ..ConditionValues::default()
         },
@@ -154,7 +168,7 @@ async fn check(
         Some(found) => found,
         // A name beyond the bound is told as such: no channel can have it.
         None => {
-            return Err(match channel_name(state, &target.channel) {
+            return Err(match channel_name(gate, &target.channel) {
                 Err(error) if error.ec == Some("0017-00000258") => error,
                 _ => Error::new(ErrorCode::NoSuchLiveChannel),
             });
@@ -200,8 +214,8 @@ fn identify(
 }
 
 /// The bucket that the URL names: in its path, its host, or a helper parameter.
-fn named_bucket(state: &Arc<State>, target: &PublishTarget) -> Result<Option<BucketName>, Error> {
-    let of_host = target.host.as_deref().and_then(|host| state.addressing.bucket_of_host(host));
+fn named_bucket(gate: &Admissions, target: &PublishTarget) -> Result<Option<BucketName>, Error> {
+    let of_host = target.host.as_deref().and_then(|host| gate.addressing.bucket_of_host(host));
     if let Some(text) = &target.bucket {
         let of_path = BucketName::parse(text).map_err(|_| no_such_bucket(text))?;
         return match of_host {
@@ -222,7 +236,7 @@ fn named_bucket(state: &Arc<State>, target: &PublishTarget) -> Result<Option<Buc
 /// The bucket of a URL that names none: the one whose channel the signature fits, the only public one with such a
 /// channel, or the configured one (LiveChannel 3.8 step 5).
 async fn find_bucket(
-    state: &Arc<State>,
+    gate: &Admissions,
     target: &PublishTarget,
     credentials: Option<&PublishCredentials>,
     identity: Option<&Identity>,
@@ -231,27 +245,27 @@ async fn find_bucket(
     let mut public = Vec::new();
     let mut seen: Vec<BucketName> = Vec::new();
     for variant in &target.channel_variants {
-        let Ok(channel) = channel_name(state, variant) else { continue };
-        let names = state.meta.buckets_with_channel(&channel, MAX_CANDIDATES).await.map_err(crate::ops::internal)?;
+        let Ok(channel) = channel_name(gate, variant) else { continue };
+        let names = gate.live.meta.buckets_with_channel(&channel, MAX_CANDIDATES).await.map_err(internal)?;
         for name in names {
             let fits = |(c, key): (&PublishCredentials, &Identity)| c.verify(key.secret(), name.as_str(), variant);
             if is_signed && credentials.zip(identity).is_some_and(fits) {
-                return bucket(state, &name).await;
+                return bucket(gate, &name).await;
             }
             if !seen.contains(&name) {
                 seen.push(name.clone());
-                public.extend(bucket(state, &name).await?.filter(|b| b.acl == BucketAcl::PublicReadWrite));
+                public.extend(bucket(gate, &name).await?.filter(|b| b.acl == BucketAcl::PublicReadWrite));
             }
         }
     }
     if !is_signed && public.len() == 1 {
         return Ok(public.pop());
     }
-    match &state.config.live.default_bucket {
-        Some(name) => bucket(state, &BucketName::parse(name)?).await,
+    match &gate.live.settings.live.default_bucket {
+        Some(name) => bucket(gate, &BucketName::parse(name)?).await,
         // A signature that fits no bucket is a wrong signature rather than a missing bucket.
         None if is_signed => match seen.first() {
-            Some(name) => bucket(state, name).await,
+            Some(name) => bucket(gate, name).await,
             None => Ok(None),
         },
         None => Ok(None),
@@ -259,13 +273,13 @@ async fn find_bucket(
 }
 
 async fn find_channel(
-    state: &Arc<State>,
+    gate: &Admissions,
     bucket: &BucketName,
     target: &PublishTarget,
 ) -> Result<Option<(ChannelName, ChannelRecord)>, Error> {
     for variant in &target.channel_variants {
-        let Ok(name) = channel_name(state, variant) else { continue };
-        if let Some(channel) = state.meta.channel(bucket, &name).await.map_err(crate::ops::internal)? {
+        let Ok(name) = channel_name(gate, variant) else { continue };
+        if let Some(channel) = gate.live.meta.channel(bucket, &name).await.map_err(internal)? {
             return Ok(Some((name, channel)));
         }
     }
@@ -273,17 +287,17 @@ async fn find_channel(
 }
 
 /// The channel that a refused publish was for, if the URL names one that is there.
-async fn existing_channel(state: &Arc<State>, target: &PublishTarget) -> Result<Option<ChannelId>, Error> {
-    let Some(bucket) = named_bucket(state, target)? else { return Ok(None) };
-    Ok(find_channel(state, &bucket, target).await?.map(|(channel, _)| (bucket, channel)))
+async fn existing_channel(gate: &Admissions, target: &PublishTarget) -> Result<Option<ChannelId>, Error> {
+    let Some(bucket) = named_bucket(gate, target)? else { return Ok(None) };
+    Ok(find_channel(gate, &bucket, target).await?.map(|(channel, _)| (bucket, channel)))
 }
 
-fn channel_name(state: &Arc<State>, text: &str) -> Result<ChannelName, Error> {
-    ChannelName::parse_within(text.as_bytes(), state.config.live.channel_name_max_bytes)
+fn channel_name(gate: &Admissions, text: &str) -> Result<ChannelName, Error> {
+    ChannelName::parse_within(text.as_bytes(), gate.live.settings.live.channel_name_max_bytes)
 }
 
-async fn bucket(state: &Arc<State>, name: &BucketName) -> Result<Option<BucketRecord>, Error> {
-    state.meta.bucket(name).await.map_err(crate::ops::internal)
+async fn bucket(gate: &Admissions, name: &BucketName) -> Result<Option<BucketRecord>, Error> {
+    Ok(gate.objects.bucket(name).await?.map(|bucket| bucket.record))
 }
 
 fn no_such_bucket(name: &str) -> Error {

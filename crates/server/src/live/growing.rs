@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use store::blob::{Blob, BlobId, BlobStore, BlobWriter, OnDrop};
 
+use super::Live;
 use super::losses::Cause;
 use crate::checksums::{BodyDigest, Checksums};
-use crate::config::{Durability, SegmentEtag};
-use crate::state::State;
+use crate::config::SegmentEtag;
 
 /// What one push keeps in memory until it is durable; at 40 Mbit/s about what comes between two flushes.
 const MAX_TAIL: usize = 4 << 20;
@@ -80,12 +80,12 @@ pub(super) struct Failed {
 
 impl Growing {
     /// Begins a segment. When no blob can be made, memory takes the bytes until one can.
-    pub(super) async fn begin(state: &State) -> (Self, Result<(), Failed>) {
-        let etag = state.config.live.segment_etag;
+    pub(super) async fn begin(live: &Live) -> (Self, Result<(), Failed>) {
+        let etag = live.settings.live.segment_etag;
         let mut growing = Self {
-            blobs: Arc::clone(&state.blobs),
+            blobs: Arc::clone(&live.blobs),
             etag,
-            is_durable: state.config.storage.durability == Durability::Full,
+            is_durable: live.settings.is_durable,
             writer: None,
             blob: None,
             settled: 0,

@@ -2,8 +2,10 @@
 
 mod admission;
 mod channels;
+mod doors;
 mod facts;
 mod growing;
+mod limits;
 mod losses;
 mod publication;
 mod rate;
@@ -13,16 +15,21 @@ mod refused;
 mod report;
 #[cfg(test)]
 mod scenario;
+mod service;
+mod sessions;
 mod succession;
 mod upkeep;
+mod vod;
 mod window;
 
-pub(crate) use admission::{Admission, admit};
-pub(crate) use channels::{Channels, StopReason};
+pub(crate) use admission::{Admission, Admissions, admit};
+pub(crate) use channels::{Channels, Measurement, StopReason};
+pub(crate) use limits::RateLimits;
 use publication::LEASE;
 pub(crate) use publication::Publication;
 pub(crate) use recovery::recover;
 pub(crate) use refusal::PublishRefusal;
 pub(crate) use refused::Refused;
 pub(crate) use report::SessionReport;
+pub(crate) use service::{Live, Settings};
 pub(crate) use upkeep::{resume_end_lists, upkeep};

@@ -22,6 +22,7 @@ use store::lease::PublisherLease;
 use store::meta::{Body, Extent, ObjectRecord, ObjectRole, OpenSegment, SegmentCommit, SegmentEntry, StartRecord};
 use tokio::sync::watch;
 
+use super::Live;
 use super::admission::Admission;
 use super::channels::{Claim, OnAir, StopReason, Unclaimed};
 use super::facts::ShownFacts;
@@ -33,7 +34,6 @@ use super::report::SessionReport;
 use super::window::{Window, checked};
 use crate::config::{LiveConfig, Segmenting};
 use crate::metering::IngestMeter;
-use crate::state::State;
 
 /// How long a lease holds without being renewed; another server may take the channel after that.
 pub(super) const LEASE: Duration = Duration::from_secs(15);
@@ -56,7 +56,7 @@ pub(super) const SEGMENT_TYPE: &str = "video/MP2T";
 
 /// A running push.
 pub(crate) struct Publication {
-    state: Arc<State>,
+    live: Arc<Live>,
     admission: Admission,
     claim: Claim,
     lease: PublisherLease,
@@ -97,39 +97,39 @@ impl Publication {
     /// # Errors
     /// `ChannelStillLive` when somebody else is on air, or the store's refusal.
     pub(crate) async fn start(
-        state: Arc<State>,
+        live: Arc<Live>,
         mut admission: Admission,
         is_gone: impl Future<Output = ()>,
     ) -> Result<Self, PublishRefusal> {
-        let now_ms = state.clock.now_ms();
+        let now_ms = live.clock.now_ms();
         let target = admission.target();
         let refuse = |admission: &Admission, error: Error| {
             PublishRefusal::new(error, target.clone(), now_ms).of(Some(admission.id.clone()))
         };
-        let takeover_after = Duration::from_secs(state.config.live.takeover_after_s);
+        let takeover_after = Duration::from_secs(live.settings.live.takeover_after_s);
         let on_air = OnAir::new(admission.remote, now_ms);
         let claim =
-            state.channels.claim(&admission.id, on_air, takeover_after, is_gone).await.map_err(|why| match why {
+            live.channels.claim(&admission.id, on_air, takeover_after, is_gone).await.map_err(|why| match why {
                 Unclaimed::Taken(holder) => refuse(&admission, still_live(Some(holder.remote.to_string()))),
                 Unclaimed::Stopping => PublishRefusal::shutdown(&target, now_ms),
             })?;
         // Whoever disables or deletes the channel from here on finds this push on air; what came before is seen now.
-        admission.look_again(&state).await.map_err(|error| refuse(&admission, error))?;
-        let lease = recovery::acquire(&state, &admission.id).await.map_err(|error| refuse(&admission, error))?;
-        let begun = Self::begin(&state, &admission, &lease, now_ms).await;
+        admission.look_again(&live).await.map_err(|error| refuse(&admission, error))?;
+        let lease = recovery::acquire(&live, &admission.id).await.map_err(|error| refuse(&admission, error))?;
+        let begun = Self::begin(&live, &admission, &lease, now_ms).await;
         let (session, window) = match begun {
             Ok(begun) => begun,
             Err(error) => {
-                let _ = state.meta.release_publisher(&lease).await;
+                let _ = live.meta.release_publisher(&lease).await;
                 return Err(refuse(&admission, error));
             }
         };
         let config = &admission.channel.config;
-        let live = &state.config.live;
+        let settings = &live.settings.live;
         let remuxer = Remuxer::new(RemuxConfig {
             frag_duration_ms: u64::from(config.frag_duration) * 1000,
-            segmenting: segmenting(live),
-            max_video_bytes: live.max_message_bytes,
+            segmenting: segmenting(settings),
+            max_video_bytes: settings.max_message_bytes,
             ..RemuxConfig::default()
         });
         let meter = IngestMeter::new(&admission.id.0, now_ms);
@@ -144,7 +144,7 @@ impl Publication {
             playlist = window.playlist, "push begins"
         );
         Ok(Self {
-            state,
+            live,
             admission,
             claim,
             lease,
@@ -168,7 +168,7 @@ impl Publication {
     }
 
     async fn begin(
-        state: &Arc<State>,
+        live: &Arc<Live>,
         admission: &Admission,
         lease: &PublisherLease,
         now_ms: i64,
@@ -179,20 +179,21 @@ impl Publication {
             playlist: admission.playlist.to_string(),
             details: Bytes::new(),
         };
-        let session = match state.meta.begin_publication(lease, &start).await {
+        let session = match live.meta.begin_publication(lease, &start).await {
             Err(error) if error.kind == store::ErrorKind::AlreadyExists => {
-                recovery::repair(state, lease).await?;
-                state.meta.begin_publication(lease, &start).await
+                recovery::repair(live, lease).await?;
+                live.meta.begin_publication(lease, &start).await
             }
             begun => begun,
         }
         .map_err(|error| match error.kind {
             store::ErrorKind::NotFound => Error::new(ErrorCode::NoSuchLiveChannel),
-            _ => crate::ops::internal(error),
+            _ => crate::objects::internal(error),
         })?;
-        let mut window = recovery::window(state, &admission.id).await?;
+        let mut window = recovery::window(live, &admission.id).await?;
         let config = &admission.channel.config;
-        let reconnect_ms = i64::try_from(state.config.live.reconnect_window_s.saturating_mul(1000)).unwrap_or(i64::MAX);
+        let reconnect_ms =
+            i64::try_from(live.settings.live.reconnect_window_s.saturating_mul(1000)).unwrap_or(i64::MAX);
         let is_return = reconnect_ms > 0
             && now_ms.saturating_sub(window.stored_ms) <= reconnect_ms
             && window.playlist == admission.playlist.as_str();
@@ -267,7 +268,7 @@ impl Publication {
         self.handle_outputs().await;
         self.flush().await;
         self.learn();
-        self.meter.pass(self.state.clock.now_ms());
+        self.meter.pass(self.live.clock.now_ms());
         if self.synced.elapsed() >= SYNC
             && let Some(open) = &mut self.open
         {
@@ -278,7 +279,7 @@ impl Publication {
         self.mend().await;
         if self.renewed.elapsed() >= RENEWAL {
             self.renewed = Instant::now();
-            match self.state.meta.renew_publisher(&self.lease, LEASE).await {
+            match self.live.meta.renew_publisher(&self.lease, LEASE).await {
                 Ok(lease) => self.lease = lease,
                 Err(error) if error.kind == store::ErrorKind::Conflict => self.lose(&error),
                 Err(error) => tracing::warn!(%error, "the publisher's lease cannot be renewed"),
@@ -292,26 +293,26 @@ impl Publication {
         self.remuxer.finish();
         self.handle_outputs().await;
         self.learn();
-        let ended_ms = self.state.clock.now_ms();
+        let ended_ms = self.live.clock.now_ms();
         self.meter.pass(ended_ms);
         self.losses.settle(&self.admission.id);
         let report = self.report(stats, ended_ms);
         if !self.is_lost {
             let kept = report.to_bytes();
-            if let Err(error) = self.state.meta.end_publication(&self.lease, Some(ended_ms), kept).await {
+            if let Err(error) = self.live.meta.end_publication(&self.lease, Some(ended_ms), kept).await {
                 tracing::error!(%error, channel = %self.admission.id.1, "the end of a push cannot be written down");
             }
-            if let Err(error) = self.state.meta.release_publisher(&self.lease).await {
+            if let Err(error) = self.live.meta.release_publisher(&self.lease).await {
                 tracing::warn!(%error, "the publisher's lease cannot be released");
             }
         }
         report.publish(&self.admission.id, self.admission.remote, self.session);
         // Also after a push without segments: it kept the list of the push before it from ending.
-        if let Some(after_s) = self.state.config.live.end_list_after_s {
-            let (state, id, stored_ms) = (self.state.clone(), self.admission.id.clone(), self.window.stored_ms);
+        if let Some(after_s) = self.live.settings.live.end_list_after_s {
+            let (live, id, stored_ms) = (self.live.clone(), self.admission.id.clone(), self.window.stored_ms);
             crate::panics::spawn(
                 "end list",
-                super::upkeep::end_list(state, id, stored_ms, Duration::from_secs(after_s)),
+                super::upkeep::end_list(live, id, stored_ms, Duration::from_secs(after_s)),
             );
         }
     }
@@ -349,7 +350,7 @@ impl Publication {
 
     /// Makes the blob of the segment that begins.
     async fn open_segment(&mut self, opening: SegmentOpening) -> Option<Open> {
-        let now_ms = self.state.clock.now_ms();
+        let now_ms = self.live.clock.now_ms();
         let number_ms = self.window.next_number_ms(now_ms);
         self.window.last_number_ms = number_ms;
         if self.anchor.is_none() || opening.discontinuity {
@@ -358,7 +359,7 @@ impl Publication {
         let date_ms =
             self.anchor.map_or(now_ms, |(wall_ms, media_ms)| wall_ms.saturating_add(opening.media_time_ms - media_ms));
         let discontinuity = opening.discontinuity || std::mem::take(&mut self.has_gap);
-        let (bytes, begun) = Growing::begin(&self.state).await;
+        let (bytes, begun) = Growing::begin(&self.live).await;
         self.note_failure(begun);
         Some(Open { number_ms, date_ms, discontinuity, bytes })
     }
@@ -368,7 +369,7 @@ impl Publication {
         self.open = next;
         let place = self.window.list.session.into();
         let record = self.open.as_mut().and_then(|open| open.record(&self.admission, place));
-        let noted = self.state.meta.open_segment(&self.lease, record.as_ref()).await;
+        let noted = self.live.meta.open_segment(&self.lease, record.as_ref()).await;
         self.is_unnoted = noted.is_err();
         if let Err(error) = noted {
             match error.kind {
@@ -472,9 +473,9 @@ impl Publication {
         }
         let next = self.open.as_mut().and_then(|next| next.record(&self.admission, Place::Later));
         let is_noted = next.is_some() || self.open.is_none();
-        let stored_ms = self.state.clock.now_ms();
+        let stored_ms = self.live.clock.now_ms();
         let mut window = self.window.clone();
-        let dated = self.state.config.live.program_date_time;
+        let dated = self.live.settings.live.program_date_time;
         let (commit, playlist) = finished
             .commit(&self.admission.id, self.session, &mut window, self.published.as_ref(), dated, next, stored_ms)
             .map_err(Unstored::Channel)?;
@@ -484,7 +485,7 @@ impl Publication {
                 Unstored::Channel(store::Error::new(store::ErrorKind::Conflict, store::Subject::Object, error))
             })?;
         }
-        while let Err(error) = self.state.meta.commit_segment(&self.lease, &commit).await {
+        while let Err(error) = self.live.meta.commit_segment(&self.lease, &commit).await {
             if matches!(error.kind, store::ErrorKind::Conflict | store::ErrorKind::NotFound) {
                 return Err(Unstored::Channel(error));
             }
@@ -588,7 +589,7 @@ impl Finished {
         let playlist = checked(&mut window.list, before);
         let playlist_key = key_of(&format!("{channel}/{}", window.playlist))?;
         let as_object = |list: &MediaPlaylist| {
-            crate::ops::playlist_record(list.render().into_bytes(), ObjectRole::LivePlaylist, stored_ms)
+            crate::objects::playlist_record(list.render().into_bytes(), ObjectRole::LivePlaylist, stored_ms)
         };
         let playlist_object = playlist.as_ref().map(as_object);
         let object = ObjectRecord {

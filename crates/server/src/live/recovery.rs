@@ -12,13 +12,13 @@ use store::kv::Claim;
 use store::lease::PublisherLease;
 use store::meta::{OpenSegment, PublicationRecord};
 
+use super::Live;
 use super::channels::ChannelId;
 use super::publication::{Finished, LEASE, segmenting, still_live};
 use super::window::Window;
 use crate::checksums::BodyDigest;
-use crate::config::{Durability, SegmentEtag};
-use crate::ops::internal;
-use crate::state::State;
+use crate::config::SegmentEtag;
+use crate::objects::internal;
 
 /// A torn segment longer than this is not read into memory; at 100 Mbit/s it would last ten minutes.
 const MAX_TORN_BYTES: u64 = 8 << 30;
@@ -72,22 +72,22 @@ impl OpenDetails {
 /// # Errors
 /// When the store does not answer. A push that cannot be repaired is logged, and repaired when its channel is next
 /// published to.
-pub(crate) async fn recover(state: &Arc<State>) -> Result<(), Error> {
-    let dangling = state.meta.dangling_publications(Some(&state.holder)).await.map_err(internal)?;
+pub(crate) async fn recover(live: &Arc<Live>) -> Result<(), Error> {
+    let dangling = live.meta.dangling_publications(Some(&live.holder)).await.map_err(internal)?;
     for push in dangling {
         let id = (push.bucket, push.channel);
         let claim = push.lease.map_or(Claim::IfFree, |lease| Claim::TakeOver(lease.token));
-        let lease = match state.meta.acquire_publisher(&id.0, &id.1, &state.holder, LEASE, claim).await {
+        let lease = match live.meta.acquire_publisher(&id.0, &id.1, &live.holder, LEASE, claim).await {
             Ok(lease) => lease,
             Err(error) => {
                 tracing::warn!(%error, bucket = %id.0, channel = %id.1, "a push that a crash left is not free");
                 continue;
             }
         };
-        if let Err(error) = repair(state, &lease).await {
+        if let Err(error) = repair(live, &lease).await {
             tracing::error!(%error, bucket = %id.0, channel = %id.1, "a push that a crash left cannot be repaired");
         }
-        let _ = state.meta.release_publisher(&lease).await;
+        let _ = live.meta.release_publisher(&lease).await;
     }
     Ok(())
 }
@@ -96,16 +96,16 @@ pub(crate) async fn recover(state: &Arc<State>) -> Result<(), Error> {
 ///
 /// # Errors
 /// `ChannelStillLive` when another server publishes on it.
-pub(super) async fn acquire(state: &Arc<State>, id: &ChannelId) -> Result<PublisherLease, Error> {
+pub(super) async fn acquire(live: &Arc<Live>, id: &ChannelId) -> Result<PublisherLease, Error> {
     let mut attempts = 0;
     loop {
-        let held = state.meta.publisher(&id.0, &id.1).await.map_err(internal)?;
+        let held = live.meta.publisher(&id.0, &id.1).await.map_err(internal)?;
         let claim = match held {
-            Some(lease) if lease.holder == state.holder => Claim::TakeOver(lease.token),
+            Some(lease) if lease.holder == live.holder => Claim::TakeOver(lease.token),
             _ => Claim::IfFree,
         };
         attempts += 1;
-        match state.meta.acquire_publisher(&id.0, &id.1, &state.holder, LEASE, claim).await {
+        match live.meta.acquire_publisher(&id.0, &id.1, &live.holder, LEASE, claim).await {
             // Who ends a list holds the lease for a moment (D12), and may have taken it since it was looked at.
             Err(error) if error.kind == store::ErrorKind::Held && attempts < ACQUIRE_ATTEMPTS => {}
             Err(error) => {
@@ -124,8 +124,8 @@ pub(super) async fn acquire(state: &Arc<State>, id: &ChannelId) -> Result<Publis
 ///
 /// # Errors
 /// When the store does not answer. A window that cannot be read is begun anew, after the newest segment there is.
-pub(super) async fn window(state: &Arc<State>, id: &ChannelId) -> Result<Window, Error> {
-    let bytes = state.meta.channel_window(&id.0, &id.1).await.map_err(internal)?;
+pub(super) async fn window(live: &Arc<Live>, id: &ChannelId) -> Result<Window, Error> {
+    let bytes = live.meta.channel_window(&id.0, &id.1).await.map_err(internal)?;
     let mut window = match bytes.map(|bytes| Window::parse(&bytes)) {
         None => Window::default(),
         Some(Ok(window)) => window,
@@ -134,7 +134,7 @@ pub(super) async fn window(state: &Arc<State>, id: &ChannelId) -> Result<Window,
             Window::default()
         }
     };
-    if let Some(last) = state.meta.last_segment(&id.0, &id.1).await.map_err(internal)? {
+    if let Some(last) = live.meta.last_segment(&id.0, &id.1).await.map_err(internal)? {
         window.last_number_ms = window.last_number_ms.max(last.number_ms);
     }
     Ok(window)
@@ -144,11 +144,11 @@ pub(super) async fn window(state: &Arc<State>, id: &ChannelId) -> Result<Window,
 ///
 /// # Errors
 /// When the store does not answer, or the lease was lost.
-pub(super) async fn repair(state: &Arc<State>, lease: &PublisherLease) -> Result<(), Error> {
+pub(super) async fn repair(live: &Arc<Live>, lease: &PublisherLease) -> Result<(), Error> {
     let (bucket, channel) = (lease.bucket(), lease.channel());
-    let Some(record) = state.meta.publication(bucket, channel).await.map_err(internal)? else { return Ok(()) };
+    let Some(record) = live.meta.publication(bucket, channel).await.map_err(internal)? else { return Ok(()) };
     if let Some(open) = &record.open {
-        match close_torn(state, lease, &record, open).await {
+        match close_torn(live, lease, &record, open).await {
             Ok(Some(duration_ms)) => {
                 metrics::counter!(crate::metrics::SEGMENTS_RECOVERED).increment(1);
                 tracing::info!(
@@ -166,12 +166,12 @@ pub(super) async fn repair(state: &Arc<State>, lease: &PublisherLease) -> Result
             }
         }
     }
-    state.meta.end_publication(lease, None, Bytes::new()).await.map_err(internal)
+    live.meta.end_publication(lease, None, Bytes::new()).await.map_err(internal)
 }
 
 /// Stores and lists a torn segment; `None` when nothing in it can be decoded.
 async fn close_torn(
-    state: &Arc<State>,
+    live: &Arc<Live>,
     lease: &PublisherLease,
     record: &PublicationRecord,
     open: &OpenSegment,
@@ -180,28 +180,28 @@ async fn close_torn(
         tracing::error!(%error, "the notes on an open segment cannot be read");
         Error::new(ErrorCode::InternalError)
     })?;
-    let mut writer = match state.blobs.recover(open.blob, OnDrop::Keep).await {
+    let mut writer = match live.blobs.recover(open.blob, OnDrop::Keep).await {
         Ok(writer) => writer,
         Err(error) if error.is_not_found() => return Ok(None),
         Err(error) => return Err(internal(error)),
     };
-    let bytes = read(state, open, writer.len()).await?;
+    let bytes = read(live, open, writer.len()).await?;
     let recovered = media::recover::recover(&bytes);
     if recovered.frames == 0 || !recovered.key_frame || recovered.valid_len == 0 {
         writer.abort().await.map_err(internal)?;
         return Ok(None);
     }
     // How long its last picture would have lasted is a guess, which must not raise a strict target (D9).
-    let longest = segmenting(&state.config.live).longest(details.frag_duration_s);
+    let longest = segmenting(&live.settings.live).longest(details.frag_duration_s);
     let longest_ms = longest.map_or(u64::MAX, |longest| u64::try_from(longest.to_ms()).unwrap_or(0));
     let duration_ms = recovered.duration_ms.min(longest_ms);
     let valid = bytes.get(..recovered.valid_len).unwrap_or(&bytes);
-    let mut digest = match state.config.live.segment_etag {
+    let mut digest = match live.settings.live.segment_etag {
         SegmentEtag::Crc => BodyDigest::with_crc(),
         SegmentEtag::Md5 => BodyDigest::with_md5(),
     };
     digest.update(valid);
-    let is_durable = state.config.storage.durability == Durability::Full;
+    let is_durable = live.settings.is_durable;
     let len = valid.len() as u64;
     let completed = match writer.truncate(len).await {
         Ok(()) => writer.finish(is_durable).await,
@@ -212,13 +212,13 @@ async fn close_torn(
         // A flush that failed is final for its file (D29), but the bytes are still at hand.
         Err(error) => {
             tracing::warn!(%error, segment = open.number_ms, "a torn segment cannot be completed and is written again");
-            let mut again = state.blobs.create(OnDrop::Delete).await.map_err(internal)?;
+            let mut again = live.blobs.create(OnDrop::Delete).await.map_err(internal)?;
             again.append(Bytes::copy_from_slice(valid)).await.map_err(internal)?;
             again.finish(is_durable).await.map_err(internal)?
         }
     };
     let id = (lease.bucket().clone(), lease.channel().clone());
-    let mut window = window(state, &id).await?;
+    let mut window = window(live, &id).await?;
     if details.place != Place::Later {
         // The push had not stored a segment yet, so the window is still that of the push before.
         let continues = details.place == Place::FirstAfterReturn;
@@ -236,21 +236,21 @@ async fn close_torn(
     };
     // The push ended when its last bytes came, not when the server found them.
     let end_ms = i64::try_from(open.number_ms.saturating_add(duration_ms)).unwrap_or(i64::MAX);
-    let dated = state.config.live.program_date_time;
-    let now_ms = state.clock.now_ms();
+    let dated = live.settings.live.program_date_time;
+    let now_ms = live.clock.now_ms();
     let (mut commit, _) =
         finished.commit(&id, record.session, &mut window, before.as_ref(), dated, None, now_ms).map_err(internal)?;
     commit.end_ms = end_ms.min(now_ms);
-    state.meta.commit_segment(lease, &commit).await.map_err(internal)?;
+    live.meta.commit_segment(lease, &commit).await.map_err(internal)?;
     Ok(Some(duration_ms))
 }
 
-async fn read(state: &Arc<State>, open: &OpenSegment, len: u64) -> Result<Vec<u8>, Error> {
+async fn read(live: &Arc<Live>, open: &OpenSegment, len: u64) -> Result<Vec<u8>, Error> {
     if len > MAX_TORN_BYTES {
         tracing::error!(len, "a torn segment is too large to be looked through");
         return Err(Error::new(ErrorCode::InternalError));
     }
-    let reader = state.blobs.open(open.blob).await.map_err(internal)?;
+    let reader = live.blobs.open(open.blob).await.map_err(internal)?;
     let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
     while (bytes.len() as u64) < len {
         let piece = reader.read_at(bytes.len() as u64, READ_BYTES).await.map_err(internal)?;

@@ -7,12 +7,12 @@ use model::Error;
 use store::kv::Claim;
 use store::meta::ObjectRole;
 
+use super::Live;
 use super::channels::ChannelId;
 use super::recovery;
 use super::window::Window;
-use crate::ops::internal;
+use crate::objects::internal;
 use crate::shutdown::Shutdown;
-use crate::state::State;
 
 /// How often garbage is looked for at most, and at least.
 const INTERVAL: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
@@ -20,17 +20,17 @@ const INTERVAL: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)
 const BATCH: usize = 256;
 
 /// Deletes the blobs of replaced and deleted objects when nobody can be reading them any more.
-pub(crate) async fn upkeep(state: Arc<State>, mut shutdown: Shutdown) {
+pub(crate) async fn upkeep(live: Arc<Live>, mut shutdown: Shutdown) {
     let [shortest, longest] = INTERVAL;
-    let interval = Duration::from_secs(state.config.storage.garbage_grace_s).clamp(shortest, longest);
+    let interval = Duration::from_secs(live.settings.garbage_grace_s).clamp(shortest, longest);
     loop {
         tokio::select! {
             () = shutdown.wait() => return,
             () = tokio::time::sleep(interval) => {}
         }
         loop {
-            let now_ms = state.clock.now_ms();
-            match state.meta.collect_garbage(state.blobs.as_ref(), now_ms, BATCH).await {
+            let now_ms = live.clock.now_ms();
+            match live.meta.collect_garbage(live.blobs.as_ref(), now_ms, BATCH).await {
                 Ok(collected) if collected.has_more && !shutdown.is_on() => {}
                 Ok(_) => break,
                 Err(error) => {
@@ -56,9 +56,9 @@ pub(super) struct PendingEnd {
 }
 
 /// Ends the lists whose pushes ended before this process began, each at its time.
-pub(crate) async fn resume_end_lists(state: Arc<State>) {
-    let Some(after_s) = state.config.live.end_list_after_s else { return };
-    let pending = match pending_ends(&state, after_s).await {
+pub(crate) async fn resume_end_lists(live: Arc<Live>) {
+    let Some(after_s) = live.settings.live.end_list_after_s else { return };
+    let pending = match pending_ends(&live, after_s).await {
         Ok(pending) => pending,
         Err(error) => {
             tracing::warn!(%error, "live playlists whose push ended cannot be looked for");
@@ -67,32 +67,32 @@ pub(crate) async fn resume_end_lists(state: Arc<State>) {
     };
     for PendingEnd { id, stored_ms, after } in pending {
         if after.is_zero() {
-            end_list(state.clone(), id, stored_ms, after).await;
+            end_list(live.clone(), id, stored_ms, after).await;
         } else {
-            crate::panics::spawn("end list", end_list(state.clone(), id, stored_ms, after));
+            crate::panics::spawn("end list", end_list(live.clone(), id, stored_ms, after));
         }
     }
 }
 
 /// The lists of channels that nobody publishes to which have not ended. A push ended when its history says so; a channel
 /// that was configured anew since has no history, but the time of its last segment.
-pub(super) async fn pending_ends(state: &Arc<State>, after_s: u64) -> Result<Vec<PendingEnd>, Error> {
+pub(super) async fn pending_ends(live: &Arc<Live>, after_s: u64) -> Result<Vec<PendingEnd>, Error> {
     let after_ms = i64::try_from(after_s.saturating_mul(1000)).unwrap_or(i64::MAX);
     let mut pending = Vec::new();
     let mut last: Option<ChannelId> = None;
     loop {
         let seen = last.as_ref().map(|(bucket, channel)| (bucket, channel));
-        let page = state.meta.channel_windows(seen, PAGE).await.map_err(internal)?;
+        let page = live.meta.channel_windows(seen, PAGE).await.map_err(internal)?;
         for (bucket, channel, bytes) in &page.items {
             let id = (bucket.clone(), channel.clone());
             // What cannot be read is told when the channel is next published to.
             let Ok(window) = Window::parse(bytes) else { continue };
-            if window.list.ended || window.list.segments.is_empty() || state.channels.find(&id).is_some() {
+            if window.list.ended || window.list.segments.is_empty() || live.channels.find(&id).is_some() {
                 continue;
             }
-            let history = state.meta.history(bucket, channel).await.map_err(internal)?;
+            let history = live.meta.history(bucket, channel).await.map_err(internal)?;
             let ended_ms = history.last().map_or(window.stored_ms, |push| push.end_ms);
-            let left_ms = ended_ms.saturating_add(after_ms).saturating_sub(state.clock.now_ms());
+            let left_ms = ended_ms.saturating_add(after_ms).saturating_sub(live.clock.now_ms());
             pending.push(PendingEnd {
                 id,
                 stored_ms: window.stored_ms,
@@ -107,19 +107,19 @@ pub(super) async fn pending_ends(state: &Arc<State>, after_s: u64) -> Result<Vec
 }
 
 /// Puts an ENDLIST on a live playlist `after` its push has ended, unless another push came meanwhile (D12).
-pub(super) async fn end_list(state: Arc<State>, id: ChannelId, stored_ms: i64, after: Duration) {
+pub(super) async fn end_list(live: Arc<Live>, id: ChannelId, stored_ms: i64, after: Duration) {
     tokio::time::sleep(after).await;
-    if state.channels.find(&id).is_some() {
+    if live.channels.find(&id).is_some() {
         return;
     }
     let (bucket, channel) = (&id.0, &id.1);
-    let lease = match state.meta.acquire_publisher(bucket, channel, &state.holder, super::LEASE, Claim::IfFree).await {
+    let lease = match live.meta.acquire_publisher(bucket, channel, &live.holder, super::LEASE, Claim::IfFree).await {
         Ok(lease) => lease,
         // Somebody publishes again, so the list has not ended.
         Err(_) => return,
     };
     let outcome = async {
-        let mut window = recovery::window(&state, &id).await?;
+        let mut window = recovery::window(&live, &id).await?;
         if window.stored_ms != stored_ms || window.list.ended {
             return Ok(());
         }
@@ -127,12 +127,12 @@ pub(super) async fn end_list(state: Arc<State>, id: ChannelId, stored_ms: i64, a
         let Some(playlist) = window.list.playlist() else { return Ok(()) };
         let key = model::name::ObjectKey::parse(format!("{channel}/{}", window.playlist).as_bytes())?;
         let text = playlist.render().into_bytes();
-        let record = crate::ops::playlist_record(text, ObjectRole::LivePlaylist, state.clock.now_ms());
-        state.meta.commit_playlist(&lease, &key, &record, window.to_bytes()).await.map_err(internal)
+        let record = crate::objects::playlist_record(text, ObjectRole::LivePlaylist, live.clock.now_ms());
+        live.meta.commit_playlist(&lease, &key, &record, window.to_bytes()).await.map_err(internal)
     }
     .await;
     if let Err(error) = outcome {
         tracing::warn!(%error, %bucket, %channel, "the live playlist cannot be ended");
     }
-    let _ = state.meta.release_publisher(&lease).await;
+    let _ = live.meta.release_publisher(&lease).await;
 }

@@ -36,6 +36,14 @@ impl Objects {
         Ok(record.map(|record| Bucket::new(name.clone(), record)))
     }
 
+    /// Whether the metadata store answers.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub(crate) async fn check_ready(&self) -> Result<(), store::Error> {
+        self.meta.list_buckets(None, "", "", 1).await.map(drop)
+    }
+
     /// What there is of an object, for whoever is to decide about it.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ mod hashing;
 mod intake;
 mod lengthen;
 mod log_object;
+mod made;
 mod uploads;
 
 use std::sync::Arc;
@@ -20,14 +21,14 @@ use store::blob::{BlobId, BlobStore};
 use store::meta::{Body, Extent, Meta};
 
 pub(crate) use buckets::{Bucket, no_such_bucket};
-pub(crate) use content::{BodySource, COPY_BYTES, StoredBody, StoredContent, read_whole};
+pub(crate) use content::{BodySource, StoredBody, StoredContent, read_whole};
 pub(crate) use doors::CopiedFrom;
 pub(crate) use failure::internal;
 pub(crate) use grant::{Judged, ObjectGrant};
-pub(crate) use hashing::Hashing;
 pub(crate) use intake::{Expected, INLINE_BYTES, Intake, Keep, Received, copy, read_sums, receive};
 pub(crate) use lengthen::lengthened;
 pub(crate) use log_object::{LogObject, NotWritten};
+pub(crate) use made::{PLAYLIST_TYPE, playlist_record};
 
 use crate::clock::Clock;
 use crate::config::{Config, Durability};

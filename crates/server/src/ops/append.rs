@@ -6,89 +6,98 @@ use model::OperationKind;
 use model::name::ObjectKey;
 use model::{ETag, ObjectAcl, ObjectType};
 use model::{Error, ErrorCode};
-use oss::request::{ObjectHeaders, parse_append_position};
 use store::blob::BlobId;
 use store::meta::{Body, ObjectRecord, ObjectRole, PutGuard, Stored};
 
 use super::multipart::combined_crc64;
-use super::object::already_exists;
-use super::upload;
-use super::{Answer, BodySource, Call, expiration, internal};
-use crate::objects::{Keep, Received, lengthened};
+use super::object::{NewHeaders, Written, already_exists};
+use super::{BodySource, Call, internal, upload};
+use crate::objects::{Expected, Keep, Received, lengthened, no_such_bucket};
+
+/// What is to be appended.
+pub(crate) struct AppendObject {
+    /// Where the client believes that the object ends.
+    pub(crate) position: u64,
+    /// What is said about the object; only the first append decides.
+    pub(crate) headers: NewHeaders,
+    /// What the body is said to come to, if that can be read.
+    pub(crate) expected: Result<Expected, Error>,
+}
+
+/// What became of an append.
+pub(crate) enum Appended {
+    /// The object with what was appended.
+    Written(Box<Written>),
+    /// Nothing: the object does not end at that position, but at this one.
+    EndsAt(u64),
+}
 
 /// AppendObject (HTTP API 9.8).
-pub(crate) async fn append(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
-    let position = parse_append_position(call.query())?;
-    let headers = ObjectHeaders::parse(call.raw)?;
-    let (bucket, key) = (call.bucket()?, call.key()?);
-    upload::check_announced(call, body)?;
-    let found = find(call, key).await?;
+///
+/// # Errors
+/// Those of [`upload::receive`], the refusals of access control 8 for tags, `FileAlreadyExists`, `ObjectNotAppendable`.
+pub(crate) async fn append(
+    call: &Call<'_>,
+    request: AppendObject,
+    body: &mut dyn BodySource,
+) -> Result<Appended, Error> {
+    let AppendObject { position, headers, expected } = request;
+    let grant = call.object_grant()?;
+    let key = grant.key();
+    let expected = upload::check_announced(body, expected)?;
+    let found = call.objects().read(&grant).await?;
     // Behind the beginning there is always something to append to.
     if position == 0 && headers.forbid_overwrite && found.is_some() {
         return Err(already_exists(key));
     }
-    check_position(key, found.as_ref(), position)?;
+    let length = length(key, found.as_deref())?;
+    if position != length {
+        return Ok(Appended::EndsAt(length));
+    }
     if body.announced_length().is_some_and(|len| position.saturating_add(len) > MAX_BODY_BYTES) {
         return Err(Error::new(ErrorCode::EntityTooLarge));
     }
-    if found.is_none() && headers.tags.as_ref().is_some_and(|tags| !tags.is_empty()) {
-        call.may(OperationKind::PutObjectTagging, bucket, key).await?;
+    if found.is_none() && headers.sets_tags() {
+        call.may(OperationKind::PutObjectTagging, call.bucket()?, key).await?;
     }
-    let received = upload::receive(call, body, Keep::Anywhere).await?;
+    let received = upload::receive(call, expected, body, Keep::Anywhere).await?;
     if position.saturating_add(received.sums.len) > MAX_BODY_BYTES {
         call.objects().forget(received.body.blobs()).await;
         return Err(Error::new(ErrorCode::EntityTooLarge));
     }
     let guard = found.as_ref().map_or(PutGuard::Absent, |object| PutGuard::VersionIs(object.version));
     let old: Vec<BlobId> = found.iter().flat_map(|object| object.value.body.blobs()).collect();
-    let record = grown(call, found.map(|object| object.value), headers, received).await?;
-    let Err(error) = call.state.meta.put_object(&bucket.name, key, &record, guard).await else {
-        let answer = Answer::empty(200)
-            .header("etag", record.etag.quoted())
-            .header("x-oss-next-append-position", record.size.to_string())
-            .header("x-oss-hash-crc64ecma", record.crc64.to_string());
-        return expiration::announce(call, key, &record, answer);
-    };
-    call.objects().discard(record.body.blobs().filter(|blob| !old.contains(blob)), &error).await;
-    match error.kind {
-        // Somebody else appended at the same position, or replaced or deleted the object.
-        store::ErrorKind::Conflict | store::ErrorKind::AlreadyExists => {
-            let now = find(call, key).await?;
-            check_position(key, now.as_ref(), position)?;
-            Err(wrong_position(key, now.map_or(0, |object| object.value.size)))
-        }
-        store::ErrorKind::NotFound => Err(super::no_such_bucket(call.route())),
-        _ => Err(internal(error)),
+    let record = grown(call, found.map(|object| object.value.clone()), headers, received).await?;
+    match call.objects().write(&grant, &record, guard, &old).await {
+        Ok(_) => Ok(Appended::Written(Box::new(Written::of(call, key, record, None).await?))),
+        Err(error) => match error.kind {
+            // Somebody else appended at the same position, or replaced or deleted the object.
+            store::ErrorKind::Conflict | store::ErrorKind::AlreadyExists => {
+                let now = call.objects().read_again(&grant).await?;
+                Ok(Appended::EndsAt(self::length(key, now.as_deref())?))
+            }
+            store::ErrorKind::NotFound => Err(no_such_bucket(grant.bucket())),
+            _ => Err(internal(error)),
+        },
     }
 }
 
-async fn find(call: &Call<'_>, key: &ObjectKey) -> Result<Option<Stored<ObjectRecord>>, Error> {
-    call.state.meta.object(&call.bucket()?.name, key).await.map_err(internal)
-}
-
-/// An absent object has length 0.
-fn check_position(key: &ObjectKey, found: Option<&Stored<ObjectRecord>>, position: u64) -> Result<(), Error> {
-    let length = match found {
+/// Where an object ends; an absent one has length 0.
+fn length(key: &ObjectKey, found: Option<&Stored<ObjectRecord>>) -> Result<u64, Error> {
+    match found {
         Some(object) if object.value.object_type != ObjectType::Appendable => {
-            return Err(Error::new(ErrorCode::ObjectNotAppendable).with("Key", key.as_str()));
+            Err(Error::new(ErrorCode::ObjectNotAppendable).with("Key", key.as_str()))
         }
-        Some(object) => object.value.size,
-        None => 0,
-    };
-    if position == length { Ok(()) } else { Err(wrong_position(key, length)) }
-}
-
-fn wrong_position(key: &ObjectKey, length: u64) -> Error {
-    Error::new(ErrorCode::PositionNotEqualToLength)
-        .with("Key", key.as_str())
-        .header("x-oss-next-append-position", length.to_string())
+        Some(object) => Ok(object.value.size),
+        None => Ok(0),
+    }
 }
 
 /// The object with the bytes behind it. The first append decides what is known of it, later ones only add.
 async fn grown(
     call: &Call<'_>,
     old: Option<ObjectRecord>,
-    headers: ObjectHeaders,
+    headers: NewHeaders,
     received: Received,
 ) -> Result<ObjectRecord, Error> {
     let storage_class = call.bucket()?.record.storage_class;
@@ -111,7 +120,7 @@ async fn grown(
     record.body = lengthened(call.objects(), record.body, received).await?;
     record.size = record.size.saturating_add(len);
     record.crc64 = combined_crc64(record.crc64, crc64, len);
-    record.modified_ms = call.state.clock.now_ms();
+    record.modified_ms = call.objects().now_ms();
     // Some 32 hex digits that change with the content (HTTP API 5.2).
     record.etag = ETag::from_bits(u128::from_be_bytes(crate::ids::random()));
     Ok(record)

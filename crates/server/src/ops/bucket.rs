@@ -1,232 +1,175 @@
-//! Buckets (HTTP API 7.1, 8.1 to 8.6, 8.10).
+//! Buckets: made, listed, shown and deleted (HTTP API 7.1, 8.1 to 8.6, 8.10).
 
-use model::BucketAcl;
 use model::name::BucketName;
-use model::{Error, ErrorCode};
-use oss::request::{ListBucketsParameters, check_put_bucket_headers, endpoint_of, parse_bucket_acl};
-use oss::xml::bucket::{BucketInfo, BucketStat, CreateBucketConfiguration, render_acl, render_location};
-use oss::xml::service::{ListAllMyBucketsResult, ListedBucket, RegionNames};
-use store::meta::BucketRecord;
+use model::{BucketAcl, DataRedundancy, Error, ErrorCode, OwnerId, StorageClass};
+use store::meta::{BucketRecord, BucketStatistics};
 
-use super::{Answer, BodySource, Call, internal, read_xml};
-use crate::config::Config;
+use super::Call;
 
-/// ListBuckets (HTTP API 7.1).
-pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, Error> {
-    let asked = ListBucketsParameters::parse(call.query())?;
-    let owner = call.granted.grant.caller().account().unwrap_or(&call.state.root.owner).clone();
+/// Which buckets are to be listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ListBuckets {
+    /// What their names begin with.
+    pub(crate) prefix: String,
+    /// The name behind which the list begins.
+    pub(crate) after: String,
+    /// The most buckets.
+    pub(crate) limit: usize,
+    /// The tag that they have; without a value, with any value of this key.
+    pub(crate) tag: Option<(String, Option<String>)>,
+}
+
+impl ListBuckets {
+    fn fits(&self, bucket: &BucketRecord) -> bool {
+        self.tag.as_ref().is_none_or(|(key, value)| {
+            bucket.tags.iter().any(|tag| tag.key == *key && value.as_ref().is_none_or(|value| tag.value == *value))
+        })
+    }
+}
+
+/// The buckets of an account, or the first of them.
+#[derive(Debug, Clone)]
+pub(crate) struct Buckets {
+    /// The account.
+    pub(crate) owner: OwnerId,
+    /// Ascending by name.
+    pub(crate) buckets: Vec<ListedBucket>,
+    /// Whether there are more.
+    pub(crate) is_truncated: bool,
+}
+
+/// A bucket in a list.
+#[derive(Debug, Clone)]
+pub(crate) struct ListedBucket {
+    /// What is known of it.
+    pub(crate) record: BucketRecord,
+    /// Where it is.
+    pub(crate) region: String,
+}
+
+/// Lists the buckets of the caller's account (HTTP API 7.1).
+///
+/// # Errors
+/// Those of the store.
+pub(crate) async fn list(call: &Call<'_>, request: &ListBuckets) -> Result<Buckets, Error> {
+    let owner = account(call)?.clone();
     // A filter by tag thins pages out, so pages are read until one is full.
-    let limit = asked.max_keys as usize;
     let mut found: Vec<BucketRecord> = Vec::new();
-    let mut after = asked.marker.clone();
+    let mut after = request.after.clone();
     let mut has_more = true;
-    while has_more && found.len() <= limit {
+    while has_more && found.len() <= request.limit {
         let page =
-            call.state.meta.list_buckets(Some(&owner), &asked.prefix, &after, limit + 1).await.map_err(internal)?;
+            call.objects().list_buckets(&owner, &request.prefix, &after, request.limit.saturating_add(1)).await?;
         has_more = page.is_truncated;
         if let Some(last) = page.items.last() {
             after.clone_from(&last.name);
         }
-        found.extend(page.items.into_iter().filter(|bucket| has_tag(bucket, &asked)));
+        found.extend(page.items.into_iter().filter(|bucket| request.fits(bucket)));
     }
-    let is_truncated = found.len() > limit;
-    found.truncate(limit);
-    let buckets: Vec<_> = found
-        .into_iter()
-        .map(|bucket| ListedBucket {
-            created_ms: bucket.created_ms,
-            storage_class: bucket.storage_class,
-            place: place(call, region_of(&bucket, &call.state.config)),
-            name: bucket.name,
-        })
-        .collect();
-    let result = ListAllMyBucketsResult {
-        prefix: asked.prefix,
-        marker: asked.marker,
-        max_keys: asked.max_keys,
-        next_marker: buckets.last().filter(|_| is_truncated).map(|bucket| bucket.name.clone()),
-        owner,
-        buckets,
-    };
-    Ok(Answer::xml(result.render()))
+    let is_truncated = found.len() > request.limit;
+    found.truncate(request.limit);
+    let listed = |record: BucketRecord| ListedBucket { region: call.objects().region_of(&record).to_owned(), record };
+    Ok(Buckets { owner, buckets: found.into_iter().map(listed).collect(), is_truncated })
 }
 
-fn has_tag(bucket: &BucketRecord, asked: &ListBucketsParameters) -> bool {
-    asked.tag.as_ref().is_none_or(|(key, value)| {
-        bucket.tags.iter().any(|tag| tag.key == *key && value.as_ref().is_none_or(|value| tag.value == *value))
-    })
+/// How a bucket is to be; absent members have no opinion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct NewBucket {
+    /// Who may do what with it.
+    pub(crate) acl: Option<BucketAcl>,
+    /// The label of objects that name none.
+    pub(crate) storage_class: Option<StorageClass>,
+    /// Where its data is said to live.
+    pub(crate) redundancy: Option<DataRedundancy>,
 }
 
-/// PutBucket (HTTP API 8.1).
-pub(crate) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
-    let name = name(call)?;
-    check_put_bucket_headers(call.raw)?;
-    let acl = parse_bucket_acl(call.raw)?;
-    let text = read_xml(call, body).await?;
-    let region = match &call.granted.bucket {
-        Some(bucket) => region_of(&bucket.record, &call.state.config),
-        None => &call.state.config.region,
-    };
-    let wish = CreateBucketConfiguration::parse(&text, region)?;
-    let taken = || Error::new(ErrorCode::BucketAlreadyExists).with("BucketName", name.as_str());
-    if let Some(bucket) = &call.granted.bucket {
-        let record = &bucket.record;
-        if call.granted.grant.caller().account() != Some(&record.owner) {
-            return Err(taken());
-        }
-        let is_other_class = wish.storage_class.is_some_and(|class| class != record.storage_class);
-        let is_other_redundancy = wish.redundancy.is_some_and(|redundancy| redundancy != record.redundancy);
-        if is_other_class || is_other_redundancy {
-            return Err(taken().message("Cannot modify existing bucket's storage class."));
-        }
-        if let Some(acl) = acl {
-            set_acl(call, name, acl).await?;
-        }
-    } else {
-        let mut record = new_record(call, name);
-        record.acl = acl.unwrap_or(BucketAcl::Private);
-        record.storage_class = wish.storage_class.unwrap_or(record.storage_class);
-        record.redundancy = wish.redundancy.unwrap_or(record.redundancy);
-        create(call, name, &record).await?;
+/// Makes the bucket of the request, or changes the ACL of one that the caller has (HTTP API 8.1).
+///
+/// # Errors
+/// `BucketAlreadyExists` when it is somebody else's or cannot become what is asked for, `TooManyBuckets`, and those of
+/// the store.
+pub(crate) async fn put(call: &Call<'_>, wish: &NewBucket) -> Result<(), Error> {
+    let Some(bucket) = &call.granted.bucket else { return create(call, wish).await };
+    let record = &bucket.record;
+    let taken = || Error::new(ErrorCode::BucketAlreadyExists).with("BucketName", bucket.name.as_str());
+    if call.granted.grant.caller().account() != Some(&record.owner) {
+        return Err(taken());
     }
-    Ok(Answer::empty(200).header("location", format!("/{name}")))
-}
-
-/// A bucket that is made now, in the region that the server is said to be in.
-fn new_record(call: &Call<'_>, name: &BucketName) -> BucketRecord {
-    let owner = call.granted.grant.caller().account().unwrap_or(&call.state.root.owner).clone();
-    let mut record = BucketRecord::new(name, owner, call.now_ms);
-    record.region = Some(call.state.config.region.clone());
-    record
-}
-
-async fn create(call: &Call<'_>, name: &BucketName, record: &BucketRecord) -> Result<(), Error> {
-    let max = call.state.config.max_buckets;
-    call.state.meta.create_bucket(name, record, max).await.map_err(|error| match error.kind {
-        store::ErrorKind::QuotaExceeded => Error::new(ErrorCode::TooManyBuckets),
-        // Somebody else made it a moment ago.
-        store::ErrorKind::AlreadyExists => Error::new(ErrorCode::BucketAlreadyExists).with("BucketName", name.as_str()),
-        _ => internal(error),
-    })
-}
-
-/// HeadBucket (HTTP API 8.2).
-pub(crate) fn head(call: &Call<'_>) -> Result<Answer, Error> {
-    let record = &call.bucket()?.record;
-    Ok(Answer::empty(200).header("x-oss-bucket-region", region_of(record, &call.state.config)))
-}
-
-/// DeleteBucket (HTTP API 8.3).
-pub(crate) async fn delete(call: &Call<'_>) -> Result<Answer, Error> {
-    let name = name(call)?;
-    call.state.meta.delete_bucket(name).await.map_err(|error| {
-        if error.kind != store::ErrorKind::NotEmpty {
-            return match error.kind {
-                store::ErrorKind::NotFound => super::no_such_bucket(call.route()),
-                _ => internal(error),
-            };
-        }
-        Error::new(ErrorCode::BucketNotEmpty)
-            .message(match error.subject {
-                store::Subject::Upload => "The bucket has Multipart Uploads. Please delete them first.",
-                store::Subject::Channel => "The bucket you tried to delete is not empty.",
-                _ => "The bucket has objects. Please delete them first.",
-            })
-            .with("BucketName", name.as_str())
-    })?;
-    Ok(Answer::empty(204))
-}
-
-/// GetBucketInfo (HTTP API 8.4).
-pub(crate) fn info(call: &Call<'_>) -> Result<Answer, Error> {
-    let record = &call.bucket()?.record;
-    let info = BucketInfo {
-        name: record.name.clone(),
-        created_ms: record.created_ms,
-        owner: record.owner.clone(),
-        acl: record.acl,
-        storage_class: record.storage_class,
-        redundancy: record.redundancy,
-        logging: record.logging.clone(),
-    };
-    Ok(Answer::xml(info.render(&place(call, region_of(record, &call.state.config)))))
-}
-
-/// GetBucketLocation (HTTP API 8.5).
-pub(crate) fn location(call: &Call<'_>) -> Result<Answer, Error> {
-    let record = &call.bucket()?.record;
-    Ok(Answer::xml(render_location(&place(call, region_of(record, &call.state.config)))))
-}
-
-/// GetBucketStat (HTTP API 8.6).
-pub(crate) async fn stat(call: &Call<'_>) -> Result<Answer, Error> {
-    let statistics = call.state.meta.bucket_statistics(name(call)?).await.map_err(internal)?;
-    let mut stat = BucketStat {
-        uploads: statistics.uploads,
-        parts: statistics.parts,
-        channels: statistics.channels,
-        counted_s: call.now_ms.div_euclid(1000),
-        ..BucketStat::default()
-    };
-    for class in store::meta::BucketStatistics::CLASSES {
-        let counted = statistics.class(class);
-        let shown = stat.class_mut(class);
-        (shown.objects, shown.bytes) = (counted.objects, counted.bytes);
+    let is_other_class = wish.storage_class.is_some_and(|class| class != record.storage_class);
+    let is_other_redundancy = wish.redundancy.is_some_and(|redundancy| redundancy != record.redundancy);
+    if is_other_class || is_other_redundancy {
+        return Err(taken().message("Cannot modify existing bucket's storage class."));
     }
-    Ok(Answer::xml(stat.render()))
+    set_acl(call, wish.acl).await
 }
 
-/// PutBucketAcl (HTTP API 8.10). With an ACL it makes a missing bucket, as the official service does.
-pub(crate) async fn put_acl(call: &Call<'_>) -> Result<Answer, Error> {
-    let name = name(call)?;
-    let acl = parse_bucket_acl(call.raw)?;
-    match (&call.granted.bucket, acl) {
-        (Some(_), Some(acl)) => set_acl(call, name, acl).await?,
-        (Some(_), None) => {}
-        (None, None) => return Err(super::no_such_bucket(call.route())),
-        (None, Some(acl)) => {
-            let mut record = new_record(call, name);
-            record.acl = acl;
-            create(call, name, &record).await?;
-        }
+/// Sets the ACL of the bucket; with one it makes a missing bucket, as the official service does (HTTP API 8.10).
+///
+/// # Errors
+/// `NoSuchBucket` without an ACL, and what [`put`] says of a bucket that is made.
+pub(crate) async fn put_acl(call: &Call<'_>, acl: Option<BucketAcl>) -> Result<(), Error> {
+    match (call.bucket(), acl) {
+        (Ok(_), _) => set_acl(call, acl).await,
+        (Err(missing), None) => Err(missing),
+        (Err(_), Some(_)) => create(call, &NewBucket { acl, ..NewBucket::default() }).await,
     }
-    Ok(Answer::empty(200).header("location", format!("/{name}")))
 }
 
-/// GetBucketAcl (HTTP API 8.10).
-pub(crate) fn acl(call: &Call<'_>) -> Result<Answer, Error> {
-    let record = &call.bucket()?.record;
-    Ok(Answer::xml(render_acl(&record.owner, record.acl.as_str())))
+async fn set_acl(call: &Call<'_>, acl: Option<BucketAcl>) -> Result<(), Error> {
+    match acl {
+        None => Ok(()),
+        Some(acl) => call.objects().update_bucket(&call.granted.grant, |record| record.acl = acl).await,
+    }
 }
 
-async fn set_acl(call: &Call<'_>, name: &BucketName, acl: BucketAcl) -> Result<(), Error> {
-    call.state.meta.update_bucket(name, |record| record.acl = acl).await.map_err(internal)?;
-    Ok(())
+/// Makes a bucket in the region that the server is said to be in.
+async fn create(call: &Call<'_>, wish: &NewBucket) -> Result<(), Error> {
+    let mut record = BucketRecord::new(name(call)?, account(call)?.clone(), call.now_ms);
+    record.region = Some(call.objects().region().to_owned());
+    record.acl = wish.acl.unwrap_or(record.acl);
+    record.storage_class = wish.storage_class.unwrap_or(record.storage_class);
+    record.redundancy = wish.redundancy.unwrap_or(record.redundancy);
+    call.objects().create_bucket(&call.granted.grant, &record).await
+}
+
+/// What is known of the bucket (HTTP API 8.2, 8.4, 8.5, 8.10).
+///
+/// # Errors
+/// `NoSuchBucket`.
+pub(crate) fn get<'a>(call: &'a Call<'_>) -> Result<&'a BucketRecord, Error> {
+    Ok(&call.bucket()?.record)
+}
+
+/// Where the bucket is; where it would be, when there is none, and where the server is (HTTP API 7.2).
+pub(crate) fn region<'a>(call: &'a Call<'_>) -> &'a str {
+    match &call.granted.bucket {
+        Some(bucket) => call.objects().region_of(&bucket.record),
+        None => call.objects().region(),
+    }
+}
+
+/// Deletes the bucket, which must hold nothing (HTTP API 8.3).
+///
+/// # Errors
+/// `NoSuchBucket`, `BucketNotEmpty`, and those of the store.
+pub(crate) async fn delete(call: &Call<'_>) -> Result<(), Error> {
+    call.objects().delete_bucket(&call.granted.grant).await
+}
+
+/// How much is in the bucket (HTTP API 8.6).
+///
+/// # Errors
+/// Those of the store.
+pub(crate) async fn statistics(call: &Call<'_>) -> Result<BucketStatistics, Error> {
+    call.objects().statistics(&call.granted.grant).await
+}
+
+/// The account whose buckets the caller sees and makes. Strangers were refused before.
+fn account<'a>(call: &'a Call<'_>) -> Result<&'a OwnerId, Error> {
+    call.granted.grant.caller().account().ok_or_else(|| Error::new(ErrorCode::AccessDenied))
 }
 
 /// The bucket that the request names, whether it exists or not.
 pub(super) fn name<'a>(call: &'a Call<'_>) -> Result<&'a BucketName, Error> {
-    call.route().bucket.as_ref().ok_or_else(|| Error::new(ErrorCode::InvalidBucketName))
-}
-
-/// The region of a bucket: the one in which it was made, whatever is configured now. Buckets of times when that was
-/// not written down are in the one that is configured.
-pub(super) fn region_of<'a>(record: &'a BucketRecord, config: &'a Config) -> &'a str {
-    record.region.as_deref().unwrap_or(&config.region)
-}
-
-/// What clients are told of a region (D20). Where no endpoint is configured it is the one that the client has reached,
-/// as PublishUrls are: clients connect to what they are told.
-pub(crate) fn place(call: &Call<'_>, region: &str) -> RegionNames {
-    let config = &call.state.config;
-    let mut names = RegionNames::official(region);
-    let asked = endpoint_of(call.raw, call.route());
-    if let Some(outside) = config.public_endpoint.as_deref().or(config.domains.first().map(String::as_str)).or(asked) {
-        outside.clone_into(&mut names.extranet_endpoint);
-        outside.clone_into(&mut names.intranet_endpoint);
-    }
-    if let Some(inside) = &config.internal_endpoint {
-        names.intranet_endpoint.clone_from(inside);
-    }
-    names
+    call.granted.grant.resource().bucket().ok_or_else(|| Error::new(ErrorCode::InvalidBucketName))
 }

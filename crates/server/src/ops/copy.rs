@@ -3,124 +3,188 @@
 //! A copy shares the blobs of its source and writes none. Where the specification demands an MD5 that is not known, that
 //! of an object made of parts or appends, the bytes are read once for it. A copy onto itself changes what is known of the
 //! object and touches no byte.
+//!
+//! A source is found first and copied then, so that whoever asks can judge it in between: by conditions, by a range.
+
+use std::sync::Arc;
 
 use model::OperationKind;
-use model::name::ObjectKey;
+use model::name::{BucketName, ObjectKey};
 use model::{Error, ErrorCode};
 use model::{ObjectAcl, ObjectType};
-use oss::request::{Conditions, CopyDirective, CopySource, ObjectHeaders, check_copy_length};
-use oss::xml::object::render_copy_object_result;
 use store::Subject;
-use store::meta::{Body, ObjectRecord, ObjectRole, PutGuard, Source, Stored};
+use store::blob::BlobId;
+use store::meta::{Body, ObjectRecord, ObjectRole, PutGuard, Stored};
 
 use super::further::Wording;
-use super::object::{already_exists, exists, guard_of, refused, store};
-use super::{Answer, Bucket, Call, expiration, internal};
-use crate::objects::{self, INLINE_BYTES, Intake, Keep};
+use super::object::{NewHeaders, Written, already_exists, exists, guard_of, refused, store};
+use super::{Bucket, Call, internal};
+use crate::objects::{self, CopiedFrom, INLINE_BYTES, Intake, Keep, ObjectGrant};
 
 /// How often a copy onto itself is tried while others write the same object.
 const ATTEMPTS: usize = 16;
 /// The most blobs that a copy shares one by one. The bytes of an object in more of them are copied, into one blob: so no
 /// commit counts more names than this, and no object becomes more scattered by being copied.
 const MAX_SHARED: usize = 1024;
+/// The largest source of a copy, or part of it that is read, in bytes.
+const MAX_COPY_BYTES: u64 = 5 << 30;
 
-/// CopyObject (HTTP API 9.7).
-pub(crate) async fn copy(call: &Call<'_>) -> Result<Answer, Error> {
-    let source = CopySource::parse(call.raw)?;
-    let headers = ObjectHeaders::parse(call.raw)?;
-    let metadata = CopyDirective::of_metadata(call.raw)?;
-    let tags = CopyDirective::of_tags(call.raw)?;
-    let (bucket, key) = (call.bucket()?, call.key()?);
-    let from = call.other_bucket(&source.bucket).await?;
-    may_read_source(call, &from, &source).await?;
-    if tags == CopyDirective::Replace && headers.tags.as_ref().is_some_and(|tags| !tags.is_empty()) {
-        call.may(OperationKind::PutObjectTagging, bucket, key).await?;
-    }
-    let found = read_source(call, &from, &source).await?;
-    let is_onto_itself = from.name == bucket.name && source.key == *key;
-    // Tags that come with the object are read there and set here (access control 2).
-    if tags == CopyDirective::Copy && !found.value.tags.is_empty() && !is_onto_itself {
-        let of_source = Wording { names_version: source.names_version, ..Wording::default() };
-        call.may_worded(OperationKind::GetObjectTagging, &from, &source.key, of_source).await?;
-        let of_target = Wording { tags: Some(&found.value.tags), ..Wording::default() };
-        call.may_worded(OperationKind::PutObjectTagging, bucket, key, of_target).await?;
-    }
-    if headers.forbid_overwrite && exists(call, key).await? {
-        return Err(already_exists(key));
-    }
-    let wish = Wish { headers, metadata, tags };
-    let record = if is_onto_itself {
-        onto_itself(call, bucket, found, wish).await?
-    } else {
-        check_copy_length(found.value.size)?;
-        duplicate(call, bucket, Original { bucket: &from, key: &source.key, found }, wish).await?
-    };
-    let answer = Answer::xml(render_copy_object_result(&record.etag, record.modified_ms))
-        .header("etag", record.etag.quoted())
-        .header("x-oss-hash-crc64ecma", record.crc64.to_string());
-    expiration::announce(call, key, &record, answer)
+/// The object that is to be copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CopySource {
+    /// Its bucket.
+    pub(crate) bucket: BucketName,
+    /// Its key.
+    pub(crate) key: ObjectKey,
+    /// Whether a version of it is named, for which a right of its own is needed (access control 2).
+    pub(crate) names_version: bool,
 }
 
-/// What the request wants of the copy.
-struct Wish {
-    headers: ObjectHeaders,
-    metadata: CopyDirective,
-    tags: CopyDirective,
+/// A source that may be read.
+pub(crate) struct Readable {
+    /// Its bucket.
+    bucket: Bucket,
+    /// The right to read it.
+    grant: ObjectGrant,
+}
+
+/// A source of a copy, as it was read.
+pub(crate) struct Original {
+    /// Its bucket.
+    bucket: Bucket,
+    /// The right to read it.
+    pub(super) grant: ObjectGrant,
+    /// The object.
+    pub(super) found: Arc<Stored<ObjectRecord>>,
+}
+
+impl Original {
+    /// What is known of it.
+    pub(crate) fn record(&self) -> &ObjectRecord {
+        &self.found.value
+    }
+}
+
+/// What is to be copied, and what becomes of what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CopyObject {
+    /// The source.
+    pub(crate) source: CopySource,
+    /// What is said about the copy.
+    pub(crate) headers: NewHeaders,
+    /// Whether the copy has the headers and metadata of the request instead of those of the source.
+    pub(crate) replaces_metadata: bool,
+    /// Whether it has the tags of the request.
+    pub(crate) replaces_tags: bool,
 }
 
 /// Decides whether the caller may read what is copied.
 ///
 /// # Errors
-/// The refusals of access control 8.
-pub(crate) async fn may_read_source(call: &Call<'_>, bucket: &Bucket, source: &CopySource) -> Result<(), Error> {
+/// `NoSuchBucket`, the refusals of access control 8.
+async fn may_read(call: &Call<'_>, source: &CopySource) -> Result<Readable, Error> {
+    let bucket = call.other_bucket(&source.bucket).await?;
     let worded = Wording { names_version: source.names_version, ..Wording::default() };
-    call.may_worded(OperationKind::GetObject, bucket, &source.key, worded).await.map(drop)
+    let grant = call.may_worded(OperationKind::GetObject, &bucket, &source.key, worded).await?;
+    Ok(Readable { bucket, grant })
 }
 
-/// The object that is copied, conditions held.
+/// Reads what may be read.
 ///
 /// # Errors
-/// `NoSuchKey`, `NotModified`, `PreconditionFailed`.
-pub(super) async fn read_source(
-    call: &Call<'_>,
-    bucket: &Bucket,
-    source: &CopySource,
-) -> Result<Stored<ObjectRecord>, Error> {
-    let found = call.state.meta.object(&bucket.name, &source.key).await.map_err(internal)?;
-    let found = found.ok_or_else(|| Error::new(ErrorCode::NoSuchKey).with("Key", source.key.as_str()))?;
-    let conditions = Conditions::of_copy_source(call.raw, call.now_ms);
-    conditions.evaluate(&found.value.etag, found.value.modified_ms).check()?;
-    Ok(found)
+/// `NoSuchKey`.
+async fn read(call: &Call<'_>, readable: Readable) -> Result<Original, Error> {
+    let Readable { bucket, grant } = readable;
+    let found = call.objects().find(&grant).await?;
+    Ok(Original { bucket, grant, found })
 }
 
-/// An object to be copied, as it was read.
-struct Original<'a> {
-    bucket: &'a Bucket,
-    key: &'a ObjectKey,
-    found: Stored<ObjectRecord>,
+/// A source of a part, which the caller may read.
+///
+/// # Errors
+/// `NoSuchBucket`, `NoSuchKey`, the refusals of access control 8.
+pub(crate) async fn find_source(call: &Call<'_>, source: &CopySource) -> Result<Original, Error> {
+    read(call, may_read(call, source).await?).await
 }
 
-async fn duplicate(call: &Call<'_>, bucket: &Bucket, from: Original<'_>, wish: Wish) -> Result<ObjectRecord, Error> {
-    let Stored { value: found, version } = from.found;
-    let guard = guard_of(wish.headers.forbid_overwrite);
-    // Whatever becomes of the original meanwhile, its bytes are there until the copy is made.
-    let _pinned = call.state.meta.pin(found.body.blobs());
-    let mut record = ObjectRecord {
-        modified_ms: call.state.clock.now_ms(),
-        acl: wish.headers.acl.unwrap_or(ObjectAcl::Default),
-        storage_class: wish.headers.storage_class.unwrap_or(bucket.record.storage_class),
-        ..found
-    };
-    if wish.metadata == CopyDirective::Replace {
-        record.headers = wish.headers.content;
-        record.user_meta = wish.headers.user_meta;
+/// The source of a copy that the caller may make.
+///
+/// # Errors
+/// As [`find_source`], and the refusals of access control 8 for tags.
+pub(crate) async fn find(call: &Call<'_>, request: &CopyObject) -> Result<Original, Error> {
+    let readable = may_read(call, &request.source).await?;
+    if request.replaces_tags && request.headers.sets_tags() {
+        call.may(OperationKind::PutObjectTagging, call.bucket()?, call.key()?).await?;
     }
-    if wish.tags == CopyDirective::Replace {
-        record.tags = wish.headers.tags.unwrap_or_default();
+    read(call, readable).await
+}
+
+/// CopyObject (HTTP API 9.7), once its source was found and judged.
+///
+/// # Errors
+/// `FileAlreadyExists`, `EntityTooLarge`, the refusals of access control 8 for the tags that are copied.
+pub(crate) async fn copy(call: &Call<'_>, request: CopyObject, from: Original) -> Result<Written, Error> {
+    let (bucket, grant) = (call.bucket()?, call.object_grant()?);
+    let key = grant.key();
+    let is_onto_itself = from.bucket.name == bucket.name && request.source.key == *key;
+    // Tags that come with the object are read there and set here (access control 2).
+    let tags = &from.record().tags;
+    if !request.replaces_tags && !tags.is_empty() && !is_onto_itself {
+        let of_source = Wording { names_version: request.source.names_version, ..Wording::default() };
+        call.may_worded(OperationKind::GetObjectTagging, &from.bucket, &request.source.key, of_source).await?;
+        let of_target = Wording { tags: Some(tags), ..Wording::default() };
+        call.may_worded(OperationKind::PutObjectTagging, bucket, key, of_target).await?;
+    }
+    if request.headers.forbid_overwrite && exists(call, &grant).await? {
+        return Err(already_exists(key));
+    }
+    let record = if is_onto_itself {
+        onto_itself(call, &grant, from.found, &request).await?
+    } else {
+        check_copy_length(from.record().size)?;
+        duplicate(call, &grant, from, request).await?
+    };
+    Written::of(call, key, record, None).await
+}
+
+/// Refuses a source, or the part of it that is read, beyond 5 GB.
+///
+/// # Errors
+/// `EntityTooLarge`.
+pub(crate) fn check_copy_length(length: u64) -> Result<(), Error> {
+    if length > MAX_COPY_BYTES {
+        let message = "Source object Length exceeds the maximum allowed size.";
+        return Err(Error::new(ErrorCode::EntityTooLarge).message(message));
+    }
+    Ok(())
+}
+
+async fn duplicate(
+    call: &Call<'_>,
+    grant: &ObjectGrant,
+    from: Original,
+    request: CopyObject,
+) -> Result<ObjectRecord, Error> {
+    let headers = request.headers;
+    let guard = guard_of(headers.forbid_overwrite);
+    // Whatever becomes of the original meanwhile, its bytes are there until the copy is made.
+    let _pinned = call.objects().pin(&from.record().body);
+    let mut record = ObjectRecord {
+        modified_ms: call.objects().now_ms(),
+        acl: headers.acl.unwrap_or(ObjectAcl::Default),
+        storage_class: headers.storage_class.unwrap_or(call.bucket()?.record.storage_class),
+        ..from.record().clone()
+    };
+    if request.replaces_metadata {
+        record.headers = headers.content;
+        record.user_meta = headers.user_meta;
+    }
+    if request.replaces_tags {
+        record.tags = headers.tags.unwrap_or_default();
     }
     // A link is copied as the link it is.
     if matches!(record.body, Body::Link(_)) {
-        store(call, call.key()?, &record, guard).await?;
+        store(call, grant, &record, guard).await?;
         return Ok(record);
     }
     let has_tag_of_content = record.object_type == ObjectType::Normal;
@@ -132,13 +196,12 @@ async fn duplicate(call: &Call<'_>, bucket: &Bucket, from: Original<'_>, wish: W
             check_copied(&record, sums.crc64)?;
             (record.etag, record.md5) = (sums.etag, sums.md5);
         }
-        let source = Source { bucket: &from.bucket.name, key: from.key, version };
-        let key = call.key()?;
-        match call.state.meta.put_object_from(&bucket.name, key, &record, guard, &source).await {
-            Ok(_) => return Ok(record),
+        let source = CopiedFrom { grant: &from.grant, version: from.found.version };
+        match call.objects().write_from(grant, &record, guard, source).await {
+            Ok(()) => return Ok(record),
             // The original was written or deleted meanwhile: its bytes as they were read are copied.
             Err(error) if error.subject == Subject::Source => {}
-            Err(error) => return Err(refused(call, key, error)),
+            Err(error) => return Err(refused(grant, error)),
         }
     }
     let mut intake = Intake::new(call.objects(), Keep::Anywhere);
@@ -147,7 +210,7 @@ async fn duplicate(call: &Call<'_>, bucket: &Bucket, from: Original<'_>, wish: W
     record.etag = received.sums.etag;
     record.md5 = received.sums.md5;
     record.body = received.body;
-    store(call, call.key()?, &record, guard).await?;
+    store(call, grant, &record, guard).await?;
     Ok(record)
 }
 
@@ -165,32 +228,34 @@ fn check_copied(source: &ObjectRecord, crc64: u64) -> Result<(), Error> {
     Err(Error::new(ErrorCode::InternalError))
 }
 
-/// Metadata alone changes, always as `REPLACE` says. ACL and storage class are no metadata: where the request names
+/// Metadata alone changes, always as if it were replaced. ACL and storage class are no metadata: where the request names
 /// none, they stay (D30), or a private object would become public with its bucket when somebody corrects its type.
 async fn onto_itself(
     call: &Call<'_>,
-    bucket: &Bucket,
-    mut found: Stored<ObjectRecord>,
-    wish: Wish,
+    grant: &ObjectGrant,
+    mut found: Arc<Stored<ObjectRecord>>,
+    request: &CopyObject,
 ) -> Result<ObjectRecord, Error> {
-    let key = call.key()?;
+    let headers = &request.headers;
     for _ in 0..ATTEMPTS {
         let mut record = ObjectRecord {
-            modified_ms: call.state.clock.now_ms(),
-            acl: wish.headers.acl.unwrap_or(found.value.acl),
-            storage_class: wish.headers.storage_class.unwrap_or(found.value.storage_class),
-            headers: wish.headers.content.clone(),
-            user_meta: wish.headers.user_meta.clone(),
-            ..found.value
+            modified_ms: call.objects().now_ms(),
+            acl: headers.acl.unwrap_or(found.value.acl),
+            storage_class: headers.storage_class.unwrap_or(found.value.storage_class),
+            headers: headers.content.clone(),
+            user_meta: headers.user_meta.clone(),
+            ..found.value.clone()
         };
-        if wish.tags == CopyDirective::Replace {
-            record.tags = wish.headers.tags.clone().unwrap_or_default();
+        if request.replaces_tags {
+            record.tags = headers.tags.clone().unwrap_or_default();
         }
-        match call.state.meta.put_object(&bucket.name, key, &record, PutGuard::VersionIs(found.version)).await {
+        // Its blobs are those of the object that is there.
+        let kept: Vec<BlobId> = record.body.blobs().collect();
+        match call.objects().write(grant, &record, PutGuard::VersionIs(found.version), &kept).await {
             Ok(_) => return Ok(record),
             Err(error) if error.kind == store::ErrorKind::Conflict => {
-                let again = call.state.meta.object(&bucket.name, key).await.map_err(internal)?;
-                found = again.ok_or_else(|| Error::new(ErrorCode::NoSuchKey).with("Key", key.as_str()))?;
+                let absent = || Error::new(ErrorCode::NoSuchKey).with("Key", grant.key().as_str());
+                found = call.objects().read_again(grant).await?.ok_or_else(absent)?;
             }
             Err(error) => return Err(internal(error)),
         }

@@ -1,19 +1,26 @@
-//! `x-oss-expiration`: when and by which rule an object goes (HTTP API 4, 8.13).
+//! When and by which rule an object goes (HTTP API 4, 8.13).
 
 use model::Error;
 use model::name::ObjectKey;
 use store::meta::ObjectRecord;
 
-use super::{Answer, Call};
+use super::Call;
 
-/// Adds the header when an expiration applies; of several rules the one that acts first counts.
-pub(super) fn announce(
-    call: &Call<'_>,
-    key: &ObjectKey,
-    record: &ObjectRecord,
-    answer: Answer,
-) -> Result<Answer, Error> {
-    let Some(rules) = &call.bucket()?.record.lifecycle else { return Ok(answer) };
+/// The end of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Expiration {
+    /// When it goes, unix ms.
+    pub(crate) at_ms: i64,
+    /// The rule that says so.
+    pub(crate) rule: String,
+}
+
+/// When an object of the request's bucket goes; of several rules the one that acts first counts.
+///
+/// # Errors
+/// `NoSuchBucket` when the request is about no bucket.
+pub(super) fn of(call: &Call<'_>, key: &ObjectKey, record: &ObjectRecord) -> Result<Option<Expiration>, Error> {
+    let Some(rules) = &call.bucket()?.record.lifecycle else { return Ok(None) };
     let first = rules
         .iter()
         .filter_map(|rule| {
@@ -21,13 +28,5 @@ pub(super) fn announce(
             Some((at_ms, rule.id.as_str()))
         })
         .min();
-    Ok(match first {
-        Some((at_ms, id)) => {
-            let date = model::date::format_http(at_ms);
-            // The id is free text, and stands in a header.
-            let id = model::percent::percent_encode(id.as_bytes(), true);
-            answer.header("x-oss-expiration", format!("expiry-date=\"{date}\", rule-id=\"{id}\""))
-        }
-        None => answer,
-    })
+    Ok(first.map(|(at_ms, rule)| Expiration { at_ms, rule: rule.to_owned() }))
 }

@@ -5,11 +5,10 @@ use model::Error;
 use model::OperationKind;
 use model::Resource;
 use model::Tag;
-use model::access::{AccessRequest, Caller, authorize};
+use model::access::{AccessRequest, Caller, authorize, tag_pairs};
 use model::name::{BucketName, ObjectKey};
 
-use super::grant::{judge, tag_pairs};
-use super::{Bucket, Call, internal};
+use super::{Bucket, Call, judge, no_such_bucket};
 use crate::objects::ObjectGrant;
 
 /// How a further right is asked for, where it is not in the usual way.
@@ -93,11 +92,7 @@ impl Call<'_> {
     pub(super) async fn other_bucket(&self, name: &BucketName) -> Result<Bucket, Error> {
         match &self.granted.bucket {
             Some(bucket) if bucket.name == *name => Ok(bucket.clone()),
-            _ => {
-                let record = self.state.meta.bucket(name).await.map_err(internal)?;
-                let absent = || Error::new(model::ErrorCode::NoSuchBucket).with("BucketName", name.as_str());
-                Ok(Bucket::new(name.clone(), record.ok_or_else(absent)?))
-            }
+            _ => self.objects().bucket(name).await?.ok_or_else(|| no_such_bucket(name)),
         }
     }
 }

@@ -3,48 +3,45 @@
 use model::access::policy::Policy;
 use model::{Error, ErrorCode};
 
-use super::{Answer, BodySource, Call, bucket, internal, read_checked};
+use super::{Call, bucket, bucket_settings};
 
-/// PutBucketPolicy: the document is kept as it was sent.
-pub(crate) async fn put(call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
-    let name = bucket::name(call)?;
-    let too_long = || Error::new(ErrorCode::InvalidPolicyDocument).message("The policy is longer than 16 KB.");
-    let (credentials, held) = (&call.granted.credentials, call.state.memory.receive.hold());
-    let document = read_checked(call.raw, credentials, body, Policy::MAX_BYTES, too_long(), held).await?;
-    Policy::parse_for_bucket(&document, name, bucket::region_of(&call.bucket()?.record, &call.state.config))?;
+/// Puts the policy; the document is kept as it was sent.
+///
+/// # Errors
+/// `InvalidPolicyDocument`, `NoSuchBucket`, and those of the store.
+pub(crate) async fn put(call: &Call<'_>, document: &[u8]) -> Result<(), Error> {
+    Policy::parse_for_bucket(document, &call.bucket()?.name, bucket::region(call))?;
     let text = String::from_utf8(document.to_vec())
         .map_err(|_| Error::new(ErrorCode::InvalidPolicyDocument).message("The policy is no UTF-8."))?;
-    set(call, Some(text)).await?;
-    Ok(Answer::empty(200))
+    set(call, Some(text)).await
 }
 
-/// GetBucketPolicy: byte for byte what was sent.
-pub(crate) fn get(call: &Call<'_>) -> Result<Answer, Error> {
-    let bucket = call.bucket()?;
-    let missing = || Error::new(ErrorCode::NoSuchBucketPolicy).with("BucketName", bucket.name.as_str());
-    let text = bucket.record.policy_json.clone().ok_or_else(missing)?;
-    Ok(Answer::bytes("application/json", text))
+/// The policy, byte for byte as it was sent.
+///
+/// # Errors
+/// `NoSuchBucketPolicy`.
+pub(crate) fn get<'a>(call: &'a Call<'_>) -> Result<&'a str, Error> {
+    bucket_settings::configured(call, |record| record.policy_json.as_deref(), ErrorCode::NoSuchBucketPolicy)
 }
 
-/// GetBucketPolicyStatus: whether the policy lets everybody in. Without one it does not.
-pub(crate) fn status(call: &Call<'_>) -> Result<Answer, Error> {
+/// Whether the policy lets everybody in. Without one it does not.
+///
+/// # Errors
+/// `InternalError` when the stored policy cannot be read.
+pub(crate) fn is_public(call: &Call<'_>) -> Result<bool, Error> {
     let bucket = call.bucket()?;
     let access = call.objects().access(&bucket.name, &bucket.record)?;
-    let is_public = access.policy.is_some_and(|policy| policy.is_public());
-    Ok(Answer::xml(oss::xml::bucket::render_policy_status(is_public)))
+    Ok(access.policy.is_some_and(|policy| policy.is_public()))
 }
 
-/// DeleteBucketPolicy; there need not be one.
-pub(crate) async fn delete(call: &Call<'_>) -> Result<Answer, Error> {
-    set(call, None).await?;
-    Ok(Answer::empty(204))
+/// Deletes the policy; there need not be one.
+///
+/// # Errors
+/// `NoSuchBucket`, and those of the store.
+pub(crate) async fn delete(call: &Call<'_>) -> Result<(), Error> {
+    set(call, None).await
 }
 
 async fn set(call: &Call<'_>, text: Option<String>) -> Result<(), Error> {
-    let name = bucket::name(call)?;
-    let set = call.state.meta.update_bucket(name, |record| record.policy_json.clone_from(&text)).await;
-    set.map(|_| ()).map_err(|error| match error.kind {
-        store::ErrorKind::NotFound => super::no_such_bucket(call.route()),
-        _ => internal(error),
-    })
+    call.objects().update_bucket(&call.granted.grant, |record| record.policy_json.clone_from(&text)).await
 }

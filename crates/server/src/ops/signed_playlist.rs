@@ -1,22 +1,16 @@
-//! GetSignedPlaylist: `x-oss-process=hls/sign` (OSS auth 9).
+//! GetSignedPlaylist (OSS auth 9): playlists that are signed for their player, and those that were lately. How they are
+//! signed is a matter of the protocol.
 
 use bytes::Bytes;
 use model::ETag;
 use model::Error;
 use model::name::{BucketName, ObjectKey};
-use oss::playlist_sign::{Left, SignContext, SignedPlaylist, check_size, sign_playlist};
-use oss::request::{ConditionOutcome, Conditions, ResponseOverrides, Style};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use store::meta::ObjectRecord;
 
-use super::object::not_modified;
-use super::vod_playlist::PLAYLIST_TYPE;
-use super::{Answer, Call, Content, object};
+use super::Call;
 use crate::checksums::checksums;
-
-/// The type that an upload gets when it names none, which no player takes for a playlist.
-const UNKNOWN_TYPE: &[u8] = b"application/octet-stream";
 
 /// Memory for signed playlists: about a thousand URLs of live playlists with signed segments.
 const MAX_SIGNED_BYTES: u64 = 16 << 20;
@@ -25,74 +19,76 @@ const EXPECTED_PLAYLISTS: usize = 4096;
 /// Playlists of which is remembered that their unsigned URIs were logged. A key has at most a kilobyte.
 const MAX_TOLD: usize = 1024;
 
-/// The playlist with every URI signed like the request.
-pub(crate) async fn get(call: &Call<'_>) -> Result<Answer, Error> {
-    let process = call.query().first("x-oss-process").unwrap_or_default();
-    let record = object::find_content(call).await?;
-    check_size(record.size)?;
-    let bucket = super::bucket::name(call)?;
-    let name = SignedName {
-        bucket: bucket.clone(),
-        key: call.key()?.clone(),
-        etag: record.etag.clone(),
-        modified_ms: record.modified_ms,
-        style: call.route().style,
-        host: call.raw.host.clone(),
-        query: call.raw.query.clone(),
-        process: process.to_owned(),
-    };
-    let signed = call.state.signed_playlists.texts.get_or_insert_async(&name, sign(call, &record, process)).await?;
-    let Signed { text: signed, etag } = signed;
-    // Conditions are about the text that is sent, not about the one that is stored (OSS auth 9.5).
-    let outcome = Conditions::of_read(call.raw, call.now_ms).evaluate(&etag, record.modified_ms);
-    let content_type = match &record.headers.content_type {
-        Some(stored) if stored != UNKNOWN_TYPE => stored.clone(),
-        _ => PLAYLIST_TYPE.into(),
-    };
-    let mut answer = Answer { status: 200, headers: Vec::new(), content: Content::Bytes(signed) }
-        .header("content-type", content_type)
-        .header("etag", etag.quoted())
-        .header("last-modified", model::date::format_http(record.modified_ms))
-        .header("x-oss-object-type", record.object_type.as_str());
-    if let Some(stored) = &record.headers.cache_control {
-        answer = answer.header("cache-control", stored.clone());
-    }
-    for (name, value) in ResponseOverrides::parse(call.query(), false)?.headers {
-        answer.headers.retain(|(known, _)| known != name);
-        answer = answer.header(name, value);
-    }
-    if !answer.headers.iter().any(|(name, _)| name == "cache-control") {
-        // Whoever follows the stream asks again, and the signatures in the text are nobody else's.
-        answer = answer.header("cache-control", "private, no-cache");
-    }
-    match outcome {
-        ConditionOutcome::NotModified => Err(not_modified(&answer)),
-        outcome => outcome.check().map(|()| answer),
-    }
+/// A playlist as its signer leaves it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Signing {
+    /// The text.
+    pub(crate) text: Vec<u8>,
+    /// What of it stayed unsigned.
+    pub(crate) left: Left,
 }
 
-async fn sign(call: &Call<'_>, record: &ObjectRecord, process: &str) -> Result<Signed, Error> {
-    let text = call.objects().content(&record.body, 0, record.size).await?.whole().await?;
-    let bucket = super::bucket::name(call)?;
-    let switches = &call.state.config.hls_sign;
-    let SignedPlaylist { text: signed, left } = sign_playlist(
-        &text,
-        &SignContext {
-            bucket,
-            key: call.key()?,
-            style: call.route().style,
-            host: &call.raw.host,
-            addressing: &call.state.addressing,
-            credentials: &call.granted.credentials,
-            secret: call.granted.secret()?,
-            process,
-            signs_tags: switches.tags,
-            signs_siblings: switches.siblings.iter().any(|master| master == bucket.as_str()),
-        },
-    )?;
-    call.state.signed_playlists.tell(bucket, call.key()?, &left);
-    let etag = checksums(&signed).etag;
-    Ok(Signed { text: signed.into(), etag })
+/// The URIs of a playlist that lead into its bucket and stayed unsigned (D25).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Left {
+    /// How many lead to an object that is not below the playlist's folder.
+    pub(crate) outside: usize,
+    /// How many ask for more than an object.
+    pub(crate) operations: usize,
+    /// The beginning of the first one.
+    pub(crate) example: Option<String>,
+}
+
+/// A playlist for its player.
+#[derive(Debug, Clone)]
+pub(crate) struct Signed {
+    /// The text.
+    pub(crate) text: Bytes,
+    /// The tag of the text.
+    pub(crate) etag: ETag,
+}
+
+/// What beside the stored text a signed playlist depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Variant {
+    /// The host that was asked.
+    pub(crate) host: String,
+    /// How the bucket was named there.
+    pub(crate) style: &'static str,
+    /// The parameters, as sent: they hold the signature that is repeated.
+    pub(crate) query: String,
+    /// What the playlists of a master playlist are asked for with.
+    pub(crate) process: String,
+}
+
+/// The playlist of the request with every URI signed by `signer`, unless that was done lately. `record` is what
+/// [`super::object::find_content`] gave, its size judged.
+///
+/// # Errors
+/// What the signer refuses; `InternalError`, `ServiceUnavailable`.
+pub(crate) async fn get(
+    call: &Call<'_>,
+    record: &ObjectRecord,
+    variant: Variant,
+    signer: impl FnOnce(&[u8]) -> Result<Signing, Error>,
+) -> Result<Signed, Error> {
+    let (bucket, key) = (&call.bucket()?.name, call.key()?);
+    let name = SignedName {
+        bucket: bucket.clone(),
+        key: key.clone(),
+        etag: record.etag.clone(),
+        modified_ms: record.modified_ms,
+        variant,
+    };
+    let signed_lately = &call.services.signed_playlists;
+    let sign = async {
+        let text = call.objects().content(&record.body, 0, record.size).await?.whole().await?;
+        let Signing { text, left } = signer(&text)?;
+        signed_lately.tell(bucket, key, &left);
+        let etag = checksums(&text).etag;
+        Ok(Signed { text: text.into(), etag })
+    };
+    signed_lately.texts.get_or_insert_async(&name, sign).await
 }
 
 /// What was signed lately: a thousand viewers with one URL cost one signing for each new playlist. The result depends on
@@ -138,16 +134,7 @@ struct SignedName {
     key: ObjectKey,
     etag: ETag,
     modified_ms: i64,
-    style: Style,
-    host: String,
-    query: String,
-    process: String,
-}
-
-#[derive(Debug, Clone)]
-struct Signed {
-    text: Bytes,
-    etag: ETag,
+    variant: Variant,
 }
 
 #[derive(Debug, Clone)]
@@ -155,7 +142,8 @@ struct ByBytes;
 
 impl Weighter<SignedName, Signed> for ByBytes {
     fn weight(&self, name: &SignedName, signed: &Signed) -> u64 {
-        let words = name.key.as_str().len() + name.host.len() + name.query.len() + name.process.len();
+        let Variant { host, query, process, .. } = &name.variant;
+        let words = name.key.as_str().len() + host.len() + query.len() + process.len();
         (words + signed.text.len() + 256) as u64
     }
 }
@@ -170,10 +158,7 @@ mod tests {
             key: ObjectKey::parse(b"live/a.m3u8").unwrap(),
             etag: checksums(b"text").etag,
             modified_ms: 0,
-            style: Style::Path,
-            host: "localhost".to_owned(),
-            query,
-            process: "hls/sign".to_owned(),
+            variant: Variant { host: "localhost".to_owned(), style: "path", query, process: "hls/sign".to_owned() },
         }
     }
 
@@ -190,7 +175,7 @@ mod tests {
             kept.tell(&bucket, &ObjectKey::parse(format!("{number}.m3u8").as_bytes()).unwrap(), &left);
         }
         assert!(kept.told.len() <= MAX_TOLD, "{}", kept.told.len());
-        kept.tell(&bucket, &ObjectKey::parse(b"foreign.m3u8").unwrap(), &Left { elsewhere: 1, ..Left::default() });
+        kept.tell(&bucket, &ObjectKey::parse(b"foreign.m3u8").unwrap(), &Left::default());
         assert!(kept.told.get(&(bucket, ObjectKey::parse(b"foreign.m3u8").unwrap())).is_none());
     }
 

@@ -1,29 +1,33 @@
 //! Symbolic links (HTTP API 9.10). GetObject and HeadObject follow them; see [`super::object::find_content`].
 
-use model::OperationKind;
-use model::percent::percent_encode;
+use model::name::ObjectKey;
 use model::{ETag, ObjectType};
 use model::{Error, ErrorCode};
-use oss::request::{ObjectHeaders, parse_symlink_target};
 use store::meta::{Body, ObjectRecord};
 
-use super::object::{already_exists, exists, find, guard_of, store, uploaded};
-use super::{Answer, Call};
+use super::Call;
+use super::object::{NewHeaders, find, guard_of, may_set, store, uploaded};
 use crate::checksums::checksums;
 use crate::objects::Received;
 
+/// A link that is to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PutSymlink {
+    /// Where it leads to, in the same bucket.
+    pub(crate) target: ObjectKey,
+    /// What is said about the link.
+    pub(crate) headers: NewHeaders,
+}
+
 /// PutSymlink (HTTP API 9.10).
-pub(crate) async fn put(call: &Call<'_>) -> Result<Answer, Error> {
-    let target = parse_symlink_target(call.raw)?;
-    let headers = ObjectHeaders::parse(call.raw)?;
-    let key = call.key()?;
-    let forbid_overwrite = headers.forbid_overwrite;
-    if headers.tags.as_ref().is_some_and(|tags| !tags.is_empty()) {
-        call.may(OperationKind::PutObjectTagging, call.bucket()?, key).await?;
-    }
-    if forbid_overwrite && exists(call, key).await? {
-        return Err(already_exists(key));
-    }
+///
+/// # Errors
+/// `FileAlreadyExists`, the refusals of access control 8 for tags.
+pub(crate) async fn put(call: &Call<'_>, request: PutSymlink) -> Result<ObjectRecord, Error> {
+    let PutSymlink { target, headers } = request;
+    let grant = call.object_grant()?;
+    may_set(call, &grant, &headers).await?;
+    let guard = guard_of(headers.forbid_overwrite);
     let received = Received { body: Body::Link(target.as_str().to_owned()), sums: checksums(b"") };
     let record = ObjectRecord {
         // Changes with what the link leads to (HTTP API 5.2).
@@ -31,21 +35,25 @@ pub(crate) async fn put(call: &Call<'_>) -> Result<Answer, Error> {
         md5: None,
         ..uploaded(call, headers, received, ObjectType::Symlink)?
     };
-    store(call, key, &record, guard_of(forbid_overwrite)).await?;
-    Ok(Answer::empty(200).header("etag", record.etag.quoted()))
+    store(call, &grant, &record, guard).await?;
+    Ok(record)
+}
+
+/// A link as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Symlink {
+    /// Where it leads to.
+    pub(crate) target: String,
+    /// What is known of the link itself.
+    pub(crate) record: ObjectRecord,
 }
 
 /// GetSymlink (HTTP API 9.10).
-pub(crate) async fn get(call: &Call<'_>) -> Result<Answer, Error> {
-    let record = find(call).await?;
+///
+/// # Errors
+/// As [`find`]; `NotSymlink`.
+pub(crate) async fn get(call: &Call<'_>, version: Option<&str>) -> Result<Symlink, Error> {
+    let record = find(call, version).await?;
     let Body::Link(target) = &record.body else { return Err(Error::new(ErrorCode::NotSymlink)) };
-    let mut answer = Answer::empty(200)
-        .header("x-oss-symlink-target", percent_encode(target.as_bytes(), true))
-        .header("etag", record.etag.quoted())
-        .header("last-modified", model::date::format_http(record.modified_ms))
-        .header("x-oss-object-type", record.object_type.as_str());
-    for (name, value) in &record.user_meta {
-        answer = answer.header(format!("x-oss-meta-{name}"), value.clone());
-    }
-    Ok(answer)
+    Ok(Symlink { target: target.clone(), record })
 }

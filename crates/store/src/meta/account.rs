@@ -11,7 +11,7 @@ use super::key::Table;
 use super::secret::{StoredKey, StoredSession};
 use super::{Meta, Page};
 use crate::error::{Error, Result, Subject};
-use crate::kv::{Commit, Entry, Outcome, Precondition, Range, Write};
+use crate::kv::{Commit, Entry, Outcome, Precondition, Range, Version, Write};
 use crate::record::{Record, decode, encode};
 
 /// An access key. Its secret is written down sealed.
@@ -124,7 +124,65 @@ impl fmt::Debug for SessionRecord {
     }
 }
 
+/// The state of all users and permanent keys, as whoever is about to change them saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AccountsSeen(Option<Version>);
+
+/// A change of a user or a permanent key.
+#[derive(Debug, Clone, Copy)]
+pub enum AccountChange<'a> {
+    /// Sets a user.
+    PutUser(&'a UserRecord),
+    /// Deletes a user. The user's keys stay, and find no user.
+    DeleteUser(&'a OwnerId),
+    /// Sets a key.
+    PutKey(&'a KeyRecord),
+    /// Deletes a key.
+    DeleteKey(&'a str),
+}
+
+/// The row that every change of users and keys writes. It is not there before the first.
+fn accounts_row() -> Vec<u8> {
+    Table::Setting.name("accounts")
+}
+
 impl Meta {
+    /// The state that users and permanent keys are in, to be shown with a change of them: read before what the change
+    /// is decided on.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn accounts_seen(&self) -> Result<AccountsSeen> {
+        Ok(AccountsSeen(self.kv().get(&accounts_row()).await?.map(|row| row.version)))
+    }
+
+    /// Changes users and keys in one commit that holds only if nobody else changed any of them since `seen`.
+    ///
+    /// # Errors
+    /// `Conflict` (account) when somebody did; `Unavailable`.
+    pub async fn change_accounts(&self, seen: AccountsSeen, changes: &[AccountChange<'_>]) -> Result<()> {
+        let row = accounts_row();
+        let mut commit = Commit::new().require(match seen.0 {
+            Some(version) => Precondition::VersionIs(row.clone(), version),
+            None => Precondition::Absent(row.clone()),
+        });
+        commit = commit.write(Write::Put(row, Bytes::new()));
+        for change in changes {
+            commit = commit.write(match change {
+                AccountChange::PutUser(user) => Write::Put(Table::User.name(&user.uid.0), encode(*user)?),
+                AccountChange::DeleteUser(uid) => Write::Delete(Table::User.name(&uid.0)),
+                AccountChange::PutKey(key) => {
+                    Write::Put(Table::AccessKey.name(&key.id), encode(&StoredKey::seal(key, self.vault()?)?)?)
+                }
+                AccountChange::DeleteKey(id) => Write::Delete(Table::AccessKey.name(id)),
+            });
+        }
+        match self.kv().commit(commit).await? {
+            Outcome::Done(_) => Ok(()),
+            Outcome::Refused(_) => Err(Error::conflict(Subject::Account, "users and keys changed meanwhile")),
+        }
+    }
+
     /// Sets an access key.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ use crate::kv::{Entry, Kv, Range, Version, Versioned};
 use crate::record::{Record, decode};
 use crate::vault::Vault;
 
-pub use account::{KeyRecord, SessionRecord, SessionRole, UserPolicy, UserRecord};
+pub use account::{AccountChange, AccountsSeen, KeyRecord, SessionRecord, SessionRole, UserPolicy, UserRecord};
 pub use bucket::{BucketRecord, BucketStatistics, ClassStatistics};
 pub use channel::{ChannelPut, ChannelRecord, HistoryEntry};
 pub use garbage::Collected;

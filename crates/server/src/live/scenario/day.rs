@@ -38,7 +38,7 @@ async fn a_day_is_one_playlist_and_every_second_of_it_can_be_asked_for() {
     let deleted = [0, 1, 20_000, SEGMENTS - 1];
     for index in deleted {
         let key = stage.key(&vod.segments[index].uri);
-        assert!(stage.state.meta.delete_object(&stage.id.0, &key).await.unwrap());
+        assert!(stage.meta.delete_object(&stage.id.0, &key).await.unwrap());
     }
     let rest = stage.vod().await;
     let expected =

@@ -23,16 +23,16 @@ async fn take(stage: &mut Stage) {
 
 /// What a server that starts now would do about the only channel: wait so many seconds, or nothing.
 async fn left_s(stage: &Stage) -> Option<f64> {
-    let pending = pending_ends(&stage.state, AFTER_S).await.unwrap();
+    let pending = pending_ends(&stage.live, AFTER_S).await.unwrap();
     assert!(pending.iter().all(|one| one.id == stage.id) && pending.len() <= 1, "{pending:?}");
     pending.first().map(|one| one.after.as_secs_f64())
 }
 
 /// Does now what is due.
 async fn end_what_is_due(stage: &mut Stage) {
-    for PendingEnd { id, stored_ms, after } in pending_ends(&stage.state, AFTER_S).await.unwrap() {
+    for PendingEnd { id, stored_ms, after } in pending_ends(&stage.live, AFTER_S).await.unwrap() {
         assert!(after.is_zero());
-        end_list(stage.state.clone(), id, stored_ms, after).await;
+        end_list(stage.live.clone(), id, stored_ms, after).await;
     }
     stage.look().await;
 }
@@ -73,9 +73,9 @@ async fn a_push_that_is_back_keeps_the_list_from_ending() {
     stage.clock.advance_ms(20_000);
     assert_eq!(left_s(&stage).await, None, "somebody publishes");
     // A task of before the push came finds it and leaves.
-    let window = stage.state.meta.channel_window(&stage.id.0, &stage.id.1).await.unwrap().unwrap();
+    let window = stage.meta.channel_window(&stage.id.0, &stage.id.1).await.unwrap().unwrap();
     let stored_ms = super::super::window::Window::parse(&window).unwrap().stored_ms;
-    end_list(stage.state.clone(), stage.id.clone(), stored_ms, Duration::ZERO).await;
+    end_list(stage.live.clone(), stage.id.clone(), stored_ms, Duration::ZERO).await;
     stage.look().await;
     assert!(!has_ended(&stage));
     // It brought no segment; the list ends counted from its end.

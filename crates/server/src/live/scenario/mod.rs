@@ -17,10 +17,9 @@ use media::rtmp::stats::SessionStats;
 use model::OperationKind;
 use model::Resource;
 use model::access::policy::ConditionValues;
-use model::access::{AccessRequest, Caller, authorize};
-use model::name::{BucketName, ChannelName, ObjectKey};
+use model::access::{AccessRequest, BucketAccess, Caller, RefererHosts, authorize};
+use model::name::{AccessKeyId, BucketName, ChannelName, ObjectKey};
 use model::{LiveChannelConfig, OwnerId};
-use oss::request::{Addressing, HostFallback};
 use store::blob::{BlobIds, BlobStore, MemoryBlobs};
 use store::clock::{Clock as StoreClock, ManualClock, Randomness};
 use store::kv::MemoryKv;
@@ -30,24 +29,17 @@ use self::encoder::Stretch;
 use self::recorder::Recorder;
 use super::admission::Admission;
 use super::channels::ChannelId;
-use super::{Channels, Publication, recover};
-use crate::auth_failures::AuthFailures;
+use super::{Live, Publication, Settings, recover};
 use crate::clock::Clock;
 use crate::config::{Config, LiveConfig};
-use crate::connections::{Caps, Connections};
-use crate::descriptors::Shares;
-use crate::files::Files;
-use crate::objects::{self, Objects};
-use crate::ops::RateLimits;
-use crate::root_key::RootKey;
-use crate::state::State;
 
 /// 2030-01-01T00:00:00Z.
 const BEGIN_MS: i64 = 1_893_456_000_000;
 
 /// One channel of a server without sockets, and all that it has published.
 struct Stage {
-    state: Arc<State>,
+    live: Arc<Live>,
+    meta: Meta,
     recorder: Arc<Recorder>,
     blobs: Arc<MemoryBlobs>,
     clock: ManualClock,
@@ -68,49 +60,18 @@ impl Stage {
         let recorder = Arc::new(Recorder::new(kv, machine.clone()));
         let meta = Meta::new(recorder.clone(), machine.clone());
         let blobs = Arc::new(MemoryBlobs::new(BlobIds::new(machine.clone(), Randomness::seeded(1)), machine));
-        let folder = tempfile::tempdir().unwrap();
-        let config = Config { live, ..Config::default() };
-        let shares = Shares::new(1024, 0, 1, None).unwrap();
-        let connections = Connections::new(Caps::new(&shares, None));
-        let files = Arc::new(Files::new(blobs.clone(), &shares, connections.clone()));
-        let memory = Arc::new(crate::memory::Memory::new(&config));
-        let time = Clock::manual(&clock);
-        let settings = objects::Settings::of(&config);
-        let objects = Objects::new(meta.clone(), files.clone(), blobs.clone(), memory.clone(), time.clone(), settings);
-        let state = Arc::new(State {
-            objects: Arc::new(objects),
-            files,
-            admin_connections: connections.clone(),
-            connections,
-            clock: time,
-            meta,
-            blobs: blobs.clone(),
-            addressing: Addressing {
-                base_domains: Vec::new(),
-                cnames: Vec::new(),
-                host_fallback: HostFallback::Path,
-                force_virtual_hosted: false,
-            },
-            root: RootKey::obtain(folder.path()).unwrap(),
-            identities: Default::default(),
-            signed_playlists: Default::default(),
-            tls: None,
-            proxies: config.proxies().unwrap(),
-            access_log: Default::default(),
-            auth_failures: AuthFailures::new(0),
-            holder: "scenario".to_owned(),
-            channels: Arc::new(Channels::default()),
-            limits: RateLimits::new(0),
-            memory,
-            config,
-        });
+        let settings = Settings::of(&Config { live, ..Config::default() });
+        let store = meta.clone();
+        let live = Live::new(meta, blobs.clone(), Clock::manual(&clock), settings, "scenario".to_owned());
+        let live = Arc::new(live);
         let bucket = BucketName::parse("examplebucket").unwrap();
         let record = BucketRecord::new(&bucket, owner(), BEGIN_MS);
-        state.meta.create_bucket(&bucket, &record, 1).await.unwrap();
+        store.create_bucket(&bucket, &record, 1).await.unwrap();
         let id = (bucket, ChannelName::parse(b"test-channel").unwrap());
         recorder.watch(&id.0, ObjectKey::parse(b"test-channel/playlist.m3u8").unwrap());
         Self {
-            state,
+            live,
+            meta: store,
             recorder,
             blobs,
             clock,
@@ -125,16 +86,23 @@ impl Stage {
 
     async fn configure(&self, frag_duration: u32, frag_count: u32) {
         let config = LiveChannelConfig { frag_duration, frag_count, ..LiveChannelConfig::default() };
-        let record = ChannelRecord { config, modified_ms: self.state.clock.now_ms() };
-        self.state.meta.put_channel(&self.id.0, &self.id.1, &record, 10).await.unwrap();
+        let record = ChannelRecord { config, modified_ms: self.live.clock.now_ms() };
+        self.meta.put_channel(&self.id.0, &self.id.1, &record, 10).await.unwrap();
     }
 
     /// Begins a push, as after an admission.
     async fn begin(&self) -> Publication {
-        let channel = self.state.meta.channel(&self.id.0, &self.id.1).await.unwrap().unwrap();
-        let bucket = self.state.meta.bucket(&self.id.0).await.unwrap().unwrap();
-        let access = crate::ops::access_of(&self.id.0, &bucket, &self.state.config).unwrap();
-        let caller = Caller::Root { owner: owner(), access_key: self.state.root.id.clone() };
+        let channel = self.meta.channel(&self.id.0, &self.id.1).await.unwrap().unwrap();
+        let bucket = self.meta.bucket(&self.id.0).await.unwrap().unwrap();
+        let access = BucketAccess {
+            name: self.id.0.clone(),
+            owner: bucket.owner.clone(),
+            acl: bucket.acl,
+            referer: None,
+            referer_hosts: RefererHosts::Prefix,
+            policy: None,
+        };
+        let caller = Caller::Root { owner: owner(), access_key: AccessKeyId::parse("publisher").unwrap() };
         let grant = authorize(&AccessRequest {
             caller: &caller,
             operation: OperationKind::PublishRtmpStream,
@@ -151,21 +119,21 @@ impl Stage {
         let playlist = channel.config.playlist_name.clone();
         let remote = SocketAddr::from(([192, 0, 2, 10], 47745));
         let admission = Admission { id: self.id.clone(), channel, playlist, remote, grant };
-        let start = Publication::start(self.state.clone(), admission, std::future::pending());
+        let start = Publication::start(self.live.clone(), admission, std::future::pending());
         start.await.unwrap_or_else(|_| panic!("the channel is free"))
     }
 
     /// Pushes a stretch at the speed of its media.
     async fn push(&mut self, publication: &mut Publication, stretch: &Stretch, with_headers: bool) {
-        let began_ms = self.state.clock.now_ms();
+        let began_ms = self.live.clock.now_ms();
         for tag in stretch.headers().iter().filter(|_| with_headers) {
             publication.push(tag).await;
         }
         for (at_ms, tag) in stretch.media() {
-            self.clock.advance_ms(began_ms + i64::from(at_ms) - self.state.clock.now_ms());
+            self.clock.advance_ms(began_ms + i64::from(at_ms) - self.live.clock.now_ms());
             self.push_tag(publication, &tag).await;
         }
-        self.clock.advance_ms(began_ms + i64::from(stretch.length_ms) - self.state.clock.now_ms());
+        self.clock.advance_ms(began_ms + i64::from(stretch.length_ms) - self.live.clock.now_ms());
     }
 
     async fn push_tag(&mut self, publication: &mut Publication, tag: &Tag) {
@@ -184,7 +152,7 @@ impl Stage {
         publication.tick().await;
         self.look().await;
         drop(publication);
-        recover(&self.state).await.unwrap();
+        recover(&self.live).await.unwrap();
         self.look().await;
     }
 
@@ -211,13 +179,13 @@ impl Stage {
         self.listed += new;
         // The segment that is new in the list is there, whole.
         if let Some(segment) = list.segments.last().filter(|_| new > 0) {
-            let object = self.state.meta.object(&self.id.0, &self.key(&segment.uri)).await.unwrap().unwrap().value;
+            let object = self.meta.object(&self.id.0, &self.key(&segment.uri)).await.unwrap().unwrap().value;
             assert!(object.size > 0 && object.size % 188 == 0, "{} has {} bytes", segment.uri, object.size);
             let Body::Blobs(extents) = &object.body else { panic!("a segment is a blob") };
             let reader = self.blobs.open(extents[0].blob).await.unwrap();
             assert_eq!(reader.len(), object.size);
         }
-        let window = self.state.meta.channel_window(&self.id.0, &self.id.1).await.unwrap().unwrap();
+        let window = self.meta.channel_window(&self.id.0, &self.id.1).await.unwrap().unwrap();
         self.largest_window = self.largest_window.max(window.len());
         self.versions += 1;
         self.published = Some(list);
@@ -225,14 +193,14 @@ impl Stage {
 
     /// The VOD playlist over everything (LiveChannel 5).
     async fn vod(&self) -> MediaPlaylist {
-        let now_s = u64::try_from(self.state.clock.now_s()).unwrap();
+        let now_s = u64::try_from(self.live.clock.now_s()).unwrap();
         self.vod_between(0, now_s).await.unwrap()
     }
 
     /// The VOD playlist between two seconds, both counted; `None` when nothing was recorded then.
     async fn vod_between(&self, from_s: u64, to_s: u64) -> Option<MediaPlaylist> {
         let (from_ms, to_ms) = (from_s * 1000, to_s * 1000 + 999);
-        match crate::ops::vod_text(&self.state, &self.id.0, &self.id.1, from_ms, to_ms).await {
+        match self.live.recorded(&self.id.0, &self.id.1, from_ms, to_ms).await {
             Ok(text) => Some(parse(&text)),
             Err(error) => {
                 assert_eq!(error.ec, Some("0044-00000308"));
@@ -244,8 +212,8 @@ impl Stage {
     /// Nothing dangles and nothing is left over.
     async fn check_stores(&self) {
         let later_ms = StoreClock::system().now_ms() + 3_600_000;
-        while self.state.meta.collect_garbage(self.blobs.as_ref(), later_ms, 1000).await.unwrap().has_more {}
-        let report = store::check::check(&self.state.meta, self.blobs.as_ref(), later_ms, 1000).await.unwrap();
+        while self.meta.collect_garbage(self.blobs.as_ref(), later_ms, 1000).await.unwrap().has_more {}
+        let report = store::check::check(&self.meta, self.blobs.as_ref(), later_ms, 1000).await.unwrap();
         assert_eq!(report.findings, []);
         assert_eq!(report.blobs, self.listed, "one blob per segment that was ever listed");
     }

@@ -14,8 +14,8 @@ use oss::sign::{KnownKey, SecretKey, SessionToken, SigningKey};
 use quick_cache::sync::Cache;
 use store::meta::{UserPolicy, UserRecord};
 
-use crate::ops::internal;
-use crate::state::State;
+use super::Accounts;
+use crate::objects::internal;
 
 /// What temporary access key ids begin with (OSS auth 11).
 pub(crate) const SESSION_PREFIX: &str = "STS.";
@@ -83,31 +83,25 @@ impl Identity {
 
 /// What follows from the stored records and need not be computed again.
 #[derive(Debug)]
-pub(crate) struct Identities {
+pub(super) struct Derived {
     /// By the number of the user; good as long as the policies are the same texts.
     policies: Cache<String, ParsedPolicies>,
     /// By key id, day and region; good as long as the secret is the same.
     signing_keys: Cache<(String, String, String), (SecretKey, SigningKey)>,
-    /// Held while users and keys are changed, so that two changes do not undo each other.
-    pub(crate) editing: tokio::sync::Mutex<()>,
 }
 
 /// Policies as they are stored and as they are evaluated.
 type ParsedPolicies = Arc<(Vec<UserPolicy>, Arc<[Policy]>)>;
 
-impl Default for Identities {
+impl Default for Derived {
     fn default() -> Self {
-        Self {
-            policies: Cache::new(MAX_USERS),
-            signing_keys: Cache::new(MAX_SIGNING_KEYS),
-            editing: tokio::sync::Mutex::default(),
-        }
+        Self { policies: Cache::new(MAX_USERS), signing_keys: Cache::new(MAX_SIGNING_KEYS) }
     }
 }
 
-impl Identities {
+impl Derived {
     /// The key that V4 signs with, derived once a day and region.
-    pub(crate) fn signing_key(&self, id: &AccessKeyId, secret: &SecretKey, date: &str, region: &str) -> SigningKey {
+    pub(super) fn signing_key(&self, id: &AccessKeyId, secret: &SecretKey, date: &str, region: &str) -> SigningKey {
         if region.len() > MAX_KEPT_REGION {
             return SigningKey::derive(secret, date, region);
         }
@@ -146,80 +140,82 @@ fn parse_policy(policy: &UserPolicy) -> Result<Policy, Error> {
     })
 }
 
-/// Looks an access key up. `None` when there is no such key.
-///
-/// # Errors
-/// `InternalError`, `ServiceUnavailable` when the store does not answer or holds what cannot be read.
-pub(crate) async fn find(state: &State, id: &AccessKeyId) -> Result<Option<Arc<Identity>>, Error> {
-    if *id == state.root.id {
-        return Ok(Some(Arc::new(Identity {
-            secret: state.root.secret.clone(),
-            is_enabled: true,
-            user_is_enabled: true,
-            session: None,
-            caller: Caller::Root { owner: state.root.owner.clone(), access_key: id.clone() },
-        })));
-    }
-    if id.as_str().starts_with(SESSION_PREFIX) {
-        return find_session(state, id).await;
-    }
-    let Some(key) = state.meta.key(id).await.map_err(internal)? else { return Ok(None) };
-    if key.uid == state.root.owner {
-        return Ok(Some(Arc::new(Identity {
+impl Accounts {
+    /// Looks an access key up. `None` when there is no such key.
+    ///
+    /// # Errors
+    /// `InternalError`, `ServiceUnavailable` when the store does not answer or holds what cannot be read.
+    pub(crate) async fn find(&self, id: &AccessKeyId) -> Result<Option<Arc<Identity>>, Error> {
+        if *id == self.root.id {
+            return Ok(Some(Arc::new(Identity {
+                secret: self.root.secret.clone(),
+                is_enabled: true,
+                user_is_enabled: true,
+                session: None,
+                caller: Caller::Root { owner: self.root.owner.clone(), access_key: id.clone() },
+            })));
+        }
+        if id.as_str().starts_with(SESSION_PREFIX) {
+            return self.find_session(id).await;
+        }
+        let Some(key) = self.meta.key(id).await.map_err(internal)? else { return Ok(None) };
+        if key.uid == self.root.owner {
+            return Ok(Some(Arc::new(Identity {
+                secret: SecretKey::new(key.secret),
+                is_enabled: key.enabled,
+                user_is_enabled: true,
+                session: None,
+                caller: Caller::Root { owner: key.uid, access_key: id.clone() },
+            })));
+        }
+        let Some(user) = self.meta.user(&key.uid).await.map_err(internal)? else { return Ok(None) };
+        let policies = self.derived.policies(&user)?;
+        Ok(Some(Arc::new(Identity {
             secret: SecretKey::new(key.secret),
             is_enabled: key.enabled,
-            user_is_enabled: true,
+            user_is_enabled: user.enabled,
             session: None,
-            caller: Caller::Root { owner: key.uid, access_key: id.clone() },
-        })));
+            caller: caller(user.account, user.uid, id, policies),
+        })))
     }
-    let Some(user) = state.meta.user(&key.uid).await.map_err(internal)? else { return Ok(None) };
-    let policies = state.identities.policies(&user)?;
-    Ok(Some(Arc::new(Identity {
-        secret: SecretKey::new(key.secret),
-        is_enabled: key.enabled,
-        user_is_enabled: user.enabled,
-        session: None,
-        caller: caller(user.account, user.uid, id, policies),
-    })))
+
+    /// A session has the rights of whom it acts for, as they are now, narrowed by its own policy.
+    async fn find_session(&self, id: &AccessKeyId) -> Result<Option<Arc<Identity>>, Error> {
+        let Some(record) = self.meta.session(id).await.map_err(internal)? else { return Ok(None) };
+        let (account, policies, user_is_enabled) = if record.uid == self.root.owner {
+            (record.uid.clone(), Arc::from([Policy::full_access()]), true)
+        } else {
+            let Some(user) = self.meta.user(&record.uid).await.map_err(internal)? else { return Ok(None) };
+            let policies = self.derived.policies(&user)?;
+            (user.account, policies, user.enabled)
+        };
+        let session_policy = record
+            .policy
+            .map(|document| {
+                let policy = UserPolicy { name: "session".to_owned(), document: Some(document) };
+                parse_policy(&policy).map(Arc::new)
+            })
+            .transpose()?;
+        let role = record.role.map(|role| AssumedRole { role: role.role, session: role.session });
+        Ok(Some(Arc::new(Identity {
+            secret: SecretKey::new(record.secret),
+            is_enabled: true,
+            user_is_enabled,
+            session: Some(Session { token: record.token, expires_at_s: record.expires_ms.div_euclid(1000) }),
+            caller: Caller::User {
+                owner: account,
+                uid: record.uid,
+                access_key: id.clone(),
+                policies,
+                session_policy,
+                role,
+            },
+        })))
+    }
 }
 
 fn caller(owner: OwnerId, uid: OwnerId, id: &AccessKeyId, policies: Arc<[Policy]>) -> Caller {
     Caller::User { owner, uid, access_key: id.clone(), policies, session_policy: None, role: None }
-}
-
-/// A session has the rights of whom it acts for, as they are now, narrowed by its own policy.
-async fn find_session(state: &State, id: &AccessKeyId) -> Result<Option<Arc<Identity>>, Error> {
-    let Some(record) = state.meta.session(id).await.map_err(internal)? else { return Ok(None) };
-    let (account, policies, user_is_enabled) = if record.uid == state.root.owner {
-        (record.uid.clone(), Arc::from([Policy::full_access()]), true)
-    } else {
-        let Some(user) = state.meta.user(&record.uid).await.map_err(internal)? else { return Ok(None) };
-        let policies = state.identities.policies(&user)?;
-        (user.account, policies, user.enabled)
-    };
-    let session_policy = record
-        .policy
-        .map(|document| {
-            let policy = UserPolicy { name: "session".to_owned(), document: Some(document) };
-            parse_policy(&policy).map(Arc::new)
-        })
-        .transpose()?;
-    let role = record.role.map(|role| AssumedRole { role: role.role, session: role.session });
-    Ok(Some(Arc::new(Identity {
-        secret: SecretKey::new(record.secret),
-        is_enabled: true,
-        user_is_enabled,
-        session: Some(Session { token: record.token, expires_at_s: record.expires_ms.div_euclid(1000) }),
-        caller: Caller::User {
-            owner: account,
-            uid: record.uid,
-            access_key: id.clone(),
-            policies,
-            session_policy,
-            role,
-        },
-    })))
 }
 
 #[cfg(test)]
@@ -228,7 +224,7 @@ mod tests {
 
     #[test]
     fn derived_keys_are_those_of_the_secret() {
-        let identities = Identities::default();
+        let derived = Derived::default();
         let id = AccessKeyId::parse("AK").unwrap();
         let (old, new) = (SecretKey::new("old".to_owned()), SecretKey::new("new".to_owned()));
         let credentials = |secret: &SecretKey| {
@@ -239,28 +235,28 @@ mod tests {
         assert_ne!(credentials(&old), credentials(&new));
         // The keys cannot be compared; what they verify can, and the end-to-end tests do that. Here it matters that a
         // key of another secret is not handed out.
-        let _ = identities.signing_key(&id, &old, "20240102", "r");
-        let _ = identities.signing_key(&id, &new, "20240102", "r");
+        let _ = derived.signing_key(&id, &old, "20240102", "r");
+        let _ = derived.signing_key(&id, &new, "20240102", "r");
         let name = ("AK".to_owned(), "20240102".to_owned(), "r".to_owned());
-        assert!(identities.signing_keys.get(&name).unwrap().0.is_same(&new));
+        assert!(derived.signing_keys.get(&name).unwrap().0.is_same(&new));
     }
 
     #[test]
     fn keys_kept_are_few_and_short() {
-        let identities = Identities::default();
+        let derived = Derived::default();
         let id = AccessKeyId::parse("AK").unwrap();
         let secret = SecretKey::new("s".to_owned());
-        let _ = identities.signing_key(&id, &secret, "20240102", &"r".repeat(MAX_KEPT_REGION + 1));
-        assert_eq!(identities.signing_keys.len(), 0);
+        let _ = derived.signing_key(&id, &secret, "20240102", &"r".repeat(MAX_KEPT_REGION + 1));
+        assert_eq!(derived.signing_keys.len(), 0);
         for number in 0..3 * MAX_SIGNING_KEYS {
-            let _ = identities.signing_key(&id, &secret, "20240102", &format!("r{number}"));
+            let _ = derived.signing_key(&id, &secret, "20240102", &format!("r{number}"));
         }
-        assert!((1..=MAX_SIGNING_KEYS).contains(&identities.signing_keys.len()), "{}", identities.signing_keys.len());
+        assert!((1..=MAX_SIGNING_KEYS).contains(&derived.signing_keys.len()), "{}", derived.signing_keys.len());
     }
 
     #[test]
     fn policies_are_parsed_again_when_they_change() {
-        let identities = Identities::default();
+        let derived = Derived::default();
         let mut user = UserRecord {
             uid: OwnerId("2".to_owned()),
             name: "anna".to_owned(),
@@ -269,12 +265,12 @@ mod tests {
             enabled: true,
             created_ms: 0,
         };
-        let first = identities.policies(&user).unwrap();
+        let first = derived.policies(&user).unwrap();
         assert_eq!(*first, [Policy::read_only_access()]);
-        assert!(Arc::ptr_eq(&first, &identities.policies(&user).unwrap()));
+        assert!(Arc::ptr_eq(&first, &derived.policies(&user).unwrap()));
         user.policies.clear();
-        assert!(identities.policies(&user).unwrap().is_empty());
+        assert!(derived.policies(&user).unwrap().is_empty());
         user.policies.push(UserPolicy { name: "p".to_owned(), document: Some("{}".to_owned()) });
-        assert_eq!(identities.policies(&user).unwrap_err().code, ErrorCode::InternalError);
+        assert_eq!(derived.policies(&user).unwrap_err().code, ErrorCode::InternalError);
     }
 }

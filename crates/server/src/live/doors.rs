@@ -1,0 +1,148 @@
+//! The ways to a channel: how it is configured, who publishes to it, what it recorded.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::name::{BucketName, ChannelName};
+use model::{ChannelStatus, Error, ErrorCode};
+use store::meta::{ChannelRecord, HistoryEntry, Page};
+
+use super::channels::{ChannelId, OnAir};
+use super::vod::vod_text;
+use super::{Live, StopReason};
+use crate::objects::internal;
+
+/// How long the end of a push is waited for whose encoder has left.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long disabling waits for the push to end (LiveChannel 1.2).
+const DISABLE_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Live {
+    /// A channel.
+    ///
+    /// # Errors
+    /// `NoSuchLiveChannel`, and those of the store.
+    pub(crate) async fn channel(&self, bucket: &BucketName, name: &ChannelName) -> Result<ChannelRecord, Error> {
+        let found = self.meta.channel(bucket, name).await.map_err(internal)?;
+        found.ok_or_else(|| Error::new(ErrorCode::NoSuchLiveChannel))
+    }
+
+    /// Who publishes to a channel, if anybody does.
+    pub(crate) fn on_air(&self, id: &ChannelId) -> Option<Arc<OnAir>> {
+        self.channels.find(id)
+    }
+
+    /// Makes a channel or configures one anew, which nobody publishes to.
+    ///
+    /// # Errors
+    /// `ChannelStillLive`; `LiveChannelAlreadyExists` where the server is configured to refuse; `InvalidArgument` for one
+    /// channel too many; those of the store.
+    pub(crate) async fn configure(&self, id: &ChannelId, record: &ChannelRecord) -> Result<(), Error> {
+        self.wait_until_free(id).await?;
+        let settings = &self.settings.live;
+        if settings.reject_existing_channel && self.meta.channel(&id.0, &id.1).await.map_err(internal)?.is_some() {
+            return Err(Error::new(ErrorCode::LiveChannelAlreadyExists));
+        }
+        let max_channels = settings.max_channels_per_bucket as u64;
+        self.meta.put_channel(&id.0, &id.1, record, max_channels).await.map_err(|error| match error.kind {
+            store::ErrorKind::QuotaExceeded => too_many_channels(),
+            store::ErrorKind::Held => Error::new(ErrorCode::ChannelStillLive),
+            _ => internal(error),
+        })?;
+        tracing::info!(bucket = %id.0, channel = %id.1, "channel configured");
+        Ok(())
+    }
+
+    /// Lets a channel be published to, or not. Disabling ends a running push.
+    ///
+    /// # Errors
+    /// `NoSuchLiveChannel`, and those of the store.
+    pub(crate) async fn set_status(&self, id: &ChannelId, status: ChannelStatus, now_ms: i64) -> Result<(), Error> {
+        let changed = self
+            .meta
+            .update_channel(&id.0, &id.1, |channel| {
+                if channel.config.status != status {
+                    channel.config.status = status;
+                    channel.modified_ms = now_ms;
+                }
+            })
+            .await;
+        changed.map_err(|error| match error.kind {
+            store::ErrorKind::NotFound => Error::new(ErrorCode::NoSuchLiveChannel),
+            _ => internal(error),
+        })?;
+        if status == ChannelStatus::Disabled {
+            self.channels.stop(id, StopReason::Disabled, DISABLE_TIMEOUT).await;
+        }
+        Ok(())
+    }
+
+    /// Deletes a channel that nobody publishes to; there need not be one.
+    ///
+    /// # Errors
+    /// `ChannelStillLive`, and those of the store.
+    pub(crate) async fn delete_channel(&self, id: &ChannelId) -> Result<(), Error> {
+        self.wait_until_free(id).await?;
+        match self.meta.delete_channel(&id.0, &id.1).await {
+            Ok(_) => {
+                self.channels.refused.forget(id);
+                Ok(())
+            }
+            Err(error) if error.kind == store::ErrorKind::Held => Err(Error::new(ErrorCode::ChannelStillLive)),
+            Err(error) => Err(internal(error)),
+        }
+    }
+
+    /// A page of the channels of a bucket.
+    ///
+    /// # Errors
+    /// `MetaOperationQpsLimitExceeded` beyond the quota of the bucket (LiveChannel 7.4), and those of the store.
+    pub(crate) async fn list_channels(
+        &self,
+        bucket: &BucketName,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Page<(ChannelName, ChannelRecord)>, Error> {
+        if !self.limits.allows_list(bucket) {
+            return Err(Error::new(ErrorCode::MetaOperationQpsLimitExceeded));
+        }
+        self.meta.list_channels(bucket, prefix, after, limit).await.map_err(internal)
+    }
+
+    /// The last pushes that are over, oldest first.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn history(&self, bucket: &BucketName, name: &ChannelName) -> Result<Vec<HistoryEntry>, Error> {
+        self.meta.history(bucket, name).await.map_err(internal)
+    }
+
+    /// The playlist of what was recorded between two moments, unix ms (LiveChannel 5).
+    ///
+    /// # Errors
+    /// `InvalidArgument` (0044-00000308) when nothing was, and those of the store.
+    pub(crate) async fn recorded(
+        &self,
+        bucket: &BucketName,
+        channel: &ChannelName,
+        from_ms: u64,
+        to_ms: u64,
+    ) -> Result<String, Error> {
+        vod_text(&self.meta, bucket, channel, from_ms, to_ms, self.settings.live.vod_program_date_time).await
+    }
+
+    /// The last segment of a push that has ended is soon stored.
+    async fn wait_until_free(&self, id: &ChannelId) -> Result<(), Error> {
+        self.channels.settle(id, SETTLE_TIMEOUT).await;
+        match self.channels.find(id) {
+            Some(_) => Err(Error::new(ErrorCode::ChannelStillLive)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The refusal of one channel too many (LiveChannel 1.1.4).
+fn too_many_channels() -> Error {
+    Error::new(ErrorCode::InvalidArgument).message("The number of live channels in the bucket exceeds the limit.")
+}

@@ -1,0 +1,63 @@
+//! Live pushes as a service: what all of them share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use store::blob::BlobStore;
+use store::meta::Meta;
+
+use super::{Channels, RateLimits};
+use crate::clock::Clock;
+use crate::config::{Config, Durability, LiveConfig};
+
+/// Who publishes, what is on air, and what a crash left. A test of a push builds this and nothing else.
+pub(crate) struct Live {
+    pub(super) meta: Meta,
+    pub(super) blobs: Arc<dyn BlobStore>,
+    pub(super) clock: Clock,
+    pub(super) settings: Settings,
+    pub(super) channels: Arc<Channels>,
+    pub(super) limits: RateLimits,
+    /// The name under which this data directory's server holds leases, the same in its next life.
+    pub(super) holder: String,
+}
+
+/// What the configuration says about pushes.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// Everything below `[live]`.
+    pub(crate) live: LiveConfig,
+    /// Whether a commit is durable before it is acknowledged.
+    pub(crate) is_durable: bool,
+    /// How long what was deleted is still there for its readers, seconds.
+    pub(crate) garbage_grace_s: u64,
+}
+
+impl Settings {
+    /// Those of a configuration.
+    pub(crate) fn of(config: &Config) -> Self {
+        Self {
+            live: config.live.clone(),
+            is_durable: config.storage.durability == Durability::Full,
+            garbage_grace_s: config.storage.garbage_grace_s,
+        }
+    }
+}
+
+impl Live {
+    /// Pushes into these stores.
+    pub(crate) fn new(meta: Meta, blobs: Arc<dyn BlobStore>, clock: Clock, settings: Settings, holder: String) -> Self {
+        let limits = RateLimits::new(settings.live.max_list_calls_per_s);
+        Self { meta, blobs, clock, settings, channels: Arc::new(Channels::default()), limits, holder }
+    }
+
+    /// Who is on air.
+    pub(crate) fn channels(&self) -> &Arc<Channels> {
+        &self.channels
+    }
+
+    /// Ends all pushes, each with its last segment listed.
+    pub(crate) async fn stop_all(&self, patience: Duration) {
+        self.channels.stop_all(super::StopReason::Shutdown, patience).await;
+    }
+}

@@ -1,0 +1,46 @@
+//! The playlist over segments that were recorded (LiveChannel 5).
+
+use media::hls::{VodSegment, vod_playlist};
+use model::name::{BucketName, ChannelName};
+use model::{Error, ErrorCode};
+use store::meta::Meta;
+
+use crate::objects::internal;
+
+/// The most segments of a playlist: a day of segments of half a second.
+const MAX_SEGMENTS: usize = 172_800;
+
+/// The playlist of what was recorded between two moments, unix ms. `program_date_time` says whether it tells the time
+/// of day at which its segments began.
+///
+/// # Errors
+/// `InvalidArgument` (0044-00000308) when nothing was, and those of the store.
+pub(crate) async fn vod_text(
+    meta: &Meta,
+    bucket: &BucketName,
+    channel: &ChannelName,
+    from_ms: u64,
+    to_ms: u64,
+    program_date_time: bool,
+) -> Result<String, Error> {
+    let entries = meta.segments(bucket, channel, from_ms, to_ms, MAX_SEGMENTS).await.map_err(internal)?;
+    if entries.is_empty() {
+        return Err(no_segments_found());
+    }
+    let segments: Vec<_> = entries
+        .into_iter()
+        .map(|entry| VodSegment {
+            uri: format!("{}.ts", entry.number_ms),
+            duration_ms: u64::from(entry.duration_ms),
+            session: u64::from(entry.session),
+            discontinuity: entry.is_discontinuous,
+            start_ms: i64::try_from(entry.number_ms).unwrap_or(i64::MAX),
+        })
+        .collect();
+    Ok(vod_playlist(&segments, program_date_time))
+}
+
+/// The refusal of a span without segments (LiveChannel 5.1).
+fn no_segments_found() -> Error {
+    Error::new(ErrorCode::InvalidArgument).message("No ts file found in specified time span.").ec("0044-00000308")
+}
