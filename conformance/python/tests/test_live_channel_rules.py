@@ -283,7 +283,7 @@ def test_ingest_is_slowed_down_and_not_ended(fresh_server, source):
 
 
 def test_switches_of_put_live_channel(fresh_server):
-    """The seed's 409 for an existing name (Q1), one default without the other (Q24), no snapshots (LiveChannel 6.2)."""
+    """409 for an existing name (LiveChannel 11.1), one default without the other (LiveChannel 11.24), no snapshots (LiveChannel 6.2)."""
     server = fresh_server(settings="[live]\nreject_existing_channel = true\nfill_in_fragments = true\naccept_snapshots = false\n")
     bucket = server.new_bucket()
     half = configuration("<Target><Type>HLS</Type><FragCount>7</FragCount></Target>")
@@ -296,7 +296,7 @@ def test_switches_of_put_live_channel(fresh_server):
 
 
 def test_a_replaced_channel_loses_its_history_and_keeps_its_numbers(channel, short_source):
-    """LiveChannel 1.1.6 and Q2: playlists never run backwards, and VOD still finds what was recorded before."""
+    """LiveChannel 1.1.6 and 11.2: playlists never run backwards, and VOD still finds what was recorded before."""
     began = int(time.time())
     media.push_file(short_source.path, channel.push_url)
     wait_for(lambda: channel.status() == "Idle", "idle")
