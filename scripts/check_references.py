@@ -31,6 +31,8 @@ LISTS = {"D": "docs/decisions.md", "Q": f"{BEHAVIOUR}/encoders.md"}
 SDK_QUIRKS = 17  # the section of HTTP API whose rows are the quirks of single SDKs
 
 SUFFIXES = {".rs", ".py", ".js", ".mjs", ".ts", ".md", ".toml", ".sh", ".yml", ".html", ".css", ""}
+# Here citations are examples.
+EXAMPLES = ("scripts/check_references.py", "conformance/python/tests/test_documents.py")
 SKIPPED = ("fuzz/corpus/", "conformance/data/", "crates/server/assets/")
 
 # Between two words of a citation a comment may be wrapped: white space, and the marks that begin its next line.
@@ -82,7 +84,7 @@ def sources() -> list:
     command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     chosen = [name for name in names if Path(name).suffix in SUFFIXES and not name.startswith(SKIPPED)]
-    return [name for name in chosen if name not in ("scripts/check_references.py", "Cargo.lock") and (ROOT / name).is_file()]
+    return [name for name in chosen if name not in EXAMPLES and (ROOT / name).is_file()]
 
 
 def without_code(text: str) -> str:
@@ -129,7 +131,7 @@ def read_citations(report: Report, path: str, text: str) -> None:
     for match in TESTED.finditer(text):
         report.tested[match[1].upper() + match[2].lstrip("0")].append(f"{path}:{line_of(text, match.start())}")
     for match in SDK_QUIRK.finditer(text):
-        cite(f"HTTP API {SDK_QUIRKS}.{match[1]}", match.start())
+        cite(f"HTTP API {SDK_QUIRKS}.{int(match[1])}", match.start())
 
 
 def read_tests(report: Report) -> None:
