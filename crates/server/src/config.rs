@@ -162,7 +162,7 @@ pub(crate) struct CorsConfig {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RefererConfig {
-    /// Patterns are compared with whole hosts instead of their beginnings (access control 10, number 3).
+    /// Patterns are compared with whole hosts instead of their beginnings (access control 10.3).
     pub(crate) strict_host: bool,
 }
 
@@ -198,9 +198,9 @@ pub(crate) struct LiveConfig {
     pub(crate) media_timeout_s: u64,
     /// Largest RTMP message, bytes (D4).
     pub(crate) max_message_bytes: usize,
-    /// PutLiveChannel on an existing channel is refused with 409 `LiveChannelAlreadyExists` (LiveChannel Q1).
+    /// PutLiveChannel on an existing channel is refused with 409 `LiveChannelAlreadyExists` (LiveChannel 11.1).
     pub(crate) reject_existing_channel: bool,
-    /// PutLiveChannel with only one of FragDuration and FragCount gets the other's default (LiveChannel Q24).
+    /// PutLiveChannel with only one of FragDuration and FragCount gets the other's default (LiveChannel 11.24).
     pub(crate) fill_in_fragments: bool,
     /// PutLiveChannel accepts and keeps a Snapshot; otherwise it answers EC 0044-00000004 (LiveChannel 6.2).
     pub(crate) accept_snapshots: bool,

@@ -12,7 +12,7 @@ pub enum RefererHosts {
     #[default]
     Prefix,
     /// All of it: a pattern is compared with the whole scheme and host, then with the beginning of what follows. A
-    /// pattern without a port fits every port (access control 10, number 3).
+    /// pattern without a port fits every port (access control 10.3).
     Whole,
 }
 

@@ -34,7 +34,7 @@ pub fn endpoint_of<'a>(raw: &'a RawRequest, route: &Route) -> Option<&'a str> {
 pub struct ChannelUrlRules {
     /// `host[:port]` of publish addresses instead of that of the request.
     pub rtmp_authority: Option<String>,
-    /// Answer path-style requests with the bucket before the host, as test suites expect (Q14).
+    /// Answer path-style requests with the bucket before the host, as test suites expect (LiveChannel 11.14).
     pub force_virtual_hosted: bool,
 }
 

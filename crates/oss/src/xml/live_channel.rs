@@ -19,7 +19,7 @@ const MAX_DESCRIPTION_BYTES: usize = 128;
 pub struct ConfigurationRules {
     /// Whether `Snapshot` is accepted at all (LiveChannel 6.2).
     pub snapshot_supported: bool,
-    /// Fill in the default when only one of FragDuration and FragCount is given, instead of refusing (Q24).
+    /// Fill in the default when only one of FragDuration and FragCount is given, rather than refuse (LiveChannel 11.24).
     pub fill_in_fragments: bool,
 }
 
