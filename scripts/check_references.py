@@ -76,7 +76,7 @@ class Report:
     def uncited(self, letter: str) -> list:
         """Rows of a list that no code and no test cites."""
         rows = [number for number in self.defined if re.fullmatch(rf"{letter}\d+", number)]
-        return [row for row in rows if not any(not place.startswith("docs/") for place in self.cited[row] + self.tested[row])]
+        return [row for row in rows if not any(".md:" not in place for place in self.cited[row] + self.tested[row])]
 
 
 def sources() -> list:
