@@ -8,17 +8,21 @@ SOAK_SECONDS ?= 60
 
 export MILLPOND_BIN
 
-.PHONY: help check test tools release bench fuzz soak demo
+.PHONY: help check test policy tools release bench fuzz soak demo
 
 help:
 	@echo 'make check   format, lints, unit tests, documentation, layering: a minute or two'
-	@echo 'make test    installs what the tests need, then runs everything that CI runs'
+	@echo 'make test    installs what the tests need, then runs everything that CI runs, with the minutes of each stage;'
+	@echo '             STAGES="rust python" runs only these: policy rust release fuzz python node clients'
+	@echo 'make policy  dependencies, citations, links and commands of documents: seconds'
 	@echo 'make demo    a server with a moving picture, and the lines to paste for ffmpeg and OBS'
 	@echo 'make bench   cost and latency beside a floor program, as a table'
 	@echo 'make fuzz    every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds'
 	@echo 'make soak    kill -9 and restart under a push for SOAK_SECONDS=$(SOAK_SECONDS) seconds'
 
 check:
+	python3 scripts/check_references.py
+	python3 scripts/check_documents.py
 	cargo fmt --all --check
 	cargo fmt --manifest-path conformance/rust/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -33,13 +37,13 @@ tools:
 release:
 	cargo build --release --locked
 
+# make test STAGES="rust python" runs only these.
 test: tools
-	cargo test --workspace --locked
-	cargo build --release --locked
-	scripts/fuzz.sh 5
-	cd conformance/python && ../../$(PYTHON) -m pytest -n 2 --dist loadfile
-	npm --prefix conformance/node test
-	cargo test --locked --manifest-path conformance/rust/Cargo.toml
+	@scripts/stages.sh $(STAGES)
+
+# Dependencies, citations, documents: what needs no compiler.
+policy: tools
+	@scripts/stages.sh policy
 
 bench: tools release
 	@scripts/setup-bench.sh

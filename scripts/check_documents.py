@@ -164,13 +164,31 @@ def runnable_blocks() -> list:
             if match["what"] == "run"]  # fmt: skip
 
 
+def check_designs() -> list:
+    """Every design document says how much of it is true, and the index says the same."""
+    index = (ROOT / "docs/design/README.md").read_text()
+    faults = []
+    for path in sorted((ROOT / "docs/design").glob("*.md")):
+        if path.name == "README.md":
+            continue
+        status = re.search(r"^Status: (\w+)", path.read_text(), flags=re.MULTILINE)
+        row = re.search(rf"^\| \[{re.escape(path.name)}\].*\| (\w+)[^|]*\|$", index, flags=re.MULTILINE)
+        if not status or status[1] not in ("planned", "begun", "built"):
+            faults.append(f"docs/design/{path.name}: there is no line `Status: planned`, `begun` or `built`")
+        elif not row or row[1] != status[1]:
+            faults.append(f"docs/design/README.md: {path.name} is {status[1]}, and its row does not say so")
+    return faults
+
+
 def examine(binary: str | None) -> list:
-    faults = check_links() + check_paths() + check_settings() + check_metrics() + check_blocks()
+    faults = check_links() + check_paths() + check_settings() + check_metrics() + check_blocks() + check_designs()
     return faults + (check_commands(binary) if binary else [])
 
 
 def main(arguments: list) -> int:
     binary = arguments[0] if arguments else os.environ.get("MILLPOND_BIN")
+    if not arguments and binary and not Path(binary).exists():
+        binary = None  # not built yet; the Python stage of `make test` has it
     faults = examine(binary)
     print("\n".join(faults + [f"{len(documents())} documents, {len(faults)} faults" + ("" if binary else "; commands not checked")]))
     return 1 if faults else 0

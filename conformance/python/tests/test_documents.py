@@ -10,6 +10,7 @@ import pytest
 from millpond_test.server import ACCESS_KEY_ID, ACCESS_KEY_SECRET, BINARY, ROOT
 
 sys.path.insert(0, str(ROOT / "scripts"))
+import check_dependencies  # noqa: E402
 import check_documents  # noqa: E402
 import check_references  # noqa: E402
 
@@ -34,6 +35,12 @@ def test_every_citation_leads_to_a_section_a_decision_or_a_quirk():
 
 def test_documents_fit_the_program():
     assert check_documents.examine(str(BINARY)) == []
+
+
+def test_the_crates_that_do_no_io_are_built_with_nothing_that_does():
+    assert check_dependencies.examine() == []
+    # The search goes through dependencies of dependencies: the store does write files.
+    assert "rustix" in check_dependencies.closure(check_dependencies.metadata(), "millpond-store")
 
 
 def test_the_search_for_citations_sees_them():
