@@ -4,6 +4,7 @@
 
     scripts/check_references.py            what leads nowhere, and what nothing cites; fails for the former
     scripts/check_references.py Q33        where a number is defined and cited
+    scripts/check_references.py --tests    writes the tests of each quirk into its row, after tests were renamed
 
 A number is defined once: by a heading (`### 3.9 ...`) or by the first cell of a table row (`| D26 | ...`). Tests are
 citations too: `q33_...` and `test_q33_...` belong to Q33, `d9_...` to D9."""
@@ -148,6 +149,23 @@ def read_tests(report: Report) -> None:
             report.faults.append(f"{path}: no test is named after {match[1]}")
 
 
+def write_tests() -> None:
+    """Names three tests of each quirk in its row, and how many more there are."""
+    named = defaultdict(set)
+    for path in sources():
+        if path.endswith((".rs", ".py")):
+            for name, letter, number in re.findall(r"\b(?:fn|def) ((?:test_)?(q)(\d\d?)_\w+)", (ROOT / path).read_text()):
+                named[letter.upper() + number.lstrip("0")].add(name)
+
+    def row(match: re.Match) -> str:
+        tests = sorted(named[match[2]])
+        more = f" and {len(tests) - 3} more" if len(tests) > 3 else ""
+        return match[1] + ", ".join(f"`{name}`" for name in tests[:3]) + more + " |"
+
+    path = ROOT / LISTS["Q"]
+    path.write_text(re.sub(r"^(\| (Q\d+) \|.*\| ).*? \|$", row, path.read_text(), flags=re.MULTILINE))
+
+
 def examine() -> Report:
     report = Report()
     read_definitions(report)
@@ -162,6 +180,9 @@ def examine() -> Report:
 
 
 def main(arguments: list) -> int:
+    if arguments == ["--tests"]:
+        write_tests()
+        return 0
     report = examine()
     if arguments:
         number = " ".join(arguments)
