@@ -1,8 +1,9 @@
 //! Real encoders: RTMP bytes of a whole push to segments, in one plain function.
 
-use super::source::{slices_of, sounds_of};
+use super::source::{Source, slices_of, sounds_of};
 use super::*;
 use crate::rtmp::{Event, HandshakeRandom, Limits, ServerSession};
+use sha2::{Digest, Sha256};
 use std::fmt::Write;
 
 const CAPTURES: [(&str, &[u8]); 4] = [
@@ -79,4 +80,44 @@ fn captures_become_segments() {
         std::fs::write(path, &text).expect("the source tree is writable");
     }
     assert_eq!(text, include_str!("../../../testdata/segments.txt"), "UPDATE_EXPECT=1 rewrites {path}");
+}
+
+/// One line per segment: what its bytes are.
+fn digests(name: &str, take: &Take) -> String {
+    let mut text = String::new();
+    for (segment, number) in take.segments.iter().zip(0..) {
+        let sum: String = Sha256::digest(&segment.bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        writeln!(text, "{name} {number} {} {sum}", segment.bytes.len()).expect("strings take everything");
+    }
+    text
+}
+
+/// The bytes of every segment of the captures and of plain made-up streams, as they were when they were first pinned.
+#[test]
+fn segments_are_byte_identical() {
+    let mut text = String::new();
+    for (name, bytes) in CAPTURES {
+        let tags = tags_of(name, bytes);
+        for (flush, way) in [(0, "whole"), (7, "flushed")] {
+            text += &digests(&format!("{name} {way}"), &take_flushed(config(2_000), &tags, flush));
+        }
+        let strict = RemuxConfig { segmenting: Segmenting::Strict, ..config(1_000) };
+        text += &digests(&format!("{name} strict"), &take_flushed(strict, &tags, 5));
+    }
+    let plain = Source::default();
+    let sources = [
+        ("plain", plain.clone()),
+        ("48kHz", Source { sample_rate: Some(48_000), frame_ms: 20, gop: 100, ..plain.clone() }),
+        ("mute", Source { sample_rate: None, ..plain.clone() }),
+        ("long", Source { length_ms: 70_000, gop: 10_000, frame_ms: 100, ..plain.clone() }),
+        ("large", Source { length_ms: 3_000, picture_bytes: 9_000, gop: 25, ..plain }),
+    ];
+    for (name, source) in sources {
+        text += &digests(name, &take_flushed(config(2_000), &source.tags(), 6));
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/segment-digests.txt");
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::write(path, &text).expect("the source tree is writable");
+    }
+    assert_eq!(text, include_str!("../../../testdata/segment-digests.txt"), "UPDATE_EXPECT=1 rewrites {path}");
 }
