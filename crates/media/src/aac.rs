@@ -45,6 +45,16 @@ pub struct AudioConfig {
     pub program_config: Bytes,
 }
 
+crate::saved::saved!(struct AudioConfig {
+    object_type,
+    rate_index,
+    sample_rate,
+    output_sample_rate,
+    channels,
+    samples_per_frame,
+    program_config
+});
+
 impl AudioConfig {
     /// Reads an AudioSpecificConfig.
     ///

@@ -1,6 +1,7 @@
 //! What RTMP audio and video messages carry: FLV tag bodies, in the classic and in the Enhanced RTMP form (quirks Q44, Q45).
 
 use crate::bits::{Reader, UnexpectedEnd};
+use crate::saved::saved;
 use bytes::Bytes;
 use thiserror::Error;
 
@@ -36,6 +37,21 @@ pub enum VideoCodec {
     /// Anything else.
     Unknown,
 }
+
+saved!(
+    enum VideoCodec {
+        H263 = 0,
+        Screen = 1,
+        Vp6 = 2,
+        H264 = 3,
+        Mpeg4 = 4,
+        H265 = 5,
+        Av1 = 6,
+        Vp8 = 7,
+        Vp9 = 8,
+        Unknown = 9,
+    }
+);
 
 impl VideoCodec {
     /// The name in LiveChannelStat (LiveChannel 2.2).
@@ -110,6 +126,24 @@ pub enum AudioCodec {
     /// Anything else.
     Unknown,
 }
+
+saved!(
+    enum AudioCodec {
+        Pcm = 0,
+        Adpcm = 1,
+        Mp3 = 2,
+        Nellymoser = 3,
+        G711A = 4,
+        G711U = 5,
+        Aac = 6,
+        Speex = 7,
+        Opus = 8,
+        Flac = 9,
+        Ac3 = 10,
+        Eac3 = 11,
+        Unknown = 12,
+    }
+);
 
 impl AudioCodec {
     /// The name in LiveChannelStat (LiveChannel 2.2).

@@ -1,5 +1,6 @@
 //! Media time: 90 kHz time stamps, their differences, and the way from wrapping RTMP milliseconds to a clock that never wraps.
 
+use crate::saved::{ResumeError, Saved, saved};
 use std::ops::{Add, Sub};
 
 /// Ticks of the MPEG-TS system clock (90 kHz) in one millisecond.
@@ -34,6 +35,24 @@ impl MediaDuration {
     /// Whole milliseconds, rounded down.
     pub fn to_ms(self) -> i64 {
         self.0.div_euclid(TICKS_PER_MS)
+    }
+}
+
+impl Saved for Timestamp {
+    fn save(&self, out: &mut Vec<u8>) {
+        self.0.save(out);
+    }
+    fn load(from: &mut &[u8]) -> Result<Self, ResumeError> {
+        i64::load(from).map(Self)
+    }
+}
+
+impl Saved for MediaDuration {
+    fn save(&self, out: &mut Vec<u8>) {
+        self.0.save(out);
+    }
+    fn load(from: &mut &[u8]) -> Result<Self, ResumeError> {
+        i64::load(from).map(Self)
     }
 }
 
@@ -83,6 +102,9 @@ struct Unwrapped {
     raw: u32,
     ms: i64,
 }
+
+saved!(struct TimestampUnwrapper { last, narrow_wraps });
+saved!(struct Unwrapped { raw, ms });
 
 impl TimestampUnwrapper {
     /// An unwrapper whose first value starts the clock.

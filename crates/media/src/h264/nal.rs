@@ -2,6 +2,7 @@
 
 use super::sps::{OrderFields, OrderKind};
 use crate::bitreader::BitReader;
+use crate::saved::{ResumeError, Saved};
 use bytes::Bytes;
 
 /// What a NAL unit is, as far as a remuxer cares (H.264 table 7-1).
@@ -47,6 +48,15 @@ pub struct SliceStart {
     pub first_macroblock: u32,
     /// The picture parameter set that the slice refers to.
     pub pps_id: u32,
+}
+
+impl Saved for NalUnit {
+    fn save(&self, out: &mut Vec<u8>) {
+        self.0.save(out);
+    }
+    fn load(from: &mut &[u8]) -> Result<Self, ResumeError> {
+        Self::new(Bytes::load(from)?).ok_or(ResumeError::Damaged)
+    }
 }
 
 impl NalUnit {

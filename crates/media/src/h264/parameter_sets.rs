@@ -3,6 +3,7 @@
 use super::config::AvcConfig;
 use super::nal::{NalKind, NalUnit, unescape};
 use crate::bitreader::BitReader;
+use crate::saved::saved;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -22,6 +23,9 @@ struct PictureSet {
     sps_id: u32,
     nal: NalUnit,
 }
+
+saved!(struct ParameterSets { sps, pps, cached });
+saved!(struct PictureSet { sps_id, nal });
 
 impl ParameterSets {
     /// Forgets everything and takes over the sets of a new sequence header.

@@ -3,6 +3,7 @@
 use super::nal::{NalUnit, unescape};
 use crate::bitreader::BitReader;
 use crate::bits::UnexpectedEnd;
+use crate::saved::{ResumeError, Saved, saved};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -70,6 +71,27 @@ pub struct OrderCycle {
     pub of_non_reference: i64,
     /// Steps between reference pictures, over and over; at most 255.
     pub steps: Vec<i64>,
+}
+
+saved!(struct Sps { id, width, height, timing, order });
+saved!(struct OrderFields { frame_number_bits, separate_planes, kind });
+saved!(struct OrderCycle { is_exact, of_non_reference, steps });
+
+impl Saved for OrderKind {
+    fn save(&self, out: &mut Vec<u8>) {
+        let (bits, cycle) = match self {
+            Self::LowPart { bits } => (Some(*bits), None),
+            Self::Cycle(cycle) => (None, Some(Arc::clone(cycle))),
+        };
+        (bits, cycle).save(out);
+    }
+    fn load(from: &mut &[u8]) -> Result<Self, ResumeError> {
+        match <(Option<u32>, Option<Arc<OrderCycle>>)>::load(from)? {
+            (Some(bits), None) if bits <= 16 => Ok(Self::LowPart { bits }),
+            (None, Some(cycle)) => Ok(Self::Cycle(cycle)),
+            _ => Err(ResumeError::Damaged),
+        }
+    }
 }
 
 /// No picture is larger than level 6.2 allows: 139,264 macroblocks, of which one side takes at most the square root

@@ -1,5 +1,7 @@
 //! Transport packets: one PES packet cut into pieces of 184 bytes.
 
+use crate::saved::{ResumeError, Saved};
+
 /// Bytes of a transport packet.
 pub(crate) const PACKET: usize = 188;
 
@@ -27,6 +29,15 @@ impl Pid {
 /// The four-bit counter of payload packets on one PID. It goes on from segment to segment (decision D14).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ContinuityCounter(u8);
+
+impl Saved for ContinuityCounter {
+    fn save(&self, out: &mut Vec<u8>) {
+        self.0.save(out);
+    }
+    fn load(from: &mut &[u8]) -> Result<Self, ResumeError> {
+        u8::load(from).map(|value| Self(value & 0x0F))
+    }
+}
 
 impl ContinuityCounter {
     /// The value for the next packet with payload.

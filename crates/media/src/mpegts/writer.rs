@@ -2,8 +2,9 @@
 
 use super::packet::{ContinuityCounter, Marks, Packetizer, Pid, put_clock};
 use super::tables::{put_pat, put_pmt};
-use crate::access_unit::{AudioFrame, Picture};
+use crate::access_unit::{AacFrame, AudioFrame, CodedAudio, CodedPicture, Picture};
 use crate::h264::NalUnit;
+use crate::saved::saved;
 use crate::time::Timestamp;
 
 /// How far the media times of the TS lie above zero: room for audio that begins before the first picture.
@@ -50,6 +51,9 @@ pub struct TsWriter {
     /// Media time of the last clock reference.
     clock: Option<Timestamp>,
 }
+
+saved!(struct Program { audio });
+saved!(struct TsWriter { zero, program, pmt_version, pat, pmt, video, audio, clock });
 
 impl TsWriter {
     /// A writer for a take whose first picture is decoded at `zero`.
@@ -109,9 +113,10 @@ impl TsWriter {
     /// then its units, each copied once.
     pub fn write_picture(&mut self, out: &mut Vec<u8>, picture: &Picture, with_parameter_sets: bool) {
         self.fill_clock(out, picture.dts);
+        let CodedPicture::H264(coded) = &picture.coded;
         let sets: &[NalUnit] =
-            if picture.key_frame || with_parameter_sets { &picture.parameter_sets } else { Default::default() };
-        let units = || sets.iter().chain(&picture.nals).map(|nal| nal.bytes().as_ref());
+            if picture.key_frame || with_parameter_sets { &coded.parameter_sets } else { Default::default() };
+        let units = || sets.iter().chain(&coded.nals).map(|nal| nal.bytes().as_ref());
         let payload =
             ACCESS_UNIT_DELIMITER.len() + units().map(|unit: &[u8]| START_CODE.len() + unit.len()).sum::<usize>();
         // The clock never steps back: pictures that came late repeat no reference.
@@ -138,7 +143,9 @@ impl TsWriter {
     }
 
     /// Writes units that belong to the picture before, which is written already (quirk Q41): a PES packet without times.
-    pub fn write_picture_rest(&mut self, out: &mut Vec<u8>, nals: &[NalUnit]) {
+    pub fn write_picture_rest(&mut self, out: &mut Vec<u8>, rest: &CodedPicture) {
+        let CodedPicture::H264(rest) = rest;
+        let nals = &rest.nals;
         let payload: usize = nals.iter().map(|nal| START_CODE.len() + nal.bytes().len()).sum();
         let header = PesHeader::without_times(0xE0, payload);
         let length = header.bytes().len() + payload;
@@ -154,14 +161,15 @@ impl TsWriter {
     /// Writes consecutive audio frames as one PES packet with the time of the first. Nothing for no frames.
     pub fn write_audio(&mut self, out: &mut Vec<u8>, frames: &[AudioFrame]) {
         let Some(first) = frames.first() else { return };
-        let payload: usize = frames.iter().map(AudioFrame::len).sum();
+        let aac = || frames.iter().map(aac_of);
+        let payload: usize = aac().map(AacFrame::adts_len).sum();
         let pts = self.stamp(first.pts);
         let header = PesHeader::new(0xC0, pts, pts, payload);
         let marks = Marks { pcr: None, random_access: true };
         let length = header.bytes().len() + payload;
         let mut packets = Packetizer::start(out, Pid::AUDIO, &mut self.audio, marks, length, header.is_unbounded());
         packets.put(header.bytes());
-        for frame in frames {
+        for frame in aac() {
             packets.put(&frame.header);
             packets.put(&frame.config.program_config);
             packets.put(&frame.data);
@@ -175,6 +183,12 @@ impl TsWriter {
 
     fn pcr(&self, time: Timestamp) -> u64 {
         wrap_33((time - self.zero).0.wrapping_add(START - CLOCK_DELAY))
+    }
+}
+
+fn aac_of(frame: &AudioFrame) -> &AacFrame {
+    match &frame.coded {
+        CodedAudio::Aac(frame) => frame,
     }
 }
 
@@ -240,6 +254,7 @@ fn time_field(prefix: u8, ticks: u64) -> [u8; 5] {
 mod tests {
     use super::*;
     use crate::aac::AudioConfig;
+    use crate::access_unit::{Entry, H264Picture};
     use crate::mpegts::probe::Probe;
     use bytes::Bytes;
     use proptest::prelude::*;
@@ -258,14 +273,14 @@ mod tests {
             dts,
             pts: Timestamp::from_ms(ms + 80),
             key_frame,
-            parameter_sets: Arc::from([nal(0x67, 9), nal(0x68, 4)]),
-            nals,
+            entry: if key_frame { Entry::Idr } else { Entry::None },
+            coded: CodedPicture::H264(H264Picture { parameter_sets: Arc::from([nal(0x67, 9), nal(0x68, 4)]), nals }),
         }
     }
 
     fn audio(ms: i64, size: usize) -> AudioFrame {
         let config = Arc::new(AudioConfig::parse(&[0x12, 0x10]).expect("a valid configuration"));
-        AudioFrame::new(Timestamp::from_ms(ms), &config, Bytes::from(vec![0x21; size])).expect("short enough")
+        AudioFrame::aac(Timestamp::from_ms(ms), &config, Bytes::from(vec![0x21; size])).expect("short enough")
     }
 
     #[test]
@@ -280,7 +295,8 @@ mod tests {
             writer.write_audio(&mut out, &[audio(ms, size % 1000), audio(ms + 20, 7)]);
             let segment = probe.segment(&out);
             assert_eq!(segment.video.len(), 1);
-            assert_eq!(segment.video[0].nals().last(), picture(ms, index % 2 == 0, size).nals.last());
+            let CodedPicture::H264(written) = picture(ms, index % 2 == 0, size).coded;
+            assert_eq!(segment.video[0].nals().last(), written.nals.last());
             assert_eq!(segment.audio[0].data.len(), 7 + size % 1000 + 7 + 7);
         }
     }

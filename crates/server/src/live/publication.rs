@@ -515,7 +515,7 @@ impl Publication {
     fn report(&self, stats: &SessionStats, ended_ms: i64) -> SessionReport {
         SessionReport::new(
             stats,
-            self.remuxer.stats(),
+            &self.remuxer.stats(),
             self.segments,
             self.claim.on_air.totals(),
             (ended_ms - self.claim.on_air.connected_ms) / 1000,

@@ -28,6 +28,12 @@ fn tags_of(name: &str, bytes: &[u8]) -> Vec<Tag> {
     tags
 }
 
+/// The tags of one of the captures.
+pub(super) fn capture(index: usize) -> Vec<Tag> {
+    let (name, bytes) = CAPTURES[index];
+    tags_of(name, bytes)
+}
+
 fn describe(name: &str, take: &Take) -> String {
     let mut text = format!("{name}\n");
     let video = take.facts.video.expect("video");

@@ -2,16 +2,21 @@
 
 mod captures;
 mod codec_quirks;
+mod consumers;
 mod properties;
 mod rules;
 mod source;
+mod suspension;
 mod time_quirks;
 
 use super::*;
+use crate::access_unit::{CodedPicture, TimedPicture, Tracks, Unit};
+use crate::flv::AudioCodec;
 use crate::h264::{NalKind, NalUnit};
 use crate::hls::{LiveSegment, LiveWindow, MediaPlaylist, violations};
 use crate::mpegts::probe::{Probe, SegmentProbe};
 use crate::recover::recover;
+use crate::rtmp::message::TagKind;
 
 /// One segment of a take with what the probe found in it.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 /// One stretch of a session.
 #[derive(Clone, Debug)]
-struct Stretch {
+pub(super) struct Stretch {
     length_ms: u32,
     frame_ms: u32,
     gop: u32,
@@ -18,7 +18,7 @@ struct Stretch {
     video_late_ms: u32,
 }
 
-fn stretch() -> impl Strategy<Value = Stretch> {
+pub(super) fn stretch() -> impl Strategy<Value = Stretch> {
     (
         (1_u32..9_000, prop_oneof![Just(20_u32), Just(33), Just(40), Just(200), Just(1_000)], 1_u32..200),
         prop_oneof![4 => Just(0_i64), 1 => -2_000_i64..12_000, 1 => any::<i32>().prop_map(i64::from)],
@@ -44,7 +44,7 @@ fn stretch() -> impl Strategy<Value = Stretch> {
         )
 }
 
-fn session(stretches: &[Stretch], start: u32) -> Vec<Tag> {
+pub(super) fn session(stretches: &[Stretch], start: u32) -> Vec<Tag> {
     let mut tags = Vec::new();
     let mut at = i64::from(start);
     for (stretch, number) in stretches.iter().zip(0_u32..) {

@@ -2,8 +2,9 @@
 
 use super::order::{DisplayOrder, OrderCount};
 use super::stats::RemuxStats;
-use crate::access_unit::Picture;
+use crate::access_unit::{CodedPicture, Entry, H264Picture, Picture};
 use crate::h264::{AvcConfig, Framing, NalKind, NalUnit, ParameterSets, Sps, split};
+use crate::saved::saved;
 use crate::time::Timestamp;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -42,15 +43,15 @@ pub(super) enum VideoUnit {
 #[derive(Debug)]
 pub(super) struct UntimedPicture {
     pub(super) key_frame: bool,
-    pub(super) nals: Vec<NalUnit>,
+    pub(super) entry: Entry,
     pub(super) order: Option<OrderCount>,
-    parameter_sets: Arc<[NalUnit]>,
+    pub(super) coded: CodedPicture,
 }
 
 impl UntimedPicture {
     /// The picture at its times.
     pub(super) fn at(self, (dts, pts): (Timestamp, Timestamp)) -> Picture {
-        Picture { dts, pts, key_frame: self.key_frame, parameter_sets: self.parameter_sets, nals: self.nals }
+        Picture { dts, pts, key_frame: self.key_frame, entry: self.entry, coded: self.coded }
     }
 }
 
@@ -71,6 +72,21 @@ pub(super) struct VideoReader {
     order: DisplayOrder,
     rate_window: VecDeque<i64>,
 }
+
+saved!(struct VideoReader {
+    recovery_points_are_keys,
+    header,
+    length_size,
+    sets,
+    current_sets,
+    unwritten_sets,
+    carried,
+    sps,
+    dts_shift_ms,
+    last_dts,
+    order,
+    rate_window
+});
 
 impl VideoReader {
     pub(super) fn new(recovery_points_are_keys: bool) -> Self {
@@ -187,7 +203,13 @@ impl VideoReader {
         };
         let fields = self.sps.as_ref().and_then(|sps| sps.order.as_ref()).filter(|_| !is_part);
         let order = order_slice.zip(fields).and_then(|(slice, fields)| self.order.count(&slice, fields));
-        let picture = UntimedPicture { key_frame, nals, order, parameter_sets: Arc::clone(&self.current_sets) };
+        let entry = match (has_idr, recovery_point) {
+            (true, _) => Entry::Idr,
+            (false, true) => Entry::Recovery,
+            (false, false) => Entry::None,
+        };
+        let coded = CodedPicture::H264(H264Picture { parameter_sets: Arc::clone(&self.current_sets), nals });
+        let picture = UntimedPicture { key_frame, entry, order, coded };
         if is_part { VideoUnit::Part(picture) } else { VideoUnit::Picture(picture) }
     }
 

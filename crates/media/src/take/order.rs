@@ -2,6 +2,7 @@
 //! are repaired from when they do not (quirk Q31).
 
 use crate::h264::{NalKind, NalUnit, OrderCycle, OrderFields, OrderKind, SliceOrder};
+use crate::saved::saved;
 use std::collections::VecDeque;
 
 /// Pictures that are compared with the newest one; H.264 reorders over at most 16.
@@ -48,6 +49,18 @@ struct Shown {
     ms: i64,
     pts_ms: i64,
 }
+
+saved!(struct DisplayOrder {
+    reference,
+    frame,
+    group,
+    decoded,
+    base,
+    has_odd_counts,
+    is_contradicted,
+    is_repairing
+});
+saved!(struct Shown { count, ms, pts_ms });
 
 impl DisplayOrder {
     /// The count of a picture by its first slice. Each picture is to be asked for once, in decoding order.

@@ -1,5 +1,10 @@
 //! Where a segment ends (LiveChannel 4.2, decision D9).
 
+mod cutter;
+
+pub use cutter::{Consumer, CutStats, Cutter, Event, SegmentEnd, SegmentOpening};
+
+use crate::saved::saved;
 use crate::time::{MediaDuration, Timestamp};
 
 /// Whether a segment may grow until the next key frame, or never beyond its target (decision D9).
@@ -71,6 +76,23 @@ pub struct Segmenter {
     last_key: Option<Timestamp>,
     key_distance: Option<MediaDuration>,
 }
+
+saved!(
+    enum Segmenting {
+        Oss = 0,
+        Strict = 1,
+    }
+);
+saved!(struct Segmenter {
+    segmenting,
+    fragment,
+    forced,
+    longest,
+    start,
+    discontinuity,
+    last_key,
+    key_distance
+});
 
 impl Segmenter {
     /// A segmenter for a FragDuration in milliseconds; at least 1 ms and at most a day are used.

@@ -3,6 +3,7 @@
 use super::stats::RemuxStats;
 use crate::aac::{AudioConfig, split_adts};
 use crate::access_unit::AudioFrame;
+use crate::saved::saved;
 use crate::time::Timestamp;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -26,6 +27,9 @@ struct SampleClock {
     rate: u32,
     last: Timestamp,
 }
+
+saved!(struct AudioReader { header, config, clock });
+saved!(struct SampleClock { anchor, samples, rate, last });
 
 impl AudioReader {
     /// Whether a configuration came.
@@ -69,7 +73,7 @@ impl AudioReader {
                     self.adopt(header.config());
                 }
                 if let Some(frame) = self.frame(at, data, stats) {
-                    at = frame.pts + frame.duration;
+                    at = frame.end();
                     frames.push(frame);
                 }
             }
@@ -99,7 +103,7 @@ impl AudioReader {
             return None;
         }
         let pts = self.tick(at, &config, stats);
-        AudioFrame::new(pts, &config, data)
+        AudioFrame::aac(pts, &config, data)
     }
 
     /// The time of the next frame, whose message says `at`.
@@ -137,6 +141,7 @@ impl SampleClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access_unit::CodedAudio;
 
     fn check(name: &str, config: &'static [u8], times_ms: &[i64], expected: &[i64], resyncs: u64) {
         let mut reader = AudioReader::default();
@@ -200,7 +205,8 @@ mod tests {
         let mut stats = RemuxStats::default();
         let frames = reader.read(5, &Bytes::from(bytes), &mut stats);
         assert_eq!(frames.len(), 1);
-        assert_eq!((frames[0].data.as_ref(), frames[0].pts), (&[0x21, 7][..], Timestamp::from_ms(5)));
+        let CodedAudio::Aac(aac) = &frames[0].coded;
+        assert_eq!((aac.data.as_ref(), frames[0].pts), (&[0x21, 7][..], Timestamp::from_ms(5)));
         assert_eq!(reader.sample_rate(), Some(44_100));
     }
 }

@@ -1,6 +1,7 @@
 //! One clock for both tracks: unwrapped, without jumps, so that what follows only sees times that go forward (quirks Q19, Q20, Q28).
 
 use crate::access_unit::Track;
+use crate::saved::saved;
 use crate::time::TimestampUnwrapper;
 
 /// A step forward beyond this is a jump (LiveChannel 4.2).
@@ -51,6 +52,9 @@ struct TrackClock {
     /// Rises with each change of an offset that did not come from the other track.
     jump: u64,
 }
+
+saved!(struct Timeline { video, audio });
+saved!(struct TrackClock { unwrapper, offset, newest, step, jump });
 
 impl Timeline {
     /// Places the time stamp of one message.

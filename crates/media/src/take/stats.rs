@@ -1,6 +1,7 @@
 //! What a remuxer saw, corrected and left out, for the session report (decisions D7, D21).
 
 use crate::flv::{AudioCodec, VideoCodec};
+use crate::saved::saved;
 
 /// Facts for LiveChannelStat (LiveChannel 2.2), as far as they are known.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -103,6 +104,45 @@ pub struct RemuxStats {
     /// Widest distance seen between the newest audio and the newest picture, in milliseconds (quirk Q29).
     pub widest_skew_ms: u64,
 }
+
+saved!(struct MediaFacts { video, audio });
+saved!(struct VideoFacts { codec, width, height, frame_rate });
+saved!(struct AudioFacts { codec, sample_rate });
+saved!(struct RemuxStats {
+    pictures,
+    key_frames,
+    audio_frames,
+    segments,
+    malformed,
+    oversized,
+    foreign_video,
+    foreign_audio,
+    info_messages,
+    skipped_tracks,
+    repeated_headers,
+    broken_headers,
+    before_first_key,
+    without_parameter_sets,
+    without_audio_config,
+    audio_before_picture,
+    other_framing,
+    bad_nals,
+    fillers,
+    merged_tags,
+    wrong_key_flags,
+    adts_in_flv,
+    repaired_dts,
+    repaired_pts,
+    wild_composition,
+    dts_shifts,
+    audio_resyncs,
+    jumps,
+    narrow_wraps,
+    forced_cuts,
+    strict_cuts,
+    discontinuities,
+    widest_skew_ms
+});
 
 impl RemuxStats {
     /// Every counter with its name, for metrics and the session report.
