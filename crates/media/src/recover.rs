@@ -1,37 +1,78 @@
 //! What is left of a segment whose writer died: everything up to its last whole access unit (decision D8).
 
+use crate::aac::AdtsHeader;
+use crate::length::Length;
 use crate::mpegts::{PACKET, Pid, SYNC};
-use crate::time::MediaDuration;
-
-/// How long the only picture of a segment lasts when nothing tells.
-const DEFAULT_INTERVAL_MS: u64 = 40;
+use crate::time::{MediaDuration, Timestamp};
 
 /// The whole part of a torn segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
     /// Bytes up to the end of the last whole access unit; 0 when there is none.
     pub valid_len: usize,
-    /// Duration of the whole part as for the last segment of a session (LiveChannel 4.3), in milliseconds.
+    /// Duration of the whole part as for the last segment of a take (LiveChannel 4.3), in milliseconds.
     pub duration_ms: u64,
     /// Whole pictures.
     pub frames: u64,
     /// Whether the first of them is a key frame.
     pub key_frame: bool,
+    /// Whole frames of audio.
+    pub audio_frames: u64,
 }
 
 /// Reads a segment that [`TsWriter`](crate::mpegts::TsWriter) wrote and that may end, or turn to garbage, anywhere.
+pub fn recover(bytes: &[u8]) -> Recovered {
+    let mut recovery = Recovery::default();
+    recovery.feed(bytes);
+    recovery.result()
+}
+
+/// Looks through a torn segment piece by piece, in memory that does not grow with it.
 ///
 /// An access unit counts as whole when its PES packet has the length it declares; when it declares none (a picture
 /// beyond 64 KiB), once its last packet shows stuffing, which the writer guarantees.
-pub fn recover(bytes: &[u8]) -> Recovered {
-    let mut scan = Scan::default();
-    for (index, packet) in bytes.chunks_exact(PACKET).enumerate() {
-        let Some(packet) = Packet::parse(packet) else { break };
-        if !scan.take(index, &packet) {
-            break;
+#[derive(Debug, Default)]
+pub struct Recovery {
+    scan: Scan,
+    /// The packet of which only a part came.
+    partial: Vec<u8>,
+    is_over: bool,
+}
+
+impl Recovery {
+    /// Takes the next bytes of the segment, as many as there are. False once nothing behind them can count.
+    pub fn feed(&mut self, mut bytes: &[u8]) -> bool {
+        if !self.partial.is_empty() {
+            let missing = PACKET.saturating_sub(self.partial.len()).min(bytes.len());
+            let (now, later) = bytes.split_at(missing);
+            self.partial.extend_from_slice(now);
+            bytes = later;
+            if self.partial.len() < PACKET {
+                return !self.is_over;
+            }
+            let packet = std::mem::take(&mut self.partial);
+            self.packet(&packet);
         }
+        let packets = bytes.chunks_exact(PACKET);
+        self.partial.extend_from_slice(packets.remainder());
+        packets.for_each(|packet| self.packet(packet));
+        !self.is_over
     }
-    scan.result()
+
+    /// What is whole of all that was fed.
+    pub fn result(&self) -> Recovered {
+        self.scan.result()
+    }
+
+    fn packet(&mut self, bytes: &[u8]) {
+        if self.is_over {
+            return;
+        }
+        self.is_over = match Packet::parse(bytes) {
+            Some(packet) => !self.scan.take(&packet),
+            None => true,
+        };
+    }
 }
 
 /// A transport packet as our writer makes them.
@@ -70,46 +111,42 @@ impl<'a> Packet<'a> {
 }
 
 /// A PES packet that is being read.
+#[derive(Debug)]
 struct OpenUnit {
     pid: u16,
     /// Bytes that are missing; `None` when the packet does not tell.
     missing: Option<usize>,
     dts: Option<i64>,
     random_access: bool,
+    adts: AdtsCount,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Scan {
-    has_pat: bool,
-    has_pmt: bool,
+    packets: usize,
     video_counter: Option<u8>,
     audio_counter: Option<u8>,
     open: Option<OpenUnit>,
     valid_len: usize,
     frames: u64,
+    audio_frames: u64,
     key_frame: bool,
-    video: Span,
-    audio: Span,
-}
-
-/// First and last time of a track, unwrapped from 33 bits.
-#[derive(Clone, Copy, Default)]
-struct Span {
-    times: Option<(i64, i64)>,
-    step: Option<i64>,
+    /// Time of the first unit, with which the segment begins.
+    start: Option<Timestamp>,
+    newest: Option<Timestamp>,
+    length: Length,
 }
 
 impl Scan {
     /// False when the packet cannot follow those before it.
-    fn take(&mut self, index: usize, packet: &Packet<'_>) -> bool {
-        let end = (index + 1) * PACKET;
+    fn take(&mut self, packet: &Packet<'_>) -> bool {
+        let index = self.packets;
+        self.packets += 1;
         match (index, Pid(packet.pid)) {
-            (0, Pid::PAT) => self.has_pat = true,
-            (1, Pid::PMT) => self.has_pmt = true,
-            (_, Pid::VIDEO | Pid::AUDIO) if self.has_pat && self.has_pmt => return self.take_media(end, packet),
-            _ => return false,
+            (0, Pid::PAT) | (1, Pid::PMT) => true,
+            (2.., Pid::VIDEO | Pid::AUDIO) => self.take_media(self.packets.saturating_mul(PACKET), packet),
+            _ => false,
         }
-        true
     }
 
     fn take_media(&mut self, end: usize, packet: &Packet<'_>) -> bool {
@@ -128,10 +165,15 @@ impl Scan {
             (Some(unit), false) if unit.pid == packet.pid => (unit, payload),
             _ => return false,
         };
-        self.advance(unit, payload.len(), packet, end)
+        self.advance(unit, payload, packet, end)
     }
 
-    fn advance(&mut self, mut unit: OpenUnit, length: usize, packet: &Packet<'_>, end: usize) -> bool {
+    fn advance(&mut self, mut unit: OpenUnit, payload: &[u8], packet: &Packet<'_>, end: usize) -> bool {
+        let length = payload.len();
+        if Pid(unit.pid) == Pid::AUDIO {
+            let header = if packet.starts_unit { payload.get(8).map_or(9, |more| 9 + usize::from(*more)) } else { 0 };
+            unit.adts.feed(payload.get(header..).unwrap_or_default());
+        }
         let whole = match &mut unit.missing {
             Some(missing) if length > *missing => return false,
             Some(missing) => {
@@ -150,25 +192,38 @@ impl Scan {
 
     fn finish(&mut self, unit: &OpenUnit, end: usize) {
         self.valid_len = end;
-        let Some(dts) = unit.dts else { return };
+        let Some(wrapped) = unit.dts else { return };
+        let at = self.unwrap(wrapped);
+        self.start.get_or_insert(at);
+        self.newest = Some(at);
         if Pid(unit.pid) == Pid::VIDEO {
             if self.frames == 0 {
                 self.key_frame = unit.random_access;
             }
             self.frames += 1;
-            self.video.extend(dts);
+            self.length.picture(at);
         } else {
-            self.audio.extend(dts);
+            self.audio_frames += unit.adts.frames;
+            self.length.sound(at + unit.adts.duration());
         }
     }
 
+    /// The moment nearest to the unit before whose last 33 bits are these.
+    fn unwrap(&self, wrapped: i64) -> Timestamp {
+        let Some(newest) = self.newest else { return Timestamp(wrapped) };
+        let ahead = (wrapped - newest.0).rem_euclid(1 << 33);
+        Timestamp(newest.0 + if ahead >= 1 << 32 { ahead - (1 << 33) } else { ahead })
+    }
+
     fn result(&self) -> Recovered {
-        let span = if self.frames > 0 { &self.video } else { &self.audio };
+        // Both ends are rounded on the clock of the take, as where a segment is closed by its writer.
+        let duration = self.start.map_or(0, |start| self.length.end(start, None).to_ms() - start.to_ms());
         Recovered {
             valid_len: self.valid_len,
-            duration_ms: span.duration_ms(),
+            duration_ms: u64::try_from(duration).unwrap_or(0),
             frames: self.frames,
             key_frame: self.key_frame,
+            audio_frames: self.audio_frames,
         }
     }
 }
@@ -195,26 +250,52 @@ impl OpenUnit {
             missing: (length > 0).then_some(length + 6),
             dts,
             random_access: packet.random_access,
+            adts: AdtsCount::default(),
         })
     }
 }
 
-impl Span {
-    fn extend(&mut self, wrapped: i64) {
-        self.times = Some(match self.times {
-            None => (wrapped, wrapped),
-            Some((first, last)) => {
-                let step = (wrapped - last).rem_euclid(1 << 33);
-                self.step = Some(step);
-                (first, last.saturating_add(step))
+/// Counts the ADTS frames of a PES packet by their headers.
+#[derive(Debug, Default)]
+struct AdtsCount {
+    header: Vec<u8>,
+    /// Bytes until the next header.
+    skip: usize,
+    frames: u64,
+    samples: u64,
+    rate: u32,
+}
+
+impl AdtsCount {
+    fn feed(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.skip > 0 {
+                let skipped = self.skip.min(bytes.len());
+                self.skip -= skipped;
+                bytes = bytes.get(skipped..).unwrap_or_default();
+                continue;
             }
-        });
+            let (now, later) = bytes.split_at(AdtsHeader::LENGTH.saturating_sub(self.header.len()).min(bytes.len()));
+            self.header.extend_from_slice(now);
+            bytes = later;
+            if self.header.len() < AdtsHeader::LENGTH {
+                return;
+            }
+            match AdtsHeader::parse(&std::mem::take(&mut self.header)) {
+                Some(header) => {
+                    self.skip = header.frame_length.saturating_sub(AdtsHeader::LENGTH);
+                    self.frames += 1;
+                    self.samples += 1024;
+                    self.rate = header.config().sample_rate;
+                }
+                // What is no ADTS cannot be counted.
+                None => self.skip = usize::MAX,
+            }
+        }
     }
 
-    fn duration_ms(&self) -> u64 {
-        let Some((first, last)) = self.times else { return 0 };
-        let default = MediaDuration::from_ms(i64::try_from(DEFAULT_INTERVAL_MS).unwrap_or(40)).0;
-        let ticks = last - first + self.step.unwrap_or(default);
-        u64::try_from(MediaDuration(ticks).to_ms()).unwrap_or(0)
+    fn duration(&self) -> MediaDuration {
+        let ticks = self.samples.saturating_mul(90_000) / u64::from(self.rate.max(1));
+        MediaDuration(if self.rate == 0 { 0 } else { i64::try_from(ticks).unwrap_or(0) })
     }
 }

@@ -4,6 +4,7 @@ mod captures;
 mod codec_quirks;
 mod consumers;
 mod properties;
+mod recovery;
 mod rules;
 mod source;
 mod suspension;

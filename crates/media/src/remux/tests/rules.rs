@@ -212,51 +212,6 @@ fn q49_the_end_in_the_middle_closes_the_segment() {
 }
 
 #[test]
-fn recovery_loses_at_most_the_torn_access_unit() {
-    // Pictures around and beyond what PES_packet_length can say.
-    let source = Source { length_ms: 600, gop: 5, picture_bytes: 9_000, ..Source::default() };
-    let take = take(config(2_000), &source.tags());
-    let bytes = &take.segments[0].bytes;
-    let whole = recover(bytes);
-    assert_eq!((whole.frames, whole.duration_ms, whole.key_frame), (15, 600, true));
-    let mut last = recover(&[]);
-    assert_eq!(last, crate::recover::Recovered::default());
-    let step = 47;
-    for length in (0..bytes.len() - 400).step_by(step).chain(bytes.len() - 400..=bytes.len()) {
-        let prefix = &bytes[..length];
-        let found = recover(prefix);
-        assert!(found.valid_len <= length);
-        if found.valid_len > 0 {
-            let probe = Probe::default().segment(&prefix[..found.valid_len]);
-            assert_eq!(probe.video.len() as u64, found.frames);
-            assert_eq!(
-                probe.video.iter().map(|unit| &unit.data).collect::<Vec<_>>(),
-                take.segments[0].probe.video[..probe.video.len()].iter().map(|unit| &unit.data).collect::<Vec<_>>(),
-                "whole pictures only"
-            );
-        }
-        // What lies behind is less than one access unit, and a clock packet.
-        assert!(length - found.valid_len < 95_000 + 188, "{} of {length}", found.valid_len);
-        assert!(found.frames >= last.frames);
-        last = found;
-    }
-}
-
-#[test]
-fn recovery_stops_at_garbage() {
-    let take = take(config(2_000), &Source { length_ms: 600, ..Source::default() }.tags());
-    let bytes = &take.segments[0].bytes;
-    for at in (188 * 3..bytes.len()).step_by(188 * 5 + 1) {
-        let mut torn = bytes.clone();
-        torn[at..].fill(0);
-        let found = recover(&torn);
-        // Nothing in a packet tells that its own end is missing.
-        assert!(found.valid_len <= at.next_multiple_of(188), "{} with zeros from {at}", found.valid_len);
-    }
-    assert_eq!(recover(b"not a transport stream at all").valid_len, 0);
-}
-
-#[test]
 fn d9_strict_leaves_a_gap_where_a_picture_stands_still_for_too_long() {
     // A screen that nobody touches for five seconds, without sound.
     let mut tags = Source { sample_rate: None, length_ms: 4_000, gop: 25, ..Source::default() }.tags();
