@@ -51,7 +51,16 @@ pub enum Unit {
     /// What follows from the next key frame on does not continue what came before.
     Discontinuity,
     /// The tracks from the next key frame on.
-    TrackChange(Tracks),
+    TrackChange(TrackChange),
+}
+
+/// A change of the tracks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TrackChange {
+    /// The tracks from the next key frame on.
+    pub tracks: Tracks,
+    /// Time of the earliest sound that will follow, as far as it came already. It may lie before the key frame.
+    pub earliest: Option<Timestamp>,
 }
 
 /// A picture among its neighbours.
@@ -216,6 +225,19 @@ impl AudioFrame {
     pub fn end(&self) -> Timestamp {
         self.pts + self.duration
     }
+
+    /// About what it takes in memory, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        // The bytes lie in memory of their own, with a few words to count who holds them.
+        size_of::<Self>() + self.coded.len() + 64
+    }
+
+    /// The same with memory of its own, to be kept without holding on to whatever it came in.
+    pub(crate) fn detached(mut self) -> Self {
+        let CodedAudio::Aac(frame) = &mut self.coded;
+        frame.data = Bytes::copy_from_slice(&frame.data);
+        self
+    }
 }
 
 impl CodedAudio {
@@ -292,6 +314,7 @@ saved!(
         Aac(AacFrame) = 0,
     }
 );
+saved!(struct TrackChange { tracks, earliest });
 saved!(struct TimedPicture { picture, next });
 saved!(struct TimedFrame { frame, horizon });
 saved!(
@@ -307,6 +330,6 @@ saved!(
         PictureRest(CodedPicture) = 1,
         Frame(TimedFrame) = 2,
         Discontinuity = 3,
-        TrackChange(Tracks) = 4,
+        TrackChange(TrackChange) = 4,
     }
 );

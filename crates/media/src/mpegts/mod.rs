@@ -7,8 +7,6 @@ mod writer;
 pub use packet::{ContinuityCounter, Pid};
 pub use writer::{Program, TsWriter};
 
-pub(crate) use writer::CLOCK_DELAY;
-
 pub(crate) use packet::{PACKET, SYNC};
 
 #[cfg(test)]

@@ -58,13 +58,15 @@ impl ContinuityCounter {
 pub(super) struct Marks {
     /// Program clock reference base, already reduced to 33 bits.
     pub(super) pcr: Option<u64>,
+    /// Whether the clock does not continue the one before.
+    pub(super) clock_breaks: bool,
     /// Whether decoding may start here.
     pub(super) random_access: bool,
 }
 
 impl Marks {
     fn is_empty(self) -> bool {
-        self.pcr.is_none() && !self.random_access
+        self.pcr.is_none() && !self.random_access && !self.clock_breaks
     }
 }
 
@@ -153,7 +155,7 @@ impl<'a> Packetizer<'a> {
 pub(super) fn put_clock(out: &mut Vec<u8>, pid: Pid, counter: ContinuityCounter, pcr: u64) {
     let [high, low] = pid.0.to_be_bytes();
     out.extend_from_slice(&[SYNC, high & 0x1F, low, 0x20 | counter.last()]);
-    put_adaptation_field(out, Marks { pcr: Some(pcr), random_access: false }, BODY);
+    put_adaptation_field(out, Marks { pcr: Some(pcr), ..Marks::default() }, BODY);
 }
 
 fn put_adaptation_field(out: &mut Vec<u8>, marks: Marks, size: usize) {
@@ -166,7 +168,8 @@ fn put_adaptation_field(out: &mut Vec<u8>, marks: Marks, size: usize) {
     if size > 1 {
         let random_access = if marks.random_access { 0x40 } else { 0 };
         let clock = if marks.pcr.is_some() { 0x10 } else { 0 };
-        out.push(random_access | clock);
+        let breaks = if marks.clock_breaks { 0x80 } else { 0 };
+        out.push(breaks | random_access | clock);
     }
     if let Some(pcr) = marks.pcr {
         // 33 bits of base, 6 reserved ones, 9 bits of extension that are zero.

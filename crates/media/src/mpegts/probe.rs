@@ -30,6 +30,8 @@ pub(crate) struct SegmentProbe {
     pub(crate) audio: Vec<Unit>,
     pub(crate) announces_audio: bool,
     pub(crate) pcr: Vec<i64>,
+    /// Places at which the clock begins anew.
+    pub(crate) clock_breaks: u32,
 }
 
 /// The state that goes on from segment to segment of one take.
@@ -97,10 +99,11 @@ impl Probe {
                         assert_eq!(pid, Pid::VIDEO.0, "the clock is on the video PID");
                         let pcr = field[1..5].iter().fold(0, |value, byte| value << 8 | i64::from(*byte)) << 1
                             | i64::from(field[5] >> 7);
-                        if let Some(last) = self.last_pcr {
+                        if let Some(last) = self.last_pcr.filter(|_| flags & 0x80 == 0) {
                             let gap = difference(pcr, last);
                             assert!(gap > 0 && gap <= 9_000, "PCR gap of {gap} ticks at packet {index}");
                         }
+                        probe.clock_breaks += u32::from(flags & 0x80 != 0);
                         self.last_pcr = Some(pcr);
                         latest_pcr = Some(pcr);
                         probe.pcr.push(pcr);

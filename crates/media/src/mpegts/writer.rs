@@ -5,14 +5,15 @@ use super::tables::{put_pat, put_pmt};
 use crate::access_unit::{AacFrame, AudioFrame, CodedAudio, CodedPicture, Picture};
 use crate::h264::NalUnit;
 use crate::saved::saved;
-use crate::time::Timestamp;
+use crate::time::{TICKS_PER_MS, Timestamp};
 
-/// How far the media times of the TS lie above zero: room for audio that begins before the first picture.
+/// How far the media times of the TS lie above zero: room for audio that begins before the first picture. More where
+/// that begins earlier; whole milliseconds.
 const START: i64 = 126_000;
 
 /// How far the clock runs behind the decoding times, in 90 kHz ticks (0.7 s). Audio that comes late by less than this
 /// still arrives before it is due.
-pub(crate) const CLOCK_DELAY: i64 = 63_000;
+const CLOCK_DELAY: i64 = 63_000;
 
 /// A gap between clock references above which packets for the clock alone are inserted, in ticks (50 ms).
 const CLOCK_GAP: i64 = 4_500;
@@ -42,6 +43,8 @@ pub struct Program {
 #[derive(Clone, Debug)]
 pub struct TsWriter {
     zero: Timestamp,
+    /// The time stamp of `zero`.
+    start: i64,
     program: Option<Program>,
     pmt_version: u8,
     pat: ContinuityCounter,
@@ -53,13 +56,21 @@ pub struct TsWriter {
 }
 
 saved!(struct Program { audio });
-saved!(struct TsWriter { zero, program, pmt_version, pat, pmt, video, audio, clock });
+saved!(struct TsWriter { zero, start, program, pmt_version, pat, pmt, video, audio, clock });
 
 impl TsWriter {
     /// A writer for a take whose first picture is decoded at `zero`.
     pub fn new(zero: Timestamp) -> Self {
+        Self::beginning(zero, zero)
+    }
+
+    /// A writer for a take whose first picture is decoded at `zero` and whose sound begins at `earliest`, which may lie
+    /// before that by hours: no time stamp is negative.
+    pub fn beginning(zero: Timestamp, earliest: Timestamp) -> Self {
+        let lead = (zero - earliest).to_ms().clamp(0, 86_400_000).saturating_mul(TICKS_PER_MS);
         Self {
             zero,
+            start: START.max(lead + CLOCK_DELAY),
             program: None,
             pmt_version: 0,
             pat: ContinuityCounter::default(),
@@ -78,11 +89,6 @@ impl TsWriter {
         self.program = Some(program);
         put_pat(out, &mut self.pat);
         put_pmt(out, &mut self.pmt, self.pmt_version, program.audio);
-    }
-
-    /// The earliest media time that may still be decoded: what lies before it would be due before the clock.
-    pub fn earliest(&self) -> Option<Timestamp> {
-        self.clock.map(|clock| Timestamp(clock.0.saturating_sub(CLOCK_DELAY)))
     }
 
     /// Writes clock references up to the media time `until`, so that none is more than 50 ms after the one before.
@@ -119,13 +125,16 @@ impl TsWriter {
         let units = || sets.iter().chain(&coded.nals).map(|nal| nal.bytes().as_ref());
         let payload =
             ACCESS_UNIT_DELIMITER.len() + units().map(|unit: &[u8]| START_CODE.len() + unit.len()).sum::<usize>();
-        // The clock never steps back: pictures that came late repeat no reference.
-        let pcr = self.clock.is_none_or(|clock| clock < picture.dts).then(|| {
+        // Pictures that came late repeat no reference, unless they would be due before the clock, which sound drove on
+        // without them: then the clock begins anew, and says so (ISO/IEC 13818-1 2.4.3.5).
+        let is_ahead = self.clock.is_none_or(|clock| clock < picture.dts);
+        let clock_breaks = self.clock.is_some_and(|clock| clock.0 - picture.dts.0 > CLOCK_DELAY);
+        let pcr = (is_ahead || clock_breaks).then(|| {
             self.clock = Some(picture.dts);
             self.pcr(picture.dts)
         });
         let header = PesHeader::new(0xE0, self.stamp(picture.pts), self.stamp(picture.dts), payload);
-        let marks = Marks { pcr, random_access: picture.key_frame };
+        let marks = Marks { pcr, clock_breaks, random_access: picture.key_frame };
         let mut packets = Packetizer::start(
             out,
             Pid::VIDEO,
@@ -165,7 +174,7 @@ impl TsWriter {
         let payload: usize = aac().map(AacFrame::adts_len).sum();
         let pts = self.stamp(first.pts);
         let header = PesHeader::new(0xC0, pts, pts, payload);
-        let marks = Marks { pcr: None, random_access: true };
+        let marks = Marks { random_access: true, ..Marks::default() };
         let length = header.bytes().len() + payload;
         let mut packets = Packetizer::start(out, Pid::AUDIO, &mut self.audio, marks, length, header.is_unbounded());
         packets.put(header.bytes());
@@ -178,11 +187,11 @@ impl TsWriter {
 
     /// A media time as the 33 bits of PTS and DTS, which wrap as the standard says.
     fn stamp(&self, time: Timestamp) -> u64 {
-        wrap_33((time - self.zero).0.wrapping_add(START))
+        wrap_33((time - self.zero).0.wrapping_add(self.start))
     }
 
     fn pcr(&self, time: Timestamp) -> u64 {
-        wrap_33((time - self.zero).0.wrapping_add(START - CLOCK_DELAY))
+        wrap_33((time - self.zero).0.wrapping_add(self.start - CLOCK_DELAY))
     }
 }
 

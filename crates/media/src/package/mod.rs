@@ -23,6 +23,8 @@ pub struct Beginning {
     pub tracks: Tracks,
     /// When its first unit is decoded or heard.
     pub at: Timestamp,
+    /// Time of the earliest sound since the tracks are as they are, as far as it was known; it may lie before `at`.
+    pub earliest: Option<Timestamp>,
     /// For a segment that begins without a picture: the moment before which no picture will be decoded.
     pub horizon: Option<Timestamp>,
 }

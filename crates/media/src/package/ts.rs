@@ -62,7 +62,8 @@ impl Packager for Ts {
     }
 
     fn begin(&mut self, out: &mut Vec<u8>, beginning: &Beginning) {
-        let writer = self.writer.get_or_insert_with(|| TsWriter::new(beginning.at));
+        let earliest = beginning.earliest.unwrap_or(beginning.at);
+        let writer = self.writer.get_or_insert_with(|| TsWriter::beginning(beginning.at, earliest));
         writer.begin_segment(out, Program { audio: beginning.tracks.audio.is_some() });
         if let Some(horizon) = beginning.horizon {
             writer.write_clock(out, horizon);

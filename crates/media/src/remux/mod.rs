@@ -65,6 +65,7 @@ impl Default for RemuxConfig {
 impl RemuxConfig {
     fn take(&self) -> TakeConfig {
         TakeConfig {
+            frag_duration_ms: self.frag_duration_ms,
             max_video_bytes: self.max_video_bytes,
             max_audio_bytes: self.max_audio_bytes,
             recovery_points_are_keys: self.recovery_points_are_keys,

@@ -1,7 +1,7 @@
 //! Units to segments: one place that decides, for every consumer, where they begin and end and how long they are.
 
 use super::{Candidate, CutReason, Segmenter, Segmenting};
-use crate::access_unit::{AudioFrame, Horizon, TimedFrame, TimedPicture, Tracks, Unit};
+use crate::access_unit::{AudioFrame, Horizon, TimedFrame, TimedPicture, TrackChange, Unit};
 use crate::length::Length;
 use crate::package::Beginning;
 use crate::saved::saved;
@@ -70,8 +70,8 @@ pub struct Cutter {
     segmenter: Segmenter,
     zero: Option<Timestamp>,
     /// Tracks of the open segment, and of the next that begins with a key frame.
-    tracks: Option<Tracks>,
-    next_tracks: Option<Tracks>,
+    tracks: Option<TrackChange>,
+    next_tracks: Option<TrackChange>,
     length: Length,
     key_frame: bool,
     /// The segment before ended earlier than the next begins, which is a discontinuity (decision D9).
@@ -126,8 +126,8 @@ impl Cutter {
             Unit::Frame(_) => self.stats.unannounced += 1,
             Unit::PictureRest(_) => {}
             Unit::Discontinuity => self.request_discontinuity(),
-            Unit::TrackChange(tracks) => {
-                self.next_tracks = Some(*tracks);
+            Unit::TrackChange(change) => {
+                self.next_tracks = Some(*change);
                 self.request_discontinuity();
             }
         }
@@ -145,7 +145,7 @@ impl Cutter {
     }
 
     fn announces_audio(&self) -> bool {
-        self.is_open() && self.tracks.is_some_and(|tracks| tracks.audio.is_some())
+        self.is_open() && self.tracks.is_some_and(|change| change.tracks.audio.is_some())
     }
 
     fn before_picture(&mut self, TimedPicture { picture, next }: &TimedPicture, to: &mut dyn Consumer) {
@@ -180,13 +180,13 @@ impl Cutter {
 
     fn open(&mut self, at: Timestamp, key_frame: bool, horizon: Option<Timestamp>, to: &mut dyn Consumer) {
         // A take announces its tracks in front of its first picture.
-        let Some(tracks) = self.tracks else { return };
+        let Some(TrackChange { tracks, earliest }) = self.tracks else { return };
         let zero = *self.zero.get_or_insert(at);
         let discontinuity = self.segmenter.open(at, key_frame) | std::mem::take(&mut self.was_cut_short);
         self.stats.discontinuities += u64::from(discontinuity);
         self.key_frame = key_frame;
         let opening = SegmentOpening { discontinuity, key_frame, media_time_ms: (at - zero).to_ms() };
-        to.take(Event::Open(&opening, &Beginning { tracks, at, horizon }));
+        to.take(Event::Open(&opening, &Beginning { tracks, at, earliest, horizon }));
     }
 
     fn close(&mut self, reason: CutReason, end: Timestamp, horizon: Option<Timestamp>, to: &mut dyn Consumer) {

@@ -1,10 +1,11 @@
 //! Both tracks merged by time: what waits for what, how long, and how much of it.
 
 use super::{Take, WaitingPicture};
-use crate::access_unit::{AudioCoding, AudioFrame, Horizon, Picture, TimedFrame, TimedPicture, Tracks, Unit};
+use crate::access_unit::{AudioCoding, AudioFrame, Horizon, TimedFrame, TimedPicture, TrackChange, Tracks, Unit};
+use crate::length::{AUDIO_TAIL, DEFAULT_INTERVAL};
 use crate::time::{MediaDuration, Timestamp};
 
-/// Audio that precedes the first picture of its announcement by at most this much is kept.
+/// Audio that came at most this long before the first picture of its announcement is kept.
 const AUDIO_LEAD: MediaDuration = MediaDuration::from_ms(100);
 
 /// How long pictures wait for audio of the same time, to be written in order.
@@ -23,19 +24,29 @@ const OPENING_PATIENCE: MediaDuration = MediaDuration::from_ms(500);
 /// Audio so far ahead of the newest picture shows that no further part of that is to be expected.
 const PART_PATIENCE: MediaDuration = MediaDuration::from_ms(500);
 
-/// How long audio waits for pictures of the same time before they count as absent (quirk Q33).
+/// Without a picture for so long, pictures count as absent (quirk Q33), or longer by what is measured.
+const PICTURE_PATIENCE: MediaDuration = MediaDuration::from_ms(10_000);
+
+/// Audio that waits for its announcement is kept for so long behind the newest.
 const AUDIO_PATIENCE: MediaDuration = MediaDuration::from_ms(3_000);
 
-/// Audio may be this much ahead of the pictures when [`Remuxer::flush`] hands it out.
+/// Audio may be this much ahead of the pictures when [`Take::flush`] hands it out, and while no picture came between
+/// two flushes.
 const FLUSH_LEAD: MediaDuration = MediaDuration::from_ms(300);
+const IDLE_LEAD: MediaDuration = MediaDuration::from_ms(600);
 
 /// A track is idle when so many flushes came since its last message.
 pub(super) const IDLE_FLUSHES: u32 = 2;
 
 /// Bounds of what waits, per track.
 const MAX_WAITING_PICTURES: usize = 256;
-const MAX_WAITING_FRAMES: usize = 1024;
-const MAX_WAITING_BYTES: usize = 4 * 1024 * 1024;
+const MAX_PICTURE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Sound that runs ahead waits in at most so much memory per push (decision D33).
+const MAX_FRAME_BYTES: usize = 2 * 1024 * 1024;
+
+/// So many frames of audio share the memory in which they came; those behind them are copied.
+pub(super) const SHARED_FRAMES: usize = 8;
 
 /// How far the horizon stays behind audio that is handed out without pictures, so that late ones still fit.
 const CLOCK_LAG: MediaDuration = MediaDuration::from_ms(500);
@@ -58,6 +69,9 @@ impl Take {
     pub(super) fn merge(&mut self, eager: Eagerness) {
         if self.tracks.is_none() && !self.try_open(eager) {
             self.bound_waiting_audio();
+            while eager.end && !self.frames.is_empty() {
+                self.drop_oldest_audio();
+            }
             return;
         }
         while self.hand_out_one(eager) {}
@@ -69,7 +83,8 @@ impl Take {
     /// Writes the first key frame, unless there is a reason to wait.
     fn try_open(&mut self, eager: Eagerness) -> bool {
         let (Some(first), Some(last)) = (self.pictures.front(), self.pictures.back()) else { return false };
-        let audio_may_come = !self.audio.is_configured() && !self.audio_is_foreign;
+        // The first frame tells how early sound is; without one it may be configured and silent.
+        let audio_may_come = self.frames.is_empty() && !self.audio_is_foreign;
         let waited = last.picture.dts - first.picture.dts;
         let full = self.pictures_are_too_many();
         if audio_may_come && waited < OPENING_PATIENCE && !eager.end && !eager.video_is_idle && !full {
@@ -100,21 +115,52 @@ impl Take {
                 go
             }
             (None, Some(sound)) => {
-                let newest = self.frames.back().map_or(sound, |frame| frame.pts);
-                let last_picture = self.last_dts.unwrap_or(sound);
-                let absent = eager.end
-                    || eager.video_is_idle
-                    || newest - last_picture > AUDIO_PATIENCE
-                    || self.frame_bytes > MAX_WAITING_BYTES
-                    || self.frames.len() > MAX_WAITING_FRAMES;
-                let go = absent || eager.flush && sound - last_picture <= FLUSH_LEAD;
-                if go {
-                    self.next_frame(false, absent && sound > last_picture);
+                let go = self.frame_may_go(sound, eager);
+                if let Some(is_alone) = go {
+                    self.next_frame(false, is_alone);
                 }
-                go
+                go.is_some()
             }
             (None, None) => false,
         }
+    }
+
+    /// Whether sound need not wait for pictures any longer, and if so, whether there are none for the time being. Sound
+    /// that is ahead waits, since pictures keep their times whatever the sound does (decisions D26, D33).
+    fn frame_may_go(&self, sound: Timestamp, eager: Eagerness) -> Option<bool> {
+        let ahead = self.last_dts.map_or_else(MediaDuration::default, |last| sound - last);
+        let is_absent = if eager.end { self.ends_in_sound() } else { self.pictures_are_absent(sound) };
+        if is_absent && ahead > MediaDuration::default() {
+            return Some(true);
+        }
+        let lead = match eager {
+            Eagerness { video_is_idle: true, .. } => IDLE_LEAD,
+            Eagerness { flush: true, .. } => FLUSH_LEAD,
+            _ => return self.frames_are_too_many().then_some(false),
+        };
+        (eager.end || ahead <= lead || self.frames_are_too_many()).then_some(false)
+    }
+
+    /// Whether no picture came for so long that sound at this moment has to do without (quirk Q33).
+    fn pictures_are_absent(&self, sound: Timestamp) -> bool {
+        let interval = self.pace.interval().unwrap_or_default();
+        let expected = MediaDuration(interval.0.saturating_mul(4).saturating_add(self.pace.lead().0));
+        let fragment = MediaDuration::from_ms(i64::try_from(self.config.frag_duration_ms).unwrap_or(i64::MAX));
+        let patience = expected.max(fragment).max(PICTURE_PATIENCE);
+        // A picture that returns comes with sound that is ahead of it as before.
+        self.pace.sound_since_picture() > patience
+            && self.pace.audio_end().is_some_and(|end| sound + self.pace.lead() <= end)
+    }
+
+    /// Whether the sound that waits at the end is more than what ends with the last picture.
+    fn ends_in_sound(&self) -> bool {
+        let interval = self.pace.interval().unwrap_or(DEFAULT_INTERVAL);
+        let end = self.frames.back().map(AudioFrame::end);
+        end.zip(self.last_dts).is_some_and(|(end, last)| end > last + interval + AUDIO_TAIL)
+    }
+
+    fn frames_are_too_many(&self) -> bool {
+        self.frame_bytes > MAX_FRAME_BYTES
     }
 
     /// Whether the newest picture may be written before another follows: a part of it might.
@@ -136,7 +182,7 @@ impl Take {
         if eager.end || eager.audio_is_idle || !self.announces_audio() || self.pictures_are_too_many() {
             return false;
         }
-        if self.audio_has_vanished(picture) || self.audio_end.is_some_and(|end| end + AUDIO_GRAIN >= picture) {
+        if self.audio_has_vanished(picture) || self.pace.audio_end().is_some_and(|end| end + AUDIO_GRAIN >= picture) {
             return false;
         }
         let newest = self.pictures.back().map_or(picture, |waiting| waiting.picture.dts);
@@ -144,13 +190,13 @@ impl Take {
     }
 
     fn pictures_are_too_many(&self) -> bool {
-        self.pictures.len() > MAX_WAITING_PICTURES || self.picture_bytes > MAX_WAITING_BYTES
+        self.pictures.len() > MAX_WAITING_PICTURES || self.picture_bytes > MAX_PICTURE_BYTES
     }
 
     /// Whether no audio came for so long that the next PMT leaves it out.
     fn audio_has_vanished(&self, now: Timestamp) -> bool {
         let limit = i64::try_from(self.config.audio_vanishes_after_ms).unwrap_or(i64::MAX);
-        match self.audio_end.max(self.first_picture) {
+        match self.pace.audio_heard().max(self.first_picture) {
             Some(last) => now - last > MediaDuration::from_ms(limit),
             None => false,
         }
@@ -160,23 +206,23 @@ impl Take {
         let Some(waiting) = self.pictures.pop_front() else { return };
         self.picture_bytes -= waiting.bytes.min(self.picture_bytes);
         let next = self.pictures.front().map(|next| next.picture.dts);
-        let dts = waiting.picture.dts;
+        let (dts, came) = (waiting.picture.dts, waiting.audio_end);
         // At the first key frame the configuration is a promise of audio, kept until it vanishes; later only frames
         // count (quirk Q46).
         let promised = self.audio.is_configured() && (self.tracks.is_none() || self.announces_audio());
-        let has_audio = self.audio_end.is_some() || promised;
+        let has_audio = self.pace.audio_end().is_some() || promised;
         let audio = (has_audio && !self.audio_has_vanished(dts)).then_some(AudioCoding::Aac);
-        let announced = self.announces_audio();
-        self.hand_out_picture(waiting, next, audio);
-        if !announced {
-            // What is earlier has no picture to go with, in this segment or in the one before.
-            self.drop_audio_before(dts - AUDIO_LEAD);
+        if let Some(came) = came.filter(|_| !self.announces_audio()) {
+            // What came earlier has no picture to go with, in this segment or in the one before. What comes beside a
+            // picture belongs to it, however early it is stamped.
+            self.drop_audio_before(came.min(dts) - AUDIO_LEAD);
         }
+        self.hand_out_picture(waiting, next, audio);
     }
 
     fn next_frame(&mut self, before_video: bool, alone: bool) {
         if let Some(frame) = self.frames.pop_front() {
-            self.frame_bytes -= frame.coded.len().min(self.frame_bytes);
+            self.frame_bytes -= frame.memory().min(self.frame_bytes);
             self.hand_out_frame(frame, before_video, alone);
         }
     }
@@ -187,19 +233,19 @@ impl Take {
         }
     }
 
-    /// Audio that waits for a picture or for its announcement is bounded by time, number and bytes.
+    /// Audio that waits for a picture or for its announcement is bounded by memory; beside pictures also by time.
     fn bound_waiting_audio(&mut self) {
-        if let Some(newest) = self.frames.back().map(|frame| frame.pts) {
-            self.drop_audio_before(newest - AUDIO_PATIENCE);
+        if let (Some(newest), Some(last)) = (self.frames.back().map(|frame| frame.pts), self.last_dts) {
+            self.drop_audio_before(newest.min(last) - AUDIO_PATIENCE);
         }
-        while self.frames.len() > MAX_WAITING_FRAMES || self.frame_bytes > MAX_WAITING_BYTES {
+        while self.frames_are_too_many() {
             self.drop_oldest_audio();
         }
     }
 
     fn drop_oldest_audio(&mut self) {
         if let Some(frame) = self.frames.pop_front() {
-            self.frame_bytes -= frame.coded.len().min(self.frame_bytes);
+            self.frame_bytes -= frame.memory().min(self.frame_bytes);
             self.stats.audio_before_picture += 1;
         }
     }
@@ -209,8 +255,7 @@ impl Take {
     }
 
     fn hand_out_picture(&mut self, waiting: WaitingPicture, next: Option<Timestamp>, audio: Option<AudioCoding>) {
-        let WaitingPicture { mut picture, after_jump, .. } = waiting;
-        self.keep_decodable(&mut picture);
+        let WaitingPicture { picture, after_jump, .. } = waiting;
         if after_jump {
             self.units.push_back(Unit::Discontinuity);
         }
@@ -221,14 +266,14 @@ impl Take {
             self.video_setup = Some(picture.coded.setup());
             let tracks = Tracks { video: picture.coded.coding(), audio };
             if self.tracks != Some(tracks) {
-                self.units.push_back(Unit::TrackChange(tracks));
+                let earliest = self.frames.front().map(|frame| frame.pts);
+                self.units.push_back(Unit::TrackChange(TrackChange { tracks, earliest }));
                 self.tracks = Some(tracks);
             }
             self.stats.key_frames += 1;
         }
         self.stats.pictures += 1;
         self.last_dts = Some(picture.dts);
-        self.clock = self.clock.max(Some(picture.dts));
         self.units.push_back(Unit::Picture(TimedPicture { picture, next }));
     }
 
@@ -243,22 +288,6 @@ impl Take {
             (false, true) => Horizon::NoPictures(frame.pts - CLOCK_LAG),
             (false, false) => Horizon::Unknown,
         };
-        if let Horizon::Picture(at) | Horizon::NoPictures(at) = horizon {
-            self.clock = self.clock.max(Some(at));
-        }
         self.units.push_back(Unit::Frame(TimedFrame { frame, horizon }));
-    }
-
-    /// Keeps decoding times ahead of the clock, which audio may have driven on while pictures were late.
-    fn keep_decodable(&mut self, picture: &mut Picture) {
-        let earliest = self.clock.map(|clock| Timestamp(clock.0 - crate::mpegts::CLOCK_DELAY));
-        let behind_last = self.last_dts.map(|last| Timestamp(last.0 + 1));
-        if let Some(floor) = earliest.max(behind_last)
-            && picture.dts < floor
-        {
-            picture.dts = floor;
-            picture.pts = picture.pts.max(floor);
-            self.stats.repaired_dts += 1;
-        }
     }
 }

@@ -3,6 +3,7 @@
 mod audio;
 mod merge;
 mod order;
+mod pace;
 mod stats;
 mod timeline;
 mod video;
@@ -17,6 +18,7 @@ use crate::time::{MediaDuration, Timestamp};
 use audio::AudioReader;
 use bytes::Bytes;
 use merge::Eagerness;
+use pace::Pace;
 use std::collections::VecDeque;
 use timeline::Timeline;
 use video::{VideoReader, VideoUnit};
@@ -24,6 +26,8 @@ use video::{VideoReader, VideoUnit};
 /// What a take lets in, and how long it waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TakeConfig {
+    /// FragDuration in milliseconds (LiveChannel 4.2): pictures that are missing for less are waited for.
+    pub frag_duration_ms: u64,
     /// Larger video messages are dropped and counted (LiveChannel 4.1, decision D4).
     pub max_video_bytes: usize,
     /// Larger audio messages are dropped and counted (LiveChannel 4.1).
@@ -38,6 +42,7 @@ pub struct TakeConfig {
 impl Default for TakeConfig {
     fn default() -> Self {
         Self {
+            frag_duration_ms: 5_000,
             max_video_bytes: 32 * 1024 * 1024,
             max_audio_bytes: 64 * 1024,
             recovery_points_are_keys: false,
@@ -63,8 +68,7 @@ pub struct Take {
     frame_bytes: usize,
     /// Time stamp of the newest picture's message, for parts that follow.
     last_picture_raw: Option<u32>,
-    /// End of the newest audio frame that came.
-    audio_end: Option<Timestamp>,
+    pace: Pace,
     first_picture: Option<Timestamp>,
     pictures_come_in_parts: bool,
     audio_is_foreign: bool,
@@ -75,8 +79,6 @@ pub struct Take {
     tracks: Option<Tracks>,
     /// Decoding time of the newest picture that went out.
     last_dts: Option<Timestamp>,
-    /// The moment that what went out has moved the packagers' clocks to.
-    clock: Option<Timestamp>,
     /// Setup of the last key frame, and of the last frame of audio.
     video_setup: Option<CodedPicture>,
     audio_setup: Option<CodedAudio>,
@@ -90,10 +92,12 @@ struct WaitingPicture {
     picture: Picture,
     bytes: usize,
     after_jump: bool,
+    /// End of the newest sound that came before it.
+    audio_end: Option<Timestamp>,
 }
 
-saved!(struct TakeConfig { max_video_bytes, max_audio_bytes, recovery_points_are_keys, audio_vanishes_after_ms });
-saved!(struct WaitingPicture { picture, bytes, after_jump });
+saved!(struct TakeConfig { frag_duration_ms, max_video_bytes, max_audio_bytes, recovery_points_are_keys, audio_vanishes_after_ms });
+saved!(struct WaitingPicture { picture, bytes, after_jump, audio_end });
 saved!(struct Take {
     config,
     timeline,
@@ -104,7 +108,7 @@ saved!(struct Take {
     frames,
     frame_bytes,
     last_picture_raw,
-    audio_end,
+    pace,
     first_picture,
     pictures_come_in_parts,
     audio_is_foreign,
@@ -113,7 +117,6 @@ saved!(struct Take {
     finished,
     tracks,
     last_dts,
-    clock,
     video_setup,
     audio_setup,
     units,
@@ -134,7 +137,7 @@ impl Take {
             frames: VecDeque::new(),
             frame_bytes: 0,
             last_picture_raw: None,
-            audio_end: None,
+            pace: Pace::default(),
             first_picture: None,
             pictures_come_in_parts: false,
             audio_is_foreign: false,
@@ -143,7 +146,6 @@ impl Take {
             finished: false,
             tracks: None,
             last_dts: None,
-            clock: None,
             video_setup: None,
             audio_setup: None,
             units: VecDeque::new(),
@@ -175,9 +177,9 @@ impl Take {
 
     /// Hands out what need not wait any longer. Called about every 200 ms of wall time.
     ///
-    /// What still waits afterwards: pictures for at most 300 ms when audio of the same time is on its way, audio that
-    /// is more than 300 ms ahead of the pictures, and before the first key frame up to 500 ms for an audio configuration.
-    /// When a track brings nothing between two flushes, the other one does not wait for it any more.
+    /// What still waits afterwards: pictures for at most 300 ms when audio of the same time is on its way; audio that
+    /// is more than 300 ms ahead of the pictures (decision D33); and before the first key frame up to 500 ms for audio.
+    /// When audio brings nothing between two flushes, pictures do not wait for it any more.
     pub fn flush(&mut self) {
         if self.finished {
             return;
@@ -208,6 +210,11 @@ impl Take {
             #[expect(clippy::cast_possible_truncation)]
             MediaDuration((90_000.0 / rate) as i64)
         })
+    }
+
+    /// How far sound usually comes ahead of the pictures, negative behind them (quirk Q29); `None` until both came.
+    pub fn audio_lead(&self) -> Option<MediaDuration> {
+        self.pace.usual_lead()
     }
 
     /// Facts for LiveChannelStat (LiveChannel 2.2).
@@ -292,7 +299,9 @@ impl Take {
         let picture = untimed.at(times);
         self.first_picture.get_or_insert(picture.dts);
         self.picture_bytes += data.len();
-        self.pictures.push_back(WaitingPicture { picture, bytes: data.len(), after_jump: placed.jumped });
+        self.pace.picture(picture.dts);
+        let audio_end = self.pace.audio_end();
+        self.pictures.push_back(WaitingPicture { picture, bytes: data.len(), after_jump: placed.jumped, audio_end });
     }
 
     fn push_audio(&mut self, tag: &Tag) {
@@ -322,8 +331,10 @@ impl Take {
                     self.units.push_back(Unit::Discontinuity);
                 }
                 for frame in self.audio.read(placed.ms, &data, &mut self.stats) {
-                    self.audio_end = Some(frame.end());
-                    self.frame_bytes += frame.coded.len();
+                    self.pace.sound(frame.pts, frame.end());
+                    // What waits for long must not hold on to all that was read from the socket with it.
+                    let frame = if self.frames.len() < merge::SHARED_FRAMES { frame } else { frame.detached() };
+                    self.frame_bytes += frame.memory();
                     self.frames.push_back(frame);
                 }
             }

@@ -10,8 +10,12 @@ const JUMP_FORWARD_MS: i64 = 10_000;
 /// A step back beyond this is a jump; smaller ones are jitter (LiveChannel 4.2).
 const JUMP_BACK_MS: i64 = 1_000;
 
-/// Tracks of the same source lie at most this far apart.
+/// Tracks of the same source are apart as they were before, give or take this much.
 const SAME_MOMENT_MS: i64 = 3_000;
+
+/// The time stamps of two tracks that begin further apart come from clocks that have nothing to do with each other
+/// (quirk Q46). Encoders send sound up to 40 s before the pictures that belong to it.
+const SAME_CLOCK_MS: i64 = 90_000;
 
 /// Where a message lies on the common clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,12 +53,14 @@ struct TrackClock {
     offset: i64,
     newest: Option<i64>,
     step: i64,
+    /// How far the other track was ahead when the newest message came.
+    distance: i64,
     /// Rises with each change of an offset that did not come from the other track.
     jump: u64,
 }
 
 saved!(struct Timeline { video, audio });
-saved!(struct TrackClock { unwrapper, offset, newest, step, jump });
+saved!(struct TrackClock { unwrapper, offset, newest, step, distance, jump });
 
 impl Timeline {
     /// Places the time stamp of one message.
@@ -91,15 +97,21 @@ impl TrackClock {
             self.step = placed.ms - newest;
         }
         self.newest = Some(self.newest.map_or(placed.ms, |newest| newest.max(placed.ms)));
+        if let (Some(newest), Some(other)) = (self.newest, other.newest) {
+            self.distance = other.saturating_sub(newest);
+        }
         placed
     }
 
     fn position(&mut self, other: &Self, own: i64) -> Placed {
         let ms = own.saturating_add(self.offset);
-        let beside_other = |ms: i64| other.newest.is_some_and(|newest| (ms - newest).abs() <= SAME_MOMENT_MS);
+        // Where this track would be if it were as far from the other as before.
+        let moment = other.newest.map(|newest| newest.saturating_sub(self.distance));
+        let beside_other =
+            |ms: i64| [moment, other.newest].into_iter().flatten().any(|moment| (ms - moment).abs() <= SAME_MOMENT_MS);
         let Some(newest) = self.newest else {
             // The first message of a second track whose clock has nothing to do with the first one's.
-            let Some(moment) = other.newest.filter(|moment| (ms - moment).abs() > JUMP_FORWARD_MS) else {
+            let Some(moment) = other.newest.filter(|moment| (ms - moment).abs() > SAME_CLOCK_MS) else {
                 return Placed::at(ms);
             };
             self.offset = moment.saturating_sub(own);
@@ -121,7 +133,7 @@ impl TrackClock {
             return Placed { follows_other, ..Placed::jumped(with_other) };
         }
         let next = newest.saturating_add(self.step.max(1));
-        let resumed = match other.newest {
+        let resumed = match moment {
             Some(moment) if moment > next + SAME_MOMENT_MS => moment,
             _ => next,
         };

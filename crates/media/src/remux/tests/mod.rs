@@ -6,6 +6,7 @@ mod consumers;
 mod properties;
 mod recovery;
 mod rules;
+mod skew;
 mod source;
 mod suspension;
 mod time_quirks;
