@@ -152,6 +152,7 @@ impl Cutter {
         let estimate = picture.dts + self.length.estimate(picture.dts);
         let candidate = Candidate {
             at: picture.dts,
+            shown: picture.pts,
             key_frame: picture.key_frame,
             next: next.map_or(estimate, |next| next.max(picture.dts)),
         };
@@ -163,7 +164,8 @@ impl Cutter {
             if picture.key_frame {
                 self.tracks = self.next_tracks;
             }
-            self.open(picture.dts, picture.key_frame, None, to);
+            let discontinuity = self.segmenter.open_at(candidate);
+            self.open(picture.dts, picture.key_frame, discontinuity, None, to);
         }
         self.length.picture(picture.dts);
     }
@@ -173,16 +175,24 @@ impl Cutter {
             && let Some(reason) = self.segmenter.cut_in_audio(frame.pts, frame.end())
         {
             self.close(reason, frame.pts, Some(clock), to);
-            self.open(frame.pts, false, Some(clock), to);
+            let discontinuity = self.segmenter.open_in_audio(frame.pts);
+            self.open(frame.pts, false, discontinuity, Some(clock), to);
         }
         self.length.sound(frame.end());
     }
 
-    fn open(&mut self, at: Timestamp, key_frame: bool, horizon: Option<Timestamp>, to: &mut dyn Consumer) {
+    fn open(
+        &mut self,
+        at: Timestamp,
+        key_frame: bool,
+        discontinuity: bool,
+        horizon: Option<Timestamp>,
+        to: &mut dyn Consumer,
+    ) {
         // A take announces its tracks in front of its first picture.
         let Some(TrackChange { tracks, earliest }) = self.tracks else { return };
         let zero = *self.zero.get_or_insert(at);
-        let discontinuity = self.segmenter.open(at, key_frame) | std::mem::take(&mut self.was_cut_short);
+        let discontinuity = discontinuity | std::mem::take(&mut self.was_cut_short);
         self.stats.discontinuities += u64::from(discontinuity);
         self.key_frame = key_frame;
         let opening = SegmentOpening { discontinuity, key_frame, media_time_ms: (at - zero).to_ms() };

@@ -35,6 +35,9 @@ pub enum CutReason {
 /// Lets a GOP of 1.999 s satisfy a FragDuration of 2 s (LiveChannel 4.2).
 const TOLERANCE: MediaDuration = MediaDuration::from_ms(20);
 
+/// What is shown decides at most this much against what is decoded.
+const SHOWN_TOLERANCE: MediaDuration = MediaDuration::from_ms(300);
+
 /// No forced cut comes earlier than this (LiveChannel 4.2 rule 2).
 const LEAST_FORCED_CUT: MediaDuration = MediaDuration::from_ms(60_000);
 
@@ -58,6 +61,8 @@ impl Segmenting {
 pub struct Candidate {
     /// When it is decoded.
     pub at: Timestamp,
+    /// When it is shown.
+    pub shown: Timestamp,
     /// Whether it is a key frame.
     pub key_frame: bool,
     /// When the frame behind it is decoded, or an estimate.
@@ -72,6 +77,10 @@ pub struct Segmenter {
     forced: MediaDuration,
     longest: MediaDuration,
     start: Option<Timestamp>,
+    /// When the picture is shown with which the open segment begins.
+    shown: Option<Timestamp>,
+    /// The open segment has a picture.
+    has_picture: bool,
     discontinuity: bool,
     last_key: Option<Timestamp>,
     key_distance: Option<MediaDuration>,
@@ -89,6 +98,8 @@ saved!(struct Segmenter {
     forced,
     longest,
     start,
+    shown,
+    has_picture,
     discontinuity,
     last_key,
     key_distance
@@ -105,6 +116,8 @@ impl Segmenter {
             forced: MediaDuration::from_ms(2 * ms).max(LEAST_FORCED_CUT),
             longest: longest(ms),
             start: None,
+            shown: None,
+            has_picture: false,
             discontinuity: false,
             last_key: None,
             key_distance: None,
@@ -128,15 +141,20 @@ impl Segmenter {
             self.last_key = Some(frame.at);
         }
         let start = self.start?;
+        let returns = !std::mem::replace(&mut self.has_picture, true);
         // A duration of 0 ms would help nobody.
         if frame.at.to_ms() <= start.to_ms() {
             return None;
         }
         let passed = frame.at - start;
+        // Pictures return in a segment that sound began: where they can be decoded, a segment begins.
+        if frame.key_frame && returns {
+            return Some(if self.discontinuity { CutReason::Discontinuity } else { CutReason::KeyFrame });
+        }
         if frame.key_frame && self.discontinuity {
             return Some(CutReason::Discontinuity);
         }
-        if frame.key_frame && passed.0 + TOLERANCE.0 >= self.fragment.0 {
+        if frame.key_frame && self.fragment_has_passed(frame, passed) {
             return Some(CutReason::KeyFrame);
         }
         match self.segmenting {
@@ -148,16 +166,17 @@ impl Segmenter {
         }
     }
 
-    /// Whether audio alone, up to `end`, ends the open segment (quirk Q33): no key frame can come while there is no video.
+    /// Whether audio alone, up to `end`, ends the open segment (quirk Q33): no key frame can come while there is no video,
+    /// so there is nothing to wait for beyond FragDuration.
     pub fn cut_in_audio(&self, at: Timestamp, end: Timestamp) -> Option<CutReason> {
         let start = self.start?;
         if at.to_ms() <= start.to_ms() {
             return None;
         }
-        match self.segmenting {
-            Segmenting::Oss => (at - start >= self.forced).then_some(CutReason::Forced),
-            Segmenting::Strict => (end - start > self.longest).then_some(CutReason::Strict),
+        if self.segmenting == Segmenting::Strict && end - start > self.longest {
+            return Some(CutReason::Strict);
         }
+        ((at - start).0 + TOLERANCE.0 >= self.fragment.0).then_some(CutReason::Forced)
     }
 
     /// The latest moment at which the open segment may end without becoming longer than its target; `None` where the
@@ -169,14 +188,38 @@ impl Segmenter {
 
     /// Opens a segment at `at`. A key frame brings the discontinuity that was asked for; says whether it did.
     pub fn open(&mut self, at: Timestamp, key_frame: bool) -> bool {
+        self.has_picture = true;
+        self.shown = None;
         let first = self.start.replace(at).is_none();
         let discontinuity = key_frame && std::mem::take(&mut self.discontinuity);
         discontinuity && !first
     }
 
+    /// Opens a segment with a picture. See [`open`](Self::open).
+    pub fn open_at(&mut self, picture: Candidate) -> bool {
+        let discontinuity = self.open(picture.at, picture.key_frame);
+        self.shown = Some(picture.shown);
+        discontinuity
+    }
+
+    /// Opens a segment at `at` with sound, because there are no pictures.
+    pub fn open_in_audio(&mut self, at: Timestamp) -> bool {
+        let discontinuity = self.open(at, false);
+        self.has_picture = false;
+        discontinuity
+    }
+
     /// Closes the open segment for good and returns its start.
     pub fn close(&mut self) -> Option<Timestamp> {
         self.start.take()
+    }
+
+    /// Whether FragDuration has passed from picture to picture, as they are decoded or as they are shown: muxers that push
+    /// decoding times around for the sake of interleaving leave the others alone.
+    fn fragment_has_passed(&self, frame: Candidate, passed: MediaDuration) -> bool {
+        let shown = self.shown.map_or(passed, |shown| frame.shown - shown);
+        passed.max(shown.min(MediaDuration(passed.0.saturating_add(SHOWN_TOLERANCE.0)))).0 + TOLERANCE.0
+            >= self.fragment.0
     }
 
     /// In strict mode a key frame before the limit is better than a cut between key frames, unless the segment would
@@ -199,7 +242,7 @@ mod tests {
         let mut cuts = Vec::new();
         for (index, &(ms, key_frame)) in frames.iter().enumerate() {
             let next = frames.get(index + 1).map_or(ms + 40, |next| next.0);
-            let frame = Candidate { at: Timestamp::from_ms(ms), key_frame, next: Timestamp::from_ms(next) };
+            let frame = candidate(ms, key_frame, next);
             let cut = segmenter.cut_at(frame);
             if cut.is_some() || segmenter.start().is_none() {
                 segmenter.open(frame.at, key_frame);
@@ -207,6 +250,11 @@ mod tests {
             cuts.extend(cut.map(|reason| (ms, reason)));
         }
         cuts
+    }
+
+    fn candidate(ms: i64, key_frame: bool, next: i64) -> Candidate {
+        let at = Timestamp::from_ms(ms);
+        Candidate { at, shown: at, key_frame, next: Timestamp::from_ms(next) }
     }
 
     fn gop(seconds: i64, gop_ms: i64) -> Vec<(i64, bool)> {
@@ -252,8 +300,7 @@ mod tests {
     #[test]
     fn a_discontinuity_waits_for_the_key_frame() {
         let mut segmenter = Segmenter::new(2000, Segmenting::Oss);
-        let frame =
-            |ms, key_frame| Candidate { at: Timestamp::from_ms(ms), key_frame, next: Timestamp::from_ms(ms + 40) };
+        let frame = |ms, key_frame| candidate(ms, key_frame, ms + 40);
         assert!(!segmenter.open(Timestamp(0), true));
         segmenter.request_discontinuity();
         assert_eq!(segmenter.cut_at(frame(40, false)), None);
@@ -268,11 +315,12 @@ mod tests {
         segmenter.open(Timestamp(0), true);
         let audio =
             |segmenter: &Segmenter, ms| segmenter.cut_in_audio(Timestamp::from_ms(ms), Timestamp::from_ms(ms + 23));
-        assert_eq!(audio(&segmenter, 59_999), None);
-        assert_eq!(audio(&segmenter, 60_000), Some(CutReason::Forced));
+        assert_eq!(audio(&segmenter, 1_979), None);
+        assert_eq!(audio(&segmenter, 1_980), Some(CutReason::Forced));
         let mut segmenter = Segmenter::new(2000, Segmenting::Strict);
         segmenter.open(Timestamp(0), true);
-        assert_eq!(audio(&segmenter, 2476), None);
+        assert_eq!(audio(&segmenter, 1_979), None);
+        assert_eq!(audio(&segmenter, 1_980), Some(CutReason::Forced));
         assert_eq!(audio(&segmenter, 2477), Some(CutReason::Strict));
     }
 
