@@ -14,11 +14,20 @@ use std::sync::Arc;
 const MAX_CARRIED_UNITS: usize = 64;
 const MAX_CARRIED_BYTES: usize = 256 * 1024;
 
-/// A composition time beyond this is garbage: no encoder reorders over ten seconds.
-const MAX_COMPOSITION_MS: i64 = 10_000;
+/// H.264 reorders over at most so many pictures; a composition time beyond that many intervals is garbage.
+const MAX_REORDERED: i64 = 16;
 
-/// A negative composition time beyond this is garbage too (quirk Q30).
-const MAX_DTS_SHIFT_MS: i64 = 2_000;
+/// No composition time up to this is garbage, whatever the interval: screens that stand still have uneven ones.
+const LEAST_COMPOSITION_MS: i64 = 10_000;
+
+/// The same for negative ones (quirk Q30).
+const LEAST_DTS_SHIFT_MS: i64 = 2_000;
+
+/// The bound while nothing tells the interval: at the first picture of a stream whose parameters do not.
+const UNKNOWN_COMPOSITION_MS: i64 = 60_000;
+
+/// Newest intervals that are looked at for these bounds.
+const STEPS: usize = 17;
 
 /// Window over which the frame rate is measured (LiveChannel 2.2).
 const RATE_WINDOW_MS: i64 = 5_000;
@@ -71,6 +80,9 @@ pub(super) struct VideoReader {
     last_dts: Option<Timestamp>,
     order: DisplayOrder,
     rate_window: VecDeque<i64>,
+    /// Newest intervals between messages, in milliseconds, and the time of the newest message.
+    steps: VecDeque<i64>,
+    newest_ms: Option<i64>,
 }
 
 saved!(struct VideoReader {
@@ -85,7 +97,9 @@ saved!(struct VideoReader {
     dts_shift_ms,
     last_dts,
     order,
-    rate_window
+    rate_window,
+    steps,
+    newest_ms
 });
 
 impl VideoReader {
@@ -103,6 +117,8 @@ impl VideoReader {
             last_dts: None,
             order: DisplayOrder::default(),
             rate_window: VecDeque::new(),
+            steps: VecDeque::new(),
+            newest_ms: None,
         }
     }
 
@@ -221,6 +237,8 @@ impl VideoReader {
         order: Option<OrderCount>,
         stats: &mut RemuxStats,
     ) -> (Timestamp, Timestamp) {
+        self.note_step(ms);
+        let mut room = 0;
         let mut composition = i64::from(composition_ms);
         match order {
             None => self.order.lose(),
@@ -228,17 +246,19 @@ impl VideoReader {
                 if let Some(repaired) = self.order.repair(order, ms, composition) {
                     stats.repaired_pts += 1;
                     composition = repaired;
+                    // Who spoils composition times has no steady decoding times either: later ones will need more room.
+                    room = self.steps.iter().copied().min().unwrap_or(0);
                 }
             }
         }
-        if !(-MAX_DTS_SHIFT_MS..=MAX_COMPOSITION_MS).contains(&composition) {
+        if !self.possible_compositions().contains(&composition) {
             stats.wild_composition += 1;
             composition = 0;
         }
         // Moving the decoding times back by a constant keeps the picture in sync with the sound, which moving the
         // presentation forward would not (quirk Q30).
         if -composition > self.dts_shift_ms {
-            self.dts_shift_ms = -composition;
+            self.dts_shift_ms = room - composition;
             stats.dts_shifts += 1;
         }
         let mut dts = Timestamp::from_ms(ms - self.dts_shift_ms);
@@ -268,6 +288,30 @@ impl VideoReader {
             }
             self.carried.push(nal.detached());
         }
+    }
+
+    fn note_step(&mut self, ms: i64) {
+        if let Some(step) = self.newest_ms.map(|newest| ms - newest).filter(|step| *step > 0) {
+            if self.steps.len() >= STEPS {
+                self.steps.pop_front();
+            }
+            self.steps.push_back(step);
+        }
+        self.newest_ms = Some(ms);
+    }
+
+    /// Composition times that are possible at the intervals of this stream, in milliseconds.
+    fn possible_compositions(&self) -> std::ops::RangeInclusive<i64> {
+        let by_parameters = || {
+            let rate = self.sps.as_ref().and_then(Sps::frames_per_second).filter(|rate| *rate > 0.01)?;
+            // At most 100,000 ms.
+            #[expect(clippy::cast_possible_truncation)]
+            Some((1_000.0 / rate) as i64)
+        };
+        let interval = self.steps.iter().copied().max().max(by_parameters());
+        let reordered = interval.map(|interval| interval.saturating_mul(MAX_REORDERED));
+        let latest = reordered.unwrap_or(UNKNOWN_COMPOSITION_MS).max(LEAST_COMPOSITION_MS);
+        -reordered.unwrap_or(0).max(LEAST_DTS_SHIFT_MS)..=latest
     }
 
     fn measure(&mut self, ms: i64) {

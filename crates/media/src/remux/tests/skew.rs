@@ -17,7 +17,7 @@ fn skewed(source: &Source, lead_ms: i64) -> Vec<Tag> {
 }
 
 /// Asserts that each picture and each frame of sound has the time with which it was sent.
-fn assert_lossless(name: &str, take: &Take, tags: &[Tag]) {
+pub(super) fn assert_lossless(name: &str, take: &Take, tags: &[Tag]) {
     assert_eq!(take.slices(), slices_of(tags), "{name}: pictures");
     assert_eq!(take.sounds(), sounds_of(tags), "{name}: sound");
     assert_eq!((take.stats.repaired_dts, take.stats.repaired_pts, take.stats.jumps), (0, 0, 0), "{name}");

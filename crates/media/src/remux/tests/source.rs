@@ -160,3 +160,22 @@ pub(super) fn sounds_of(tags: &[Tag]) -> Vec<Vec<u8>> {
     let media = tags.iter().filter(|tag| tag.kind == TagKind::Audio && tag.payload[1] == 1);
     media.map(|tag| tag.payload[2..].to_vec()).collect()
 }
+
+/// The tags of an FLV file, in file order.
+pub(super) fn flv_tags(file: &[u8]) -> Vec<Tag> {
+    let mut rest = &file[13..];
+    let mut tags = Vec::new();
+    while rest.len() > 11 {
+        let number = |bytes: &[u8]| bytes.iter().fold(0_u32, |value, byte| value << 8 | u32::from(*byte));
+        let (head, body) = rest.split_at(11);
+        let length = number(&head[1..4]) as usize;
+        let timestamp_ms = number(&head[4..7]) | u32::from(head[7]) << 24;
+        match head[0] {
+            8 => tags.push(audio(timestamp_ms, body[..length].to_vec())),
+            9 => tags.push(video(timestamp_ms, body[..length].to_vec())),
+            _ => {}
+        }
+        rest = &body[length + 4..];
+    }
+    tags
+}

@@ -261,6 +261,28 @@ fn wild_composition_times_are_ignored() {
 }
 
 #[test]
+fn q31_composition_times_of_slow_pictures_are_kept() {
+    // A picture every 5 s, shown up to 20 s after it is decoded.
+    let tags = flv_tags(include_bytes!("../../../testdata/0.2fps-b-frames.flv"));
+    let take = take_flushed(config(10_000), &tags, 3);
+    super::skew::assert_lossless("0.2 fps with B-frames", &take, &tags);
+    assert_eq!(take.stats.wild_composition, 0);
+    assert_eq!(take.durations(), [30_000; 4]);
+}
+
+#[test]
+fn q31_garbage_is_garbage_at_any_rate() {
+    for frame_ms in [20, 1_000, 5_000] {
+        let mut tags = vec![avc_header(0, &[SPS], &[PPS])];
+        for number in 0..20_u32 {
+            let later = if number == 10 { 8_000_000 } else { 0 };
+            tags.push(picture(number * frame_ms, later, number == 0, &[&slice(number == 0, number, 20)]));
+        }
+        assert_eq!(take(config(2_000), &tags).stats.wild_composition, 1, "{frame_ms}");
+    }
+}
+
+#[test]
 fn q32_audio_times_are_sample_exact() {
     let tags = Source { length_ms: 60_000, ..Source::default() }.tags();
     let take = take(config(2_000), &tags);
