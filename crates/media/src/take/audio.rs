@@ -17,6 +17,9 @@ pub(super) struct AudioReader {
     header: Option<Bytes>,
     config: Option<Arc<AudioConfig>>,
     clock: Option<SampleClock>,
+    /// How much later frames are heard than their stamps say, because the stamps fell back; in ticks.
+    fallen: i64,
+    has_fallen: bool,
 }
 
 /// Time by counting samples since an anchor.
@@ -28,7 +31,7 @@ struct SampleClock {
     last: Timestamp,
 }
 
-saved!(struct AudioReader { header, config, clock });
+saved!(struct AudioReader { header, config, clock, fallen, has_fallen });
 saved!(struct SampleClock { anchor, samples, rate, last });
 
 impl AudioReader {
@@ -113,9 +116,16 @@ impl AudioReader {
             None => SampleClock { anchor: at, samples: 0, rate, last: at },
             Some(clock) => {
                 let expected = clock.now();
-                if (at - expected).0.abs() > RESYNC {
+                let at = self.beyond_falls(at, expected);
+                if (at - expected).0 > RESYNC {
                     stats.audio_resyncs += 1;
-                    SampleClock { anchor: at.max(Timestamp(clock.last.0 + 1)), samples: 0, rate, last: at }
+                    SampleClock { anchor: at, samples: 0, rate, last: at }
+                } else if (at - expected).0 < -RESYNC {
+                    // Frames cannot be heard earlier than those before them, and the source does not go on where it was.
+                    stats.audio_resyncs += 1;
+                    self.fallen = self.fallen.saturating_add((expected - at).0);
+                    self.has_fallen = true;
+                    clock
                 } else if clock.rate != rate {
                     SampleClock { anchor: expected, samples: 0, rate, last: at }
                 } else {
@@ -128,6 +138,21 @@ impl AudioReader {
         clock.samples += u64::from(config.samples_per_frame);
         self.clock = Some(clock);
         pts
+    }
+}
+
+impl AudioReader {
+    /// Whether the stamps fell back since this was asked last: what follows does not continue what came before.
+    pub(super) fn take_fall(&mut self) -> bool {
+        std::mem::take(&mut self.has_fallen)
+    }
+
+    /// A stamp as it would be had stamps not fallen back. When they return to where they were, the fall is forgotten.
+    fn beyond_falls(&mut self, at: Timestamp, expected: Timestamp) -> Timestamp {
+        if self.fallen != 0 && (at - expected).0 >= -RESYNC {
+            self.fallen = 0;
+        }
+        Timestamp(at.0.saturating_add(self.fallen))
     }
 }
 
@@ -162,13 +187,19 @@ mod tests {
         check("jitter below 60 ms", stereo_44, &[0, 70, 10, 100], &[0, 2089, 4179, 6269], 0);
         check("a gap of 200 ms", stereo_44, &[0, 23, 246], &[0, 2089, 22_140], 1);
         check(
-            "falling back never turns time",
+            "falling back never turns time, and leaves no frames a tick apart",
             stereo_44,
             &[1000, 1023, 900, 923],
-            &[90_000, 92_089, 92_090, 92_091],
-            2,
+            &[90_000, 92_089, 94_179, 96_269],
+            1,
         );
         check("48 kHz", &[0x11, 0x90], &[0, 21, 43], &[0, 1920, 3840], 0);
+    }
+
+    #[test]
+    fn q32_a_fall_that_heals_is_forgotten() {
+        let stereo_44 = &[0x12, 0x10];
+        check("a second", stereo_44, &[1_000, 23, 46, 1_093, 1_116], &[90_000, 92_089, 94_179, 96_269, 98_359], 1);
     }
 
     #[test]

@@ -337,6 +337,9 @@ impl Take {
                     self.frame_bytes += frame.memory();
                     self.frames.push_back(frame);
                 }
+                if self.audio.take_fall() {
+                    self.units.push_back(Unit::Discontinuity);
+                }
             }
             TagBody::End | TagBody::Info => self.stats.info_messages += 1,
             TagBody::OtherTrack => return,

@@ -11,6 +11,9 @@ const COMPARED: usize = 32;
 /// A picture that is shown more places away from where it is decoded is beyond what H.264 allows.
 const MAX_DISTANCE: i64 = 16;
 
+/// So many pictures whose times agree tell when the others are shown.
+const TRUSTED: usize = 3;
+
 /// Times rounded to milliseconds may differ by this much without meaning anything.
 const ROUNDING_MS: i64 = 1;
 
@@ -41,6 +44,9 @@ pub(super) struct DisplayOrder {
     has_odd_counts: bool,
     is_contradicted: bool,
     is_repairing: bool,
+    /// Milliseconds per count, as a fraction, where those pictures that are shown later than they are decoded agree on
+    /// it: muxers that push decoding times around spoil only the times of the others.
+    pace: Option<(i64, i64)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +64,8 @@ saved!(struct DisplayOrder {
     base,
     has_odd_counts,
     is_contradicted,
-    is_repairing
+    is_repairing,
+    pace
 });
 saved!(struct Shown { count, ms, pts_ms });
 
@@ -140,6 +147,10 @@ impl DisplayOrder {
         if !self.is_repairing {
             return None;
         }
+        if let Some(by_others) = self.time_by_others(shown) {
+            let repaired = by_others.saturating_sub(ms);
+            return ((repaired - composition_ms).abs() > ROUNDING_MS).then_some(repaired);
+        }
         let distance = (if self.has_odd_counts { passed } else { passed / 2 }).saturating_sub(place);
         if distance.abs() > MAX_DISTANCE {
             // Pictures were left out, or counting went on beyond its rules: no more conclusions in this group.
@@ -148,6 +159,28 @@ impl DisplayOrder {
         }
         let repaired = self.time_at(distance)?.saturating_sub(ms);
         ((repaired - composition_ms).abs() > ROUNDING_MS).then_some(repaired)
+    }
+
+    /// When a picture is shown by those of its group whose times can be trusted, because they are shown later than they
+    /// are decoded; `None` where these do not agree, or are too few to tell.
+    fn time_by_others(&mut self, shown: Shown) -> Option<i64> {
+        let trusted = || self.group.iter().filter(|other| other.pts_ms > other.ms);
+        let (first, last) = (trusted().next().copied(), trusted().next_back().copied());
+        let mut pace = self.pace;
+        if let (Some(first), Some(_)) = (first, last)
+            && let Some(far) = trusted().max_by_key(|other| (other.count - first.count).abs())
+            && far.count != first.count
+            && trusted().count() >= TRUSTED
+        {
+            pace = Some((far.pts_ms - first.pts_ms, far.count - first.count));
+        }
+        let (ms, counts) = pace?;
+        let near = last?;
+        let place = |count: i64| near.pts_ms.saturating_add((count - near.count).saturating_mul(ms) / counts.max(1));
+        let agree = counts > 0 && trusted().all(|other| (place(other.count) - other.pts_ms).abs() <= 2 * ROUNDING_MS);
+        self.pace = pace.filter(|_| agree);
+        self.pace?;
+        Some(if shown.pts_ms > shown.ms { shown.pts_ms } else { place(shown.count) })
     }
 
     /// Forgets the group, because a picture of it had no count.
@@ -217,6 +250,17 @@ mod tests {
         // The second group is still repaired, because the first was wrong; what it says agrees with itself.
         pictures.extend([(0, 40), (4, 80), (2, 0)]);
         check("the third group", &pictures, &[0, 0, -40, 0, 40, -40, 40, 80, 0]);
+    }
+
+    #[test]
+    fn q31_times_that_agree_tell_the_others() {
+        // As GStreamer sends them: I0 P8 B4 b2 b6 P16 .., where only P and B are shown later than they are decoded. The
+        // second group begins with what the first has told.
+        check(
+            "pushed decoding times",
+            &[(0, 5), (8, 125), (4, 5), (2, 0), (6, 0), (0, 45), (8, 165), (4, 45), (2, 0), (6, 0)],
+            &[5, 125, 5, -75, -35, 45, 165, 45, -35, 5],
+        );
     }
 
     #[test]

@@ -283,6 +283,65 @@ fn q31_garbage_is_garbage_at_any_rate() {
 }
 
 #[test]
+fn odd_start_sound_stamped_two_seconds_before_the_picture_beside_it() {
+    let tags = flv_tags(include_bytes!("../../../testdata/sound-stamped-2s-early.flv"));
+    for flush_every in [0, 5] {
+        let take = take_flushed(config(2_000), &tags, flush_every);
+        super::skew::assert_lossless("sound 2 s early", &take, &tags);
+        assert!(take.durations().iter().rev().skip(1).all(|ms| *ms == 2_000), "{:?}", take.durations());
+    }
+}
+
+#[test]
+fn odd_start_decoding_times_pushed_past_the_sound() {
+    // GStreamer's x264enc and flvmux, live: pictures that are not referred to claim to be shown when they are decoded.
+    let tags = flv_tags(include_bytes!("../../../testdata/gstreamer-live-b-frames.flv"));
+    let take = take(config(2_000), &tags);
+    assert_eq!(take.slices(), slices_of(&tags));
+    let mut shown: Vec<i64> =
+        take.segments.iter().flat_map(|segment| &segment.probe.video).filter_map(|unit| unit.pts).collect();
+    shown.sort_unstable();
+    let steps: Vec<i64> = shown.windows(2).map(|pair| (pair[1] - pair[0]) / 90).collect();
+    // Two pictures are shown late, each uneven on both sides: before anything shows that decoding times leave no room, and
+    // where the source itself paused for 116 ms.
+    // The file ends within a group.
+    let uneven = steps[..steps.len() - 1].iter().filter(|step| (**step - 40).abs() > 1).count();
+    assert!(uneven <= 4, "{steps:?}");
+    assert!((1_800..2_050).contains(&take.durations()[0]), "{:?}", take.durations());
+}
+
+#[test]
+fn q32_sound_that_falls_back_is_a_discontinuity_and_goes_on() {
+    let source = Source { length_ms: 12_000, gop: 25, ..Source::default() };
+    let tags: Vec<Tag> = source
+        .tags()
+        .into_iter()
+        .map(|tag| match tag.kind {
+            TagKind::Audio if tag.timestamp_ms >= 5_500 => Tag { timestamp_ms: tag.timestamp_ms - 800, ..tag },
+            _ => tag,
+        })
+        .collect();
+    let take = take(config(2_000), &tags);
+    assert_eq!(take.sounds(), sounds_of(&tags));
+    let marked: Vec<i64> = take
+        .segments
+        .iter()
+        .filter(|segment| segment.opening.discontinuity)
+        .map(|segment| segment.opening.media_time_ms)
+        .collect();
+    assert_eq!(marked, [6_000]);
+    let units: Vec<_> = take.segments.iter().flat_map(|segment| &segment.probe.audio).collect();
+    let mut expected = units[0].pts;
+    for unit in units {
+        let (pts, frames) =
+            (unit.pts.expect("times"), crate::aac::split_adts(&Bytes::copy_from_slice(&unit.data)).expect("ADTS"));
+        assert!(expected.is_some_and(|expected| (pts - expected).abs() <= 2), "{pts} after {expected:?}");
+        expected = Some(pts + i64::try_from(frames.len()).expect("few") * 1024 * 90_000 / 44_100);
+    }
+    assert_eq!((take.stats.audio_resyncs, take.stats.discontinuities), (1, 1));
+}
+
+#[test]
 fn q32_audio_times_are_sample_exact() {
     let tags = Source { length_ms: 60_000, ..Source::default() }.tags();
     let take = take(config(2_000), &tags);
