@@ -22,7 +22,7 @@ fuzz_target!(|data: &[u8]| {
         frag_duration_ms: 2_000,
         segmenting: if first & 0x80 == 0 { Segmenting::Oss } else { Segmenting::Strict },
         flush_bytes: 1024,
-        recovery_points_are_keys: first & 0x40 != 0,
+        recovery_points_start_segments: first & 0x40 != 0,
         ..RemuxConfig::default()
     };
     let mut remuxer = Remuxer::new(config);

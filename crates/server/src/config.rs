@@ -182,6 +182,8 @@ pub(crate) struct HlsSignConfig {
 pub(crate) struct LiveConfig {
     /// Where segments are cut when a key frame comes late (D9).
     pub(crate) segmenting: Segmenting,
+    /// Recovery points, and I pictures marked as key frames, may start segments (quirk Q42).
+    pub(crate) recovery_points_start_segments: bool,
     /// PROGRAM-DATE-TIME in live playlists (D10).
     pub(crate) program_date_time: bool,
     /// PROGRAM-DATE-TIME in VOD playlists (D10).
@@ -335,6 +337,7 @@ impl Default for LiveConfig {
     fn default() -> Self {
         Self {
             segmenting: Segmenting::Oss,
+            recovery_points_start_segments: false,
             program_date_time: true,
             vod_program_date_time: false,
             reconnect_window_s: 60,

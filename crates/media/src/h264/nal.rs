@@ -109,6 +109,17 @@ impl NalUnit {
         Some(SliceStart { first_macroblock, pps_id })
     }
 
+    /// Whether it is a slice that refers to no other picture: `slice_type` I or SI (H.264 7.4.3).
+    pub fn is_intra_slice(&self) -> bool {
+        let slice_type = || {
+            let rbsp = unescape(&self.0, 24);
+            let mut bits = BitReader::new(rbsp.get(1..)?);
+            bits.unsigned_golomb().ok()?;
+            bits.unsigned_golomb().ok()
+        };
+        self.is_slice() && slice_type().is_some_and(|slice_type| matches!(slice_type, 2 | 4 | 7 | 9))
+    }
+
     /// Whether pictures to come may refer to it: `nal_ref_idc` is not zero.
     pub fn is_reference(&self) -> bool {
         self.0.first().is_some_and(|header| header & 0x60 != 0)
@@ -356,7 +367,11 @@ mod tests {
         // first_mb 0, slice_type 7, pps_id 1.
         let slice = NalUnit::new(Bytes::from_static(&[0x65, 0b1000_1000, 0b0100_0000])).unwrap();
         assert_eq!(slice.slice_start(), Some(SliceStart { first_macroblock: 0, pps_id: 1 }));
+        assert!(slice.is_intra_slice());
+        let predicted = NalUnit::new(Bytes::from_static(&[0x41, 0x9A, 0x44])).unwrap();
+        assert!(!predicted.is_intra_slice());
         let torn = NalUnit::new(Bytes::from_static(&[0x65])).unwrap();
+        assert!(!torn.is_intra_slice());
         assert_eq!(torn.slice_start(), None);
         let sei = NalUnit::new(Bytes::from_static(&[6, 1, 1, 0x40, 6, 1, 0xC4, 0x80])).unwrap();
         assert!(sei.has_recovery_point());

@@ -30,9 +30,9 @@ pub struct RemuxConfig {
     pub max_video_bytes: usize,
     /// Larger audio messages are dropped and counted (LiveChannel 4.1).
     pub max_audio_bytes: usize,
-    /// Whether a picture with the key flag and a recovery point may start a segment though it is no IDR picture, for
-    /// encoders with open GOPs (quirk Q42).
-    pub recovery_points_are_keys: bool,
+    /// Whether a recovery point, or an I picture with the key flag, may start a segment though it is no IDR picture, for
+    /// encoders with open GOPs or intra refresh (quirk Q42). What is shown first may be damaged then.
+    pub recovery_points_start_segments: bool,
     /// Audio that is silent for so long leaves the PMT at the next key frame (quirk Q46), in milliseconds of media.
     pub audio_vanishes_after_ms: u64,
 }
@@ -43,7 +43,7 @@ saved!(struct RemuxConfig {
     flush_bytes,
     max_video_bytes,
     max_audio_bytes,
-    recovery_points_are_keys,
+    recovery_points_start_segments,
     audio_vanishes_after_ms
 });
 
@@ -56,7 +56,7 @@ impl Default for RemuxConfig {
             flush_bytes: 256 * 1024,
             max_video_bytes: take.max_video_bytes,
             max_audio_bytes: take.max_audio_bytes,
-            recovery_points_are_keys: take.recovery_points_are_keys,
+            recovery_points_start_segments: take.recovery_points_start_segments,
             audio_vanishes_after_ms: take.audio_vanishes_after_ms,
         }
     }
@@ -68,7 +68,7 @@ impl RemuxConfig {
             frag_duration_ms: self.frag_duration_ms,
             max_video_bytes: self.max_video_bytes,
             max_audio_bytes: self.max_audio_bytes,
-            recovery_points_are_keys: self.recovery_points_are_keys,
+            recovery_points_start_segments: self.recovery_points_start_segments,
             audio_vanishes_after_ms: self.audio_vanishes_after_ms,
         }
     }

@@ -1,7 +1,7 @@
 //! Units to segments: one place that decides, for every consumer, where they begin and end and how long they are.
 
 use super::{Candidate, CutReason, Segmenter, Segmenting};
-use crate::access_unit::{AudioFrame, Horizon, TimedFrame, TimedPicture, TrackChange, Unit};
+use crate::access_unit::{AudioFrame, Entry, Horizon, TimedFrame, TimedPicture, TrackChange, Unit};
 use crate::length::Length;
 use crate::package::Beginning;
 use crate::saved::saved;
@@ -154,6 +154,7 @@ impl Cutter {
             at: picture.dts,
             shown: picture.pts,
             key_frame: picture.key_frame,
+            entry: picture.entry != Entry::None,
             next: next.map_or(estimate, |next| next.max(picture.dts)),
         };
         let cut = self.segmenter.cut_at(candidate);

@@ -65,6 +65,8 @@ pub struct Candidate {
     pub shown: Timestamp,
     /// Whether it is a key frame.
     pub key_frame: bool,
+    /// Whether decoding may start here, key frame or not (quirk Q42).
+    pub entry: bool,
     /// When the frame behind it is decoded, or an estimate.
     pub next: Timestamp,
 }
@@ -84,6 +86,9 @@ pub struct Segmenter {
     discontinuity: bool,
     last_key: Option<Timestamp>,
     key_distance: Option<MediaDuration>,
+    /// The same for pictures at which decoding may start.
+    last_entry: Option<Timestamp>,
+    entry_distance: Option<MediaDuration>,
 }
 
 saved!(
@@ -102,7 +107,9 @@ saved!(struct Segmenter {
     has_picture,
     discontinuity,
     last_key,
-    key_distance
+    key_distance,
+    last_entry,
+    entry_distance
 });
 
 impl Segmenter {
@@ -121,6 +128,8 @@ impl Segmenter {
             discontinuity: false,
             last_key: None,
             key_distance: None,
+            last_entry: None,
+            entry_distance: None,
         }
     }
 
@@ -139,6 +148,10 @@ impl Segmenter {
         if frame.key_frame {
             self.key_distance = self.last_key.map(|last| frame.at - last);
             self.last_key = Some(frame.at);
+        }
+        if frame.entry || frame.key_frame {
+            self.entry_distance = self.last_entry.map(|last| frame.at - last);
+            self.last_entry = Some(frame.at);
         }
         let start = self.start?;
         let returns = !std::mem::replace(&mut self.has_picture, true);
@@ -159,8 +172,15 @@ impl Segmenter {
         }
         match self.segmenting {
             Segmenting::Oss => (passed >= self.forced).then_some(CutReason::Forced),
-            Segmenting::Strict if frame.key_frame && self.next_key_is_too_late(frame.at, start) => {
+            Segmenting::Strict if frame.key_frame && self.is_too_late(self.key_distance, passed) => {
                 Some(CutReason::KeyFrame)
+            }
+            // Better than in the middle, where nothing can be decoded.
+            Segmenting::Strict
+                if frame.entry
+                    && (self.fragment_has_passed(frame, passed) || self.is_too_late(self.entry_distance, passed)) =>
+            {
+                Some(CutReason::Strict)
             }
             Segmenting::Strict => (frame.next - start > self.longest).then_some(CutReason::Strict),
         }
@@ -223,10 +243,9 @@ impl Segmenter {
     }
 
     /// In strict mode a key frame before the limit is better than a cut between key frames, unless the segment would
-    /// be less than half as long as wanted.
-    fn next_key_is_too_late(&self, at: Timestamp, start: Timestamp) -> bool {
-        let passed = at - start;
-        self.key_distance.is_some_and(|distance| passed.0.saturating_add(distance.0) > self.longest.0)
+    /// be less than half as long as wanted: whether the next, `distance` away, comes behind the limit.
+    fn is_too_late(&self, distance: Option<MediaDuration>, passed: MediaDuration) -> bool {
+        distance.is_some_and(|distance| passed.0.saturating_add(distance.0) > self.longest.0)
             && passed.0 >= self.fragment.0 / 2
     }
 }
@@ -254,7 +273,7 @@ mod tests {
 
     fn candidate(ms: i64, key_frame: bool, next: i64) -> Candidate {
         let at = Timestamp::from_ms(ms);
-        Candidate { at, shown: at, key_frame, next: Timestamp::from_ms(next) }
+        Candidate { at, shown: at, key_frame, entry: key_frame, next: Timestamp::from_ms(next) }
     }
 
     fn gop(seconds: i64, gop_ms: i64) -> Vec<(i64, bool)> {

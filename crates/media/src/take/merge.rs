@@ -1,7 +1,9 @@
 //! Both tracks merged by time: what waits for what, how long, and how much of it.
 
 use super::{Take, WaitingPicture};
-use crate::access_unit::{AudioCoding, AudioFrame, Horizon, TimedFrame, TimedPicture, TrackChange, Tracks, Unit};
+use crate::access_unit::{
+    AudioCoding, AudioFrame, Entry, Horizon, TimedFrame, TimedPicture, TrackChange, Tracks, Unit,
+};
 use crate::length::{AUDIO_TAIL, DEFAULT_INTERVAL};
 use crate::time::{MediaDuration, Timestamp};
 
@@ -272,6 +274,7 @@ impl Take {
             }
             self.stats.key_frames += 1;
         }
+        self.stats.recovery_points += u64::from(picture.entry == Entry::Recovery);
         self.stats.pictures += 1;
         self.last_dts = Some(picture.dts);
         self.units.push_back(Unit::Picture(TimedPicture { picture, next }));

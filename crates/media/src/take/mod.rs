@@ -32,9 +32,9 @@ pub struct TakeConfig {
     pub max_video_bytes: usize,
     /// Larger audio messages are dropped and counted (LiveChannel 4.1).
     pub max_audio_bytes: usize,
-    /// Whether a picture with the key flag and a recovery point may start a segment though it is no IDR picture, for
-    /// encoders with open GOPs (quirk Q42).
-    pub recovery_points_are_keys: bool,
+    /// Whether a recovery point, or an I picture with the key flag, may start a segment though it is no IDR picture, for
+    /// encoders with open GOPs or intra refresh (quirk Q42). What is shown first may be damaged then.
+    pub recovery_points_start_segments: bool,
     /// Audio that is silent for so long leaves the tracks at the next key frame (quirk Q46), in milliseconds of media.
     pub audio_vanishes_after_ms: u64,
 }
@@ -45,7 +45,7 @@ impl Default for TakeConfig {
             frag_duration_ms: 5_000,
             max_video_bytes: 32 * 1024 * 1024,
             max_audio_bytes: 64 * 1024,
-            recovery_points_are_keys: false,
+            recovery_points_start_segments: false,
             audio_vanishes_after_ms: 10_000,
         }
     }
@@ -96,7 +96,7 @@ struct WaitingPicture {
     audio_end: Option<Timestamp>,
 }
 
-saved!(struct TakeConfig { frag_duration_ms, max_video_bytes, max_audio_bytes, recovery_points_are_keys, audio_vanishes_after_ms });
+saved!(struct TakeConfig { frag_duration_ms, max_video_bytes, max_audio_bytes, recovery_points_start_segments, audio_vanishes_after_ms });
 saved!(struct WaitingPicture { picture, bytes, after_jump, audio_end });
 saved!(struct Take {
     config,
@@ -129,7 +129,7 @@ impl Take {
     pub fn new(config: TakeConfig) -> Self {
         Self {
             timeline: Timeline::default(),
-            video: VideoReader::new(config.recovery_points_are_keys),
+            video: VideoReader::new(config.recovery_points_start_segments),
             audio: AudioReader::default(),
             config,
             pictures: VecDeque::new(),

@@ -43,6 +43,8 @@ pub struct RemuxStats {
     pub key_frames: u64,
     /// AAC frames written.
     pub audio_frames: u64,
+    /// Pictures at which decoding may start though they are no IDR pictures (quirk Q42).
+    pub recovery_points: u64,
     /// Segments closed.
     pub segments: u64,
     /// Messages that end within their own header, and empty frames (quirks Q25, Q43).
@@ -113,6 +115,7 @@ saved!(struct RemuxStats {
     key_frames,
     audio_frames,
     segments,
+    recovery_points,
     malformed,
     oversized,
     foreign_video,
@@ -146,13 +149,14 @@ saved!(struct RemuxStats {
 
 impl RemuxStats {
     /// Every counter with its name, for metrics and the session report.
-    pub fn counters(&self) -> [(&'static str, u64); 33] {
+    pub fn counters(&self) -> [(&'static str, u64); 34] {
         // Taken apart without a rest, so that a new counter cannot be forgotten here.
         let &Self {
             pictures,
             key_frames,
             audio_frames,
             segments,
+            recovery_points,
             malformed,
             oversized,
             foreign_video,
@@ -188,6 +192,7 @@ impl RemuxStats {
             ("key_frames", key_frames),
             ("audio_frames", audio_frames),
             ("segments", segments),
+            ("recovery_points", recovery_points),
             ("malformed", malformed),
             ("oversized", oversized),
             ("foreign_video", foreign_video),

@@ -67,7 +67,7 @@ impl UntimedPicture {
 /// Reads the video tags of one take.
 #[derive(Debug)]
 pub(super) struct VideoReader {
-    recovery_points_are_keys: bool,
+    recovery_points_start_segments: bool,
     header: Option<Bytes>,
     length_size: u8,
     sets: ParameterSets,
@@ -86,7 +86,7 @@ pub(super) struct VideoReader {
 }
 
 saved!(struct VideoReader {
-    recovery_points_are_keys,
+    recovery_points_start_segments,
     header,
     length_size,
     sets,
@@ -103,9 +103,9 @@ saved!(struct VideoReader {
 });
 
 impl VideoReader {
-    pub(super) fn new(recovery_points_are_keys: bool) -> Self {
+    pub(super) fn new(recovery_points_start_segments: bool) -> Self {
         Self {
-            recovery_points_are_keys,
+            recovery_points_start_segments,
             header: None,
             length_size: 4,
             sets: ParameterSets::default(),
@@ -151,7 +151,7 @@ impl VideoReader {
         }
         let mut nals = Vec::with_capacity(split.nals.len() + self.carried.len());
         let (mut first_slice, mut order_slice) = (None, None);
-        let (mut has_slice, mut has_idr, mut recovery_point) = (false, false, false);
+        let (mut has_slice, mut has_idr, mut is_intra) = (false, false, true);
         for nal in split.nals {
             match nal.kind() {
                 NalKind::AccessUnitDelimiter => continue,
@@ -168,16 +168,14 @@ impl VideoReader {
                 NalKind::Slice | NalKind::IdrSlice => {
                     has_slice = true;
                     has_idr |= nal.kind() == NalKind::IdrSlice;
+                    is_intra = is_intra && key_flag && nal.is_intra_slice();
                     first_slice = first_slice.or_else(|| nal.slice_start());
                     // Cheap: units share the bytes of their tag.
                     order_slice.get_or_insert_with(|| nal.clone());
                 }
-                NalKind::Sei => {
-                    recovery_point |= self.recovery_points_are_keys && nal.has_recovery_point();
-                }
                 // Behind its picture it is carried along; alone in a tag it comes too late for that.
                 NalKind::End if !has_slice => continue,
-                NalKind::End | NalKind::Other => {}
+                NalKind::End | NalKind::Sei | NalKind::Other => {}
             }
             nals.push(nal);
         }
@@ -185,7 +183,13 @@ impl VideoReader {
             self.carry(nals);
             return VideoUnit::None;
         }
-        let key_frame = has_idr || recovery_point && key_flag;
+        let recovers = || is_intra && key_flag || self.carried.iter().chain(&nals).any(NalUnit::has_recovery_point);
+        let entry = match has_idr {
+            true => Entry::Idr,
+            false if recovers() => Entry::Recovery,
+            false => Entry::None,
+        };
+        let key_frame = has_idr || self.recovery_points_start_segments && entry == Entry::Recovery;
         if key_flag != has_idr {
             stats.wrong_key_flags += 1;
         }
@@ -219,11 +223,6 @@ impl VideoReader {
         };
         let fields = self.sps.as_ref().and_then(|sps| sps.order.as_ref()).filter(|_| !is_part);
         let order = order_slice.zip(fields).and_then(|(slice, fields)| self.order.count(&slice, fields));
-        let entry = match (has_idr, recovery_point) {
-            (true, _) => Entry::Idr,
-            (false, true) => Entry::Recovery,
-            (false, false) => Entry::None,
-        };
         let coded = CodedPicture::H264(H264Picture { parameter_sets: Arc::clone(&self.current_sets), nals });
         let picture = UntimedPicture { key_frame, entry, order, coded };
         if is_part { VideoUnit::Part(picture) } else { VideoUnit::Picture(picture) }

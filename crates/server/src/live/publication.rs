@@ -130,6 +130,7 @@ impl Publication {
             frag_duration_ms: u64::from(config.frag_duration) * 1000,
             segmenting: segmenting(settings),
             max_video_bytes: settings.max_message_bytes,
+            recovery_points_start_segments: settings.recovery_points_start_segments,
             ..RemuxConfig::default()
         });
         let meter = IngestMeter::new(&admission.id.0, now_ms);

@@ -226,8 +226,66 @@ fn q42_recovery_points_start_segments_only_by_option() {
         .chain((0..10).map(|index| picture(index * 1000, 0, true, &[recovery, &slice(false, index, 20)])))
         .collect();
     assert!(take(config(2_000), &tags).segments.is_empty());
-    let open_gop = RemuxConfig { recovery_points_are_keys: true, ..config(2_000) };
+    let open_gop = RemuxConfig { recovery_points_start_segments: true, ..config(2_000) };
     assert_eq!(take(open_gop, &tags).durations(), [2_000; 5]);
+}
+
+const OPEN_GOP: &[u8] = include_bytes!("../../../testdata/open-gop.flv");
+const INTRA_REFRESH: &[u8] = include_bytes!("../../../testdata/intra-refresh.flv");
+
+#[test]
+fn q42_open_gop_and_intra_refresh_of_x264() {
+    for (name, file) in [("open GOP", OPEN_GOP), ("intra refresh", INTRA_REFRESH)] {
+        let tags = flv_tags(file);
+        let plain = take(config(2_000), &tags);
+        assert_eq!((plain.durations(), plain.stats.recovery_points), (vec![12_000], 5), "{name}");
+        let by_option = RemuxConfig { recovery_points_start_segments: true, ..config(2_000) };
+        let open = take(by_option, &tags);
+        assert_eq!((open.durations(), open.stats.recovery_points), (vec![2_000; 6], 5), "{name}");
+        assert_eq!(open.slices(), slices_of(&tags), "{name}");
+        for (segment, number) in open.segments.iter().zip(0..) {
+            let first = &segment.probe.video[0];
+            assert!(segment.closing.key_frame && first.random_access, "{name}");
+            assert_eq!(open.kinds(number)[0][..3], [Aud, Sps, Pps], "{name}");
+            assert!(number == 0 || first.nals().iter().any(NalUnit::has_recovery_point), "{name}");
+        }
+        assert_eq!(open.reasons()[..5], [CutReason::KeyFrame; 5], "{name}");
+    }
+}
+
+#[test]
+fn q42_strict_prefers_recovery_points_to_a_cut_in_the_middle() {
+    for (frag, expected) in [(2_000, vec![2_000; 6]), (3_000, vec![2_000; 6]), (4_000, vec![4_000; 3])] {
+        for (name, file) in [("open GOP", OPEN_GOP), ("intra refresh", INTRA_REFRESH)] {
+            let strict = RemuxConfig { segmenting: Segmenting::Strict, ..config(frag) };
+            let take = take(strict, &flv_tags(file));
+            // The first distance is known at the second recovery point.
+            assert_eq!(take.durations()[1..], expected[1..], "{name}, {frag}");
+            let starts = |segment: &Segment| segment.probe.video[0].nals().iter().any(NalUnit::has_recovery_point);
+            assert!(take.segments[1..].iter().all(starts), "{name}, {frag}");
+            assert!(!take.segments[1].closing.key_frame, "it is no key frame for that");
+        }
+    }
+}
+
+#[test]
+fn q42_i_pictures_with_the_key_flag_start_segments_by_option() {
+    // An encoder with open GOPs that writes no recovery points: I slices (type 7), or P slices (type 5) with the flag.
+    for (head, starts) in [([0x41, 0x88, 0x84], true), ([0x41, 0x9A, 0x44], false)] {
+        let mut tags = vec![avc_header(0, &[SPS], &[PPS]), picture(0, 0, true, &[&slice(true, 0, 20)])];
+        for number in 1..200_u32 {
+            let is_entry = number % 50 == 0;
+            let mut nal = slice(false, number, 20);
+            if is_entry {
+                nal.splice(..3, head);
+            }
+            tags.push(picture(number * 40, 0, is_entry, &[&nal]));
+        }
+        let open = RemuxConfig { recovery_points_start_segments: true, ..config(2_000) };
+        let durations = if starts { vec![2_000; 4] } else { vec![8_000] };
+        assert_eq!(take(open, &tags).durations(), durations);
+        assert_eq!(take(config(2_000), &tags).durations(), [8_000]);
+    }
 }
 
 #[test]
