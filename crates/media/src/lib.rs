@@ -4,6 +4,7 @@ pub mod aac;
 pub mod access_unit;
 pub mod bitreader;
 pub mod bits;
+pub mod doctor;
 pub mod flv;
 pub mod h264;
 pub mod hls;

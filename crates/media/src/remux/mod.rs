@@ -8,6 +8,7 @@ pub use crate::segmenter::SegmentOpening;
 pub use crate::take::{AudioFacts, MediaFacts, RemuxStats, VideoFacts};
 pub use suspended::Suspended;
 
+use crate::doctor::Facts;
 use crate::package::{Container, Packager, Ts};
 use crate::rtmp::message::Tag;
 use crate::saved::saved;
@@ -184,6 +185,16 @@ impl<P: Packager> Remuxer<P> {
     /// the rest of the open one cannot be stored.
     pub fn cut_at_next_key_frame(&mut self) {
         self.cutter.request_discontinuity();
+    }
+
+    /// What was measured of the encoder, for [`advice`](crate::doctor::advice).
+    pub fn measured(&self) -> Facts {
+        self.take.measured()
+    }
+
+    /// Says what time it is, so that the drift of the encoder's clock can be measured. See [`Take::note_time`].
+    pub fn note_time(&mut self, now_ms: i64) {
+        self.take.note_time(now_ms);
     }
 
     /// Facts for LiveChannelStat (LiveChannel 2.2).

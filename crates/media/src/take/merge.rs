@@ -275,6 +275,7 @@ impl Take {
             self.stats.key_frames += 1;
         }
         self.stats.recovery_points += u64::from(picture.entry == Entry::Recovery);
+        self.rhythm.picture(&picture);
         self.stats.pictures += 1;
         self.last_dts = Some(picture.dts);
         self.units.push_back(Unit::Picture(TimedPicture { picture, next }));

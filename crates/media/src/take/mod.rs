@@ -4,6 +4,7 @@ mod audio;
 mod merge;
 mod order;
 mod pace;
+mod rhythm;
 mod stats;
 mod timeline;
 mod video;
@@ -11,6 +12,7 @@ mod video;
 pub use stats::{AudioFacts, MediaFacts, RemuxStats, VideoFacts};
 
 use crate::access_unit::{AudioFrame, CodedAudio, CodedPicture, Picture, Track, Tracks, Unit};
+use crate::doctor::Facts;
 use crate::flv::{AudioCodec, AudioTag, TagBody, VideoCodec, VideoTag};
 use crate::rtmp::message::{Tag, TagKind};
 use crate::saved::saved;
@@ -19,6 +21,7 @@ use audio::AudioReader;
 use bytes::Bytes;
 use merge::Eagerness;
 use pace::Pace;
+use rhythm::{Drift, Rhythm};
 use std::collections::VecDeque;
 use timeline::Timeline;
 use video::{VideoReader, VideoUnit};
@@ -69,6 +72,8 @@ pub struct Take {
     /// Time stamp of the newest picture's message, for parts that follow.
     last_picture_raw: Option<u32>,
     pace: Pace,
+    rhythm: Rhythm,
+    drift: Drift,
     first_picture: Option<Timestamp>,
     pictures_come_in_parts: bool,
     audio_is_foreign: bool,
@@ -109,6 +114,8 @@ saved!(struct Take {
     frame_bytes,
     last_picture_raw,
     pace,
+    rhythm,
+    drift,
     first_picture,
     pictures_come_in_parts,
     audio_is_foreign,
@@ -138,6 +145,8 @@ impl Take {
             frame_bytes: 0,
             last_picture_raw: None,
             pace: Pace::default(),
+            rhythm: Rhythm::default(),
+            drift: Drift::default(),
             first_picture: None,
             pictures_come_in_parts: false,
             audio_is_foreign: false,
@@ -212,9 +221,28 @@ impl Take {
         })
     }
 
-    /// How far sound usually comes ahead of the pictures, negative behind them (quirk Q29); `None` until both came.
-    pub fn audio_lead(&self) -> Option<MediaDuration> {
-        self.pace.usual_lead()
+    /// What was measured of the encoder, for [`advice`](crate::doctor::advice).
+    pub fn measured(&self) -> Facts {
+        let ms = |duration: MediaDuration| u64::try_from(duration.to_ms()).unwrap_or(0);
+        Facts {
+            video: self.facts.video.map(|video| video.codec),
+            audio: self.facts.audio.map(|audio| audio.codec),
+            frag_duration_ms: self.config.frag_duration_ms,
+            recovery_points_start_segments: self.config.recovery_points_start_segments,
+            picture_interval_ms: self.pace.interval().map(ms),
+            key_interval_ms: self.rhythm.key_interval().map(ms),
+            recovery_interval_ms: self.rhythm.recovery_interval().map(ms),
+            audio_lead_ms: self.pace.usual_lead().map(MediaDuration::to_ms),
+            drift_ppm: self.drift.ppm(),
+        }
+    }
+
+    /// Says what time it is, in milliseconds of any clock that runs evenly: from where the newest media stands then the
+    /// drift of the encoder's clock is measured. Called about as often as [`flush`](Self::flush).
+    pub fn note_time(&mut self, now_ms: i64) {
+        if let Some(media) = self.pace.newest() {
+            self.drift.note(now_ms, media.to_ms(), self.stats.jumps);
+        }
     }
 
     /// Facts for LiveChannelStat (LiveChannel 2.2).

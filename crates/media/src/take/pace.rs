@@ -45,6 +45,11 @@ impl Pace {
         self.picture_at_audio = self.newest_picture;
     }
 
+    /// The newest moment of media that came.
+    pub(super) fn newest(&self) -> Option<Timestamp> {
+        self.newest_picture.max(self.audio_end)
+    }
+
     /// End of the newest sound that came.
     pub(super) fn audio_end(&self) -> Option<Timestamp> {
         self.audio_end
