@@ -41,6 +41,16 @@ pub struct LiveWindow {
     pub segments: VecDeque<LiveSegment>,
 }
 
+/// Tags of a live list beyond those of OSS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct LiveTags {
+    /// EXT-X-INDEPENDENT-SEGMENTS. It has to be true of every segment listed
+    /// ([`SegmentClosing::independent`](crate::remux::SegmentClosing::independent)), and may go once it no longer is.
+    pub independent_segments: bool,
+    /// EXT-X-DISCONTINUITY-SEQUENCE also while it is 0, so that players need not guess when the first discontinuity comes.
+    pub discontinuity_sequence: bool,
+}
+
 /// Where the running session stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum SessionState {
@@ -100,6 +110,11 @@ impl LiveWindow {
 
     /// The playlist as it is to be published; `None` before the first segment of the channel.
     pub fn playlist(&self) -> Option<MediaPlaylist> {
+        self.playlist_with(LiveTags::default())
+    }
+
+    /// The same with further tags.
+    pub fn playlist_with(&self, tags: LiveTags) -> Option<MediaPlaylist> {
         let first = self.segments.front()?;
         let dated = first.program_date_time_ms.is_some();
         let segments = self.segments.iter().enumerate().map(|(index, segment)| PlaylistSegment {
@@ -113,12 +128,14 @@ impl LiveWindow {
         let needed = self.segments.iter().map(|segment| rounded_s(segment.duration_ms)).max().unwrap_or(0);
         Some(MediaPlaylist {
             media_sequence: self.next_sequence.saturating_sub(self.segments.len() as u64),
-            discontinuity_sequence: (self.sessions > 1 || self.discontinuities_gone > 0)
+            discontinuity_sequence: (tags.discontinuity_sequence || self.sessions > 1 || self.discontinuities_gone > 0)
                 .then_some(self.discontinuities_gone),
             // A restored window whose target does not fit its segments is repaired here (decision D13).
             target_duration_s: self.target_duration_s.max(needed).max(1),
             segments: segments.collect(),
             end_list: self.ended,
+            independent_segments: tags.independent_segments,
+            is_vod: false,
         })
     }
 
@@ -197,6 +214,20 @@ mod tests {
         window.push(segment(3, 2_000));
         let list = window.playlist().expect("a segment");
         assert_eq!((list.segments.len(), list.end_list, list.media_sequence), (1, false, 2));
+    }
+
+    #[test]
+    fn apples_tags_are_there_when_they_are_asked_for() {
+        let mut window = LiveWindow::default();
+        window.begin_session(3, 2, false);
+        window.push(segment(1, 2_000));
+        let tags = LiveTags { independent_segments: true, discontinuity_sequence: true };
+        let list = window.playlist_with(tags).expect("a segment");
+        assert_eq!(
+            list.render(),
+            "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-DISCONTINUITY-SEQUENCE:0\n#EXT-X-TARGETDURATION:2\n#EXTINF:2.000,\n1.ts\n"
+        );
+        assert_eq!(violations(window.playlist().as_ref(), &list), [], "the tags may come while a list goes on");
     }
 
     #[test]

@@ -15,6 +15,10 @@ pub struct MediaPlaylist {
     pub segments: Vec<PlaylistSegment>,
     /// Whether nothing will be added any more (RFC 8216 4.3.3.4).
     pub end_list: bool,
+    /// Whether it says that each segment can be decoded without any other (RFC 8216 4.3.5.1).
+    pub independent_segments: bool,
+    /// Whether it says that it is a VOD list (RFC 8216 4.3.3.5).
+    pub is_vod: bool,
 }
 
 /// One segment of a playlist.
@@ -39,7 +43,14 @@ impl MediaPlaylist {
 
 impl Display for MediaPlaylist {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(out, "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-MEDIA-SEQUENCE:{}", self.media_sequence)?;
+        out.write_str("#EXTM3U\n#EXT-X-VERSION:3\n")?;
+        if self.independent_segments {
+            out.write_str("#EXT-X-INDEPENDENT-SEGMENTS\n")?;
+        }
+        if self.is_vod {
+            out.write_str("#EXT-X-PLAYLIST-TYPE:VOD\n")?;
+        }
+        writeln!(out, "#EXT-X-MEDIA-SEQUENCE:{}", self.media_sequence)?;
         if let Some(sequence) = self.discontinuity_sequence {
             writeln!(out, "#EXT-X-DISCONTINUITY-SEQUENCE:{sequence}")?;
         }
@@ -84,6 +95,11 @@ pub struct VodSegment {
 /// The text of a VOD playlist over `segments` (LiveChannel 5.3), with PROGRAM-DATE-TIME on the first segment and after
 /// discontinuities where `program_date_time` (decision D10).
 pub fn vod_playlist(segments: &[VodSegment], program_date_time: bool) -> String {
+    vod_list(segments, program_date_time).render()
+}
+
+/// The same as a value, to which tags may be added before it is rendered (`is_vod`, `independent_segments`).
+pub fn vod_list(segments: &[VodSegment], program_date_time: bool) -> MediaPlaylist {
     let mut before: Option<&VodSegment> = None;
     let listed = segments.iter().map(|segment| {
         let discontinuity = before.is_some_and(|before| before.session != segment.session || segment.discontinuity);
@@ -102,8 +118,8 @@ pub fn vod_playlist(segments: &[VodSegment], program_date_time: bool) -> String 
         segments: listed.collect(),
         target_duration_s: segments.iter().map(|segment| rounded_s(segment.duration_ms)).max().unwrap_or(0).max(1),
         end_list: true,
+        ..MediaPlaylist::default()
     }
-    .render()
 }
 
 /// Unix milliseconds as ISO 8601 in UTC.
@@ -146,6 +162,17 @@ mod tests {
             text,
             "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-TARGETDURATION:13\n#EXTINF:7.120,\n\
              1543895706266.ts\n#EXTINF:13.320,\n1543895706468.ts\n#EXT-X-ENDLIST\n"
+        );
+    }
+
+    #[test]
+    fn apples_tags_are_there_when_they_are_asked_for() {
+        let list =
+            MediaPlaylist { is_vod: true, independent_segments: true, ..vod_list(&[vod("a.ts", 2_000, 1, 0)], false) };
+        assert_eq!(
+            list.render(),
+            "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-MEDIA-SEQUENCE:0\n\
+             #EXT-X-TARGETDURATION:2\n#EXTINF:2.000,\na.ts\n#EXT-X-ENDLIST\n"
         );
     }
 

@@ -227,6 +227,7 @@ mod tests {
                 })
                 .collect(),
             end_list: false,
+            ..MediaPlaylist::default()
         }
     }
 

@@ -96,6 +96,8 @@ pub struct SegmentClosing {
     pub bytes: u64,
     /// Whether it began with a key frame.
     pub key_frame: bool,
+    /// Whether it can be decoded without any other segment: its first picture is an IDR picture, or it has none.
+    pub independent: bool,
     /// Why it ended.
     pub reason: CutReason,
 }

@@ -98,6 +98,7 @@ impl<P: Packager> Consumer for Recording<P> {
                     duration_ms: end.duration_ms,
                     bytes: self.handed_out,
                     key_frame: end.key_frame,
+                    independent: end.independent,
                     reason: end.reason,
                 }));
             }

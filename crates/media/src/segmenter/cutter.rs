@@ -26,6 +26,8 @@ pub struct SegmentEnd {
     pub duration_ms: u64,
     /// Whether it began with a key frame.
     pub key_frame: bool,
+    /// Whether it can be decoded without any other segment: its first picture is an IDR picture, or it has none.
+    pub independent: bool,
     /// Why it ended.
     pub reason: CutReason,
     /// The moment up to which its media reaches, where the take goes on behind it.
@@ -74,13 +76,15 @@ pub struct Cutter {
     next_tracks: Option<TrackChange>,
     length: Length,
     key_frame: bool,
+    /// Whether the first picture of the open segment is an IDR picture; `None` until it comes.
+    independent: Option<bool>,
     /// The segment before ended earlier than the next begins, which is a discontinuity (decision D9).
     was_cut_short: bool,
     stats: CutStats,
 }
 
 saved!(struct CutStats { segments, forced_cuts, strict_cuts, discontinuities, unannounced });
-saved!(struct Cutter { segmenter, zero, tracks, next_tracks, length, key_frame, was_cut_short, stats });
+saved!(struct Cutter { segmenter, zero, tracks, next_tracks, length, key_frame, independent, was_cut_short, stats });
 
 impl Cutter {
     /// A cutter for a FragDuration in milliseconds; at least 1 ms and at most a day are used.
@@ -92,6 +96,7 @@ impl Cutter {
             next_tracks: None,
             length: Length::default(),
             key_frame: false,
+            independent: None,
             was_cut_short: false,
             stats: CutStats::default(),
         }
@@ -168,6 +173,7 @@ impl Cutter {
             let discontinuity = self.segmenter.open_at(candidate);
             self.open(picture.dts, picture.key_frame, discontinuity, None, to);
         }
+        self.independent.get_or_insert(picture.entry == Entry::Idr);
         self.length.picture(picture.dts);
     }
 
@@ -196,6 +202,7 @@ impl Cutter {
         let discontinuity = discontinuity | std::mem::take(&mut self.was_cut_short);
         self.stats.discontinuities += u64::from(discontinuity);
         self.key_frame = key_frame;
+        self.independent = None;
         let opening = SegmentOpening { discontinuity, key_frame, media_time_ms: (at - zero).to_ms() };
         to.take(Event::Open(&opening, &Beginning { tracks, at, earliest, horizon }));
     }
@@ -215,6 +222,7 @@ impl Cutter {
         }
         self.stats.segments += 1;
         let duration_ms = u64::try_from(duration).unwrap_or(0);
-        to.take(Event::Close(&SegmentEnd { duration_ms, key_frame: self.key_frame, reason, horizon }));
+        let independent = self.independent.unwrap_or(true);
+        to.take(Event::Close(&SegmentEnd { duration_ms, key_frame: self.key_frame, independent, reason, horizon }));
     }
 }

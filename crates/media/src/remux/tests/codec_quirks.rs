@@ -246,6 +246,7 @@ fn q42_open_gop_and_intra_refresh_of_x264() {
         for (segment, number) in open.segments.iter().zip(0..) {
             let first = &segment.probe.video[0];
             assert!(segment.closing.key_frame && first.random_access, "{name}");
+            assert_eq!(segment.closing.independent, number == 0, "{name}");
             assert_eq!(open.kinds(number)[0][..3], [Aud, Sps, Pps], "{name}");
             assert!(number == 0 || first.nals().iter().any(NalUnit::has_recovery_point), "{name}");
         }
