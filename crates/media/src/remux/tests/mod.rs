@@ -3,6 +3,7 @@
 mod captures;
 mod codec_quirks;
 mod consumers;
+mod corpus;
 mod measured;
 mod properties;
 mod recovery;
