@@ -145,6 +145,10 @@ impl Take {
 
     /// Whether no picture came for so long that sound at this moment has to do without (quirk Q33).
     fn pictures_are_absent(&self, sound: Timestamp) -> bool {
+        // As a rule a picture came just now.
+        if self.pace.sound_since_picture() <= PICTURE_PATIENCE {
+            return false;
+        }
         let interval = self.pace.interval().unwrap_or_default();
         let expected = MediaDuration(interval.0.saturating_mul(4).saturating_add(self.pace.lead().0));
         let fragment = MediaDuration::from_ms(i64::try_from(self.config.frag_duration_ms).unwrap_or(i64::MAX));
@@ -282,10 +286,15 @@ impl Take {
     }
 
     fn hand_out_frame(&mut self, frame: AudioFrame, before_video: bool, alone: bool) {
-        if self.audio_setup.as_ref().is_some_and(|setup| !setup.same_setup(&frame.coded)) {
-            self.units.push_back(Unit::Discontinuity);
+        match &self.audio_setup {
+            Some(setup) if setup.same_setup(&frame.coded) => {}
+            before => {
+                if before.is_some() {
+                    self.units.push_back(Unit::Discontinuity);
+                }
+                self.audio_setup = Some(frame.coded.setup());
+            }
         }
-        self.audio_setup = Some(frame.coded.setup());
         self.stats.audio_frames += 1;
         let horizon = match (before_video, alone) {
             (true, _) => Horizon::Picture(frame.pts),
