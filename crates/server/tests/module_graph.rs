@@ -115,7 +115,8 @@ const LAYERS: &[&[&str]] = &[
     &["dialect"],
     &["edge"],
     &["http", "ingest"],
-    &["listen", "admin"],
+    &["listen"],
+    &["admin"],
     &["startup"],
     &["cli"],
 ];

@@ -85,6 +85,7 @@ const QUIRKS = {
   adts_in_flv: ["Audio with headers of another format (ADTS)", "unwrapped", "fixed"],
   repaired_dts: ["Decoding times that stood still", "moved by a tick", "fixed"],
   repaired_pts: ["Impossible times of B-frames", "taken from the order of the pictures", "fixed"],
+  recovery_points: ["Recovery points between key frames", "a segment may start there if configured", "seen"],
   wild_composition: ["Impossible composition times", "taken as zero", "fixed"],
   dts_shifts: ["Pictures to be shown before they are decoded", "decoding times moved", "fixed"],
   audio_resyncs: ["The audio clock left the count of samples", "set anew", "fixed"],
