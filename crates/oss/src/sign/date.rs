@@ -1,4 +1,4 @@
-//! `YYYYMMDDTHHMMSSZ`, the spelling of moments that only V4 uses (OSS auth 5.3); every other spelling is [`crate::date`]'s.
+//! `YYYYMMDDTHHMMSSZ`, the spelling of moments that only V4 uses (OSS auth 5.3); every other spelling is [`model::date`]'s.
 
 use model::date;
 

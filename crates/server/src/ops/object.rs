@@ -209,7 +209,7 @@ pub(crate) enum Content {
     Folder(ObjectKey),
 }
 
-/// GetObject (HTTP API 9.2). The bytes are asked for by [`bytes`].
+/// GetObject (HTTP API 9.2). The bytes are asked for by [`bytes()`].
 ///
 /// # Errors
 /// As [`find_content`], unless a web site has a page for it.
