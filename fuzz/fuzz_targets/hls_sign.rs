@@ -7,8 +7,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use model::name::{BucketName, ObjectKey};
-use oss::playlist_sign::{SignContext, SignedPlaylist, check_request, is_sign_process, sign_playlist, split_process_key};
-use oss::request::{Addressing, RawRequest, route};
+use oss::playlist_sign::{SignContext, SignedPlaylist, check_request, sign_playlist, split_process_key};
+use oss::request::{Addressing, RawRequest, is_sign_process, route};
 use oss::sign::{Credentials, SecretKey, SignOptions};
 
 const NOW_MS: i64 = 1_704_164_645_000;
