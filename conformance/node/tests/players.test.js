@@ -231,7 +231,10 @@ describe("a page of another origin", { concurrency: 6 }, () => {
           const watched = await open(player, from, await urlOf(bucket, LISTS[kind], special), { header, referrer });
           try {
             const shot = bucket === "open" && !header && path.join(folder, `${player}-${kind}.png`);
-            if (expected.plays) await assertPlays(watched, player, kind, pages[from].origin, expected, shot);
+            const play = () => assertPlays(watched, player, kind, pages[from].origin, expected, shot);
+            // Chromium's own HLS now and then stalls for good when it joins a live list at its very end; people reload.
+            const again = (error) => (player === "native" && kind === "live" ? watched.page.reload().then(play) : Promise.reject(error));
+            if (expected.plays) await play().catch(again);
             else await assertRefused(watched, player, expected);
             const referers = watched.wire.all().map(({ sent }) => sent.referer).filter((value) => value !== undefined);
             assert.deepEqual([...new Set(referers)], referrer ? [] : [`${pages[from].origin}/`]);
