@@ -49,7 +49,7 @@ impl Default for Output {
 
 impl Output {
     /// Keeps even noisy pictures above 40 dB of what was decoded (docs/design/snapshots.md has the figures).
-    pub const DEFAULT_QUALITY: u8 = 90;
+    pub const DEFAULT_QUALITY: u8 = 95;
 }
 
 /// An image that was made.

@@ -45,3 +45,10 @@ pub use worker::{Decoder, WorkerCommand, WorkerLimits, worker_main};
 
 #[doc(hidden)]
 pub use worker::fuzz_request;
+
+/// For measurements: the luma of a picture in the numbers of a JPEG, before it is written as one.
+#[doc(hidden)]
+pub fn jfif_luma(picture: Picture) -> Vec<u8> {
+    let [luma, ..] = colour::to_jfif(picture).planes().map(<[u8]>::to_vec);
+    luma
+}

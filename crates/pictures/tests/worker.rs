@@ -66,11 +66,11 @@ async fn one_process_makes_many_images() {
 
 #[tokio::test]
 async fn a_worker_that_hangs_is_killed_and_replaced() {
-    // It notes its process id where the test finds it and never answers.
+    // It starts a process of its own, as one with an ffmpeg does, notes its id where the test finds it, and never answers.
     let folder = std::env::temp_dir().join(format!("pictures-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let note = folder.join("pid");
-    let mut decoder = Decoder::start(script(&format!("echo $$ > {}; exec sleep 600", note.display())));
+    let mut decoder = Decoder::start(script(&format!("sleep 600 & echo $! > {}; wait", note.display())));
     for start in 1..=2 {
         let begin = Instant::now();
         let answer = decoder.decode(&job("baseline", ImageFormat::Jpeg), Duration::from_millis(500)).await;

@@ -3,14 +3,16 @@
 use super::protocol::WorkerLimits;
 use std::io;
 
-/// Limits this process for good: memory, no files, no core dumps, no new privileges, lower priority, and an end with
-/// its owner. Elsewhere than on Linux only the deadline of the owner holds.
+/// Limits this process for good: memory, no files, no core dumps, no new privileges, lower priority. Elsewhere than on
+/// Linux only the deadline of the owner holds.
+///
+/// There is no parent death signal: the kernel sends it when the thread that started the process ends, and threads of an
+/// asynchronous runtime come and go. The end of the input, and the processor time, end a worker whose owner is gone.
 #[cfg(target_os = "linux")]
 pub(super) fn confine(limits: &WorkerLimits) -> io::Result<()> {
-    use rustix::process::{Resource, Rlimit, Signal, nice, set_parent_process_death_signal, setrlimit};
+    use rustix::process::{Resource, Rlimit, nice, setrlimit};
 
     let set = |resource, value: u64| setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) });
-    set_parent_process_death_signal(Some(Signal::KILL))?;
     rustix::thread::set_no_new_privs(true)?;
     nice(i32::from(limits.niceness.min(19)))?;
     set(Resource::Core, 0)?;

@@ -168,7 +168,23 @@ impl Running {
 
     /// A worker ends by itself when its input does; it is killed all the same, since it may be mad.
     async fn end(mut self) {
-        drop(self.input);
+        self.kill_group();
         drop(self.child.kill().await);
+    }
+
+    /// A worker leads a process group of its own, so that an ffmpeg it started goes with it. The process id is only known
+    /// here until the process was waited for, so it cannot be that of another.
+    fn kill_group(&self) {
+        #[cfg(target_os = "linux")]
+        if let Some(group) = self.child.id().and_then(|id| rustix::process::Pid::from_raw(id.try_into().ok()?)) {
+            // It may have ended by itself.
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill_group();
     }
 }
