@@ -3,7 +3,9 @@
 use crate::job::{Inspected, Job, inspect};
 use crate::picture::Picture;
 use crate::refusal::{Reason, Refusal};
+use bytes::Bytes;
 use rusty_h264_decoder::{DecodeError, Decoder};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Decodes the last access unit of a job, cropped, in the numbers that its stream uses.
 ///
@@ -20,19 +22,34 @@ pub(crate) fn decode_inspected(job: &Job, inspected: &Inspected) -> Result<Pictu
     if inspected.is_interlaced {
         return Err(Refusal::new(Reason::Interlaced, "field pictures or MBAFF need an ffmpeg"));
     }
-    let mut decoder = Decoder::new();
-    let mut last = None;
-    for (index, unit) in job.units.iter().enumerate() {
-        last = decoder.decode(unit).map_err(|error| refusal(&error, index))?;
-    }
+    // Fuzzing found damage that makes the decoder index past its planes. Its state ends with the panic, so that nothing
+    // half-done is looked at again; and a worker need not be started anew for each damaged picture.
+    let last = catch_unwind(AssertUnwindSafe(|| last_frame(&job.units)))
+        .unwrap_or_else(|_| Err(Refusal::new(Reason::Broken, "the decoder panicked")))?;
     let frame = last.ok_or_else(|| Refusal::new(Reason::Broken, "no whole picture came out"))?;
     let format = &inspected.format;
     let sides = (u32::try_from(frame.width), u32::try_from(frame.height));
     if sides != (Ok(format.width), Ok(format.height)) {
         return Err(Refusal::new(Reason::Broken, format!("{} x {} came out", frame.width, frame.height)));
     }
-    Picture::new(format.width, format.height, [frame.y, frame.u, frame.v], format.matrix, format.full_range)
+    Picture::new(format.width, format.height, frame.planes, format.matrix, format.full_range)
         .ok_or_else(|| Refusal::new(Reason::Broken, "planes of another size"))
+}
+
+/// What the decoder gave for the last access unit.
+struct Frame {
+    width: usize,
+    height: usize,
+    planes: [Vec<u8>; 3],
+}
+
+fn last_frame(units: &[Bytes]) -> Result<Option<Frame>, Refusal> {
+    let mut decoder = Decoder::new();
+    let mut last = None;
+    for (index, unit) in units.iter().enumerate() {
+        last = decoder.decode(unit).map_err(|error| refusal(&error, index))?;
+    }
+    Ok(last.map(|frame| Frame { width: frame.width, height: frame.height, planes: [frame.y, frame.u, frame.v] }))
 }
 
 fn refusal(error: &DecodeError, index: usize) -> Refusal {

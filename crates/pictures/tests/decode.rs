@@ -122,3 +122,17 @@ fn broken_streams() {
         assert_eq!(whole.height(), decode(&job(&[Bytes::from(unit)]), MAX_PIXELS).unwrap().height());
     }
 }
+
+/// Found by fuzzing: the decoder (0.17.0) indexes past a plane. It costs this picture and nothing else.
+#[test]
+fn a_panic_of_the_decoder_is_a_broken_picture() {
+    let request = common::read("decoder-panic.request");
+    // A request as a worker gets it: twelve bytes of output, then access units with their lengths.
+    let (mut rest, mut units) = (&request[12..], Vec::new());
+    while let Some((length, later)) = rest.split_first_chunk::<4>() {
+        let (unit, later) = later.split_at(u32::from_be_bytes(*length) as usize);
+        units.push(Bytes::copy_from_slice(unit));
+        rest = later;
+    }
+    assert_eq!(decode(&job(&units), MAX_PIXELS).unwrap_err().reason, Reason::Broken);
+}
