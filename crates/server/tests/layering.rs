@@ -73,6 +73,14 @@ fn store_knows_no_protocol() {
 }
 
 #[test]
+fn pictures_know_media_only_and_usage_is_pure() {
+    check(&crates_folder().join("pictures/src"), &["use oss", "oss::", "use store", "store::", "model::", "hyper", "http::"]);
+    let usage = crates_folder().join("usage/src");
+    check(&usage, IMPURE);
+    check(&usage, &["media::", "use oss", "oss::", "use store", "store::", "model::"]);
+}
+
+#[test]
 fn only_the_edge_of_the_server_knows_http_and_sockets() {
     let server = crates_folder().join("server/src");
     for module in ["ops", "live", "objects", "accounts", "management", "dialect"] {

@@ -1,0 +1,286 @@
+//! Counters, and deltas of them, which are the same thing.
+
+use crate::time::{Hour, Month};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What is counted upwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Meter {
+    /// PutLiveChannel that was carried out; a replacement counts.
+    ChannelCreations,
+    /// ListLiveChannel, GetLiveChannelInfo, GetLiveChannelStat, GetLiveChannelHistory, GetVodPlaylist, DeleteLiveChannel.
+    StandardRequests,
+    /// PostVodPlaylist; billed as standard requests, counted apart.
+    VodPlaylists,
+    /// PutLiveChannelStatus.
+    StatusChanges,
+    /// GET and HEAD of `.m3u8` and `.ts`.
+    HlsRequests,
+    /// Other requests that write.
+    WriteRequests,
+    /// Other requests that read.
+    ReadRequests,
+    /// RTMP payload of pushes, in bytes.
+    IngestBytes,
+    /// Bodies of uploads by HTTP, in bytes.
+    UploadBytes,
+    /// Bodies of answers, in bytes.
+    OutgoingBytes,
+    /// Minutes of streaming, as [`StreamMeter`](crate::StreamMeter) rounds them.
+    StreamingMinutes,
+    /// Pictures that a Snapshot configuration triggered and that were stored.
+    Snapshots,
+}
+
+impl Meter {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Self; 12] = [
+        Self::ChannelCreations,
+        Self::StandardRequests,
+        Self::VodPlaylists,
+        Self::StatusChanges,
+        Self::HlsRequests,
+        Self::WriteRequests,
+        Self::ReadRequests,
+        Self::IngestBytes,
+        Self::UploadBytes,
+        Self::OutgoingBytes,
+        Self::StreamingMinutes,
+        Self::Snapshots,
+    ];
+
+    /// Its name in JSON and CSV.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ChannelCreations => "channel_creations",
+            Self::StandardRequests => "standard_requests",
+            Self::VodPlaylists => "vod_playlists",
+            Self::StatusChanges => "status_changes",
+            Self::HlsRequests => "hls_requests",
+            Self::WriteRequests => "write_requests",
+            Self::ReadRequests => "read_requests",
+            Self::IngestBytes => "ingest_bytes",
+            Self::UploadBytes => "upload_bytes",
+            Self::OutgoingBytes => "outgoing_bytes",
+            Self::StreamingMinutes => "streaming_minutes",
+            Self::Snapshots => "snapshots",
+        }
+    }
+}
+
+/// Storage classes of OSS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum StorageClass {
+    /// `Standard`.
+    Standard,
+    /// `IA`.
+    #[serde(rename = "IA")]
+    InfrequentAccess,
+    /// `Archive`.
+    Archive,
+    /// `ColdArchive`.
+    ColdArchive,
+    /// `DeepColdArchive`.
+    DeepColdArchive,
+}
+
+impl StorageClass {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Standard, Self::InfrequentAccess, Self::Archive, Self::ColdArchive, Self::DeepColdArchive];
+
+    /// OSS's name of it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Standard => "Standard",
+            Self::InfrequentAccess => "IA",
+            Self::Archive => "Archive",
+            Self::ColdArchive => "ColdArchive",
+            Self::DeepColdArchive => "DeepColdArchive",
+        }
+    }
+}
+
+/// Stored bytes within a window of time, as two sums that commute.
+///
+/// With `before` bytes at the start of a window of `s` seconds, `before + change` are stored at its end, and
+/// `before * s + area` byte-seconds were within it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Level {
+    /// Bytes added less bytes removed.
+    pub change: i128,
+    /// Each change times the seconds that were left of the window.
+    pub area: i128,
+}
+
+impl Level {
+    fn add(&mut self, other: Self) {
+        // Wrapping sums associate whatever their signs; 127 bits of byte-seconds are not reached.
+        self.change = self.change.wrapping_add(other.change);
+        self.area = self.area.wrapping_add(other.area);
+    }
+}
+
+/// Counters of one subject in one window, or a change of them. The default is nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Only meters that are not zero.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    meters: BTreeMap<Meter, u64>,
+    /// Only classes with a change.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    stored: BTreeMap<StorageClass, Level>,
+}
+
+impl Counters {
+    /// So many of one thing.
+    pub fn of(meter: Meter, count: u64) -> Self {
+        Self::default().with(meter, count)
+    }
+
+    /// The same and so many more of one thing.
+    #[must_use]
+    pub fn with(mut self, meter: Meter, count: u64) -> Self {
+        self.count(meter, count);
+        self
+    }
+
+    /// Counts so many more of one thing. A counter stops at its largest number.
+    pub fn count(&mut self, meter: Meter, count: u64) {
+        if count > 0 {
+            let value = self.meters.entry(meter).or_default();
+            *value = value.saturating_add(count);
+        }
+    }
+
+    /// Adds a change of stored bytes at a moment of a window that ends at `end_s`.
+    pub fn store(&mut self, class: StorageClass, change: i64, at_s: u64, end_s: u64) {
+        if change != 0 {
+            let change = i128::from(change);
+            let area = change * i128::from(end_s.saturating_sub(at_s));
+            self.stored.entry(class).or_default().add(Level { change, area });
+        }
+    }
+
+    /// How many.
+    pub fn get(&self, meter: Meter) -> u64 {
+        self.meters.get(&meter).copied().unwrap_or(0)
+    }
+
+    /// Stored bytes of a class.
+    pub fn level(&self, class: StorageClass) -> Level {
+        self.stored.get(&class).copied().unwrap_or_default()
+    }
+
+    /// Classes with a change.
+    pub fn levels(&self) -> impl Iterator<Item = (StorageClass, Level)> {
+        self.stored.iter().map(|(class, level)| (*class, *level))
+    }
+
+    /// Whether nothing was counted.
+    pub fn is_empty(&self) -> bool {
+        self.meters.is_empty() && self.stored.is_empty()
+    }
+
+    /// Adds others, in any order and grouping.
+    pub fn add(&mut self, other: &Self) {
+        for (meter, count) in &other.meters {
+            self.count(*meter, *count);
+        }
+        for (class, level) in &other.stored {
+            let own = self.stored.entry(*class).or_default();
+            own.add(*level);
+            if *own == Level::default() {
+                self.stored.remove(class);
+            }
+        }
+    }
+}
+
+/// A change of stored bytes as it is written to the rows of its hour and of its month.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub(crate) class: StorageClass,
+    pub(crate) change: i64,
+}
+
+impl Stored {
+    pub(crate) fn in_hour(self, at_s: u64) -> Counters {
+        self.until(at_s, Hour::of(at_s).end())
+    }
+
+    pub(crate) fn in_month(self, at_s: u64) -> Counters {
+        self.until(at_s, Month::of(at_s).end())
+    }
+
+    fn until(self, at_s: u64, end_s: u64) -> Counters {
+        let mut counters = Counters::default();
+        counters.store(self.class, self.change, at_s, end_s);
+        counters
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    pub(crate) fn any_counters() -> impl Strategy<Value = Counters> {
+        let meter = (0..Meter::ALL.len()).prop_map(|index| Meter::ALL[index]);
+        let class = (0..StorageClass::ALL.len()).prop_map(|index| StorageClass::ALL[index]);
+        let count = prop_oneof![0_u64..1000, any::<u64>()];
+        let meters = prop::collection::vec((meter, count), 0..6);
+        let stored = prop::collection::vec((class, any::<i64>(), 0_u64..3600), 0..4);
+        (meters, stored).prop_map(|(meters, stored)| {
+            let mut counters = Counters::default();
+            meters.into_iter().for_each(|(meter, count)| counters.count(meter, count));
+            for (class, change, at) in stored {
+                let mut change_of_one = Counters::default();
+                change_of_one.store(class, change, at, 3600);
+                counters.add(&change_of_one);
+            }
+            counters
+        })
+    }
+
+    fn sum(a: &Counters, b: &Counters) -> Counters {
+        let mut sum = a.clone();
+        sum.add(b);
+        sum
+    }
+
+    proptest! {
+        #[test]
+        fn deltas_commute_and_associate(a in any_counters(), b in any_counters(), c in any_counters()) {
+            prop_assert_eq!(sum(&a, &b), sum(&b, &a));
+            prop_assert_eq!(sum(&sum(&a, &b), &c), sum(&a, &sum(&b, &c)));
+            prop_assert_eq!(sum(&a, &Counters::default()), a);
+        }
+
+        #[test]
+        fn they_read_back(a in any_counters()) {
+            let text = serde_json::to_string(&a).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Counters>(&text).unwrap(), a);
+        }
+    }
+
+    #[test]
+    fn names_are_those_of_serde() {
+        for meter in Meter::ALL {
+            assert_eq!(serde_json::to_value(meter).unwrap(), meter.name());
+        }
+        for class in StorageClass::ALL {
+            assert_eq!(serde_json::to_value(class).unwrap(), class.name());
+        }
+    }
+
+    #[test]
+    fn what_is_stored_and_removed_again_leaves_its_byte_seconds() {
+        let mut counters = Counters::default();
+        counters.store(StorageClass::Standard, 100, 1000, 3600);
+        counters.store(StorageClass::Standard, -100, 1600, 3600);
+        assert_eq!(counters.level(StorageClass::Standard), Level { change: 0, area: 60_000 });
+    }
+}
