@@ -3,9 +3,8 @@
 //! Every change is one commit of the map. Where a change depends on what is there, it reads, makes a commit with
 //! preconditions and, when somebody was faster, begins again; after 64 attempts it gives up with `Conflict`.
 
-#[cfg(test)]
-pub(crate) mod fixture;
 pub(crate) mod key;
+pub mod lease;
 
 mod account;
 mod bucket;

@@ -423,7 +423,7 @@ impl Meta {
 mod tests {
     use super::*;
     use crate::ErrorKind;
-    use crate::meta::fixture::{fixture, inline, key, object};
+    use crate::fixture::{fixture, inline, key, object};
 
     #[tokio::test]
     async fn an_object_reads_as_it_was_put() {

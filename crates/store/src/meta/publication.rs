@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use super::channel::{HistoryEntry, HistoryRecord};
 use super::key::{self, Table};
+use super::lease::{PublisherLease, publisher_lease_name};
 use super::transaction::MetaTransaction;
 use super::{ATTEMPTS, Meta, ObjectRecord, PutGuard, SegmentEntry, Stored, gave_up};
 use crate::blob::BlobId;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kv::{Lease, Precondition, Range, Write, add_counters, counters};
-use crate::lease::{PublisherLease, publisher_lease_name};
 use crate::record::{Record, decode};
 
 /// Pushes that a channel remembers (LiveChannel 2.4).
@@ -295,8 +295,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::fixture::{Fixture, channel, fixture, inline, key, object};
     use crate::kv::Claim;
-    use crate::meta::fixture::{Fixture, channel, fixture, inline, key, object};
     use crate::meta::{Body, ChannelRecord};
     use model::LiveChannelConfig;
 

@@ -281,8 +281,8 @@ fn blobs(part: &PartRecord) -> impl Iterator<Item = BlobId> + '_ {
 mod tests {
     use super::*;
     use crate::ErrorKind;
+    use crate::fixture::{Fixture, fixture, inline, key, object};
     use crate::meta::Body;
-    use crate::meta::fixture::{Fixture, fixture, inline, key, object};
 
     const ID: &str = "0004B9894A22E5B1888A1E29F8236E2D";
 
