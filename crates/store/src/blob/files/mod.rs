@@ -102,7 +102,9 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
 }
 
-/// Runs what may wait for a disk on a thread that may wait.
+/// Runs what may wait for a disk on a thread that may wait. It runs to its end also when the caller goes away, which a
+/// future may do at any `await`; what it returns is dropped then. So what it makes must have its owner in there, and what
+/// it finds out and may not be forgotten is kept by [`FileWriter::settle`] instead.
 async fn blocking<T: Send + 'static>(id: BlobId, work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done.map_err(|e| failed(id.to_string(), &e)),
@@ -115,13 +117,18 @@ impl BlobStore for FileBlobs {
     async fn create(&self, on_drop: OnDrop) -> Result<Box<dyn BlobWriter>> {
         let id = self.0.mint();
         let mark = Mark::new(&self.0, id)?;
-        let file = if self.0.directories.is_made(id) {
-            self.0.create(id).map_err(|e| failed(id.to_string(), &e))?
-        } else {
-            let store = Arc::clone(&self.0);
-            blocking(id, move || store.create(id)).await?
+        let is_directory_made = self.0.directories.is_made(id);
+        let begin = move || {
+            let file = mark.store().create(id)?;
+            // Before the caller has it nobody knows its id, so it goes with a caller that is gone by then.
+            Ok(FileWriter::new(mark, file, 0, OnDrop::Delete))
         };
-        Ok(Box::new(FileWriter::new(mark, file, 0, on_drop)))
+        let mut writer = match is_directory_made {
+            true => begin().map_err(|e: io::Error| failed(id.to_string(), &e))?,
+            false => blocking(id, begin).await?,
+        };
+        writer.set_on_drop(on_drop);
+        Ok(Box::new(writer))
     }
 
     async fn open(&self, id: BlobId) -> Result<Box<dyn BlobReader>> {
@@ -134,9 +141,14 @@ impl BlobStore for FileBlobs {
 
     async fn recover(&self, id: BlobId, on_drop: OnDrop) -> Result<Box<dyn BlobWriter>> {
         let mark = Mark::new(&self.0, id)?;
-        let store = Arc::clone(&self.0);
-        let (file, len) = blocking(id, move || store.recover(id)).await?;
-        Ok(Box::new(FileWriter::new(mark, file, len, on_drop)))
+        let mut writer = blocking(id, move || {
+            let (file, len) = mark.store().recover(id)?;
+            // What was there stays there, should the caller be gone by then.
+            Ok(FileWriter::new(mark, file, len, OnDrop::Keep))
+        })
+        .await?;
+        writer.set_on_drop(on_drop);
+        Ok(Box::new(writer))
     }
 
     async fn delete(&self, id: BlobId) -> Result<()> {

@@ -145,3 +145,102 @@ async fn writers_beside_each_other_all_become_durable() {
         assert_eq!(store.open(id).await.unwrap().read_at(0, 2000).await.unwrap(), vec![n; 1000]);
     }
 }
+
+/// A runtime whose blocking work happens one after the other, and a store in it.
+fn one_blocking_thread() -> (tokio::runtime::Runtime, tempfile::TempDir, FileBlobs) {
+    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+    let root = tempfile::tempdir().unwrap();
+    let store = open(root.path(), 1);
+    (runtime, root, store)
+}
+
+/// Holds the one blocking thread until the sender is dropped.
+fn hold() -> std::sync::mpsc::Sender<()> {
+    let (held, until) = std::sync::mpsc::channel::<()>();
+    tokio::task::spawn_blocking(move || until.recv());
+    held
+}
+
+/// Asks once and goes away. The blocking thread is held, so that nothing is over by then.
+fn begin_and_leave<T>(call: impl Future<Output = T>) {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(std::pin::pin!(call).poll(&mut context).is_pending());
+}
+
+/// Waits for what was begun before.
+async fn blocking_work_is_over() {
+    tokio::task::spawn_blocking(|| ()).await.unwrap();
+}
+
+fn files_below(root: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(root).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(files_below(&path)),
+            false => found.push(path.file_name().unwrap().to_string_lossy().into_owned()),
+        }
+    }
+    found
+}
+
+#[test]
+fn who_goes_away_while_a_blob_is_made_leaves_nothing() {
+    for on_drop in [OnDrop::Delete, OnDrop::Keep] {
+        let (runtime, root, store) = one_blocking_thread();
+        runtime.block_on(async {
+            let held = hold();
+            begin_and_leave(store.create(on_drop));
+            drop(held);
+            blocking_work_is_over().await;
+            assert_eq!(files_below(root.path()), [""; 0], "{on_drop:?}");
+            assert!(store.0.growing().is_empty());
+        });
+    }
+}
+
+#[test]
+fn who_goes_away_while_a_blob_is_finished_or_taken_up_leaves_it_to_nobody_else_meanwhile() {
+    let (runtime, root, store) = one_blocking_thread();
+    runtime.block_on(async {
+        let mut writer = store.create(OnDrop::Keep).await.unwrap();
+        writer.append(Bytes::from_static(b"kept")).await.unwrap();
+        let id = writer.id();
+        let held = hold();
+        begin_and_leave(writer.finish(true));
+        assert!(store.recover(id, OnDrop::Keep).await.is_err(), "it is being finished");
+        drop(held);
+        blocking_work_is_over().await;
+        assert_eq!(files_below(root.path()), [id.to_string()]);
+
+        let held = hold();
+        begin_and_leave(store.recover(id, OnDrop::Delete));
+        assert!(store.recover(id, OnDrop::Keep).await.is_err(), "it is being taken up");
+        drop(held);
+        blocking_work_is_over().await;
+        assert_eq!(store.recover(id, OnDrop::Keep).await.unwrap().len(), 4, "it is still there");
+
+        let mut writer = store.create(OnDrop::Delete).await.unwrap();
+        writer.append(Bytes::from_static(b"gone")).await.unwrap();
+        let held = hold();
+        begin_and_leave(writer.finish(true));
+        drop(held);
+        blocking_work_is_over().await;
+        assert_eq!(files_below(root.path()), [format!("{id}.part")]);
+    });
+}
+
+#[test]
+fn who_goes_away_while_a_blob_is_cut_goes_on_at_its_new_end() {
+    let (runtime, _root, store) = one_blocking_thread();
+    runtime.block_on(async {
+        let mut writer = store.create(OnDrop::Keep).await.unwrap();
+        writer.append(Bytes::from_static(b"0123456789")).await.unwrap();
+        let held = hold();
+        begin_and_leave(writer.truncate(4));
+        drop(held);
+        writer.append(Bytes::from_static(b"!")).await.unwrap();
+        let id = writer.finish(true).await.unwrap().id;
+        assert_eq!(store.open(id).await.unwrap().read_at(0, 20).await.unwrap(), "0123!");
+    });
+}

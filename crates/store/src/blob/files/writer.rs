@@ -30,6 +30,10 @@ impl Mark {
         }
         Ok(Self { store: Arc::clone(store), id })
     }
+
+    pub(super) fn store(&self) -> &Shared {
+        &self.store
+    }
 }
 
 impl Drop for Mark {
@@ -73,6 +77,11 @@ impl FileWriter {
         }
     }
 
+    /// Says what becomes of it when it is dropped.
+    pub(super) fn set_on_drop(&mut self, on_drop: OnDrop) {
+        self.on_drop = on_drop;
+    }
+
     fn failed(&mut self, error: &io::Error) -> Error {
         self.is_broken = true;
         failed(self.mark.id.to_string(), error)
@@ -102,7 +111,15 @@ impl FileWriter {
         Ok(())
     }
 
-    /// Waits for the write in flight, and refuses to go on after one that failed.
+    /// Has work done where it may wait. Whoever stops waiting for it finds what it came to at the next call: a write, a cut or
+    /// a flush that failed is final for the blob, and the system says so only once (D29).
+    async fn work(&mut self, work: impl FnOnce(&Mark) -> io::Result<()> + Send + 'static) -> Result<()> {
+        let mark = Arc::clone(&self.mark);
+        self.in_flight = Some(tokio::task::spawn_blocking(move || work(&mark)));
+        self.settle().await
+    }
+
+    /// Waits for the work in flight, and refuses to go on after one that failed.
     async fn settle(&mut self) -> Result<()> {
         if let Some(task) = &mut self.in_flight {
             let written = task.await;
@@ -142,8 +159,9 @@ impl BlobWriter for FileWriter {
     }
 
     async fn append(&mut self, mut bytes: Bytes) -> Result<()> {
-        if self.is_broken {
-            return self.settle().await;
+        // Between runs, work is in flight only if whoever waited for it went away, and it may be about the very end.
+        if self.is_broken || self.run.is_none() {
+            self.settle().await?;
         }
         // Nobody is about to read such bytes from the page cache; those of a push at ordinary rates stay in it.
         if self.run.is_none() && bytes.len() >= FAST_PIECE {
@@ -168,35 +186,31 @@ impl BlobWriter for FileWriter {
     async fn flush(&mut self) -> Result<()> {
         self.settle().await?;
         if self.run.is_some() {
-            self.in_flight = Some(tokio::task::spawn_blocking(self.take_run()));
-            self.settle().await?;
+            let write = self.take_run();
+            self.work(|_| write()).await?;
         }
         Ok(())
     }
 
     async fn sync(&mut self) -> Result<()> {
         self.flush().await?;
-        let (file, store, id) = (Arc::clone(&self.file), Arc::clone(&self.mark.store), self.mark.id);
-        let is_entry_synced = self.is_entry_synced;
-        let synced = blocking(id, move || {
+        let (file, is_entry_synced) = (Arc::clone(&self.file), self.is_entry_synced);
+        self.work(move |mark| {
             file.sync_data()?;
-            if is_entry_synced { Ok(()) } else { store.directories.sync_renames(id) }
+            if is_entry_synced { Ok(()) } else { mark.store.directories.sync_renames(mark.id) }
         })
-        .await;
-        // The system may have dropped what it could not write, and says so once: the next flush would succeed (D29).
-        self.is_broken |= synced.is_err();
-        self.is_entry_synced |= synced.is_ok();
-        synced
+        .await?;
+        self.is_entry_synced = true;
+        Ok(())
     }
 
     async fn truncate(&mut self, len: u64) -> Result<()> {
         self.flush().await?;
         if len < self.len {
             let file = Arc::clone(&self.file);
-            let cut = blocking(self.mark.id, move || file.set_len(len)).await;
-            self.is_broken |= cut.is_err();
-            cut?;
+            // The file is cut also when nobody waits for it, so this is where the next bytes go.
             self.len = len;
+            self.work(move |_| file.set_len(len)).await?;
         }
         Ok(())
     }
@@ -204,16 +218,18 @@ impl BlobWriter for FileWriter {
     async fn finish(mut self: Box<Self>, is_durable: bool) -> Result<Blob> {
         self.settle().await?;
         let write = self.take_run();
-        let (file, store, id, len) = (Arc::clone(&self.file), Arc::clone(&self.mark.store), self.mark.id, self.len);
+        let (file, mark, len) = (Arc::clone(&self.file), Arc::clone(&self.mark), self.len);
+        let id = mark.id;
         blocking(id, move || {
+            let directories = &mark.store.directories;
             write()?;
             // The name is given before the flush, which then takes both to the disk at once: nothing leads to the blob
             // yet, and what a crash leaves of it is taken up or swept under either name. A flush that fails is final: the
             // writer is gone then, and nobody can ask again (D29).
-            fs::rename(store.directories.part(id), store.directories.finished(id))?;
+            fs::rename(directories.part(id), directories.finished(id))?;
             if is_durable {
                 file.sync_data()?;
-                store.directories.sync_renames(id)?;
+                directories.sync_renames(id)?;
             }
             Ok(())
         })
@@ -223,8 +239,8 @@ impl BlobWriter for FileWriter {
     }
 
     async fn abort(mut self: Box<Self>) -> Result<()> {
-        let (store, id) = (Arc::clone(&self.mark.store), self.mark.id);
-        blocking(id, move || store.delete(id)).await?;
+        let mark = Arc::clone(&self.mark);
+        blocking(mark.id, move || mark.store.delete(mark.id)).await?;
         self.is_over = true;
         Ok(())
     }
@@ -263,6 +279,26 @@ mod tests {
         writer.append(Bytes::from(vec![1; RUN])).await.unwrap();
         assert!(writer.flush().await.is_err());
         assert!(writer.append(Bytes::from_static(b"more")).await.is_err());
+        assert!(writer.sync().await.is_err());
+        assert!(Box::new(writer).finish(true).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn d29_a_flush_that_failed_is_not_forgotten_by_who_went_away() {
+        let root = tempfile::tempdir().unwrap();
+        let store = FileBlobs::open(root.path(), BlobIds::new(Clock::system(), Randomness::seeded(1))).unwrap();
+        let mark = Mark::new(&store.0, store.0.ids.mint()).unwrap();
+        let mut writer = FileWriter::new(mark, File::open(root.path()).unwrap(), 0, OnDrop::Keep);
+        {
+            let (held, until) = std::sync::mpsc::channel::<()>();
+            let failing = std::pin::pin!(writer.work(move |_| {
+                let _ = until.recv();
+                Err(io::ErrorKind::StorageFull.into())
+            }));
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            assert!(failing.poll(&mut context).is_pending());
+            drop(held);
+        }
         assert!(writer.sync().await.is_err());
         assert!(Box::new(writer).finish(true).await.is_err());
     }
