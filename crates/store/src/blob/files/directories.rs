@@ -111,6 +111,16 @@ impl Directories {
         outcome
     }
 
+    /// Flushes everything on the filesystem of the store.
+    pub(super) fn sync_filesystem(&self) -> io::Result<()> {
+        let root = File::open(&self.root)?;
+        #[cfg(target_os = "linux")]
+        rustix::fs::syncfs(&root)?;
+        #[cfg(not(target_os = "linux"))]
+        root.sync_all()?;
+        Ok(())
+    }
+
     /// Whether the directory of an id is known to be there.
     pub(super) fn is_made(&self, id: BlobId) -> bool {
         self.shard(id).is_none_or(|shard| shard.is_made.load(Ordering::Acquire))

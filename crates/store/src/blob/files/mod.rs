@@ -3,14 +3,21 @@
 //! The directories are named by the last digits of the id. Chance says which of them takes the blobs of a while, so
 //! they fill evenly. A file is renamed within its directory and its data flushed; then the directory is flushed, once
 //! for all renames that wait for it.
+//!
+//! Behind the bytes of a finished blob its file has their checksums ([`sums`]).
 
 mod directories;
 mod entries;
+mod known;
+mod late;
 mod reader;
+mod sums;
+mod verify;
 mod writer;
 
 use std::collections::HashSet;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,9 +25,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::direct::Runs;
-use super::{BlobId, BlobIds, BlobReader, BlobStore, BlobWriter, OnDrop, ScanCursor, ScanPage};
+use super::{BlobDamage, BlobId, BlobIds, BlobReader, BlobStore, BlobWriter, OnDrop, ScanCursor, ScanPage, Verified};
 use crate::error::{Error, Result, Subject};
 use directories::{Directories, SHARDS, shard_of};
+use known::Known;
 use reader::FileReader;
 use writer::{FileWriter, Mark};
 
@@ -36,6 +44,9 @@ struct Shared {
     directories: Directories,
     ids: BlobIds,
     growing: Mutex<HashSet<BlobId>>,
+    known: Known,
+    /// Finished blobs whose bytes may not be on disk yet.
+    late: Mutex<Vec<BlobId>>,
     /// Cleared once a read without waiting was refused by the filesystem.
     may_peek: AtomicBool,
     runs: Runs,
@@ -55,11 +66,20 @@ impl FileBlobs {
             directories,
             ids,
             growing: Mutex::default(),
+            known: Known::default(),
+            late: Mutex::default(),
             may_peek: AtomicBool::new(cfg!(target_os = "linux")),
             runs: Runs::new(root),
             made: AtomicU64::new(0),
             current: AtomicUsize::new(0),
         })))
+    }
+}
+
+impl FileBlobs {
+    /// Makes every blob durable that was finished without that. To be called before their names become durable. Blocks.
+    pub fn flush_late(&self) {
+        self.0.flush_late();
     }
 }
 
@@ -132,11 +152,22 @@ impl BlobStore for FileBlobs {
     }
 
     async fn open(&self, id: BlobId) -> Result<Box<dyn BlobReader>> {
-        // Two calls that the kernel answers from memory but for files long unread; a hop to another thread would cost
-        // every reader more than the file itself.
-        let opened = self.0.open(id).and_then(|file| file.metadata().map(|metadata| (file, metadata.len())));
-        let (file, len) = opened.map_err(|e| failed(id.to_string(), &e))?;
-        Ok(Box::new(FileReader { store: Arc::clone(&self.0), id, file: Arc::new(file), len }))
+        // One call that the kernel answers from memory but for files long unread; a hop to another thread would cost every
+        // reader more than the file itself.
+        if let Some((file, len)) = self.0.open_sound(id).map_err(|e| failed(id.to_string(), &e))? {
+            return Ok(Box::new(FileReader::new(&self.0, id, file, len)));
+        }
+        let store = Arc::clone(&self.0);
+        Ok(Box::new(blocking(id, move || FileReader::open(&store, id)).await?))
+    }
+
+    async fn verify(&self, id: BlobId, range: Range<u64>) -> Result<Verified> {
+        let store = Arc::clone(&self.0);
+        blocking(id, move || store.verify(id, &range)).await
+    }
+
+    async fn next_damage(&self) -> BlobDamage {
+        self.0.known.next_damage().await
     }
 
     async fn recover(&self, id: BlobId, on_drop: OnDrop) -> Result<Box<dyn BlobWriter>> {

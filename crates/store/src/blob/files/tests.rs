@@ -244,3 +244,80 @@ fn who_goes_away_while_a_blob_is_cut_goes_on_at_its_new_end() {
         assert_eq!(store.open(id).await.unwrap().read_at(0, 20).await.unwrap(), "0123!");
     });
 }
+
+/// Flips a bit of a blob's file.
+fn flip(root: &Path, id: BlobId, at: u64) {
+    let path = Directories::open(root).unwrap().finished(id);
+    let file = fs::File::options().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 0x20], at).unwrap();
+}
+
+async fn blob_of(store: &FileBlobs, len: usize) -> (BlobId, Vec<u8>) {
+    let bytes: Vec<u8> = (0..len).map(|at| (at % 251).to_le_bytes()[0]).collect();
+    let mut writer = store.create(OnDrop::Delete).await.unwrap();
+    writer.append(Bytes::from(bytes.clone())).await.unwrap();
+    (writer.finish(true).await.unwrap().id, bytes)
+}
+
+#[tokio::test]
+async fn a_damaged_blob_is_never_read_wrong_in_the_next_life() {
+    const BLOCK: u64 = 64 << 10;
+    for len in [100_000, 3_000_000] {
+        let root = tempfile::tempdir().unwrap();
+        let (id, bytes) = blob_of(&open(root.path(), 1), len).await;
+        flip(root.path(), id, BLOCK + 7);
+        let store = open(root.path(), 2);
+        let reader = store.open(id).await.unwrap();
+        assert_eq!(reader.len(), len as u64);
+        assert!(reader.try_share_at(0, len).is_none(), "nobody would look at the bytes");
+        // One that is short enough says so at once.
+        assert_eq!(reader.is_damaged(0, len as u64), len < 1 << 20);
+        let error = reader.read_at(BLOCK, 10).await.unwrap_err();
+        assert_eq!((error.kind, error.subject), (crate::ErrorKind::Corrupt, Subject::Blob));
+        assert!(error.detail.contains(&format!("{id} is damaged in bytes 65536 to ")), "{error}");
+        assert!(reader.is_damaged(BLOCK - 1, 2) && !reader.is_damaged(BLOCK - 1, 1));
+        assert!(reader.read_at(0, usize::MAX).await.is_err());
+        assert_eq!(reader.read_at(5, 1000).await.unwrap(), bytes[5..1005], "what lies beside it can be read");
+        let damage = store.next_damage().await;
+        assert_eq!((damage.blob, damage.ranges[0].start), (id, BLOCK));
+        let verified = store.verify(id, 0..u64::MAX).await.unwrap();
+        assert_eq!((verified.has_sums, verified.damaged), (true, damage.ranges));
+        assert_eq!(store.verify(id, 0..BLOCK).await.unwrap().damaged, []);
+
+        // Mended from a copy, it is sound again.
+        flip(root.path(), id, BLOCK + 7);
+        assert_eq!(store.verify(id, 0..u64::MAX).await.unwrap().damaged, []);
+        assert_eq!(store.open(id).await.unwrap().read_at(0, usize::MAX).await.unwrap(), bytes);
+    }
+}
+
+#[tokio::test]
+async fn a_sound_blob_is_shared_once_it_was_read() {
+    let root = tempfile::tempdir().unwrap();
+    let (id, bytes) = blob_of(&open(root.path(), 1), 3_000_000).await;
+    let store = open(root.path(), 2);
+    let reader = store.open(id).await.unwrap();
+    let mut read = Vec::new();
+    while read.len() < bytes.len() {
+        assert!(reader.try_share_at(read.len() as u64, 1).is_none());
+        read.extend(reader.read_at(read.len() as u64, 256 << 10).await.unwrap());
+    }
+    assert!(read == bytes);
+    let again = store.open(id).await.unwrap();
+    assert!(!store.0.may_peek.load(Ordering::Relaxed) || again.try_share_at(0, bytes.len()).is_some());
+}
+
+#[tokio::test]
+async fn blobs_without_checksums_stay_readable() {
+    let root = tempfile::tempdir().unwrap();
+    let (id, bytes) = blob_of(&open(root.path(), 1), 300_000).await;
+    let path = Directories::open(root.path()).unwrap().finished(id);
+    fs::File::options().write(true).open(path).unwrap().set_len(bytes.len() as u64).unwrap();
+    let store = open(root.path(), 2);
+    assert_eq!(store.scan(None).await.unwrap().blobs[0].len, bytes.len() as u64);
+    assert_eq!(store.open(id).await.unwrap().read_at(0, usize::MAX).await.unwrap(), bytes);
+    let verified = store.verify(id, 0..u64::MAX).await.unwrap();
+    assert_eq!((verified.len, verified.has_sums, verified.damaged), (bytes.len() as u64, false, vec![]));
+}

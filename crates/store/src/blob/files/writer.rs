@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::{Buf, Bytes};
 use tokio::task::JoinHandle;
 
+use super::sums::Summing;
 use super::{Shared, blocking, failed};
 use crate::blob::direct::{BLOCK, Run};
 use crate::blob::{Blob, BlobId, BlobWriter, OnDrop};
@@ -57,6 +58,8 @@ pub(super) struct FileWriter {
     is_broken: bool,
     /// Whether the name of the unfinished file is on disk too.
     is_entry_synced: bool,
+    /// Of all bytes up to `len`.
+    sums: Summing,
     on_drop: OnDrop,
     is_over: bool,
 }
@@ -72,6 +75,7 @@ impl FileWriter {
             in_flight: None,
             is_broken: false,
             is_entry_synced: false,
+            sums: Summing::unseen(len),
             on_drop,
             is_over: false,
         }
@@ -90,6 +94,7 @@ impl FileWriter {
     /// Writes into the page cache, on this thread: handing such a write to another thread costs more than the write.
     fn write_cached(&mut self, bytes: &[u8]) -> Result<()> {
         self.file.write_all_at(bytes, self.len).map_err(|e| self.failed(&e))?;
+        self.sums.update(bytes);
         self.len = self.len.saturating_add(bytes.len() as u64);
         Ok(())
     }
@@ -171,6 +176,7 @@ impl BlobWriter for FileWriter {
             && !bytes.is_empty()
         {
             let count = run.fill(&bytes);
+            self.sums.update(bytes.get(..count).unwrap_or_default());
             self.len = self.len.saturating_add(count as u64);
             bytes.advance(count);
             if run.is_full() {
@@ -210,6 +216,7 @@ impl BlobWriter for FileWriter {
             let file = Arc::clone(&self.file);
             // The file is cut also when nobody waits for it, so this is where the next bytes go.
             self.len = len;
+            self.sums.truncate(len);
             self.work(move |_| file.set_len(len)).await?;
         }
         Ok(())
@@ -219,10 +226,12 @@ impl BlobWriter for FileWriter {
         self.settle().await?;
         let write = self.take_run();
         let (file, mark, len) = (Arc::clone(&self.file), Arc::clone(&self.mark), self.len);
+        let sums = std::mem::replace(&mut self.sums, Summing::new());
         let id = mark.id;
         blocking(id, move || {
             let directories = &mark.store.directories;
             write()?;
+            file.write_all_at(&sums.trailer(&file, id, len)?, len)?;
             // The name is given before the flush, which then takes both to the disk at once: nothing leads to the blob
             // yet, and what a crash leaves of it is taken up or swept under either name. A flush that fails is final: the
             // writer is gone then, and nobody can ask again (D29).
@@ -230,7 +239,10 @@ impl BlobWriter for FileWriter {
             if is_durable {
                 file.sync_data()?;
                 directories.sync_renames(id)?;
+            } else {
+                mark.store.note_late(id);
             }
+            mark.store.known.note_sound(id, len);
             Ok(())
         })
         .await?;
