@@ -10,6 +10,7 @@ pub mod clock;
 pub mod conformance;
 pub mod error;
 pub mod kv;
+pub mod live;
 pub mod meta;
 pub mod record;
 pub mod vault;
