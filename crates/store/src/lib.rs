@@ -13,6 +13,7 @@ pub mod kv;
 pub mod live;
 pub mod meta;
 pub mod record;
+pub mod scrub;
 pub mod vault;
 
 pub use error::{Error, ErrorKind, Result, Subject};

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::blob::BlobId;
+use std::collections::HashMap;
+
+use super::repair::Mending;
+use crate::blob::{BlobDamage, BlobId};
 
 /// Something that must not be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +14,8 @@ pub enum Finding {
     OrphanBlob(BlobId, u64),
     /// A name that leads to a blob that is not there.
     MissingBlob(String, BlobId),
+    /// A name whose blob has bytes that are not what was written, and how many further names it has.
+    DamagedBlob(String, u64, BlobDamage),
     /// A name that leads beyond the end of a blob.
     ShortBlob(String, BlobId),
     /// A blob with so many names, of which so many are counted: it would be deleted too early, or never.
@@ -25,6 +30,8 @@ pub enum Finding {
     SealedSecret(String),
     /// A row that cannot be read.
     Unreadable(String),
+    /// The map is older than it was.
+    LostCommits(String),
     /// The engine of the map found itself damaged.
     Engine(String),
 }
@@ -34,6 +41,8 @@ impl fmt::Display for Finding {
         match self {
             Finding::OrphanBlob(blob, len) => write!(f, "blob {blob} of {len} bytes has no name"),
             Finding::MissingBlob(name, blob) => write!(f, "{name}: blob {blob} is not there"),
+            Finding::DamagedBlob(name, 0, damage) => write!(f, "{name}: {damage}"),
+            Finding::DamagedBlob(name, further, damage) => write!(f, "{name} and {further} more: {damage}"),
             Finding::ShortBlob(name, blob) => write!(f, "{name}: blob {blob} is too short"),
             Finding::WrongNameCount(blob, names, counted) => {
                 write!(f, "blob {blob} has {names} names, of which {counted} are counted")
@@ -45,6 +54,7 @@ impl fmt::Display for Finding {
                 write!(f, "{name}: the secret cannot be opened; is this the key that secrets were sealed with?")
             }
             Finding::Unreadable(detail) => write!(f, "unreadable: {detail}"),
+            Finding::LostCommits(detail) => write!(f, "the metadata file has lost commits: {detail}"),
             Finding::Engine(detail) => write!(f, "the metadata file is damaged: {detail}"),
         }
     }
@@ -59,4 +69,12 @@ pub struct Report {
     pub objects: u64,
     /// Blobs listed.
     pub blobs: u64,
+    /// Blobs whose bytes were compared with their checksums.
+    pub verified: u64,
+    /// Blobs with a name that have no checksums, because an earlier version wrote them.
+    pub unsummed: u64,
+    /// Who names each blob that is there, and how many do.
+    pub(super) named: HashMap<BlobId, (String, u64)>,
+    /// What can be mended.
+    pub(super) mendings: Vec<Mending>,
 }

@@ -4,16 +4,22 @@
 //! than a grace is left alone. It holds one id for every blob in memory, about 64 bytes each.
 
 mod finding;
+mod repair;
 mod walk;
 
 use std::collections::HashMap;
 
-use crate::blob::{BlobId, BlobInfo, BlobState, BlobStore};
+use crate::blob::{BlobDamage, BlobId, BlobInfo, BlobState, BlobStore};
 use crate::error::Result;
 use crate::meta::Meta;
+use repair::Mending;
 use walk::{Check, Names};
 
 pub use finding::{Finding, Report};
+pub use repair::{Repaired, repair};
+
+/// Bytes of a blob that are verified at once.
+const WINDOW: u64 = 4 << 20;
 
 /// Reads everything and reports what must not be. Blobs changed less than `grace_ms` before `now_ms` may still be
 /// waiting for their name.
@@ -30,10 +36,15 @@ pub async fn check(meta: &Meta, blobs: &dyn BlobStore, now_ms: i64, grace_ms: i6
         // What a damaged map says of its rows is worth nothing.
         return Ok(check.report);
     }
+    if let Some(loss) = meta.kv().loss() {
+        check.report.findings.push(Finding::LostCommits(loss));
+        check.report.mendings.push(Mending::Loss);
+    }
     check.buckets().await?;
     check.secrets(meta).await?;
     let mut dangling = Vec::new();
     for (blob, named) in &check.names.blobs {
+        check.report.named.insert(*blob, (named.by.clone(), named.names));
         let len = match found.get(blob) {
             Some(info) => Some(info.len),
             // It may have been written after the blobs were listed.
@@ -53,6 +64,7 @@ pub async fn check(meta: &Meta, blobs: &dyn BlobStore, now_ms: i64, grace_ms: i6
         // A name that changed since the snapshot may have let the blob go in between.
         if meta.kv().get(&row).await?.is_some_and(|now| now.version == version) {
             check.report.findings.push(finding);
+            check.report.mendings.push(Mending::NameOfNothing(row, version));
         }
     }
     check.name_counts();
@@ -64,6 +76,51 @@ pub async fn check(meta: &Meta, blobs: &dyn BlobStore, now_ms: i64, grace_ms: i6
         }
     }
     Ok(check.report)
+}
+
+/// Compares the bytes of all blobs that have a name with their checksums, and adds what it finds to the report of a check.
+/// Reads everything that is stored. Blobs that cannot be read are findings.
+pub async fn verify(blobs: &dyn BlobStore, report: &mut Report) {
+    let mut named: Vec<BlobId> = report.named.keys().copied().collect();
+    // Neighbours in time lie side by side.
+    named.sort_unstable();
+    for blob in named {
+        match verify_blob(blobs, blob).await {
+            Ok(None) => report.unsummed += 1,
+            Ok(Some(ranges)) => {
+                report.verified += 1;
+                if !ranges.is_empty() {
+                    let (name, names) = report.named.get(&blob).cloned().unwrap_or_default();
+                    let damage = BlobDamage { blob, ranges };
+                    report.findings.push(Finding::DamagedBlob(name, names.saturating_sub(1), damage));
+                    report.mendings.push(Mending::Damaged(blob));
+                }
+            }
+            // That it is not there was found before, or it was deleted since.
+            Err(error) if error.is_not_found() => {}
+            Err(error) => {
+                let (name, _) = report.named.get(&blob).cloned().unwrap_or_default();
+                report.findings.push(Finding::Unreadable(format!("{name}: {error}")));
+            }
+        }
+    }
+}
+
+/// Where a blob is damaged; `None` when that cannot be known.
+async fn verify_blob(blobs: &dyn BlobStore, blob: BlobId) -> Result<Option<Vec<std::ops::Range<u64>>>> {
+    let mut damaged = Vec::new();
+    let mut at = 0;
+    loop {
+        let verified = blobs.verify(blob, at..at.saturating_add(WINDOW)).await?;
+        if !verified.has_sums {
+            return Ok(None);
+        }
+        damaged.extend(verified.damaged);
+        at = at.saturating_add(WINDOW);
+        if at >= verified.len {
+            return Ok(Some(damaged));
+        }
+    }
 }
 
 /// Deletes the blobs that nothing names and that did not change for `grace_ms`; how many it were. `grace_ms` must be

@@ -71,6 +71,35 @@ async fn secrets_that_cannot_be_opened_are_told() {
     assert_eq!(findings(&f).await, [told]);
 }
 
+#[tokio::test]
+async fn what_can_be_mended_without_guessing_is_mended() {
+    let f = fixture().await;
+    let (gone, kept, shared) = (f.extent(3).await, f.extent(4).await, f.extent(5).await);
+    for (name, extent) in [("gone", gone), ("kept", kept), ("one", shared), ("two", shared)] {
+        put(&f, name, vec![extent]).await;
+    }
+    f.blobs.delete(gone.blob).await.unwrap();
+    let stray = Write::Put(b"Sbucket\0ch\0\0\0\0\0\0\0\0\x01".to_vec(), b"\x01\x94\x01\x01\x01\xc2"[..].into());
+    let wrong = Write::Add(b"Tbucket".to_vec(), vec![1]);
+    f.meta.kv().commit(Commit::new().write(stray).write(wrong)).await.unwrap();
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        let report = check(&f.meta, &f.blobs, f.clock.clock().now_ms(), 1000).await.unwrap();
+        told.extend(repair(&f.meta, &report).await.unwrap().iter().map(ToString::to_string));
+    }
+    assert_eq!(
+        told,
+        [
+            "Obucket\\x00gone: its bytes are lost, so the name was removed",
+            "Sbucket\\x00ch\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x01: removed from the index of segments",
+            "Tbucket: counted again",
+            &format!("names of blob {}: counted again", shared.blob),
+        ]
+    );
+    assert_eq!(findings(&f).await, [""; 0]);
+    assert!(f.meta.object(&f.bucket, &object_key("kept")).await.unwrap().is_some());
+}
+
 async fn check_damage(write: Write, expected: &str) {
     let f = fixture().await;
     f.meta.put_object(&f.bucket, &object_key("a"), &inline("x"), PutGuard::Any).await.unwrap();
@@ -93,7 +122,7 @@ async fn damage_is_told() {
     check_damage(Write::Add(b"Tbucket".to_vec(), vec![1]), "bucket: the counters are wrong").await;
     check_damage(put(b"Qbucket", &[0, 0, 0, 0, 0, 0, 0, 1]), "bucket, channels: the counters are wrong").await;
     check_damage(put(b"Obucket2\0b", b""), "Obucket2\\x00b: belongs to nothing").await;
-    check_damage(put(b"Wbucket\0ch", b""), "Wbucket\\x00ch: belongs to nothing").await;
+    check_damage(put(b"Wbucket\0ch", b"{}"), "Wbucket\\x00ch: belongs to nothing").await;
     check_damage(put(b"Xch\0bucket", b""), "bucket/ch in the index by name: belongs to nothing").await;
     check_damage(
         put(b"Sbucket\0ch\0\0\0\0\0\0\0\0\x01", b"\x01\x94\x01\x01\x01\xc2"),

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use model::name::{BucketName, ChannelName, ObjectKey};
 
+use super::repair::Mending;
 use super::{Finding, Report};
 use crate::blob::BlobId;
 use crate::error::{Error, Result};
 use crate::kv::{Entry, Range, Snapshot, Version, counters};
+use crate::live::WindowRecord;
 use crate::meta::key::{self, Table};
 use crate::meta::secret;
 use crate::meta::{
@@ -46,6 +48,12 @@ pub(super) struct Check<'a> {
 impl Check<'_> {
     fn find(&mut self, finding: Finding) {
         self.report.findings.push(finding);
+    }
+
+    /// Notes what must not be, and how to mend it.
+    fn find_mendable(&mut self, finding: Finding, mending: Mending) {
+        self.report.findings.push(finding);
+        self.report.mendings.push(mending);
     }
 
     /// What `read` makes of a row, or a finding.
@@ -91,15 +99,18 @@ impl Check<'_> {
 
     /// Compares the names that were found with those that are counted.
     pub(super) fn name_counts(&mut self) {
-        let mut wrong = Vec::new();
+        let mut wrong: Vec<(BlobId, u64, u64)> = Vec::new();
         for (blob, named) in &self.names.blobs {
             let counted = self.names.counted.remove(blob).unwrap_or(0).saturating_add(1);
             if counted != named.names {
-                wrong.push(Finding::WrongNameCount(*blob, named.names, counted));
+                wrong.push((*blob, named.names, counted));
             }
         }
-        wrong.extend(self.names.counted.drain().map(|(blob, further)| Finding::WrongNameCount(blob, 0, further)));
-        self.report.findings.extend(wrong);
+        wrong.extend(self.names.counted.drain().map(|(blob, further)| (blob, 0, further)));
+        for (blob, names, counted) in wrong {
+            let mending = Mending::NameCount(blob, names.saturating_sub(1));
+            self.find_mendable(Finding::WrongNameCount(blob, names, counted), mending);
+        }
     }
 
     pub(super) async fn buckets(&mut self) -> Result<()> {
@@ -175,7 +186,10 @@ impl Check<'_> {
         })
         .await?;
         self.each(Table::Body.below(bucket.as_str()), |check, row| {
-            let Some(body) = check.readable(row, decode::<BodyRow>(&row.value)) else { return };
+            let Some(body) = check.readable(row, decode::<BodyRow>(&row.value)) else {
+                bodies.remove(row.key.as_ref());
+                return;
+            };
             match bodies.remove(row.key.as_ref()) {
                 Some((size, version)) if version == row.version => match &body {
                     BodyRow::Inline(bytes) => check.size(row, size, [bytes.len() as u64]),
@@ -235,8 +249,9 @@ impl Check<'_> {
         let kept = kept.map(|row| counters(&row.value).collect::<Vec<_>>()).unwrap_or_default();
         let mut expected = counted.deltas().unwrap_or_default();
         expected.resize(expected.len().max(kept.len()), 0);
-        if kept.iter().copied().chain(std::iter::repeat(0)).take(expected.len()).ne(expected) {
-            self.find(Finding::WrongCounters(bucket.to_string()));
+        if kept.iter().copied().chain(std::iter::repeat(0)).take(expected.len()).ne(expected.iter().copied()) {
+            let row = Table::Statistics.name(bucket.as_str());
+            self.find_mendable(Finding::WrongCounters(bucket.to_string()), Mending::Counters(row, expected));
         }
         Ok(())
     }
@@ -253,7 +268,10 @@ impl Check<'_> {
         let kept = self.snapshot.get(&Table::ChannelCount.name(bucket.as_str())).await?;
         let kept = kept.and_then(|row| counters(&row.value).next()).unwrap_or(0);
         if usize::try_from(kept) != Ok(channels.len()) {
-            self.find(Finding::WrongCounters(format!("{bucket}, channels")));
+            let row = Table::ChannelCount.name(bucket.as_str());
+            let count = i64::try_from(channels.len()).unwrap_or(i64::MAX);
+            let finding = Finding::WrongCounters(format!("{bucket}, channels"));
+            self.find_mendable(finding, Mending::Counters(row, vec![count]));
         }
         for channel in &channels {
             let row = key::channel_by_name(channel, bucket);
@@ -271,6 +289,10 @@ impl Check<'_> {
             })
             .await?;
         }
+        self.each(Table::Window.below(bucket.as_str()), |check, row| {
+            check.readable(row, decode::<WindowRecord>(&row.value));
+        })
+        .await?;
         self.each(Table::Publication.below(bucket.as_str()), |check, row| {
             if let Some(record) = check.readable(row, decode::<PublicationRecord>(&row.value))
                 && let Some(open) = record.open
@@ -292,13 +314,13 @@ impl Check<'_> {
                 let name = [channel, format!("/{}.ts", entry.number_ms).as_bytes()].concat();
                 key::object_key(&name, row)
             });
-            objects.extend(check.readable(row, read));
+            objects.extend(check.readable(row, read).map(|object: ObjectKey| (object, row.key.clone(), row.version)));
         })
         .await?;
-        for segment in objects {
-            let row: &ObjectKey = &segment;
-            if self.snapshot.get(&key::object(bucket, row)).await?.is_none() {
-                self.find(Finding::StrayRow(format!("segment {bucket}/{segment} has no object")));
+        for (segment, row, version) in objects {
+            if self.snapshot.get(&key::object(bucket, &segment)).await?.is_none() {
+                let finding = Finding::StrayRow(format!("segment {bucket}/{segment} has no object"));
+                self.find_mendable(finding, Mending::SegmentWithoutObject(row.to_vec(), version));
             }
         }
         Ok(())
@@ -353,6 +375,6 @@ impl Check<'_> {
 }
 
 /// A key as people can read it.
-fn show(key: &[u8]) -> String {
+pub(super) fn show(key: &[u8]) -> String {
     key.escape_ascii().to_string()
 }
