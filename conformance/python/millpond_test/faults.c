@@ -4,7 +4,7 @@
  *
  *     ID OP ERRNO DELAY_MS FIRST TIMES DROP PATTERN
  *
- * OP is open, write, sync, rename or accept; PATTERN is matched against the path as by fnmatch (for accept it is "-").
+ * OP is open, read, write, sync, rename or accept; PATTERN is matched against the path as by fnmatch (for accept it is "-").
  * The rule acts on its FIRST matching call and on those that follow, TIMES of them (0: all). ERRNO 0 only delays. DROP
  * zeroes what was written since the last flush that succeeded, as a kernel may do that drops pages it could not write.
  * What acted is appended to the file of rules with ".log" behind its name: ID OP PATH FROM TO.
@@ -236,6 +236,16 @@ ssize_t write(int fd, const void *bytes, size_t count) {
     }
 PWRITE(pwrite)
 PWRITE(pwrite64)
+
+/* Reads at a place in a file, as stores make them. */
+#define PREAD(NAME)                                                                       \
+    ssize_t NAME(int fd, void *bytes, size_t count, off_t from) {                         \
+        char path[4096];                                                                  \
+        if (fails("read", path_of(fd, path, sizeof path), fd)) return -1;                 \
+        return ((ssize_t(*)(int, void *, size_t, off_t))next(#NAME))(fd, bytes, count, from); \
+    }
+PREAD(pread)
+PREAD(pread64)
 
 int rename(const char *from, const char *to) {
     if (fails("rename", to, -1)) return -1;

@@ -252,6 +252,8 @@ pub(crate) struct StorageConfig {
     pub(crate) lifecycle_interval_s: u64,
     /// How often access logs are written to their buckets, seconds (HTTP API 8.15).
     pub(crate) access_log_interval_s: u64,
+    /// How fast everything stored is read in the background and compared with its checksums, MiB a second; 0 never.
+    pub(crate) scrub_mib_per_s: u32,
 }
 
 /// What a power cut may take.
@@ -366,6 +368,7 @@ impl Default for StorageConfig {
             garbage_grace_s: 300,
             lifecycle_interval_s: 3600,
             access_log_interval_s: 60,
+            scrub_mib_per_s: 4,
         }
     }
 }

@@ -21,7 +21,7 @@ const FIRST_FOLDER_OF_BLOBS: &str = "blobs/0";
 /// The log of the metadata.
 const LOG: &str = "meta.sqlite-wal";
 /// What is made by whoever starts on a directory, beside those that are secret in themselves.
-const OURS: [&str; 6] = [METADATA, LOG, "meta.sqlite-shm", BLOBS, INSTANCE, LOCK];
+const OURS: [&str; 7] = [METADATA, LOG, "meta.sqlite-shm", "meta.sqlite-stamp", BLOBS, INSTANCE, LOCK];
 /// Permissions of everybody else, and with them those of the group.
 const OTHERS: u32 = 0o007;
 const GROUP_AND_OTHERS: u32 = 0o077;
@@ -191,9 +191,12 @@ pub(crate) fn instance_name(data_dir: &Path) -> anyhow::Result<String> {
         _ => {}
     }
     let name = model::hex_upper(&crate::ids::random::<8>());
+    // Under its name there is never half of it: what a crash leaves is another file.
     let write = || -> io::Result<()> {
-        fs::write(&path, format!("{name}\n"))?;
-        File::open(&path)?.sync_all()?;
+        let new = data_dir.join("instance.new");
+        fs::write(&new, format!("{name}\n"))?;
+        File::open(&new)?.sync_all()?;
+        fs::rename(&new, &path)?;
         File::open(data_dir)?.sync_all()
     };
     write().with_context(|| format!("cannot write {}", path.display()))?;

@@ -146,6 +146,10 @@ impl BlobStore for Files {
         count <= self.max / 8 && count <= self.room.available_permits()
     }
 
+    async fn verify(&self, id: BlobId, range: std::ops::Range<u64>) -> Result<store::blob::Verified> {
+        self.blobs.verify(id, range).await
+    }
+
     async fn scan(&self, cursor: Option<ScanCursor>) -> Result<ScanPage> {
         self.blobs.scan(cursor).await
     }
@@ -168,6 +172,10 @@ impl BlobReader for Reader {
 
     fn try_read_at(&self, offset: u64, len: usize) -> Option<Bytes> {
         self.reader.try_read_at(offset, len)
+    }
+
+    fn is_damaged(&self, offset: u64, len: u64) -> bool {
+        self.reader.is_damaged(offset, len)
     }
 
     fn try_share_at(&self, offset: u64, len: usize) -> Option<FileRange> {

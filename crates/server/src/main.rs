@@ -26,6 +26,7 @@ mod cli;
 mod clock;
 mod config;
 mod connections;
+mod damage;
 mod data_dir;
 mod descriptors;
 mod dialect;

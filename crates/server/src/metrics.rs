@@ -90,6 +90,12 @@ pub(crate) const MEMORY_LIMIT: &str = "millpond_memory_limit_bytes";
 pub(crate) const MEMORY_REFUSED: &str = "millpond_memory_refused_total";
 /// Answers ended because they stood still while others needed the room, or for too long.
 pub(crate) const STALLED_ANSWERS_ENDED: &str = "millpond_stalled_answers_ended_total";
+/// Objects whose bytes were found to be damaged.
+pub(crate) const DAMAGED_OBJECTS: &str = "millpond_damaged_objects_total";
+/// Reads that were refused because what is stored is damaged.
+pub(crate) const DAMAGED_READS: &str = "millpond_damaged_reads_total";
+/// Bytes that scrubs compared with their checksums.
+pub(crate) const SCRUBBED_BYTES: &str = "millpond_scrubbed_bytes_total";
 /// Tasks that ended in a panic: always a bug.
 pub(crate) const PANICS: &str = "millpond_panics_total";
 
@@ -148,6 +154,9 @@ pub(crate) fn install() -> anyhow::Result<PrometheusHandle> {
     describe_gauge!(MEMORY_LIMIT, Unit::Bytes, "What they may make it hold, by budget");
     describe_counter!(MEMORY_REFUSED, "Requests answered with 503 because there was no room, by budget");
     describe_counter!(STALLED_ANSWERS_ENDED, "Answers ended because they stood still");
+    describe_counter!(DAMAGED_OBJECTS, "Objects whose bytes were found to be damaged");
+    describe_counter!(DAMAGED_READS, "Reads refused because what is stored is damaged");
+    describe_counter!(SCRUBBED_BYTES, Unit::Bytes, "Stored bytes compared with their checksums in the background");
     describe_counter!(PANICS, "Tasks that panicked");
     Ok(handle)
 }

@@ -12,7 +12,7 @@ use model::name::BucketName;
 use oss::request::{Addressing, HostFallback};
 use store::blob::{BlobIds, FileBlobs};
 use store::clock::Randomness;
-use store::kv::{SqliteKv, SqliteOptions};
+use store::kv::{BeforeFlush, SqliteKv, SqliteOptions};
 use store::meta::Meta;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -95,16 +95,6 @@ pub(crate) fn open_stores(data_dir: &Path, durability: Durability, missing: Miss
     let was_here = data_dir::check_is_whole(data_dir)?;
     let is_full = durability == Durability::Full;
     let clock = store::clock::Clock::system();
-    let options = SqliteOptions {
-        durability: if is_full { store::kv::Durability::Full } else { store::kv::Durability::Relaxed },
-        // The lock says so.
-        is_alone: true,
-        must_exist: was_here || missing == Missing::Refuse,
-        max_readers: descriptors::store_readers(descriptors::limit()),
-        ..SqliteOptions::default()
-    };
-    let kv = SqliteKv::open(&data_dir.join(data_dir::METADATA), &options, clock.clone())
-        .context("cannot open the metadata store")?;
     let randomness = Randomness::new(|buffer| {
         for chunk in buffer.chunks_mut(16) {
             chunk.copy_from_slice(&crate::ids::random::<16>()[..chunk.len()]);
@@ -112,6 +102,20 @@ pub(crate) fn open_stores(data_dir: &Path, durability: Durability, missing: Miss
     });
     let blobs = FileBlobs::open(&data_dir.join(data_dir::BLOBS), BlobIds::new(clock.clone(), randomness))
         .context("cannot open the blob store")?;
+    let options = SqliteOptions {
+        durability: if is_full { store::kv::Durability::Full } else { store::kv::Durability::Relaxed },
+        // The lock says so.
+        is_alone: true,
+        must_exist: was_here || missing == Missing::Refuse,
+        max_readers: descriptors::store_readers(descriptors::limit()),
+        before_flush: (!is_full).then(|| {
+            let blobs = blobs.clone();
+            BeforeFlush::new(move || blobs.flush_late())
+        }),
+        ..SqliteOptions::default()
+    };
+    let kv = SqliteKv::open(&data_dir.join(data_dir::METADATA), &options, clock.clone())
+        .context("cannot open the metadata store")?;
     Ok(Stores { meta: Meta::new(Arc::new(kv), clock), blobs: Arc::new(blobs), lock })
 }
 
@@ -159,7 +163,7 @@ pub(crate) async fn start(config: Config, numbers: PrometheusHandle) -> anyhow::
     let meta = meta.with_garbage_grace_ms(grace_ms);
     let edge = Arc::new(Edge::new(Parts {
         meta: meta.clone(),
-        blobs,
+        blobs: blobs.clone(),
         root,
         holder,
         shares,
@@ -201,8 +205,12 @@ pub(crate) async fn start(config: Config, numbers: PrometheusHandle) -> anyhow::
     let interval = Duration::from_secs(edge.config.storage.lifecycle_interval_s);
     accepting.push(crate::panics::spawn(
         "lifecycle",
-        crate::lifecycle::watch(meta, edge.clock.clone(), interval, shutdown.clone()),
+        crate::lifecycle::watch(meta.clone(), edge.clock.clone(), interval, shutdown.clone()),
     ));
+    let damage = crate::damage::watch(meta.clone(), blobs.clone(), shutdown.clone());
+    accepting.push(crate::panics::spawn("damage", damage));
+    let pace = edge.config.storage.scrub_mib_per_s;
+    accepting.push(crate::panics::spawn("scrub", crate::damage::scrub_forever(meta, blobs, pace, shutdown.clone())));
     Ok(Running { http, rtmp, console, admin, edge, trigger, accepting, _lock: lock })
 }
 

@@ -181,7 +181,14 @@ async fn segments(meta: &Meta, bucket: &BucketName) -> Result<(), Anything> {
         let segment = SegmentCommit {
             key: key(format!("ch/{number_ms}.ts"))?,
             object: record(Body::Inline(Bytes::new()), 0),
-            entry: SegmentEntry { number_ms, duration_ms: 2000, session, size: 1_000_000, is_discontinuous: false },
+            entry: SegmentEntry {
+                number_ms,
+                duration_ms: 2000,
+                session,
+                size: 1_000_000,
+                is_discontinuous: false,
+                is_damaged: false,
+            },
             playlist: Some((
                 key("ch/playlist.m3u8".to_owned())?,
                 record(Body::Inline(Bytes::from_static(&[7; 300])), 300),

@@ -24,6 +24,8 @@ pub enum ErrorKind {
     Unavailable,
     /// What was read is not what this program writes.
     Corrupt,
+    /// A newer program wrote it: it can neither be read nor may it be written over.
+    Newer,
 }
 
 /// The noun an error is about.
@@ -83,6 +85,13 @@ impl Error {
     /// Whether there is only no descriptor left at the moment: the same may succeed in a moment.
     pub fn is_out_of_descriptors(&self) -> bool {
         self.kind == ErrorKind::Unavailable && self.subject == Subject::Descriptor
+    }
+
+    /// The same with the name of what it is about in front of the detail.
+    #[must_use]
+    pub(crate) fn about(mut self, name: impl fmt::Display) -> Self {
+        self.detail = format!("{name}: {}", self.detail);
+        self
     }
 
     pub(crate) fn not_found(subject: Subject, detail: impl fmt::Display) -> Self {

@@ -10,9 +10,14 @@ pub mod clock;
 pub mod conformance;
 pub mod error;
 pub mod kv;
-pub mod lease;
+pub mod live;
 pub mod meta;
 pub mod record;
+pub mod scrub;
 pub mod vault;
 
 pub use error::{Error, ErrorKind, Result, Subject};
+pub use meta::lease;
+
+#[cfg(test)]
+mod fixture;

@@ -18,6 +18,7 @@ use store::blob::{
 use store::check::{Finding, check, sweep};
 use store::clock::{ManualClock, Randomness};
 use store::kv::{Claim, Commit, Entry, Kv, Lease, MemoryKv, Outcome, Range, Snapshot, Versioned};
+use store::live::{Kept, WindowRecord};
 use store::meta::{
     Body, BucketRecord, ChannelRecord, Extent, Meta, ObjectRecord, ObjectRole, OpenSegment, PartRecord, PutGuard,
     SegmentCommit, SegmentEntry, Source, StartRecord, UploadRecord,
@@ -318,9 +319,16 @@ fn segment(number_ms: u64, session: u32, blob: Blob) -> SegmentCommit {
     SegmentCommit {
         key: key(&format!("ch/{number_ms}.ts")),
         object: object(Body::Blobs(vec![Extent { blob: blob.id, offset: 0, len: blob.len }])),
-        entry: SegmentEntry { number_ms, duration_ms: 1000, session, size: blob.len, is_discontinuous: false },
+        entry: SegmentEntry {
+            number_ms,
+            duration_ms: 1000,
+            session,
+            size: blob.len,
+            is_discontinuous: false,
+            is_damaged: false,
+        },
         playlist: Some((key("ch/playlist.m3u8"), object(Body::Inline(Bytes::from(number_ms.to_string()))))),
-        window: Bytes::new(),
+        window: WindowRecord::default().to_bytes().unwrap(),
         next: None,
         end_ms: 3000,
     }

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use md5::{Digest, Md5};
-use media::access_unit::Picture as Coded;
+use media::access_unit::{CodedPicture, Entry, H264Picture, Picture as Coded};
 use media::h264::{NalKind, NalUnit, split};
 use media::mpegts::{Program, TsWriter};
 use media::time::Timestamp;
@@ -68,8 +68,8 @@ pub fn transport(units: &[Bytes], shown: &[usize], start_90k: i64) -> Vec<u8> {
             dts: Timestamp(dts),
             pts: Timestamp(pts),
             key_frame: has_sets,
-            parameter_sets: Arc::clone(&sets),
-            nals: body,
+            entry: if has_sets { Entry::Idr } else { Entry::None },
+            coded: CodedPicture::H264(H264Picture { parameter_sets: Arc::clone(&sets), nals: body }),
         };
         writer.fill_clock(&mut out, Timestamp(dts));
         writer.write_picture(&mut out, &picture, has_sets);

@@ -5,12 +5,17 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use store::check::Finding;
+use store::blob::BlobStore;
+use store::check::{Finding, Report};
+use store::meta::Meta;
 
 use crate::config::Durability;
 use crate::log::{self, LogFormat};
 use crate::secrets::KeySource;
 use crate::startup::{Missing, Stores, open_stores};
+
+/// Names, then counters; more rounds would find the same again.
+const MAX_ROUNDS: usize = 4;
 
 /// The flags of `check`.
 #[derive(Debug, Args)]
@@ -24,6 +29,12 @@ pub(crate) struct Check {
     /// Delete bytes that no name leads to.
     #[arg(long)]
     reclaim: bool,
+    /// Mend what can be mended without guessing, and say what was done.
+    #[arg(long)]
+    repair: bool,
+    /// Look at the metadata only, and do not read the bytes of objects.
+    #[arg(long)]
+    quick: bool,
 }
 
 impl Check {
@@ -45,7 +56,10 @@ impl Check {
             let now_ms = crate::clock::Clock::system().now_ms();
             // Nothing runs on the directory, so no blob is waiting for its name, but the open segment of a push that
             // a crash ended: that one has a name.
-            let report = store::check::check(&meta, blobs.as_ref(), now_ms, 0).await?;
+            let mut report = store::check::check(&meta, blobs.as_ref(), now_ms, 0).await?;
+            if !self.quick {
+                store::check::verify(blobs.as_ref(), &mut report).await;
+            }
             for finding in &report.findings {
                 say!("{finding}");
             }
@@ -60,12 +74,22 @@ impl Check {
                 true => store::check::sweep(&meta, blobs.as_ref(), now_ms, 0).await?,
                 false => 0,
             };
+            if self.repair {
+                repair(&meta, blobs.as_ref(), &report, now_ms).await?;
+            }
             say!(
                 "{} objects, {} blobs; {faults} faults, {orphans} blobs without a name{}",
                 report.objects,
                 report.blobs,
                 if swept > 0 { format!(", of which {swept} were deleted") } else { String::new() }
             );
+            if !self.quick {
+                say!(
+                    "{} blobs were compared with their checksums; {} of earlier versions have none",
+                    report.verified,
+                    report.unsummed
+                );
+            }
             anyhow::ensure!(
                 !is_other,
                 "the metadata knows no bucket, and all {orphans} blobs are without a name: these are not the metadata of \
@@ -74,4 +98,28 @@ impl Check {
             Ok(if faults == 0 && has_key { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         })
     }
+}
+
+/// Mends, and says what was done. What is counted can only be counted again when no name is taken away any more, so it goes
+/// on until nothing more is done.
+async fn repair(meta: &Meta, blobs: &dyn BlobStore, report: &Report, now_ms: i64) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        report.blobs > 0 || !report.findings.iter().any(|finding| matches!(finding, Finding::MissingBlob(..))),
+        "there is no blob at all, but names of some: these are not the blobs of this metadata, so nothing was mended; mount \
+         them, or put them back from your backup"
+    );
+    let mut done = store::check::repair(meta, report).await?;
+    let mut count = 0;
+    while !done.is_empty() && count < MAX_ROUNDS {
+        for mended in &done {
+            say!("mended: {mended}");
+        }
+        count += 1;
+        let again = store::check::check(meta, blobs, now_ms, 0).await?;
+        done = store::check::repair(meta, &again).await?;
+    }
+    if count == 0 {
+        say!("nothing could be mended");
+    }
+    Ok(())
 }

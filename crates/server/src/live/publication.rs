@@ -20,6 +20,7 @@ use model::{ContentHeaders, ObjectAcl, ObjectType};
 use model::{Error, ErrorCode};
 use store::blob::Blob;
 use store::lease::PublisherLease;
+use store::live::{Kept, OpenDetails, Place};
 use store::meta::{Body, Extent, ObjectRecord, ObjectRole, OpenSegment, SegmentCommit, SegmentEntry, StartRecord};
 use tokio::sync::watch;
 
@@ -29,7 +30,7 @@ use super::channels::{Claim, OnAir, StopReason, Unclaimed};
 use super::facts::ShownFacts;
 use super::growing::{Failed, Growing};
 use super::losses::{Cause, Losses};
-use super::recovery::{self, Place};
+use super::recovery;
 use super::refusal::PublishRefusal;
 use super::report::SessionReport;
 use super::window::{Window, checked};
@@ -396,7 +397,7 @@ impl Publication {
     /// Writes down which segment is open.
     async fn note_open(&mut self, next: Option<Open>) {
         self.open = next;
-        let place = self.window.list.session.into();
+        let place = recovery::place(self.window.list.session);
         let record = self.open.as_mut().and_then(|open| open.record(&self.admission, place));
         let noted = self.live.meta.open_segment(&self.lease, record.as_ref()).await;
         self.is_unnoted = noted.is_err();
@@ -566,7 +567,7 @@ impl Open {
     /// What a crash finds of it; `None` while it has no blob.
     fn record(&mut self, admission: &Admission, place: Place) -> Option<OpenSegment> {
         let blob = self.bytes.blob_to_note()?;
-        let details = recovery::OpenDetails {
+        let details = OpenDetails {
             date_ms: self.date_ms,
             discontinuity: self.discontinuity,
             playlist: admission.playlist.to_string(),
@@ -574,7 +575,7 @@ impl Open {
             frag_duration_s: admission.channel.config.frag_duration,
             place,
         };
-        Some(OpenSegment { number_ms: self.number_ms, blob, details: details.to_bytes() })
+        Some(OpenSegment { number_ms: self.number_ms, blob, details: details.to_bytes().unwrap_or_default() })
     }
 }
 
@@ -642,6 +643,7 @@ impl Finished {
             session,
             size: self.blob.len,
             is_discontinuous: self.discontinuity,
+            is_damaged: false,
         };
         let commit = SegmentCommit {
             key,

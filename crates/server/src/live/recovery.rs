@@ -6,10 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use media::hls::SessionState;
 use model::{Error, ErrorCode};
-use serde::{Deserialize, Serialize};
 use store::blob::OnDrop;
 use store::kv::Claim;
 use store::lease::PublisherLease;
+use store::live::{Kept, OpenDetails, Place};
 use store::meta::{OpenSegment, PublicationRecord};
 
 use super::Live;
@@ -28,42 +28,12 @@ const READ_BYTES: usize = 1 << 20;
 /// How often a lease is asked for that somebody of this server took meanwhile.
 const ACQUIRE_ATTEMPTS: u32 = 4;
 
-/// What a publication notes of its open segment for the case of a crash.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct OpenDetails {
-    pub(super) date_ms: i64,
-    pub(super) discontinuity: bool,
-    pub(super) playlist: String,
-    pub(super) frag_count: u32,
-    pub(super) frag_duration_s: u32,
-    pub(super) place: Place,
-}
-
-/// Where an open segment stands in its push.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Place {
-    /// It is the first, and replaces the list of the push before.
-    FirstOfFreshList,
-    /// It is the first, and continues the list of the push before (D11).
-    FirstAfterReturn,
-    /// Segments of its push are listed before it.
-    Later,
-}
-
-impl From<SessionState> for Place {
-    fn from(state: SessionState) -> Self {
-        match state {
-            SessionState::StartsFresh => Place::FirstOfFreshList,
-            SessionState::Continues => Place::FirstAfterReturn,
-            SessionState::Running => Place::Later,
-        }
-    }
-}
-
-impl OpenDetails {
-    pub(super) fn to_bytes(&self) -> Bytes {
-        // Plain members of plain types: this cannot fail.
-        serde_json::to_vec(self).unwrap_or_default().into()
+/// Where a segment stands that is opened in this state.
+pub(super) fn place(state: SessionState) -> Place {
+    match state {
+        SessionState::StartsFresh => Place::FirstOfFreshList,
+        SessionState::Continues => Place::FirstAfterReturn,
+        SessionState::Running => Place::Later,
     }
 }
 
@@ -129,6 +99,8 @@ pub(super) async fn window(live: &Arc<Live>, id: &ChannelId) -> Result<Window, E
     let mut window = match bytes.map(|bytes| Window::parse(&bytes)) {
         None => Window::default(),
         Some(Ok(window)) => window,
+        // Begun anew, it would be written over.
+        Some(Err(error)) if error.kind == store::ErrorKind::Newer => return Err(internal(error)),
         Some(Err(error)) => {
             tracing::error!(%error, bucket = %id.0, channel = %id.1, "the live playlist's state cannot be read");
             Window::default()
@@ -176,9 +148,13 @@ async fn close_torn(
     record: &PublicationRecord,
     open: &OpenSegment,
 ) -> Result<Option<u64>, Error> {
-    let details: OpenDetails = serde_json::from_slice(&open.details).map_err(|error| {
+    let details = OpenDetails::parse(&open.details).map_err(|error| {
         tracing::error!(%error, "the notes on an open segment cannot be read");
-        Error::new(ErrorCode::InternalError)
+        match error.kind {
+            // A newer server may come back for it, so the segment stays as it is.
+            store::ErrorKind::Newer => Error::new(ErrorCode::ServiceUnavailable),
+            _ => Error::new(ErrorCode::InternalError),
+        }
     })?;
     let mut writer = match live.blobs.recover(open.blob, OnDrop::Keep).await {
         Ok(writer) => writer,

@@ -1,13 +1,12 @@
 //! What a session leaves behind about itself (D7): one line in the log, counters, and a record beside the channel's history.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
 use media::doctor::Advice;
 use media::remux::{MediaFacts, RemuxStats};
 use media::rtmp::stats::SessionStats;
-use serde::{Deserialize, Serialize};
+use store::live::{Kept, ReportRecord};
 
 use super::channels::ChannelId;
 use super::losses::Losses;
@@ -15,38 +14,23 @@ use super::losses::Losses;
 /// The most that is kept of what an encoder calls itself.
 const MAX_ENCODER_CHARS: usize = 200;
 
-/// The report of one session. New members get a default, so that old reports can be read.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub(crate) struct SessionReport {
-    /// What the encoder calls itself; empty when it does not.
-    pub(crate) encoder: String,
-    /// The kind of its handshake.
-    pub(crate) handshake: String,
-    /// How long it was connected as a publisher.
-    pub(crate) seconds: i64,
-    /// Payload of its video messages.
-    pub(crate) video_bytes: u64,
-    /// Payload of its audio messages.
-    pub(crate) audio_bytes: u64,
-    /// The codec of its video, also when it is one that is not recorded; empty when none came.
-    pub(crate) video_codec: String,
-    /// The codec of its audio, likewise.
-    pub(crate) audio_codec: String,
-    /// Pictures recorded.
-    pub(crate) pictures: u64,
-    /// Key frames among them.
-    pub(crate) key_frames: u64,
-    /// Audio frames recorded.
-    pub(crate) audio_frames: u64,
-    /// Segments stored.
-    pub(crate) segments: u64,
-    /// Media that could not be stored, in milliseconds.
-    pub(crate) lost_ms: u64,
-    /// What was seen and corrected, dropped or refused, and how often.
-    pub(crate) quirks: BTreeMap<String, u64>,
-    /// What to change in the encoder, a sentence each.
-    pub(crate) advice: Vec<String>,
+/// The report of one session, as it is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(transparent)]
+pub(crate) struct SessionReport(ReportRecord);
+
+impl std::ops::Deref for SessionReport {
+    type Target = ReportRecord;
+
+    fn deref(&self) -> &ReportRecord {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for SessionReport {
+    fn deref_mut(&mut self) -> &mut ReportRecord {
+        &mut self.0
+    }
 }
 
 impl SessionReport {
@@ -62,7 +46,7 @@ impl SessionReport {
         // The first four counters are members of their own.
         let of_media = remux.counters().into_iter().skip(4);
         let quirks = of_session.chain(of_media).filter(|(_, count)| *count > 0);
-        Self {
+        Self(ReportRecord {
             encoder: stats.encoder_name().unwrap_or_default().chars().take(MAX_ENCODER_CHARS).collect(),
             handshake: stats.handshake.map_or("none", |kind| kind.name()).to_owned(),
             seconds,
@@ -73,22 +57,21 @@ impl SessionReport {
             audio_frames: remux.audio_frames,
             segments,
             quirks: quirks.map(|(name, count)| (name.to_owned(), count)).collect(),
-            ..Self::default()
-        }
+            ..ReportRecord::default()
+        })
     }
 
     /// The same with the names of its codecs, so that kinds which are left out are named (D21).
-    pub(super) fn with_codecs(self, facts: &MediaFacts) -> Self {
-        Self {
-            video_codec: facts.video.map(|video| video.codec.name().to_owned()).unwrap_or_default(),
-            audio_codec: facts.audio.map(|audio| audio.codec.name().to_owned()).unwrap_or_default(),
-            ..self
-        }
+    pub(super) fn with_codecs(mut self, facts: &MediaFacts) -> Self {
+        self.video_codec = facts.video.map(|video| video.codec.name().to_owned()).unwrap_or_default();
+        self.audio_codec = facts.audio.map(|audio| audio.codec.name().to_owned()).unwrap_or_default();
+        self
     }
 
     /// The same with what to change in the encoder.
-    pub(super) fn with_advice(self, advice: &[Advice]) -> Self {
-        Self { advice: advice.iter().map(ToString::to_string).collect(), ..self }
+    pub(super) fn with_advice(mut self, advice: &[Advice]) -> Self {
+        self.advice = advice.iter().map(ToString::to_string).collect();
+        self
     }
 
     /// The same with what could not be stored.
@@ -139,17 +122,19 @@ impl SessionReport {
     /// As it is kept.
     pub(super) fn to_bytes(&self) -> Bytes {
         // Plain members of plain types: this cannot fail.
-        serde_json::to_vec(self).unwrap_or_default().into()
+        self.0.to_bytes().unwrap_or_default()
     }
 
     /// Reads a kept report; `None` where there is none, as after a crash, or it cannot be read.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
-        serde_json::from_slice(bytes).ok()
+        ReportRecord::parse(bytes).ok().map(Self)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -159,7 +144,7 @@ mod tests {
         assert_eq!(report.quirks, BTreeMap::from([("repaired_pts".to_owned(), 3)]));
         assert_eq!(SessionReport::parse(&report.to_bytes()), Some(report));
         let old = SessionReport::parse(br#"{"encoder":"Lavf","unknown":1}"#);
-        assert_eq!(old.map(|report| (report.encoder, report.segments)), Some(("Lavf".to_owned(), 0)));
+        assert_eq!(old.map(|report| (report.encoder.clone(), report.segments)), Some(("Lavf".to_owned(), 0)));
         assert_eq!(SessionReport::parse(b""), None);
     }
 }

@@ -27,16 +27,23 @@ pub(crate) async fn vod_text(
     if entries.is_empty() {
         return Err(no_segments_found());
     }
+    // A player that cannot load a segment stops there, so what is damaged is left out like what could not be recorded.
+    let mut is_after_gap = false;
     let segments: Vec<_> = entries
         .into_iter()
-        .map(|entry| VodSegment {
+        .map(|entry| (std::mem::replace(&mut is_after_gap, entry.is_damaged), entry))
+        .filter(|(_, entry)| !entry.is_damaged)
+        .map(|(is_after_gap, entry)| VodSegment {
             uri: format!("{}.ts", entry.number_ms),
             duration_ms: u64::from(entry.duration_ms),
             session: u64::from(entry.session),
-            discontinuity: entry.is_discontinuous,
+            discontinuity: entry.is_discontinuous || is_after_gap,
             start_ms: i64::try_from(entry.number_ms).unwrap_or(i64::MAX),
         })
         .collect();
+    if segments.is_empty() {
+        return Err(no_segments_found());
+    }
     Ok(vod_playlist(&segments, program_date_time))
 }
 

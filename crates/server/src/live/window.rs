@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use media::hls::{LiveSegment, LiveWindow, MediaPlaylist, SessionState, violations};
-use serde::{Deserialize, Serialize};
+use store::live::{Kept, WindowRecord, WindowSegment, WindowState};
 
 /// The state of a channel's live playlist, with what the server needs to go on with it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -19,46 +19,13 @@ pub(crate) struct Window {
     pub(crate) stored_ms: i64,
 }
 
-/// How a window is written down. New members get a default, so that old ones can be read.
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    next_sequence: u64,
-    discontinuities_gone: u64,
-    sessions: u64,
-    frag_count: u32,
-    frag_duration_s: u32,
-    target_duration_s: u32,
-    target_rises: u64,
-    session: KeptState,
-    ended: bool,
-    segments: Vec<KeptSegment>,
-    playlist: String,
-    last_number_ms: u64,
-    stored_ms: i64,
-}
-
-#[derive(Serialize, Deserialize)]
-enum KeptState {
-    StartsFresh,
-    Continues,
-    Running,
-}
-
-#[derive(Serialize, Deserialize)]
-struct KeptSegment {
-    uri: String,
-    duration_ms: u64,
-    discontinuity: bool,
-    date_ms: Option<i64>,
-}
-
 impl Window {
     /// Reads a window that was written down.
     ///
     /// # Errors
-    /// When the bytes are not a window.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        let kept: Kept = serde_json::from_slice(bytes)?;
+    /// `Corrupt` when the bytes are not a window; `Newer` when a newer server wrote it, which must not be written over.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, store::Error> {
+        let kept = WindowRecord::parse(bytes)?;
         let segments: VecDeque<_> = kept
             .segments
             .into_iter()
@@ -79,9 +46,9 @@ impl Window {
                 target_duration_s: kept.target_duration_s,
                 target_rises: kept.target_rises,
                 session: match kept.session {
-                    KeptState::StartsFresh => SessionState::StartsFresh,
-                    KeptState::Continues => SessionState::Continues,
-                    KeptState::Running => SessionState::Running,
+                    WindowState::StartsFresh => SessionState::StartsFresh,
+                    WindowState::Continues => SessionState::Continues,
+                    WindowState::Running => SessionState::Running,
                 },
                 ended: kept.ended,
                 segments,
@@ -94,7 +61,13 @@ impl Window {
 
     /// Writes it down.
     pub(crate) fn to_bytes(&self) -> Bytes {
-        let kept = Kept {
+        let segment = |segment: &LiveSegment| WindowSegment {
+            uri: segment.uri.clone(),
+            duration_ms: segment.duration_ms,
+            discontinuity: segment.discontinuity,
+            date_ms: segment.program_date_time_ms,
+        };
+        let kept = WindowRecord {
             next_sequence: self.list.next_sequence,
             discontinuities_gone: self.list.discontinuities_gone,
             sessions: self.list.sessions,
@@ -103,28 +76,18 @@ impl Window {
             target_duration_s: self.list.target_duration_s,
             target_rises: self.list.target_rises,
             session: match self.list.session {
-                SessionState::StartsFresh => KeptState::StartsFresh,
-                SessionState::Continues => KeptState::Continues,
-                SessionState::Running => KeptState::Running,
+                SessionState::StartsFresh => WindowState::StartsFresh,
+                SessionState::Continues => WindowState::Continues,
+                SessionState::Running => WindowState::Running,
             },
             ended: self.list.ended,
-            segments: self
-                .list
-                .segments
-                .iter()
-                .map(|segment| KeptSegment {
-                    uri: segment.uri.clone(),
-                    duration_ms: segment.duration_ms,
-                    discontinuity: segment.discontinuity,
-                    date_ms: segment.program_date_time_ms,
-                })
-                .collect(),
+            segments: self.list.segments.iter().map(segment).collect(),
             playlist: self.playlist.clone(),
             last_number_ms: self.last_number_ms,
             stored_ms: self.stored_ms,
         };
         // Plain members of plain types: this cannot fail, and an empty window would be noticed when it is read.
-        serde_json::to_vec(&kept).unwrap_or_default().into()
+        kept.to_bytes().unwrap_or_default()
     }
 
     /// The number of a segment that is opened now: the time, but more than the last (LiveChannel 4.3).

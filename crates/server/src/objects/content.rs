@@ -101,7 +101,13 @@ impl StoredContent {
         let piece = |run: &Extent| Piece { blob: run.blob, reader: None, offset: run.offset, len: run.len };
         let mut pieces: std::collections::VecDeque<_> = runs.iter().map(piece).collect();
         for piece in pieces.iter_mut().take(at_once) {
-            piece.reader = Some(files.open(piece.blob).await.map_err(unreadable)?);
+            let reader = files.open(piece.blob).await.map_err(unreadable)?;
+            if reader.is_damaged(piece.offset, piece.len) {
+                // The answer has not begun, so it can still say so.
+                let damage = format!("blob {} is damaged", piece.blob);
+                return Err(unreadable(store::Error::new(store::ErrorKind::Corrupt, store::Subject::Blob, damage)));
+            }
+            piece.reader = Some(reader);
         }
         let remaining = pieces.iter().map(|piece| piece.len).sum();
         Ok(Self { files, pieces, remaining, _pinned: pinned })
@@ -163,6 +169,7 @@ impl StoredContent {
 }
 
 fn unreadable(error: store::Error) -> Error {
+    crate::damage::count(&error);
     if error.is_out_of_descriptors() {
         return out_of_descriptors(&error);
     }

@@ -6,6 +6,7 @@ use crate::descriptors::Seldom;
 
 /// Turns a fault of the store into what a client may know of it.
 pub(crate) fn internal(error: store::Error) -> Error {
+    crate::damage::count(&error);
     match error.kind {
         _ if error.is_out_of_descriptors() => out_of_descriptors(&error),
         store::ErrorKind::Unavailable => {

@@ -235,6 +235,19 @@ fn open(_path: &Path) -> io::Result<File> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// Opens a file to read it past the page cache; `None` where that does not work, which is no error.
+#[cfg(target_os = "linux")]
+pub(super) fn open_to_read(path: &Path) -> Option<File> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::RDONLY | OFlags::DIRECT | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).ok().map(File::from)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn open_to_read(_path: &Path) -> Option<File> {
+    None
+}
+
 /// Filesystems that are nothing but page cache accept direct writes and gain nothing by them.
 #[cfg(target_os = "linux")]
 #[allow(clippy::useless_conversion, reason = "the type of f_type differs between architectures")]

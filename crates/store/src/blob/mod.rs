@@ -3,6 +3,7 @@
 //! A blob is written once, by one writer, and never changes after it is finished. While it grows it can already be
 //! read, and after a crash its torn remains can be found and finished: that is how an open segment survives (D8).
 
+mod damage;
 mod direct;
 pub mod files;
 pub mod memory;
@@ -11,6 +12,7 @@ mod pins;
 use std::any::Any;
 use std::fmt;
 use std::fs::File;
+use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -21,6 +23,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use crate::clock::{Clock, Randomness};
 use crate::error::{Error, Result, Subject};
 
+pub use damage::{BlobDamage, Verified};
 pub use files::FileBlobs;
 pub use memory::MemoryBlobs;
 pub use pins::{Pinned, Pins};
@@ -199,6 +202,20 @@ pub trait BlobStore: Send + Sync {
         true
     }
 
+    /// Compares the bytes of a blob in `range`, and what shares checksums with them, with what was written. A store that
+    /// looks after its bytes itself has nothing to compare.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    async fn verify(&self, id: BlobId, _range: Range<u64>) -> Result<Verified> {
+        Ok(Verified { len: self.open(id).await?.len(), has_sums: false, damaged: Vec::new() })
+    }
+
+    /// Waits for damage that was found since the last call, by whoever read the blob. To be asked by one task.
+    async fn next_damage(&self) -> BlobDamage {
+        std::future::pending().await
+    }
+
     /// All blobs, page by page. Blobs that come and go during the scan may be seen or not.
     async fn scan(&self, cursor: Option<ScanCursor>) -> Result<ScanPage>;
 }
@@ -253,10 +270,18 @@ pub trait BlobReader: Send + Sync {
     }
 
     /// The bytes from `offset` on, `len` of them or as many as there are.
+    ///
+    /// # Errors
+    /// `Corrupt` (blob) when they are not what was written, as far as that is known.
     async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes>;
 
     /// The same, if it can be had without waiting for a disk or a network; `None` says to call [`Self::read_at`].
     fn try_read_at(&self, offset: u64, len: usize) -> Option<Bytes>;
+
+    /// Whether reading some of these bytes is known to fail because they are damaged.
+    fn is_damaged(&self, _offset: u64, _len: u64) -> bool {
+        false
+    }
 
     /// The same bytes where they lie, for those who can pass them on without reading them. `None` when they are in no
     /// file, or when passing them on would probably wait for a disk.

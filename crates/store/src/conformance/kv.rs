@@ -20,6 +20,7 @@ where
     Fut: Future<Output = Box<dyn Kv>>,
 {
     reads_what_was_written(make().await.as_ref()).await;
+    many_are_read_at_once(make().await.as_ref()).await;
     ranges_are_ordered(make().await.as_ref()).await;
     preconditions_guard_commits(make().await.as_ref()).await;
     versions_rise(make().await.as_ref()).await;
@@ -69,6 +70,20 @@ async fn reads_what_was_written(kv: &dyn Kv) {
         .write(Write::Delete(b"never there".to_vec()));
     assert!(matches!(kv.commit(both).await.unwrap(), Outcome::Done(_)));
     assert_eq!(kv.get(b"a").await.unwrap(), None, "changes apply in order");
+}
+
+async fn many_are_read_at_once(kv: &dyn Kv) {
+    put(kv, b"a", b"1").await;
+    let long = vec![b'x'; 5000];
+    put(kv, b"b", &long).await;
+    assert_eq!(kv.get_many(&[]).await.unwrap(), []);
+    let keys = [b"b".to_vec(), b"absent".to_vec(), b"a".to_vec(), b"b".to_vec()];
+    let found = kv.get_many(&keys).await.unwrap();
+    let mut expected = Vec::new();
+    for key in &keys {
+        expected.push(kv.get(key).await.unwrap());
+    }
+    assert_eq!(found, expected);
 }
 
 async fn ranges_are_ordered(kv: &dyn Kv) {

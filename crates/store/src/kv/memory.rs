@@ -127,6 +127,11 @@ impl Kv for MemoryKv {
         Ok(self.state().rows.get(key))
     }
 
+    async fn get_many(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Versioned>>> {
+        let state = self.state();
+        Ok(keys.iter().map(|key| state.rows.get(key)).collect())
+    }
+
     async fn range(&self, range: &Range) -> Result<Vec<Entry>> {
         Ok(self.state().rows.range(range))
     }

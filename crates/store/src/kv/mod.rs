@@ -14,7 +14,7 @@ use bytes::Bytes;
 use crate::error::Result;
 
 pub use memory::MemoryKv;
-pub use sqlite::{Durability, SqliteKv, SqliteOptions};
+pub use sqlite::{BeforeFlush, Durability, SqliteKv, SqliteOptions};
 
 /// When a key was last written, in commits since the map was made. It rises with each commit and is never used twice,
 /// so equal versions mean an unchanged value; keys written by one commit share its version.
@@ -200,6 +200,16 @@ pub trait Kv: Send + Sync {
     /// The value of a key as of the last commit.
     async fn get(&self, key: &[u8]) -> Result<Option<Versioned>>;
 
+    /// The values of several keys, in their order, all as of one commit.
+    async fn get_many(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Versioned>>> {
+        let snapshot = self.snapshot().await?;
+        let mut found = Vec::with_capacity(keys.len());
+        for key in keys {
+            found.push(snapshot.get(key).await?);
+        }
+        Ok(found)
+    }
+
     /// The rows of a range, all as of one commit.
     async fn range(&self, range: &Range) -> Result<Vec<Entry>>;
 
@@ -226,6 +236,17 @@ pub trait Kv: Send + Sync {
 
     /// Who has a lease now; `None` when nobody has, or it has expired.
     async fn lease(&self, name: &str) -> Result<Option<Lease>>;
+
+    /// Whether the engine lost commits that it had acknowledged as durable, in words, until [`Self::forget_loss`]. An engine
+    /// that looks after itself has nothing to say.
+    fn loss(&self) -> Option<String> {
+        None
+    }
+
+    /// Forgets what was lost: somebody has heard of it.
+    async fn forget_loss(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// Reads everything the engine keeps and says what is wrong with it, in words; slow. An engine that looks after
     /// itself has nothing to say.

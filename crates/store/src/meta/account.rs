@@ -388,7 +388,7 @@ impl Meta {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::meta::fixture::fixture;
+    use crate::fixture::fixture;
 
     fn id(text: &str) -> AccessKeyId {
         AccessKeyId::parse(text).unwrap()

@@ -318,7 +318,7 @@ impl Meta {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::meta::fixture::{Fixture, channel, fixture, inline, key, object, owner};
+    use crate::fixture::{Fixture, channel, fixture, inline, key, object, owner};
     use crate::meta::{Body, ChannelRecord, PutGuard, UploadRecord};
     use model::{ContentHeaders, LiveChannelConfig};
 

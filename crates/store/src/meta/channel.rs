@@ -6,12 +6,12 @@ use model::name::{BucketName, ChannelName};
 use serde::{Deserialize, Serialize};
 
 use super::key::{self, Table};
+use super::lease::publisher_lease_name;
 use super::publication::PublicationRecord;
 use super::transaction::MetaTransaction;
 use super::{ATTEMPTS, Meta, Page, gave_up};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kv::{Precondition, Range, Version, Write, add_counters, counters};
-use crate::lease::publisher_lease_name;
 use crate::record::{Record, decode};
 
 /// A LiveChannel.
@@ -265,9 +265,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::fixture::{Fixture, channel, fixture, owner};
     use crate::kv::Claim;
     use crate::meta::BucketRecord;
-    use crate::meta::fixture::{Fixture, channel, fixture, owner};
     use model::ChannelStatus;
 
     fn record(frag_count: u32) -> ChannelRecord {

@@ -74,7 +74,7 @@ impl Meta {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::meta::fixture::{fixture, key, object};
+    use crate::fixture::{fixture, key, object};
     use crate::meta::{Body, PutGuard};
 
     #[tokio::test]

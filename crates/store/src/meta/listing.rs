@@ -308,7 +308,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::meta::fixture::{Fixture, fixture, inline, key};
+    use crate::fixture::{Fixture, fixture, inline, key};
     use crate::meta::{PutGuard, UploadRecord};
     use model::{ContentHeaders, StorageClass};
 

@@ -3,13 +3,13 @@
 //! Every change is one commit of the map. Where a change depends on what is there, it reads, makes a commit with
 //! preconditions and, when somebody was faster, begins again; after 64 attempts it gives up with `Conflict`.
 
-#[cfg(test)]
-pub(crate) mod fixture;
 pub(crate) mod key;
+pub mod lease;
 
 mod account;
 mod bucket;
 mod channel;
+mod damage;
 mod garbage;
 mod listing;
 mod object;
@@ -32,6 +32,7 @@ use crate::vault::Vault;
 pub use account::{AccountChange, AccountsSeen, KeyRecord, SessionRecord, SessionRole, UserPolicy, UserRecord};
 pub use bucket::{BucketRecord, BucketStatistics, ClassStatistics};
 pub use channel::{ChannelPut, ChannelRecord, HistoryEntry};
+pub use damage::{BodiesVerified, Named};
 pub use garbage::Collected;
 pub use listing::{ListQuery, ListedObject, ListedUpload, Listing, UploadListQuery, UploadListing, UploadMarker};
 pub use object::{Body, Extent, ObjectRecord, ObjectRole, PutGuard, SeenObject, Source};
@@ -104,13 +105,27 @@ impl Meta {
         self.pins.pin(blobs)
     }
 
+    /// What is wrong with the map itself, in words; reads all of it.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn faults(&self) -> Result<Vec<String>> {
+        self.kv.faults().await
+    }
+
+    /// Whether the map lost commits, in words.
+    pub fn loss(&self) -> Option<String> {
+        self.kv.loss()
+    }
+
     pub(crate) fn kv(&self) -> &dyn Kv {
         self.kv.as_ref()
     }
 
     /// The record under a key.
     async fn record<R: Record>(&self, key: &[u8]) -> Result<Option<Stored<R>>> {
-        self.kv.get(key).await?.map(|row| stored(&row)).transpose()
+        let row = self.kv.get(key).await?;
+        row.map(|row| stored(&row)).transpose().map_err(|error| error.about(key.escape_ascii()))
     }
 
     /// A page of the records of a table whose keys begin with `prefix`, after the key `after`, each made an item by
@@ -129,7 +144,8 @@ impl Meta {
         }
         let rows = self.kv.range(&range).await?;
         let is_truncated = rows.len() > limit;
-        let items = rows.iter().take(limit).map(&mut item).collect::<Result<_>>()?;
+        let item = |row| item(row).map_err(|error| error.about(row.key.escape_ascii()));
+        let items = rows.iter().take(limit).map(item).collect::<Result<_>>()?;
         Ok(Page { items, is_truncated })
     }
 }

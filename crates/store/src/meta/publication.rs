@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use super::channel::{HistoryEntry, HistoryRecord};
 use super::key::{self, Table};
+use super::lease::{PublisherLease, publisher_lease_name};
 use super::transaction::MetaTransaction;
 use super::{ATTEMPTS, Meta, ObjectRecord, PutGuard, SegmentEntry, Stored, gave_up};
 use crate::blob::BlobId;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kv::{Lease, Precondition, Range, Write, add_counters, counters};
-use crate::lease::{PublisherLease, publisher_lease_name};
 use crate::record::{Record, decode};
 
 /// Pushes that a channel remembers (LiveChannel 2.4).
@@ -295,8 +295,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::fixture::{Fixture, channel, fixture, inline, key, object};
     use crate::kv::Claim;
-    use crate::meta::fixture::{Fixture, channel, fixture, inline, key, object};
+    use crate::live::{Kept, WindowRecord};
     use crate::meta::{Body, ChannelRecord};
     use model::LiveChannelConfig;
 
@@ -322,13 +323,24 @@ mod tests {
         }
     }
 
+    fn window_of(last_number_ms: u64) -> Bytes {
+        WindowRecord { last_number_ms, ..WindowRecord::default() }.to_bytes().unwrap()
+    }
+
     async fn segment(f: &Fixture, number_ms: u64, session: u32) -> SegmentCommit {
         SegmentCommit {
             key: key(&format!("ch/{number_ms}.ts")),
             object: object(Body::Blobs(vec![f.extent(188).await])),
-            entry: SegmentEntry { number_ms, duration_ms: 5000, session, size: 188, is_discontinuous: false },
+            entry: SegmentEntry {
+                number_ms,
+                duration_ms: 5000,
+                session,
+                size: 188,
+                is_discontinuous: false,
+                is_damaged: false,
+            },
             playlist: Some((key("ch/playlist.m3u8"), inline("#EXTM3U"))),
-            window: Bytes::from(number_ms.to_string()),
+            window: window_of(number_ms),
             next: None,
             end_ms: i64::try_from(number_ms).unwrap() + 5000,
         }
@@ -355,7 +367,7 @@ mod tests {
         assert_eq!(listed(&f).await, [1000, 6000]);
         let object = f.meta.object(&f.bucket, &key("ch/playlist.m3u8")).await.unwrap().unwrap();
         assert_eq!(object.value, inline("#EXTM3U"));
-        assert_eq!(f.meta.channel_window(&f.bucket, &channel("ch")).await, Ok(Some(Bytes::from_static(b"6000"))));
+        assert_eq!(f.meta.channel_window(&f.bucket, &channel("ch")).await, Ok(Some(window_of(6000))));
         let last = f.meta.last_segment(&f.bucket, &channel("ch")).await.unwrap().unwrap();
         assert_eq!((last.number_ms, last.duration_ms, last.size), (6000, 5000, 188));
         assert_eq!(f.check_clean().await, 2, "the blob that was open and never committed is deleted");
@@ -378,7 +390,7 @@ mod tests {
         let f = with_channel().await;
         let lease = lease(&f, "me", Claim::IfFree).await;
         f.meta.begin_publication(&lease, &start(100)).await.unwrap();
-        let (name, window) = (key("ch/playlist.m3u8"), Bytes::from_static(b"w"));
+        let (name, window) = (key("ch/playlist.m3u8"), window_of(1));
         f.meta.commit_playlist(&lease, &name, &inline("end"), window.clone()).await.unwrap();
         assert_eq!(f.meta.object(&f.bucket, &name).await.unwrap().unwrap().value, inline("end"));
         assert_eq!(f.meta.channel_window(&f.bucket, &channel("ch")).await, Ok(Some(window)));

@@ -254,7 +254,7 @@ mod tests {
 
     use super::*;
     use crate::ErrorKind;
-    use crate::meta::fixture::fixture;
+    use crate::fixture::fixture;
 
     /// A key as version 1 wrote it.
     #[derive(Serialize)]

@@ -21,6 +21,8 @@ pub struct SegmentEntry {
     pub size: u64,
     /// Whether it does not continue the one before it.
     pub is_discontinuous: bool,
+    /// Whether bytes of it were found to be damaged, so that nobody can read all of it.
+    pub is_damaged: bool,
 }
 
 /// What the key does not say. By position, because a day has 43,200 of them.
@@ -30,6 +32,13 @@ pub(crate) struct SegmentRow {
     session: u32,
     size: u64,
     is_discontinuous: bool,
+    /// Written since 0.2, and only where it says something.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub(super) is_damaged: bool,
+}
+
+fn is_not(flag: &bool) -> bool {
+    !flag
 }
 
 impl Record for SegmentRow {
@@ -44,6 +53,7 @@ impl SegmentEntry {
             session: self.session,
             size: self.size,
             is_discontinuous: self.is_discontinuous,
+            is_damaged: self.is_damaged,
         }
     }
 
@@ -55,6 +65,7 @@ impl SegmentEntry {
             session: row.session,
             size: row.size,
             is_discontinuous: row.is_discontinuous,
+            is_damaged: row.is_damaged,
         })
     }
 }
@@ -86,5 +97,37 @@ impl Meta {
     pub async fn last_segment(&self, bucket: &BucketName, channel: &ChannelName) -> Result<Option<SegmentEntry>> {
         let range = Range::prefix(key::segments(bucket, channel)).reversed().limit(1);
         self.kv().range(&range).await?.first().map(SegmentEntry::read).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::kv::Version;
+    use crate::record::encode;
+
+    #[test]
+    fn rows_of_every_version_are_read() {
+        let key = Bytes::from_static(b"Sbucket\0ch\0\0\0\0\0\0\0\0\x07");
+        let entry = SegmentEntry {
+            number_ms: 7,
+            duration_ms: 5000,
+            session: 3,
+            size: 188,
+            is_discontinuous: true,
+            is_damaged: false,
+        };
+        let read = |value: &[u8]| {
+            SegmentEntry::read(&Entry { key: key.clone(), value: Bytes::copy_from_slice(value), version: Version(1) })
+        };
+        // 0.1, without a checksum.
+        assert_eq!(read(b"\x01\x94\xcd\x13\x88\x03\xcc\xbc\xc3"), Ok(entry));
+        let damaged = SegmentEntry { is_damaged: true, ..entry };
+        for entry in [entry, damaged] {
+            assert_eq!(read(&encode(&entry.row()).unwrap()), Ok(entry));
+        }
+        assert_eq!(encode(&entry.row()).unwrap().len(), 13);
     }
 }

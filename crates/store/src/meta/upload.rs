@@ -159,6 +159,27 @@ impl Meta {
         Err(gave_up(Subject::Part, id))
     }
 
+    /// Forgets a part whose bytes are lost. Whoever completes the upload hears that it is missing, and may send it again.
+    ///
+    /// # Errors
+    /// `NotFound` (bucket or part).
+    pub(crate) async fn remove_part(&self, bucket: &BucketName, id: &str, number: u16) -> Result<()> {
+        let row = key::part(bucket, id, number);
+        for _ in 0..ATTEMPTS {
+            let mut transaction = MetaTransaction::new(self, bucket);
+            let gone = || Error::not_found(Subject::Part, id);
+            let part = self.record::<PartRecord>(&row).await?.ok_or_else(gone)?;
+            transaction.expect_unchanged(row.clone(), Some(part.version));
+            transaction.unname(blobs(&part.value));
+            transaction.count(|statistics| statistics.add_parts(-1));
+            transaction.write(Write::Delete(row.clone()));
+            if transaction.commit().await?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(gave_up(Subject::Part, id))
+    }
+
     /// The parts of an upload after number `after`, in order.
     ///
     /// # Errors
@@ -281,8 +302,8 @@ fn blobs(part: &PartRecord) -> impl Iterator<Item = BlobId> + '_ {
 mod tests {
     use super::*;
     use crate::ErrorKind;
+    use crate::fixture::{Fixture, fixture, inline, key, object};
     use crate::meta::Body;
-    use crate::meta::fixture::{Fixture, fixture, inline, key, object};
 
     const ID: &str = "0004B9894A22E5B1888A1E29F8236E2D";
 

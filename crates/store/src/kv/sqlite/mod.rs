@@ -9,8 +9,10 @@
 mod cache;
 mod changes;
 mod checkpoint;
+mod disk;
 mod layout;
 mod rows;
+mod stamp;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -24,9 +26,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{Claim, Commit, Entry, Kv, Lease, Outcome, Range, Snapshot, Versioned};
 use crate::clock::Clock;
-use crate::error::{Error, Result, Subject};
+use crate::error::{Error, ErrorKind, Result, Subject};
 use cache::RowCache;
 use checkpoint::Checkpoints;
+use disk::Disk;
+use stamp::Stamp;
 use writer::{Job, Request};
 
 pub use writer::MAX_BATCH;
@@ -50,6 +54,23 @@ pub enum Durability {
     Relaxed,
 }
 
+/// What is done before commits reach the disk with relaxed durability: the blobs that they name come first. It may block.
+#[derive(Clone)]
+pub struct BeforeFlush(Arc<dyn Fn() + Send + Sync>);
+
+impl BeforeFlush {
+    /// Calls `act` before each flush.
+    pub fn new(act: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Arc::new(act))
+    }
+}
+
+impl std::fmt::Debug for BeforeFlush {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("BeforeFlush")
+    }
+}
+
 /// How to open the map.
 #[derive(Debug, Clone)]
 pub struct SqliteOptions {
@@ -65,11 +86,20 @@ pub struct SqliteOptions {
     pub is_alone: bool,
     /// Whether a map that is not there is refused rather than made: what lies beside it says that there was one.
     pub must_exist: bool,
+    /// With relaxed durability, what is done before commits reach the disk.
+    pub before_flush: Option<BeforeFlush>,
 }
 
 impl Default for SqliteOptions {
     fn default() -> Self {
-        Self { durability: Durability::Full, readers: 8, max_readers: 64, is_alone: false, must_exist: false }
+        Self {
+            durability: Durability::Full,
+            readers: 8,
+            max_readers: 64,
+            is_alone: false,
+            must_exist: false,
+            before_flush: None,
+        }
     }
 }
 
@@ -80,6 +110,7 @@ pub struct SqliteKv(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     readers: Arc<Readers>,
+    stamp: Arc<Mutex<Stamp>>,
     cache: Option<Arc<RowCache>>,
     clock: Clock,
     waiting: Arc<Semaphore>,
@@ -102,22 +133,30 @@ impl SqliteKv {
             ));
         }
         let connection = layout::open(path, options.durability, options.must_exist)?;
-        let checkpoints = Checkpoints::start(path)?;
+        let unavailable = |e: std::io::Error| Error::unavailable(Subject::Engine, e);
+        let disk = Disk::open(path).map_err(unavailable)?;
+        let last = disk.judged(rows::last_version(&connection))?;
+        let stamp = Arc::new(Mutex::new(Stamp::open(path, last, clock.now_ms()).map_err(unavailable)?));
+        let checkpoints = Checkpoints::start(
+            path,
+            options.durability,
+            options.before_flush.clone(),
+            Arc::clone(&stamp),
+            clock.clone(),
+        )?;
         let (requests, queue) = mpsc::channel();
         let writer_clock = clock.clone();
         let cache = options.is_alone.then(Arc::<RowCache>::default);
         let writer_cache = cache.clone();
-        let durability = options.durability;
         let writer = std::thread::Builder::new()
             .name("kv-writer".to_owned())
-            .spawn(move || {
-                writer::run(connection, checkpoints, writer_cache.as_deref(), &queue, &writer_clock, durability)
-            })
+            .spawn(move || writer::run(connection, checkpoints, writer_cache.as_deref(), &queue, &writer_clock))
             .map_err(|e| Error::unavailable(Subject::Engine, e))?;
-        let readers = Arc::new(Readers::new(path, options.readers, options.max_readers));
+        let readers = Arc::new(Readers::new(path, disk, options.readers, options.max_readers));
         readers.put_back(readers.take()?);
         Ok(Self(Arc::new(Shared {
             readers,
+            stamp,
             cache,
             clock,
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
@@ -146,7 +185,15 @@ impl SqliteKv {
         let (reply, answer) = oneshot::channel();
         let request = Request { job: job(reply), _permit: permit };
         self.0.requests.as_ref().ok_or_else(closed)?.send(request).map_err(|_| closed())?;
-        answer.await.map_err(|_| closed())?
+        let done = answer.await.map_err(|_| closed())?;
+        match done {
+            Err(error) if error.kind == ErrorKind::Corrupt && error.subject == Subject::Engine => {
+                let readers = Arc::clone(&self.0.readers);
+                let judged = tokio::task::spawn_blocking(move || readers.disk.judge(error));
+                Err(judged.await.map_err(|e| Error::unavailable(Subject::Engine, e))?)
+            }
+            done => done,
+        }
     }
 }
 
@@ -176,6 +223,14 @@ impl Kv for SqliteKv {
             cache.keep(key, row, missed);
         }
         Ok(row)
+    }
+
+    async fn get_many(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Versioned>>> {
+        if keys.len() > LONG_RANGE {
+            let keys = keys.to_vec();
+            return self.blocking(move |connection| rows::get_many(connection, &keys)).await;
+        }
+        self.0.readers.with(|connection| rows::get_many(connection, keys))
     }
 
     async fn range(&self, range: &Range) -> Result<Vec<Entry>> {
@@ -224,16 +279,37 @@ impl Kv for SqliteKv {
         Ok(lease.filter(|lease| lease.expires_ms > now_ms))
     }
 
+    fn loss(&self) -> Option<String> {
+        let loss = self.0.stamp.lock().unwrap_or_else(PoisonError::into_inner).loss()?;
+        Some(format!(
+            "its last commit was number {}, but number {} had reached the disk before: the file is older than it should be, \
+             or its log was cut off",
+            loss.found, loss.expected
+        ))
+    }
+
+    async fn forget_loss(&self) -> Result<()> {
+        let stamp = Arc::clone(&self.0.stamp);
+        let task =
+            tokio::task::spawn_blocking(move || stamp.lock().unwrap_or_else(PoisonError::into_inner).forget_loss());
+        let done = task.await.map_err(|e| Error::unavailable(Subject::Engine, e))?;
+        done.map_err(|e| Error::unavailable(Subject::Engine, e))
+    }
+
     async fn faults(&self) -> Result<Vec<String>> {
-        self.blocking(|connection| {
+        let looked = self.blocking(|connection| {
             let mut statement = connection.prepare("PRAGMA integrity_check").map_err(failed)?;
             let lines = statement.query_map([], |row| row.get::<_, String>(0)).map_err(failed)?;
             let mut lines = lines.collect::<rusqlite::Result<Vec<_>>>().map_err(failed)?;
             lines.retain(|line| line != "ok");
             lines.extend(layout::unpaired(connection)?);
             Ok(lines)
-        })
-        .await
+        });
+        match looked.await {
+            // Damage where the look itself could not get past it.
+            Err(error) if error.kind == ErrorKind::Corrupt => Ok(vec![error.detail]),
+            lines => lines,
+        }
     }
 }
 
@@ -245,7 +321,11 @@ struct SqliteSnapshot {
 }
 
 impl SqliteSnapshot {
-    fn read<T>(slot: &Mutex<Option<Connection>>, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+    fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        self.readers.disk.judged(Self::read_in(&self.connection, read))
+    }
+
+    fn read_in<T>(slot: &Mutex<Option<Connection>>, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let connection = slot.lock().unwrap_or_else(PoisonError::into_inner);
         read(connection.as_ref().ok_or_else(|| Error::unavailable(Subject::Engine, "the snapshot has ended"))?)
     }
@@ -254,16 +334,19 @@ impl SqliteSnapshot {
 #[async_trait]
 impl Snapshot for SqliteSnapshot {
     async fn get(&self, key: &[u8]) -> Result<Option<Versioned>> {
-        Self::read(&self.connection, |connection| rows::get(connection, key))
+        self.read(|connection| rows::get(connection, key))
     }
 
     async fn range(&self, range: &Range) -> Result<Vec<Entry>> {
         if range.limit > LONG_RANGE {
             let (slot, range) = (Arc::clone(&self.connection), range.clone());
-            let task = tokio::task::spawn_blocking(move || Self::read(&slot, |c| rows::range(c, &range)));
+            let readers = Arc::clone(&self.readers);
+            let task = tokio::task::spawn_blocking(move || {
+                readers.disk.judged(Self::read_in(&slot, |connection| rows::range(connection, &range)))
+            });
             return task.await.map_err(|e| Error::unavailable(Subject::Engine, e))?;
         }
-        Self::read(&self.connection, |connection| rows::range(connection, range))
+        self.read(|connection| rows::range(connection, range))
     }
 }
 
@@ -289,6 +372,8 @@ struct Readers {
     max: usize,
     /// Those that are held for longer than one read.
     holding: Arc<Semaphore>,
+    /// The last to be dropped: see there.
+    disk: Disk,
 }
 
 #[derive(Debug, Default)]
@@ -298,11 +383,11 @@ struct Pool {
 }
 
 impl Readers {
-    fn new(path: &Path, kept: usize, max: usize) -> Self {
+    fn new(path: &Path, disk: Disk, kept: usize, max: usize) -> Self {
         let max = max.max(2);
         let holding = Arc::new(Semaphore::new(max / 2));
         let (pool, given_back) = (Mutex::default(), Condvar::new());
-        Self { path: path.to_owned(), pool, given_back, kept: kept.clamp(1, max), max, holding }
+        Self { path: path.to_owned(), pool, given_back, kept: kept.clamp(1, max), max, holding, disk }
     }
 
     fn pool(&self) -> MutexGuard<'_, Pool> {
@@ -361,7 +446,8 @@ impl Readers {
 
     fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let lent = Lent { readers: self, connection: Some(self.take()?) };
-        lent.connection.as_ref().map_or_else(|| Err(Error::unavailable(Subject::Engine, "no connection")), read)
+        let no_connection = || Err(Error::unavailable(Subject::Engine, "no connection"));
+        self.disk.judged(lent.connection.as_ref().map_or_else(no_connection, read))
     }
 
     fn close(&self) {

@@ -19,6 +19,12 @@ pub(super) fn get(connection: &Connection, key: &[u8]) -> Result<Option<Versione
     row.optional().map_err(failed)
 }
 
+/// The values of keys, all as of one commit. The connection is in no transaction.
+pub(super) fn get_many(connection: &Connection, keys: &[Vec<u8>]) -> Result<Vec<Option<Versioned>>> {
+    let transaction = connection.unchecked_transaction().map_err(failed)?;
+    keys.iter().map(|key| get(&transaction, key)).collect()
+}
+
 /// Reads a value of the table `large` while the statement that found its number is under way, so that both see the same
 /// commit. One that is missing is damage, not absence.
 fn long_value<T>(connection: &Connection, id: i64, read: impl FnOnce(&[u8]) -> T) -> rusqlite::Result<T> {
@@ -61,6 +67,13 @@ pub(super) fn is_prefix_empty(connection: &Connection, prefix: &[u8]) -> Result<
 pub(super) fn version_of(connection: &Connection, key: &[u8]) -> Result<Option<Version>> {
     let mut statement = connection.prepare_cached("SELECT version FROM kv WHERE k = ?1").map_err(failed)?;
     statement.query_row(params![key], |row| version(row, 0)).optional().map_err(failed)
+}
+
+/// The last version or token given out.
+pub(super) fn last_version(connection: &Connection) -> Result<u64> {
+    let mut statement = connection.prepare_cached("SELECT last FROM sequence").map_err(failed)?;
+    let last: i64 = statement.query_row([], |row| row.get(0)).map_err(failed)?;
+    Ok(last.cast_unsigned())
 }
 
 /// The lease as last given out, expired or not.

@@ -1,25 +1,22 @@
 //! The one thread that changes the file.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 use rusqlite::{Connection, params};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::cache::RowCache;
 use super::changes::{delete, delete_prefix, execute, put};
-use super::checkpoint::{Checkpoints, checkpoint};
-use super::{Durability, failed, rows};
+use super::checkpoint::Checkpoints;
+use super::{failed, rows};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kv::{Claim, Commit, FencingToken, Lease, Outcome, Precondition, Version, Write, add_counters, expiry};
 
 /// The most jobs that share one transaction: more would make the first of them wait for no gain.
 pub const MAX_BATCH: usize = 256;
-
-/// With relaxed durability, the longest time until a commit reaches the disk.
-const RELAXED_FLUSH: Duration = Duration::from_secs(1);
 
 pub(super) struct Request {
     pub(super) job: Job,
@@ -66,37 +63,17 @@ pub(super) fn run(
     cache: Option<&RowCache>,
     queue: &Receiver<Request>,
     clock: &Clock,
-    durability: Durability,
 ) {
-    let mut flush_due: Option<Instant> = None;
-    loop {
-        let first = match flush_due {
-            None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(due) => queue.recv_timeout(due.saturating_duration_since(Instant::now())),
-        };
-        match first {
-            Ok(first) => {
-                let mut batch = vec![first];
-                while batch.len() < MAX_BATCH
-                    && let Ok(next) = queue.try_recv()
-                {
-                    batch.push(next);
-                }
-                let rows = batch.iter().map(|request| request.job.rows()).sum();
-                serve(&connection, batch, cache, clock);
-                checkpoints.count(rows);
-                if durability == Durability::Relaxed && flush_due.is_none() {
-                    flush_due = Some(Instant::now() + RELAXED_FLUSH);
-                }
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => break,
+    while let Ok(first) = queue.recv() {
+        let mut batch = vec![first];
+        while batch.len() < MAX_BATCH
+            && let Ok(next) = queue.try_recv()
+        {
+            batch.push(next);
         }
-        if flush_due.is_some_and(|due| due <= Instant::now()) {
-            flush_due = None;
-            // A checkpoint flushes the log first, and that is what is wanted of it; a busy reader does not matter.
-            checkpoint(&connection);
-        }
+        let rows = batch.iter().map(|request| request.job.rows()).sum();
+        let last = serve(&connection, batch, cache, clock);
+        checkpoints.count(rows, last);
     }
     drop(checkpoints);
     if let Err((_, error)) = connection.close() {
@@ -104,7 +81,8 @@ pub(super) fn run(
     }
 }
 
-fn serve(connection: &Connection, batch: Vec<Request>, cache: Option<&RowCache>, clock: &Clock) {
+/// Serves a batch; the last version that it committed, if that is known.
+fn serve(connection: &Connection, batch: Vec<Request>, cache: Option<&RowCache>, clock: &Clock) -> Option<u64> {
     let writes = batch.iter().flat_map(|request| match &request.job {
         Job::Commit(commit, _) => commit.writes.as_slice(),
         Job::Acquire { .. } | Job::Renew { .. } | Job::Release { .. } => &[],
@@ -112,24 +90,29 @@ fn serve(connection: &Connection, batch: Vec<Request>, cache: Option<&RowCache>,
     let _changing = cache.map(|cache| cache.change(writes));
     let jobs: Vec<&Job> = batch.iter().map(|request| &request.job).collect();
     match transact(connection, &jobs, clock) {
-        Ok(done) => {
+        Ok((done, last)) => {
             for (request, done) in batch.into_iter().zip(done) {
                 answer(request.job, Ok(done));
             }
+            Some(last)
         }
         // One job that cannot be done must not take down those that happened to wait beside it.
         Err(Failure::RolledBack(_)) if batch.len() > 1 => {
+            let mut last = None;
             for request in batch {
                 let done = transact(connection, &[&request.job], clock);
-                let done = done.map(|mut done| done.pop().unwrap_or(Done::Nothing));
+                last = done.as_ref().map(|(_, version)| *version).ok().or(last);
+                let done = done.map(|(mut done, _)| done.pop().unwrap_or(Done::Nothing));
                 answer(request.job, done.map_err(Failure::into_error));
             }
+            last
         }
         Err(failure) => {
             let error = failure.into_error();
             for request in batch {
                 answer(request.job, Err(error.clone()));
             }
+            None
         }
     }
 }
@@ -166,7 +149,8 @@ fn answer(job: Job, done: Result<Done>) {
     }
 }
 
-fn transact(connection: &Connection, jobs: &[&Job], clock: &Clock) -> Result<Vec<Done>, Failure> {
+/// Makes jobs one transaction: what each came to, and the last version there is.
+fn transact(connection: &Connection, jobs: &[&Job], clock: &Clock) -> Result<(Vec<Done>, u64), Failure> {
     let rolled_back = |error| {
         if !connection.is_autocommit()
             && let Err(error) = connection.execute_batch("ROLLBACK")
@@ -185,10 +169,9 @@ fn transact(connection: &Connection, jobs: &[&Job], clock: &Clock) -> Result<Vec
     Ok(done)
 }
 
-fn apply(connection: &Connection, jobs: &[&Job], now_ms: i64) -> Result<Vec<Done>> {
-    let mut statement = connection.prepare_cached("SELECT last FROM sequence").map_err(failed)?;
-    let first: i64 = statement.query_row([], |row| row.get(0)).map_err(failed)?;
-    let mut sequence = Sequence(first.cast_unsigned());
+fn apply(connection: &Connection, jobs: &[&Job], now_ms: i64) -> Result<(Vec<Done>, u64)> {
+    let first = rows::last_version(connection)?;
+    let mut sequence = Sequence(first);
     let mut counters = Counters { connection, sums: BTreeMap::new() };
     let mut done = Vec::with_capacity(jobs.len());
     for job in jobs {
@@ -215,10 +198,10 @@ fn apply(connection: &Connection, jobs: &[&Job], now_ms: i64) -> Result<Vec<Done
         });
     }
     counters.settle(|_| true)?;
-    if sequence.0 != first.cast_unsigned() {
+    if sequence.0 != first {
         execute(connection, "UPDATE sequence SET last = ?1", params![sequence.0.cast_signed()])?;
     }
-    Ok(done)
+    Ok((done, sequence.0))
 }
 
 /// The last version or token given out.
@@ -355,6 +338,7 @@ mod tests {
     use bytes::Bytes;
     use proptest::prelude::*;
 
+    use super::super::Durability;
     use super::*;
     use crate::kv::Range;
 
@@ -394,7 +378,7 @@ mod tests {
         let mut outcomes = Vec::new();
         for jobs in jobs.chunks(batch) {
             let done = transact(&connection, &jobs.iter().collect::<Vec<_>>(), &Clock::system());
-            let Ok(done) = done else { panic!("the transaction failed") };
+            let Ok((done, _)) = done else { panic!("the transaction failed") };
             outcomes.extend(done.into_iter().map(|done| match done {
                 Done::Outcome(outcome) => outcome,
                 _ => panic!("not a commit"),

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use model::name::{BucketName, ChannelName};
 
+use super::Meta;
 use crate::error::Result;
 use crate::kv::{Claim, FencingToken, Lease};
-use crate::meta::Meta;
 
 /// The right of one publisher on one channel. Whoever publishes shows it with every commit, and a commit with a lease
 /// that was given to another since is refused; so nothing depends on a clock being right, only how soon another may

@@ -6,11 +6,11 @@ use bytes::Bytes;
 use model::name::{BucketName, ChannelName, ObjectKey};
 use model::{ContentHeaders, ETag, ObjectAcl, ObjectType, OwnerId, StorageClass};
 
-use super::{Body, BucketRecord, Extent, Meta, ObjectRecord, ObjectRole};
 use crate::blob::{BlobIds, BlobStore, MemoryBlobs, OnDrop};
 use crate::check::{Report, check};
 use crate::clock::{ManualClock, Randomness};
 use crate::kv::MemoryKv;
+use crate::meta::{Body, BucketRecord, Extent, Meta, ObjectRecord, ObjectRole};
 use crate::vault::Vault;
 
 pub(crate) struct Fixture {
