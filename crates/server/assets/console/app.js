@@ -21,7 +21,7 @@ import { Usage } from "./page-usage.js";
 import { Users } from "./page-users.js";
 import { Questions, Refused } from "./parts.js";
 import { forgetRights } from "./rights.js";
-import { bucketLink, link, parseRoute } from "./route.js";
+import { bucketLink, go, link, parseRoute } from "./route.js";
 import { key, leave } from "./session.js";
 import { Fragment, html, render, useEffect, useRef, useState } from "./view.js";
 
@@ -149,6 +149,8 @@ function App({ trouble }) {
   const out = () => {
     leave();
     forgetRights();
+    // Whoever signs in next begins at the beginning.
+    go("#/");
     redraw();
   };
   return html`<a class="skip" href="#main" onClick=${(event) => (event.preventDefault(), main.current.querySelector("h1")?.focus())}>${t("skip")}</a>
