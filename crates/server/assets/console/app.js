@@ -130,6 +130,8 @@ function App({ trouble }) {
   useEffect(() => {
     const move = () => setRoute(parseRoute(location.hash));
     window.addEventListener("hashchange", move);
+    // What was changed before anybody listened.
+    move();
     return () => window.removeEventListener("hashchange", move);
   }, []);
   const { Page, props, title, place } = choose(route);

@@ -114,15 +114,19 @@ export function Act({ right, bucket = "", objectKey = "", run, onError, icon, ch
 
 /** A window over the page. Escape and its buttons close it; focus goes back to where it was. */
 export function Dialog({ title, onClose, children, wide }) {
-  const element = useRef();
+  const element = useRef(), isShown = useRef(true);
   const id = useId();
   useEffect(() => {
     const dialog = element.current;
     if (!dialog.open) dialog.showModal();
-    return () => dialog.open && dialog.close();
+    return () => {
+      // The page that it belonged to was left: nothing is answered, and nobody is led back.
+      isShown.current = false;
+      if (dialog.open) dialog.close();
+    };
   }, []);
-  return html`<dialog ref=${element} class=${wide ? "wide" : ""} aria-labelledby=${id} onClose=${onClose}
-    onCancel=${(event) => event.target === element.current && onClose()}>
+  const close = () => isShown.current && onClose();
+  return html`<dialog ref=${element} class=${wide ? "wide" : ""} aria-labelledby=${id} onClose=${close}>
     <div class="dialog-head"><h2 id=${id}>${title}</h2>
       <button type="button" class="plain icon-only" aria-label=${t("action.close")} onClick=${onClose}><${Icon} name="x" /></button></div>
     ${children}

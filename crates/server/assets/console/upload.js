@@ -54,7 +54,7 @@ function next() {
 
 /** Ends the transfer and keeps what has arrived. */
 export function pause(one) {
-  one.state = "paused";
+  Object.assign(one, { state: "paused", note: "" });
   one.stop?.abort();
   next();
 }
@@ -81,15 +81,16 @@ export function forgetDone() {
 
 async function run(one) {
   one.state = "running";
-  one.stop = new AbortController();
+  const mine = (one.stop = new AbortController());
+  // Stopped and taken up again at once, the run before has nothing more to say.
+  const isMine = () => one.stop === mine && one.state === "running";
   try {
     if (one.size <= WHOLE && !one.id) await sendWhole(one);
     else await sendParts(one);
-    if (one.state === "running") Object.assign(one, { state: "done", sent: one.size });
+    if (isMine()) Object.assign(one, { state: "done", sent: one.size, note: "" });
   } catch (error) {
-    if (one.state === "running") Object.assign(one, { state: "failed", error });
+    if (isMine()) Object.assign(one, { state: "failed", error, note: "" });
   }
-  one.note = "";
   next();
 }
 
@@ -101,6 +102,7 @@ const sendWhole = (one) => again(one, () => transfer(one.bucket, one.key, one.fi
 }));
 
 async function sendParts(one) {
+  const { signal } = one.stop;
   if (!one.id) one.id = await beginUpload(one.bucket, one.key, headersOf(one));
   const done = await known(one);
   let at = done.reduce((sum, part) => sum + part.size, 0);
@@ -109,7 +111,7 @@ async function sendParts(one) {
     const body = one.file.slice(at, at + step);
     const part = { number: done.length + 1, size: body.size };
     const { headers } = await again(one, () => transfer(one.bucket, one.key, body, {
-      method: "PUT", query: [["partNumber", String(part.number)], ["uploadId", one.id]], signal: one.stop.signal,
+      method: "PUT", query: [["partNumber", String(part.number)], ["uploadId", one.id]], signal,
       onProgress: (sent) => ((one.sent = at + sent), tell()),
     }));
     done.push({ ...part, etag: headers.get("etag") });
@@ -121,6 +123,7 @@ async function sendParts(one) {
 
 /** The parts that have arrived, from the first without a gap, compared with the file: another file must not be glued to them. */
 async function known(one) {
+  const { signal } = one.stop;
   const found = [];
   let at = 0;
   for (const part of await arrived(one.bucket, one.key, one.id)) {
@@ -129,7 +132,7 @@ async function known(one) {
     tell();
     const crc = await ofBlob(one.file.slice(at, at + part.size), (sum) => ((one.sent = at + sum), tell()));
     if (crc !== part.crc) throw new Refusal("OtherFile", t("upload.other"));
-    if (one.stop.signal.aborted) throw new DOMException("stopped", "AbortError");
+    if (signal.aborted) throw new DOMException("stopped", "AbortError");
     found.push(part);
     at += part.size;
   }
@@ -139,12 +142,13 @@ async function known(one) {
 
 /** A connection that breaks is no reason to give up what took an hour. */
 async function again(one, work) {
+  const { signal } = one.stop;
   for (let tries = 1; ; tries++) {
     try {
       return await work();
     } catch (error) {
       const isPassing = error.code === "Unreachable" || error.status >= 500;
-      if (!isPassing || tries >= TRIES || one.stop.signal.aborted) throw error;
+      if (!isPassing || tries >= TRIES || signal.aborted) throw error;
       one.note = t("upload.again");
       tell();
       await new Promise((resolve) => setTimeout(resolve, 1000 * 2 ** tries));
