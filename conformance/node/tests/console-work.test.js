@@ -27,6 +27,8 @@ const keys = async (prefix) => ((await client.listV2({ prefix, "max-keys": 1000 
 test("a recording: found on the line of time, played at once, kept, shared with an expiry, deleted with a count", async () => {
   await client.putChannel("stage", configuration);
   await push(source, publish("stage"), { options: ["-t", "5"] }).ended;
+  // Ranges are whole seconds: what lies closer belongs to both.
+  await new Promise((resolve) => setTimeout(resolve, 2500));
   const second = push(source, publish("stage"), { options: ["-t", "7"] });
   await second.ended;
   await waitFor(async () => (await keys("stage/")).filter((name) => name.endsWith(".ts")).length >= 11, "the segments");
@@ -46,13 +48,14 @@ test("a recording: found on the line of time, played at once, kept, shared with 
   // By the fields; what ends before it begins, or is longer than a day, says so.
   const [from, to] = [page.getByLabel("From", { exact: true }).first(), page.getByLabel("To", { exact: true }).first()];
   const set = async (field, value) => {
-    await field.fill(value);
+    // A browser leaves seconds out where there are none, which the driver takes for a mistake.
+    await field.fill(value.replace(/^(.{16})$/, "$1:01").replace(/:00$/, ":01"));
     await field.blur();
   };
   const had = await from.inputValue();
-  await set(from, "2020-01-01T00:00:00");
+  await set(from, "2020-01-01T00:00:01");
   await page.getByText("covers at most a day").waitFor();
-  await set(from, "2037-01-01T00:00:00");
+  await set(from, "2037-01-01T00:00:01");
   await page.getByText("The end is before the beginning").waitFor();
   await set(from, had);
   await shows(stored, "both again");

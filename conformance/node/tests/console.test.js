@@ -246,8 +246,10 @@ test("a temporary key pushes with the lines of the page, which copies them witho
   await page.getByRole("button", { name: "Copy Publish URL" }).click();
   await page.locator("#said", { hasText: "Publish URL copied" }).waitFor();
   await page.locator("#expiry").selectOption({ label: "1 hour" });
-  const url = await page.locator("#publish-url").textContent();
-  assert.ok(Math.abs(Number(new URL(url).searchParams.get("Expires")) - Date.now() / 1000 - 3600) < 60, url);
+  const url = await waitFor(async () => {
+    const shown = await page.locator("#publish-url").textContent();
+    return Math.abs(Number(new URL(shown).searchParams.get("Expires")) - Date.now() / 1000 - 3600) < 60 && shown;
+  }, async () => `an address for an hour: ${await page.locator("#publish-url").textContent()}`);
   const running = push(source, url);
   try {
     await status(page, "Live");
