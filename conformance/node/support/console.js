@@ -14,7 +14,7 @@ const TYPES = { html: "text/html; charset=utf-8", js: "text/javascript; charset=
  * With MILLPOND_CONSOLE_FROM_DISK=1 the files of the console are those of the source tree, under the policy of this copy of the
  * tree, whatever the binary was built with: pages can be worked on without compiling.
  */
-async function fromDisk(context) {
+export async function fromDisk(context) {
   if (!process.env.MILLPOND_CONSOLE_FROM_DISK) return;
   const source = readFileSync(path.join(assets, "../../src/http/page.rs"), "utf8");
   const policy = /CONSOLE_POLICY: &str = "([^"]+)"/.exec(source)[1].replace(/\\\n\s+/g, "");

@@ -98,6 +98,9 @@ test("an upload in parts: progress, pause, resume, and a reload in the middle", 
   const big = randomBytes(40 * MIB);
   const at = file("big.bin", big);
   const { page, context } = await enter(browser, server, "#/b/shelf/files");
+  // A reload in the middle of an upload is asked about.
+  const asked = [];
+  page.on("dialog", (dialog) => (asked.push(dialog.type()), dialog.accept()));
   const partsSent = [];
   // Slow enough to be stopped between parts.
   await context.route((url) => url.searchParams.has("partNumber"), async (route) => {
@@ -136,6 +139,7 @@ test("an upload in parts: progress, pause, resume, and a reload in the middle", 
   assert.deepEqual(partsSent.filter((number) => arrived.includes(number)), []);
   assert.ok(Buffer.compare(await content("big.bin"), big) === 0, "the bytes are those of the file");
   assert.equal(await page.locator("#unfinished").count(), 0);
+  assert.deepEqual([...new Set(asked)], ["beforeunload"]);
   await context.close();
 });
 

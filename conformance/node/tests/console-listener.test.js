@@ -5,7 +5,7 @@ import http from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { launch } from "../support/browser.js";
+import { launch, plays } from "../support/browser.js";
 import { makeSource, push } from "../support/encoder.js";
 import { accessKeyId, accessKeySecret, Server, waitFor } from "../support/server.js";
 
@@ -117,6 +117,8 @@ test("the console works there, and sends encoders and viewers to the public list
   try {
     await page.locator('.title .badge[data-status="Live"]').waitFor();
     await waitFor(async () => (await fetch(play)).status === 200, "the playlist");
+    // The picture comes as calls of the API: links and signed addresses are refused here.
+    await plays(page, undefined, 1, "the picture of the private bucket");
   } finally {
     await running.stop();
   }

@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { launch, plays } from "../support/browser.js";
-import { answering, enter, goTo, open, signIn, withManagement } from "../support/console.js";
+import { answering, enter, fromDisk, goTo, open, signIn, withManagement } from "../support/console.js";
 import { makeSource, push } from "../support/encoder.js";
+import { makeCertificate } from "../support/pages.js";
 import { accessKeyId, Server, waitFor } from "../support/server.js";
 
 let server, browser, client, source;
@@ -34,6 +35,11 @@ test("a recording: found on the line of time, played at once, kept, shared with 
   await waitFor(async () => (await keys("stage/")).filter((name) => name.endsWith(".ts")).length >= 11, "the segments");
 
   const { page, context, complaints } = await enter(browser, server, "#/b/works/channels/stage/recordings");
+  const stills = [];
+  await context.route((url) => url.searchParams.has("x-oss-process") && url.pathname.endsWith(".ts"), (route) => {
+    stills.push(new URL(route.request().url()).searchParams.get("x-oss-process"));
+    return route.fulfill({ contentType: "image/png", body: Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYPj/HwADAgH/p0fgWAAAAABJRU5ErkJggg==", "base64") });
+  });
   // The last push is chosen, and the one before is a button away; together they are all that was stored.
   const chosen = page.locator("#chosen");
   const stored = (await keys("stage/")).filter((name) => name.endsWith(".ts")).length;
@@ -76,6 +82,11 @@ test("a recording: found on the line of time, played at once, kept, shared with 
   await page.locator('#replay[data-state="playing"]').waitFor();
   await waitFor(() => page.evaluate(() => document.querySelector("#replay video").currentTime > 1), "the picture of the private bucket");
   assert.ok((await page.evaluate(() => document.querySelector("#replay video").duration)) > 10);
+  // Stills of places in the recording, where the server makes them.
+  await waitFor(() => stills.length === 8, () => `eight stills: ${stills}`);
+  assert.ok(stills.every((process) => process === "video/snapshot,t_0,f_jpg,w_160,m_fast"));
+  await page.locator("#storyboard button").nth(4).click();
+  await waitFor(() => page.evaluate(() => document.querySelector("#replay video").currentTime > 4), "the place of the still");
   await page.locator("#keep").getByLabel("Name").fill("vod-concert");
   await page.locator("#keep-range").click();
   const share = page.locator("#keep #share-url");
@@ -297,6 +308,36 @@ test("users: a key that is shown once, a policy from a template, rotation, a tem
   assert.deepEqual(server.manage(["user", "list"]).users, []);
   assert.deepEqual(complaints, []);
   await context.close();
+});
+
+test("over HTTPS encoders are given rtmps addresses, with which a push begins", async () => {
+  const certificate = makeCertificate();
+  const secure = await Server.start("--tls-cert", certificate.certificate, "--tls-key", certificate.key);
+  try {
+    const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: { width: 1280, height: 900 }, locale: "en-GB" });
+    const page = await context.newPage();
+    page.setDefaultTimeout(15_000);
+    await fromDisk(context);
+    const own = secure.client({ secure: false });
+    await own.putBucket("tls-bucket");
+    own.useBucket("tls-bucket");
+    await own.putChannel("camera", configuration);
+    await page.goto(`https://${secure.address}/-/console#/b/tls-bucket/channels/camera`);
+    await signIn(page);
+    const address = await page.locator("#publish-url").textContent();
+    assert.ok(address.startsWith(`rtmps://${secure.address}/tls-bucket/live/camera?`), address);
+    assert.ok((await page.locator("#obs-server").textContent()).startsWith("rtmps://"));
+    const running = push(source, address, { loop: true });
+    try {
+      await page.locator('.title .badge[data-status="Live"]').waitFor();
+    } finally {
+      await running.stop();
+    }
+    await context.close();
+  } finally {
+    certificate.remove();
+    assert.equal(await secure.stop(), 0);
+  }
 });
 
 test("sign-in says where a key is found, and who is signed in", async () => {

@@ -1,9 +1,9 @@
 // Recordings of a channel: find a range on a line of time, play it at once, keep it as a playlist, share it, or delete it.
 import { acl, allBuckets } from "./api-bucket.js";
-import { list, removeMany } from "./api-files.js";
+import { blob, list, removeMany } from "./api-files.js";
 import { channels, history, putVod, vod } from "./api-live.js";
 import { now } from "./api.js";
-import { bytes, count, duration, localStamp, moment } from "./format.js";
+import { bytes, count, duration, localStamp, moment, time } from "./format.js";
 import { t, tn } from "./i18n.js";
 import { Icon } from "./icons.js";
 import { Search } from "./page-buckets.js";
@@ -116,9 +116,43 @@ function Known({ bucket, name, query, pushes, status, isPublic }) {
         <${Remove} on=${on} name=${name} inside=${inside} isLive=${status === "Live" && range[1] > present() - 120_000} onDone=${() => (setShown(null), setTurn(turn + 1))} />
       </div>
     <//>
-    ${shown && html`<div class="watch"><${VodPicture} key=${shown.text} bucket=${bucket} objectKey=${`${name}/.range.m3u8`} text=${shown.text} onTime=${(place) => setPlaying(momentOf(shown.list, place))} />
+    ${shown && html`<div class="watch"><div><${VodPicture} key=${shown.text} bucket=${bucket} objectKey=${`${name}/.range.m3u8`} text=${shown.text} onTime=${(place) => setPlaying(momentOf(shown.list, place))} />
+        <${Storyboard} key=${`${shown.text} stills`} bucket=${bucket} name=${name} list=${shown.list} /></div>
       <${Keep} bucket=${bucket} name=${name} from=${seconds(range[0])} to=${seconds(range[1])} isPublic=${isPublic} on=${on} length=${total(shown.list)} onDone=${() => setTurn(turn + 1)} /></div>`}
     <${Saved} bucket=${bucket} name=${name} turn=${turn} isPublic=${isPublic} />`;
+}
+
+/** How many stills stand below a recording. */
+const STILLS = 8;
+
+/** Stills of a recording, evenly spread, where the server makes them (`video/snapshot`); one leads to its place in the picture. */
+function Storyboard({ bucket, name, list: all }) {
+  const [stills, setStills] = useState([]);
+  useEffect(() => {
+    const stop = new AbortController();
+    const made = [];
+    const load = async () => {
+      let place = 0, next = 0;
+      for (const [index, one] of all.entries()) {
+        if (index >= next) {
+          next += Math.max(1, all.length / STILLS);
+          const data = await blob(bucket, `${name}/${one.uri}`, { query: [["x-oss-process", "video/snapshot,t_0,f_jpg,w_160,m_fast"]], signal: stop.signal });
+          if (stop.signal.aborted) return;
+          made.push({ place, at: one.at, url: URL.createObjectURL(data) });
+          setStills([...made]);
+        }
+        place += one.seconds;
+      }
+    };
+    // A server that makes none says so once, and there are none.
+    load().catch(() => {});
+    return () => {
+      stop.abort();
+      made.forEach(({ url }) => URL.revokeObjectURL(url));
+    };
+  }, []);
+  const seek = (place) => Object.assign(document.querySelector("#replay video"), { currentTime: place + 0.05 });
+  return stills.length > 0 && html`<div class="stills" id="storyboard">${stills.map((one) => html`<button type="button" key=${one.at} aria-label=${t("recordings.still", { time: time(one.at) })} title=${time(one.at)} onClick=${() => seek(one.place)}><img src=${one.url} alt="" /></button>`)}</div>`;
 }
 
 /** Keeps a range under a name (PostVodPlaylist), and gives the address to share. */

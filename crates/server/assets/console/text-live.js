@@ -46,7 +46,7 @@ export const LIVE = {
   "channel.settingsHint": ["To change them, re-create the channel.", "如需修改，请重新创建频道。"],
   "channel.refused": ["Refused pushes", "被拒绝的推流"],
   "channel.pushes": ["Last pushes", "最近的推流"],
-  "channel.noPushes": ["None yet. When a push ends, what it was is told here: its encoder, its length, and what had to be corrected.", "暂无。推流结束后，这里会显示其编码器、时长以及修正过的问题。"],
+  "channel.noPushes": ["None yet. When a push ends, its report appears here: the encoder, the length, and what had to be corrected.", "暂无。推流结束后，这里会显示其编码器、时长以及修正过的问题。"],
 
   "now.picture": ["Picture", "画面"],
   "now.rate": ["Frame rate", "帧率"],
@@ -147,6 +147,7 @@ export const LIVE = {
   "recordings.tooWide": ["A recording covers at most a day: choose a shorter range.", "单次最长一天，请缩短范围。"],
   "recordings.ahead": ["The end is before the beginning.", "结束时间早于开始时间。"],
   "recordings.play": ["Play", "播放"],
+  "recordings.still": ["Go to {time}", "跳转到 {time}"],
   "recordings.keep": ["Keep and share", "保存与分享"],
   "recordings.keepHint": ["Writes a playlist beside the segments, which plays like a file. The segments are not copied.", "在分片旁写入一个播放列表，可像文件一样播放，不会复制分片。"],
   "recordings.length": ["Length", "时长"],

@@ -18,6 +18,9 @@ let number = 0;
 
 const tell = () => listeners.forEach((listener) => listener());
 
+// Whoever closes the tab in the middle is asked; what has arrived could be taken up again, but the rest would not go on.
+globalThis.addEventListener?.("beforeunload", (event) => all.some(({ state }) => state === "running") && event.preventDefault());
+
 export const uploads = () => all;
 
 /** Calls `listener` after every change; returns how to stop it. */
