@@ -23,7 +23,8 @@ export function Chart({ label, span, unit, series, end = Date.now() }) {
   const line = (points) => points.filter(([at]) => end - at <= span).map(([at, value]) => `${x(at).toFixed(1)},${y(value).toFixed(1)}`);
   const said = series.map(({ name, points }) => `${name} ${points.length ? unit(points.at(-1)[1]) : "–"}`).join(", ");
   return html`<figure>
-    <figcaption><span>${label}</span><span>${series.map(({ name, points }, index) => html`<span class="key ${index ? "second" : ""}" key=${name}>${name} <b>${points.length ? unit(points.at(-1)[1]) : "–"}</b>${index < series.length - 1 ? "  " : ""}</span>`)}</span></figcaption>
+    <figcaption><span>${label}</span>
+      <span>${series.map(({ name, points }, index) => html`<span class="key ${index ? "second" : ""}" key=${name}>${name} <b>${points.length ? unit(points.at(-1)[1]) : "–"}</b>${index < series.length - 1 ? "  " : ""}</span>`)}</span></figcaption>
     <svg class="chart" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${label}: ${said}">
       ${[0, 0.5, 1].map((part) => html`<g key=${part}>
         <line class="grid" x1=${LEFT} x2=${WIDTH - RIGHT} y1=${y(top * part)} y2=${y(top * part)} />

@@ -14,7 +14,8 @@ export function Pairs({ pairs, onInput, nameLabel = t("pairs.name"), valueLabel 
       <input aria-label=${`${valueLabel} ${index + 1}`} placeholder=${valueLabel} value=${value} disabled=${disabled} spellcheck=${false} onInput=${(event) => set(index, 1, event.target.value)} />
       <button type="button" class="plain icon-only" aria-label=${t("pairs.remove", { number: index + 1 })} disabled=${disabled} onClick=${() => onInput(pairs.filter((_, one) => one !== index))}><${Icon} name="x" /></button>
     </div>`)}
-    ${pairs.length < limit && html`<button type="button" class="small" disabled=${disabled} onClick=${() => onInput([...pairs, ["", ""]])}><${Icon} name="plus" /><span>${t("action.add")}</span></button>`}
+    ${pairs.length < limit && html`<button type="button" class="small" disabled=${disabled} onClick=${() => onInput([...pairs, ["", ""]])}><${Icon} name="plus" />
+      <span>${t("action.add")}</span></button>`}
   </div>`;
 }
 

@@ -50,7 +50,8 @@ export function ObjectDialog({ bucket, objectKey, onClose, onChange }) {
 /** What is asked for only when somebody opens it. */
 function Part({ title, id, children }) {
   const [isOpen, setIsOpen] = useState(false);
-  return html`<details class="session" id=${id} onToggle=${(event) => setIsOpen(event.target.open)}><summary><${Icon} name="chevron-right" /><span class="main">${title}</span></summary><div>${isOpen && children}</div></details>`;
+  return html`<details class="session" id=${id} onToggle=${(event) => setIsOpen(event.target.open)}><summary><${Icon} name="chevron-right" />
+    <span class="main">${title}</span></summary><div>${isOpen && children}</div></details>`;
 }
 
 function Share({ bucket, objectKey }) {
@@ -66,6 +67,9 @@ function Share({ bucket, objectKey }) {
     <p class="hint">${t("object.shareHint")}</p></section>`;
 }
 
+/** `content-type` as headers are written for people. */
+const titled = (name) => name.replace(/(^|-)\w/g, (part) => part.toUpperCase());
+
 function Headers({ data, on, reload }) {
   const [stored, setStored] = useState(data.stored);
   const [meta, setMeta] = useState(data.meta);
@@ -74,7 +78,8 @@ function Headers({ data, on, reload }) {
     await reload();
     say(t("said.saved"));
   };
-  return html`<div class="columns">${Object.keys(stored).map((name) => html`<${TextField} key=${name} label=${name.replace(/(^|-)\w/g, (part) => part.toUpperCase())} value=${stored[name]} onInput=${(value) => setStored({ ...stored, [name]: value })} />`)}</div>
+  return html`<div class="columns">${Object.keys(stored).map((name) => html`
+      <${TextField} key=${name} label=${titled(name)} value=${stored[name]} onInput=${(value) => setStored({ ...stored, [name]: value })} />`)}</div>
     <fieldset><legend>${t("object.meta")}</legend><${Pairs} pairs=${meta} onInput=${setMeta} /></fieldset>
     <div class="buttons"><${Act} ...${on} right="oss:PutObject" run=${save}>${t("action.save")}<//></div>`;
 }
@@ -82,14 +87,31 @@ function Headers({ data, on, reload }) {
 function TagForm({ on }) {
   const found = useLoad(() => objectTags(on.bucket, on.objectKey), []);
   const [draft, setDraft] = useState(null);
+  const save = async () => {
+    await putObjectTags(on.bucket, on.objectKey, clean(draft));
+    await found.reload();
+    setDraft(null);
+    say(t("said.saved"));
+  };
   return html`<${Loaded} of=${found}>${(tags) => html`<${Pairs} pairs=${draft ?? tags} onInput=${setDraft} limit=${10} />
-    <div class="buttons apart"><${Act} ...${on} right="oss:PutObjectTagging" disabled=${!draft} run=${async () => (await putObjectTags(on.bucket, on.objectKey, clean(draft)), await found.reload(), setDraft(null), say(t("said.saved")))}>${t("action.save")}<//></div>`}<//>`;
+    <div class="buttons apart">
+      <${Act} ...${on} right="oss:PutObjectTagging" disabled=${!draft} run=${save}>${t("action.save")}<//></div>`}<//>`;
 }
+
+const ACLS = ["default", "private", "public-read", "public-read-write"];
 
 function AclForm({ on }) {
   const found = useLoad(() => objectAcl(on.bucket, on.objectKey), []);
   const [draft, setDraft] = useState(null);
+  const options = ACLS.map((one) => [one, t(one === "default" ? "object.aclDefault" : `acl.${one}`)]);
+  const save = async () => {
+    await putObjectAcl(on.bucket, on.objectKey, draft);
+    await found.reload();
+    setDraft(null);
+    say(t("said.saved"));
+  };
   return html`<${Loaded} of=${found}>${(value) => html`
-    <${SelectField} label=${t("object.acl")} hint=${t("object.aclHint")} value=${draft ?? value} onInput=${setDraft} options=${["default", "private", "public-read", "public-read-write"].map((one) => [one, t(one === "default" ? "object.aclDefault" : `acl.${one}`)])} />
-    <div class="buttons"><${Act} ...${on} right="oss:PutObjectAcl" disabled=${!draft || draft === value} run=${async () => (await putObjectAcl(on.bucket, on.objectKey, draft), await found.reload(), setDraft(null), say(t("said.saved")))}>${t("action.save")}<//></div>`}<//>`;
+    <${SelectField} label=${t("object.acl")} hint=${t("object.aclHint")} value=${draft ?? value} onInput=${setDraft} options=${options} />
+    <div class="buttons">
+      <${Act} ...${on} right="oss:PutObjectAcl" disabled=${!draft || draft === value} run=${save}>${t("action.save")}<//></div>`}<//>`;
 }

@@ -38,13 +38,18 @@ function Server({ of: data }) {
     ]} /><//>
     <div class="two">
       <${Card} title=${t("about.health")}><ul class="health">${(data.health ?? []).map((one) => html`<li key=${one.name} class=${one.state}>
-        <${Icon} name=${one.state === "ok" ? "circle-check" : "triangle-alert"} size=${18} /><span><strong>${tOr(`health.${one.name}`, one.name)}</strong> ${one.message || t("health.ok")}</span></li>`)}</ul>
-        ${data.disk && html`<div class="disk"><${Facts} rows=${[[t("about.disk"), t("about.diskText", { free: bytes(data.disk.free_bytes), total: bytes(data.disk.total_bytes) })], [t("about.used"), bytes(data.disk.used_bytes)]]} />
+        <${Icon} name=${one.state === "ok" ? "circle-check" : "triangle-alert"} size=${18} /><span>
+          <strong>${tOr(`health.${one.name}`, one.name)}</strong> ${one.message || t("health.ok")}</span></li>`)}</ul>
+        ${data.disk && html`<div class="disk">
+          <${Facts} rows=${[[t("about.disk"), t("about.diskText", { free: bytes(data.disk.free_bytes), total: bytes(data.disk.total_bytes) })], [t("about.used"), bytes(data.disk.used_bytes)]]} />
           <meter min="0" max=${data.disk.total_bytes} low=${data.disk.total_bytes * 0.1} optimum=${data.disk.total_bytes} value=${data.disk.free_bytes} aria-label=${t("about.disk")}></meter></div>`}
       <//>
-      <${Card} title=${t("about.listeners")}><ul class="health">${(data.listeners ?? []).map((one) => html`<li key=${one.purpose + one.address}><${Icon} name=${one.tls ? "lock" : "globe"} size=${18} /><span><strong>${one.purpose}</strong> <code>${one.address}</code> ${t(one.tls ? "about.tls" : "about.noTls")}</span></li>`)}</ul>
+      <${Card} title=${t("about.listeners")}><ul class="health">${(data.listeners ?? []).map((one) => html`<li key=${one.purpose + one.address}>
+        <${Icon} name=${one.tls ? "lock" : "globe"} size=${18} /><span>
+        <strong>${one.purpose}</strong> <code>${one.address}</code> ${t(one.tls ? "about.tls" : "about.noTls")}</span></li>`)}</ul>
         ${data.certificate && html`<p class=${left < 14 ? "warning" : "hint"}>${t("about.certificate", { names: data.certificate.names.join(", "), date: moment(data.certificate.not_after, { dateStyle: "long" }), days: Math.floor(left) })}</p>`}
       <//>
     </div>
-    ${data.limits && html`<${Card} title=${t("about.limits")}><${Facts} rows=${Object.entries(data.limits).map(([name, value]) => [tOr(`limit.${name}`, name), typeof value === "number" ? count(value) : String(value)])} /><//>`}`;
+    ${data.limits && html`<${Card} title=${t("about.limits")}>
+      <${Facts} rows=${Object.entries(data.limits).map(([name, value]) => [tOr(`limit.${name}`, name), typeof value === "number" ? count(value) : String(value)])} /><//>`}`;
 }

@@ -26,7 +26,8 @@ export function Acl({ bucket }) {
           <strong>${t(`acl.${one}`)}</strong><span class="hint">${t(`acl.${one}.hint`)}</span></label>`)}
       </fieldset>
       <${Refused} error=${trouble} />
-      <div class="buttons"><${Act} right="oss:PutBucketAcl" bucket=${bucket} disabled=${draft === null || draft === value} run=${save} onError=${setTrouble}>${t("action.save")}<//></div>`}<//>
+      <div class="buttons">
+        <${Act} right="oss:PutBucketAcl" bucket=${bucket} disabled=${draft === null || draft === value} run=${save} onError=${setTrouble}>${t("action.save")}<//></div>`}<//>
     <//>
     <${TryIt} bucket=${bucket} about="access" />`;
 }

@@ -32,7 +32,8 @@ export function Buckets() {
     ${found?.length === 0 && html`<${Empty} icon="database" title=${t("buckets.none")}><p>${t("buckets.noneHint")}</p><//>`}
     ${found?.length > 8 && html`<div class="toolbar"><${Search} label=${t("buckets.search")} value=${search} onInput=${setSearch} /></div>`}
     ${found?.length > 0 && html`<ul class="list">${shown.map((one) => html`<li key=${one.name}><a href=${bucketLink(one.name)}>
-      <${Icon} name="database" size=${18} /><span class="main">${one.name}</span><span class="quiet">${t("buckets.since", { date: moment(one.made, { dateStyle: "medium" }) })}</span><${Icon} name="chevron-right" /></a></li>`)}</ul>`}
+      <${Icon} name="database" size=${18} /><span class="main">${one.name}</span>
+        <span class="quiet">${t("buckets.since", { date: moment(one.made, { dateStyle: "medium" }) })}</span><${Icon} name="chevron-right" /></a></li>`)}</ul>`}
     ${next && html`<button type="button" class="plain" onClick=${() => load(next)}>${t("more")}</button>`}
     ${making && html`<${NewBucket} onClose=${() => setMaking(false)} />`}`;
 }

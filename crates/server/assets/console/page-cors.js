@@ -38,11 +38,13 @@ export function Cors({ bucket }) {
       <${Loaded} of=${stored}>${({ rules, vary }) => html`
         ${rules.length === 0 ? html`<${Empty} icon="globe" title=${t("cors.none")}><p>${t(isOpen ? "cors.noneOpen" : "cors.noneHint")}</p><//>` : html`
         <div class="scroller" tabindex="0" role="group" aria-label=${t("cors.rules")}><table>
-          <thead><tr><th>${t("cors.sources")}</th><th>${t("cors.methods")}</th><th>${t("cors.headers")}</th><th>${t("cors.exposed")}</th><th>${t("cors.cache")}</th>${isOpen && html`<th><span class="offstage">${t("cors.change")}</span></th>`}</tr></thead>
+          <thead><tr><th>${t("cors.sources")}</th><th>${t("cors.methods")}</th><th>${t("cors.headers")}</th><th>${t("cors.exposed")}</th>
+            <th>${t("cors.cache")}</th>${isOpen && html`<th><span class="offstage">${t("cors.change")}</span></th>`}</tr></thead>
           <tbody>${rules.map((rule, index) => html`<tr key=${index}>
             <td>${rule.origins.map((one) => html`<code>${one}</code>`)}</td><td>${rule.methods.join(", ")}</td>
             <td>${rule.headers.map((one) => html`<code>${one}</code>`)}</td><td>${rule.exposed.map((one) => html`<code>${one}</code>`)}</td><td class="number">${rule.maxAge || "–"}</td>
-            ${isOpen && html`<td class="tools"><${Act} ...${right} class="small icon-only" icon="pencil" label=${t("cors.edit", { number: index + 1 })} run=${() => setEdited({ index, ...shown(rule), vary })} />
+            ${isOpen && html`<td class="tools">
+              <${Act} ...${right} class="small icon-only" icon="pencil" label=${t("cors.edit", { number: index + 1 })} run=${() => setEdited({ index, ...shown(rule), vary })} />
               <${Act} ...${right} class="small icon-only" icon="trash-2" label=${t("cors.delete", { number: index + 1 })} run=${() => remove(index)} /></td>`}</tr>`)}</tbody></table></div>
         <p class="hint">${t("cors.order")} ${t(vary ? "cors.varyOn" : "cors.varyOff")}</p>
         ${isOpen && rules.length >= MOST && html`<p class="hint">${t("cors.full", { count: MOST })}</p>`}`}`}<//>

@@ -84,13 +84,15 @@ export function Files({ bucket, query }) {
     <div class=${isOver ? "drop" : ""} onDragOver=${(event) => (event.preventDefault(), setIsOver(true))} onDragLeave=${() => setIsOver(false)} onDrop=${drop}>
       ${found && rows.length === 0 && html`<${Empty} icon="folder-open" title=${t(search ? "files.noMatch" : "files.none")}><p>${t(search ? "files.noMatchHint" : "files.noneHint")}</p><//>`}
       ${rows.length > 0 && html`<div class="files" id="files">
-        <div class="files-head"><input type="checkbox" aria-label=${t("files.all")} checked=${chosen.size > 0 && chosen.size === rows.length} onChange=${() => setChosen(chosen.size === rows.length ? new Set() : new Set(rows.map(nameOf)))} />
+        <div class="files-head">
+          <input type="checkbox" aria-label=${t("files.all")} checked=${chosen.size > 0 && chosen.size === rows.length} onChange=${() => setChosen(chosen.size === rows.length ? new Set() : new Set(rows.map(nameOf)))} />
           <span>${t("field.name")}</span><span>${t("files.size")}</span><span>${t("files.modified")}</span><span></span></div>
         <${Virtual} class="files-body" items=${rows} height=${() => ROW} onEnd=${() => found.next && load(found.next)}
           draw=${(row, style) => html`<${Row} key=${nameOf(row)} row=${row} style=${style} bucket=${bucket} prefix=${prefix} on=${chosen.has(nameOf(row))} onPick=${() => pick(row)} open=${row.key && row.key === query.object} />`} />
       </div>`}
     </div>
-    ${chosen.size > 0 && html`<div class="selection" role="region" aria-label=${t("files.selected", { count: chosen.size })}><strong>${t("files.selected", { count: chosen.size })}</strong><span class="grow"></span>
+    ${chosen.size > 0 && html`<div class="selection" role="region" aria-label=${t("files.selected", { count: chosen.size })}>
+      <strong>${t("files.selected", { count: chosen.size })}</strong><span class="grow"></span>
       <${Act} ...${rights} class="small" icon="copy" right="oss:GetObject" run=${() => setWork("copy")}>${t("bulk.copyAction")}<//>
       <${Act} ...${rights} class="small" icon="pencil" right="oss:PutObject" run=${() => setWork("rename")}>${t("bulk.renameAction")}<//>
       <${Act} ...${rights} class="small" icon="trash-2" right="oss:DeleteObject" run=${() => setWork("delete")}>${t("action.delete")}<//>
@@ -105,7 +107,8 @@ export function Files({ bucket, query }) {
 function Crumbs({ bucket, prefix }) {
   const parts = prefix.split("/").filter(Boolean);
   return html`<nav class="crumbs" aria-label=${t("files.where")}><a href=${filesLink(bucket)}>${bucket}</a>
-    ${parts.map((part, index) => html`<${Icon} name="chevron-right" size=${14} /><a key=${index} href=${filesLink(bucket, `${parts.slice(0, index + 1).join("/")}/`)} aria-current=${index === parts.length - 1 ? "page" : undefined}>${part}</a>`)}</nav>`;
+    ${parts.map((part, index) => html`<${Icon} name="chevron-right" size=${14} />
+      <a key=${index} href=${filesLink(bucket, `${parts.slice(0, index + 1).join("/")}/`)} aria-current=${index === parts.length - 1 ? "page" : undefined}>${part}</a>`)}</nav>`;
 }
 
 function Row({ row, style, bucket, prefix, on, onPick, open }) {

@@ -59,7 +59,8 @@ export function Lifecycle({ bucket }) {
     <${Loaded} of=${stored}>${(rules) => (rules.length === 0
       ? html`<${Empty} icon="recycle" title=${t("lifecycle.none")}><p>${t("lifecycle.noneHint")}</p><//>`
       : html`<${Card}><div class="scroller" tabindex="0" role="group" aria-label=${t("bucket.lifecycle")}><table>
-        <thead><tr><th>ID</th><th>${t("lifecycle.prefix")}</th><th>${t("lifecycle.what")}</th><th>${t("lifecycle.status")}</th><th><span class="offstage">${t("cors.change")}</span></th></tr></thead>
+        <thead><tr><th>ID</th><th>${t("lifecycle.prefix")}</th><th>${t("lifecycle.what")}</th><th>${t("lifecycle.status")}</th><th>
+          <span class="offstage">${t("cors.change")}</span></th></tr></thead>
         <tbody>${rules.map(read).map((rule) => html`<tr key=${rule.id}>
           <td><code>${rule.id}</code></td><td>${rule.prefix ? html`<code>${rule.prefix}</code>` : t("lifecycle.whole")}</td><td><${Told} rule=${rule} /></td>
           <td><span class="chip ${rule.enabled ? "on" : ""}">${t(rule.enabled ? "state.on" : "state.off")}</span></td>

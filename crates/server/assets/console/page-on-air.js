@@ -5,7 +5,7 @@ import { bits, count, duration } from "./format.js";
 import { t, tn, tOr } from "./i18n.js";
 import { Icon } from "./icons.js";
 import { Search } from "./page-buckets.js";
-import { Badge, Busy, Empty, PageHead, Refused } from "./parts.js";
+import { Badge, Busy, Choice, Empty, PageHead, Refused } from "./parts.js";
 import { channelLink } from "./route.js";
 import { Fragment, html, useEffect, useMemo, useRepeat, useState } from "./view.js";
 import { Virtual } from "./virtual.js";
@@ -50,16 +50,19 @@ export function OnAir() {
       .sort((a, b) => isLive(b) - isLive(a) || SORTS[sort](a, b) || byName(a, b));
   }, [found, search, sort, only]);
   const live = channels.filter(isLive);
-  return html`<${PageHead} title=${t("rail.onAir")} sub=${found && tn("onAir.sum", live.length, { rate: bits(live.reduce((sum, one) => sum + rate(one), 0)), viewers: count(live.reduce((sum, one) => sum + (one.viewers ?? 0), 0)) })} />
+  return html`<${PageHead} title=${t("rail.onAir")} sub=${found && sum(live)} />
     ${trouble && html`<${Refused} error=${trouble}>${trouble.status === 404 && html`<p>${t("onAir.notThere")}</p>`}<p><a href="#/buckets">${t("onAir.byBucket")}</a></p><//>`}
     ${!found && !trouble && html`<${Busy} />`}
-    ${found && channels.length === 0 && html`<${Empty} icon="radio" title=${t("onAir.none")}><p>${t("onAir.noneHint")}</p><p><a class="button" href="#/buckets">${t("onAir.byBucket")}</a></p><//>`}
+    ${found && channels.length === 0 && html`<${Empty} icon="radio" title=${t("onAir.none")}><p>${t("onAir.noneHint")}</p><p>
+      <a class="button" href="#/buckets">${t("onAir.byBucket")}</a></p><//>`}
     ${channels.length > 0 && html`<${Fragment}>
       <div class="toolbar">
         <${Search} label=${t("onAir.search")} value=${search} onInput=${setSearch} />
-        <div class="segmented" role="group" aria-label=${t("onAir.only")}>${["all", "live", "trouble"].map((one) => html`<button type="button" key=${one} aria-pressed=${only === one ? "true" : "false"} onClick=${() => setOnly(one)}>${t(`onAir.${one}`)}</button>`)}</div>
+        <div class="segmented" role="group" aria-label=${t("onAir.only")}>
+          ${["all", "live", "trouble"].map((one) => html`<button type="button" key=${one} aria-pressed=${only === one ? "true" : "false"} onClick=${() => setOnly(one)}>${t(`onAir.${one}`)}</button>`)}
+        </div>
         <span class="grow"></span>
-        <label class="choice">${t("onAir.sort")} <select id="sort" value=${sort} onChange=${(event) => setSort(event.target.value)}>${Object.keys(SORTS).map((one) => html`<option value=${one} selected=${one === sort}>${t(`onAir.sort.${one}`)}</option>`)}</select></label>
+        <${Choice} label=${t("onAir.sort")} id="sort" value=${sort} onInput=${setSort} options=${Object.keys(SORTS).map((one) => [one, t(`onAir.sort.${one}`)])} />
       </div>
       ${found.truncated && html`<p class="hint">${t("onAir.truncated", { shown: count(channels.length), total: count(found.total) })}</p>`}
       <p class="offstage" role="status">${tn("onAir.shown", shown.length)}</p>
@@ -69,15 +72,27 @@ export function OnAir() {
     <//>`}`;
 }
 
+/** All that is live, in a line. */
+const sum = (live) => tn("onAir.sum", live.length, {
+  rate: bits(live.reduce((all, one) => all + rate(one), 0)), viewers: count(live.reduce((all, one) => all + (one.viewers ?? 0), 0)),
+});
+
+/** What is wrong with a push, else how it goes. */
+const health = (one) => (one.warnings?.length
+  ? one.warnings.map((name) => tOr(`warning.${name}`, name)).join(", ")
+  : one.key_frame_age_ms !== null && t("onAir.keyFrame", { seconds: (one.key_frame_age_ms / 1000).toFixed(1) }));
+
 const Tile = ({ one, style, now }) => html`<a class="tile" style=${style} href=${channelLink(one.bucket, one.name)}>
   <span class="still"><${Still} still=${one.still} status=${one.status} /><${Badge} status=${one.status} />
-    ${isLive(one) && html`<span class="viewers" title=${t("onAir.viewersHint")}><${Icon} name="eye" size=${14} /><span class="offstage">${t("onAir.viewers")}</span>${count(one.viewers ?? 0)}</span>`}</span>
+    ${isLive(one) && html`<span class="viewers" title=${t("onAir.viewersHint")}><${Icon} name="eye" size=${14} />
+      <span class="offstage">${t("onAir.viewers")}</span>${count(one.viewers ?? 0)}</span>`}</span>
   <span class="under">
     <span class="name">${one.name}</span>
     <span class="row"><span>${one.bucket}${one.description ? ` · ${one.description}` : ""}</span></span>
     ${isLive(one)
       ? html`<span class="row"><span>${duration((now - Date.parse(one.since)) / 1000)}</span><span>${bits(rate(one))} · ${one.video?.fps ? `${one.video.fps} fps` : "–"}</span></span>
-        <span class="row ${one.warnings?.length ? "trouble" : ""}"><span>${one.warnings?.length ? one.warnings.map((name) => tOr(`warning.${name}`, name)).join(", ") : one.key_frame_age_ms !== null && t("onAir.keyFrame", { seconds: (one.key_frame_age_ms / 1000).toFixed(1) })}</span></span>`
+        <span class="row ${one.warnings?.length ? "trouble" : ""}">
+          <span>${health(one)}</span></span>`
       : html`<span class="row"><span>${t(one.status === "Disabled" ? "onAir.off" : "onAir.waiting")}</span></span>`}
   </span>
 </a>`;

@@ -40,7 +40,8 @@ export function Overview({ bucket }) {
       [t("overview.location"), data.location], [t("overview.class"), data.storageClass], [t("overview.owner"), data.owner],
       [t("bucket.logging"), data.logBucket ? `${data.logBucket}/${data.logPrefix}` : t("state.off")],
     ]} />`}<//>
-      <div class="buttons apart"><${Act} class="plain danger" icon="trash-2" right="oss:DeleteBucket" bucket=${bucket} run=${remove} onError=${setTrouble} id="delete-bucket">${t("overview.delete")}<//></div>
+      <div class="buttons apart">
+        <${Act} class="plain danger" icon="trash-2" right="oss:DeleteBucket" bucket=${bucket} run=${remove} onError=${setTrouble} id="delete-bucket">${t("overview.delete")}<//></div>
     <//>`;
 }
 

@@ -43,7 +43,8 @@ export function Policy({ bucket }) {
 /** A document with examples above it and what is wrong below it. */
 export function PolicyEditor({ text, onInput, templates, bucket }) {
   const wrong = text.trim() ? check(text, bucket) : [];
-  return html`<div class="toolbar"><span class="quiet">${t("policy.examples")}</span>${templates.map(([name, document_]) => html`<button type="button" class="small" key=${name} onClick=${() => onInput(document_)}>${t(name)}</button>`)}</div>
+  return html`<div class="toolbar">
+    <span class="quiet">${t("policy.examples")}</span>${templates.map(([name, document_]) => html`<button type="button" class="small" key=${name} onClick=${() => onInput(document_)}>${t(name)}</button>`)}</div>
     <${AreaField} label=${t("policy.document")} class="policy" rows="14" value=${text} onInput=${onInput} />
     <div aria-live="polite" class="policy-check">${wrong.length > 0
       ? html`<div class="warning"><ul>${wrong.slice(0, 6).map((one) => html`<li key=${one}>${one}</li>`)}</ul></div>`

@@ -7,7 +7,7 @@ import { bytes, count, duration, localStamp, moment, time } from "./format.js";
 import { t, tn } from "./i18n.js";
 import { Icon } from "./icons.js";
 import { Search } from "./page-buckets.js";
-import { Act, Card, confirm, Empty, Facts, Field, Line, Loaded, PageHead, Refused, say, SelectField, TextField } from "./parts.js";
+import { Act, Card, Choice, confirm, Empty, Facts, Field, Line, Loaded, PageHead, Refused, say, SelectField, TextField } from "./parts.js";
 import { VodPicture } from "./player.js";
 import { bucketLink, channelLink, filesLink } from "./route.js";
 import { EXPIRIES, playAddress, watchAddress } from "./share.js";
@@ -28,11 +28,14 @@ export function RecordingsHome({ rest }) {
   return html`<${PageHead} title=${t("rail.recordings")} sub=${t("recordings.choose")} />
     ${found.error ? html`<${Refused} error=${found.error} /><${ByName} />` : html`<${Loaded} of=${found}>${(buckets) => (buckets.length === 0
       ? html`<${Empty} icon="film" title=${t("buckets.none")}><p>${t("buckets.noneHint")}</p><p><a class="button" href="#/buckets">${t("rail.buckets")}</a></p><//>`
-      : html`<div class="toolbar"><label class="choice">${t("buckets.bucket")} <select value=${chosen} onChange=${(event) => setBucket(event.target.value)}>${buckets.map((one) => html`<option value=${one.name} selected=${one.name === chosen}>${one.name}</option>`)}</select></label>
+      : html`<div class="toolbar">
+        <${Choice} label=${t("buckets.bucket")} value=${chosen} onInput=${setBucket} options=${buckets.map(({ name }) => [name, name])} />
           <${Search} label=${t("channels.search")} value=${prefix} onInput=${setPrefix} /></div>
         ${inside.error ? html`<${Refused} error=${inside.error} />` : html`<${Loaded} of=${inside}>${(all) => (all.length
-          ? html`<ul class="list">${all.map((one) => html`<li key=${one.name}><a href=${channelLink(chosen, one.name, "recordings")}><${Icon} name="film" size=${18} /><span class="main">${one.name}${one.description && html`<span class="quiet about">${one.description}</span>`}</span><${Icon} name="chevron-right" /></a></li>`)}</ul>`
-          : html`<${Empty} icon="film" title=${t("channels.none")}><p>${t("channels.noneHint")}</p><p><a class="button" href=${bucketLink(chosen, "channels")}>${t("bucket.channels")}</a></p><//>`)}<//>`}`)}<//>`}`;
+          ? html`<ul class="list">${all.map((one) => html`<li key=${one.name}><a href=${channelLink(chosen, one.name, "recordings")}><${Icon} name="film" size=${18} />
+            <span class="main">${one.name}${one.description && html`<span class="quiet about">${one.description}</span>`}</span><${Icon} name="chevron-right" /></a></li>`)}</ul>`
+          : html`<${Empty} icon="film" title=${t("channels.none")}><p>${t("channels.noneHint")}</p><p>
+            <a class="button" href=${bucketLink(chosen, "channels")}>${t("bucket.channels")}</a></p><//>`)}<//>`}`)}<//>`}`;
 }
 
 function ByName() {
@@ -99,24 +102,24 @@ function Known({ bucket, name, query, pushes, status, isPublic }) {
         <button type="button" class="plain icon-only" aria-label=${t("recordings.earlier")} onClick=${() => setMiddle(middle - span * 500)}><${Icon} name="chevron-left" /></button>
         <button type="button" class="plain icon-only" aria-label=${t("recordings.later")} onClick=${() => setMiddle(middle + span * 500)}><${Icon} name="chevron-right" /></button>
         <strong>${moment(middle, { dateStyle: "full" })}</strong><span class="grow"></span>
-        <label class="choice">${t("recordings.span")} <select id="span" value=${span} onChange=${(event) => setSpan(Number(event.target.value))}>${SPANS.map(([text, one]) => html`<option value=${one} selected=${one === span}>${t(text)}</option>`)}</select></label>
+        <${Choice} label=${t("recordings.span")} id="span" value=${span} onInput=${(value) => setSpan(Number(value))} options=${SPANS.map(([text, one]) => [one, t(text)])} />
       </div>
       <${Timeline} from=${window_[0]} to=${window_[1]} recorded=${stretches(found.data ?? [])} pushes=${pushes} range=${range} onRange=${setRange} playing=${playing} />
       <div class="range">${field(t("recordings.from"), 0)}${field(t("recordings.to"), 1)}</div>
       <div class="buttons quick">
         <button type="button" class="small" onClick=${() => choose([present() - 3_600_000, present()])}>${t("recordings.lastHour")}</button>
         <button type="button" class="small" id="up-to-now" onClick=${() => choose([Math.min(range[0], present() - 1000), present()])}>${t("recordings.upToNow")}</button>
-        ${[...pushes].reverse().slice(0, 5).map((one) => html`<button type="button" class="small push-range" key=${one.start} onClick=${() => choose([one.start, one.end])}><${Icon} name="history" /><span>${moment(one.start, { dateStyle: "short", timeStyle: "short" })}, ${duration((one.end - one.start) / 1000)}</span></button>`)}
+        <${Pushes} pushes=${pushes} onChoose=${choose} />
       </div>
-      <p role="status" id="chosen">${found.error ? "" : found.busy && !found.data ? t("busy") : isWide ? t("recordings.tooWide") : isAhead ? t("recordings.ahead") : inside.length
-        ? tn("recordings.inside", inside.length, { count: count(inside.length), length: duration(total(inside)), gaps: count(Math.max(0, stretches(inside).length - 1)) }) : t("recordings.nothing")}</p>
+      <p role="status" id="chosen">${found.error ? "" : found.busy && !found.data ? t("busy") : isWide ? t("recordings.tooWide") : isAhead ? t("recordings.ahead") : summary(inside)}</p>
       ${found.error && html`<${Refused} error=${found.error} />`}
       <div class="buttons">
         <${Act} ...${on} icon="play" id="play-range" right="oss:GetVodPlaylist" disabled=${isWide || isAhead} run=${play}>${t("recordings.play")}<//>
         <${Remove} on=${on} name=${name} inside=${inside} isLive=${status === "Live" && range[1] > present() - 120_000} onDone=${() => (setShown(null), setTurn(turn + 1))} />
       </div>
     <//>
-    ${shown && html`<div class="watch"><div><${VodPicture} key=${shown.text} bucket=${bucket} objectKey=${`${name}/.range.m3u8`} text=${shown.text} onTime=${(place) => setPlaying(momentOf(shown.list, place))} />
+    ${shown && html`<div class="watch"><div>
+      <${VodPicture} key=${shown.text} bucket=${bucket} objectKey=${`${name}/.range.m3u8`} text=${shown.text} onTime=${(place) => setPlaying(momentOf(shown.list, place))} />
         <${Storyboard} key=${`${shown.text} stills`} bucket=${bucket} name=${name} list=${shown.list} /></div>
       <${Keep} bucket=${bucket} name=${name} from=${seconds(range[0])} to=${seconds(range[1])} isPublic=${isPublic} on=${on} length=${total(shown.list)} onDone=${() => setTurn(turn + 1)} /></div>`}
     <${Saved} bucket=${bucket} name=${name} turn=${turn} isPublic=${isPublic} />`;
@@ -152,8 +155,22 @@ function Storyboard({ bucket, name, list: all }) {
     };
   }, []);
   const seek = (place) => Object.assign(document.querySelector("#replay video"), { currentTime: place + 0.05 });
-  return stills.length > 0 && html`<div class="stills" id="storyboard">${stills.map((one) => html`<button type="button" key=${one.at} aria-label=${t("recordings.still", { time: time(one.at) })} title=${time(one.at)} onClick=${() => seek(one.place)}><img src=${one.url} alt="" /></button>`)}</div>`;
+  return stills.length > 0 && html`<div class="stills" id="storyboard">
+    ${stills.map(({ place, at, url }) => html`<button type="button" key=${at} aria-label=${t("recordings.still", { time: time(at) })} title=${time(at)} onClick=${() => seek(place)}>
+      <img src=${url} alt="" /></button>`)}
+  </div>`;
 }
+
+/** What a range has in it, in a sentence. */
+const summary = (list_) => (list_.length
+  ? tn("recordings.inside", list_.length, { count: count(list_.length), length: duration(total(list_)), gaps: count(Math.max(0, stretches(list_).length - 1)) })
+  : t("recordings.nothing"));
+
+/** The last pushes, a button each that chooses it. */
+const Pushes = ({ pushes, onChoose }) => [...pushes].reverse().slice(0, 5).map(({ start, end }) => html`
+  <button type="button" class="small push-range" key=${start} onClick=${() => onChoose([start, end])}>
+    <${Icon} name="history" /><span>${moment(start, { dateStyle: "short", timeStyle: "short" })}, ${duration((end - start) / 1000)}</span>
+  </button>`);
 
 /** Keeps a range under a name (PostVodPlaylist), and gives the address to share. */
 function Keep({ bucket, name, from, to, isPublic, on, length, onDone }) {

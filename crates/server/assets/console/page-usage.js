@@ -16,14 +16,16 @@ export function Usage({ bucket }) {
         ...data.classes.filter((one) => one.objects > 0).map((one) => [one.name, bytes(one.storage)]),
       ]} /><p class="hint">${t("usage.at", { date: moment(data.at) })}</p>`}<//><//>
     ${used.error ? html`<${Card} title=${t("usage.byDay")}>${used.error.status === 404 || used.error.status === 405 ? html`<p class="hint">${t("usage.notYet")}</p>` : html`<${Refused} error=${used.error} />`}<//>`
-      : html`<${Loaded} of=${used}>${(data) => html`<${Table} title=${t("usage.byMonth")} name="month" rows=${data.months} /><${Days} days=${data.days} /><${Table} title=${t("usage.byDay")} name="day" rows=${[...data.days].reverse()} />`}<//>`}`;
+      : html`<${Loaded} of=${used}>${(data) => html`<${Table} title=${t("usage.byMonth")} name="month" rows=${data.months} /><${Days} days=${data.days} />
+        <${Table} title=${t("usage.byDay")} name="day" rows=${[...data.days].reverse()} />`}<//>`}`;
 }
 
 const COLUMNS = [["storage_bytes", "overview.storage", bytes], ["received_bytes", "usage.received", bytes], ["sent_bytes", "usage.sent", bytes], ["requests", "usage.requests", count], ["ingest_minutes", "usage.minutes", count]];
 
 const Table = ({ title, name, rows }) => html`<${Card} title=${title}><div class="scroller" tabindex="0" role="group" aria-label=${title}><table>
   <thead><tr><th>${t(`usage.${name}`)}</th>${COLUMNS.map(([, text]) => html`<th class="right">${t(text)}</th>`)}</tr></thead>
-  <tbody>${rows.map((row) => html`<tr key=${row[name]}><td>${row[name]}</td>${COLUMNS.map(([field, , write]) => html`<td class="right number">${row[field] === undefined ? "–" : write(row[field])}</td>`)}</tr>`)}</tbody></table></div><//>`;
+  <tbody>${rows.map((row) => html`<tr key=${row[name]}>
+    <td>${row[name]}</td>${COLUMNS.map(([field, , write]) => html`<td class="right number">${row[field] === undefined ? "–" : write(row[field])}</td>`)}</tr>`)}</tbody></table></div><//>`;
 
 /** What was sent, a bar a day. */
 function Days({ days }) {

@@ -28,7 +28,8 @@ function All() {
     <//>
     ${found.error ? html`<${Refused} error=${found.error}><p>${t("users.onlyRoot")}</p><//>` : html`<${Loaded} of=${found}>${(users) => html`
       <ul class="list">
-        <li><a href=${link(["users", ROOT])}><${Icon} name="shield" size=${18} /><span class="main">root<span class="quiet about">${t("users.root")}</span></span><${Icon} name="chevron-right" /></a></li>
+        <li><a href=${link(["users", ROOT])}><${Icon} name="shield" size=${18} /><span class="main">root<span class="quiet about">${t("users.root")}</span></span>
+          <${Icon} name="chevron-right" /></a></li>
         ${users.map((user) => html`<li key=${user.uid}><a href=${link(["users", user.name])}><${Icon} name="user" size=${18} />
           <span class="main">${user.name}<span class="quiet about">${user.policies.length ? user.policies.join(", ") : t("users.mayNothing")}</span></span>
           <span class="quiet number">${user.uid}</span>${!user.enabled && html`<span class="chip">${t("users.disabled")}</span>`}<${Icon} name="chevron-right" /></a></li>`)}
@@ -109,7 +110,8 @@ function Keys({ name }) {
     <${Refused} error=${trouble} />
     <${Loaded} of=${found}>${(keys) => (keys.length === 0 ? html`<p class="quiet">${t("keys.none")}</p>` : html`<div class="scroller" tabindex="0" role="group" aria-label=${t("keys.title")}><table>
       <thead><tr><th>${t("signIn.id")}</th><th>${t("keys.made")}</th><th>${t("lifecycle.status")}</th><th><span class="offstage">${t("cors.change")}</span></th></tr></thead>
-      <tbody>${keys.map((key) => html`<tr key=${key.access_key_id}><td><code>${key.access_key_id}</code>${key.description && html`<span class="quiet">${key.description}</span>`}</td><td>${moment(key.created)}</td>
+      <tbody>${keys.map((key) => html`<tr key=${key.access_key_id}><td>
+        <code>${key.access_key_id}</code>${key.description && html`<span class="quiet">${key.description}</span>`}</td><td>${moment(key.created)}</td>
         <td><span class="chip ${key.enabled ? "on" : ""}">${t(key.enabled ? "keys.on" : "users.disabled")}</span></td>
         <td class="tools"><${Act} ...${on} class="small" run=${() => toggle(key)}>${t(key.enabled ? "users.disable" : "users.enable")}<//>
           <${Act} ...${on} class="small icon-only" icon="trash-2" label=${t("keys.delete", { id: key.access_key_id })} run=${() => remove(key)} /></td></tr>`)}</tbody></table></div>`)}<//>
@@ -145,7 +147,8 @@ function Policies({ name }) {
     <${Refused} error=${trouble} />
     <${Loaded} of=${found}>${(policies) => html`
       ${policies.length === 0 && html`<p class="quiet">${t("users.mayNothing")}</p>`}
-      ${policies.map((policy) => html`<details class="session" key=${policy.name}><summary><${Icon} name="chevron-right" /><span class="main">${policy.name}</span><span class="quiet encoder">${policy.document ? t("policies.own") : t("policies.predefined")}</span></summary>
+      ${policies.map((policy) => html`<details class="session" key=${policy.name}><summary><${Icon} name="chevron-right" /><span class="main">${policy.name}</span>
+        <span class="quiet encoder">${policy.document ? t("policies.own") : t("policies.predefined")}</span></summary>
         ${policy.document && html`<pre class="document" tabindex="0">${JSON.stringify(policy.document, null, 2)}</pre>`}
         <div class="buttons">${policy.document && html`<${Act} ...${on} class="small" icon="pencil" run=${() => setEdited({ name: policy.name, document: JSON.stringify(policy.document, null, 2) })}>${t("action.edit")}<//>`}
           <${Act} ...${on} class="small" icon="x" run=${() => remove(policy.name)}>${t("action.remove")}<//></div></details>`)}
@@ -171,7 +174,8 @@ function PolicyDialog({ start, user, onClose, onDone }) {
     ${start.fresh && html`<${TextField} label=${t("field.name")} required value=${policy.name} onInput=${(name) => setPolicy({ ...policy, name })} />`}
     <${PolicyEditor} text=${policy.document} onInput=${(document_) => setPolicy((old) => ({ ...old, document: document_ }))} templates=${userTemplates()} bucket="" />
     <${Refused} error=${trouble} />
-    <div class="buttons end"><button type="button" class="plain" onClick=${onClose}>${t("action.cancel")}</button><button type="submit" disabled=${check(policy.document, "").length > 0}>${t("action.save")}</button></div>
+    <div class="buttons end"><button type="button" class="plain" onClick=${onClose}>${t("action.cancel")}</button>
+      <button type="submit" disabled=${check(policy.document, "").length > 0}>${t("action.save")}</button></div>
   </form><//>`;
 }
 
@@ -199,6 +203,7 @@ function Temporary({ onClose, users }) {
     <${SelectField} label=${t("expiry.label")} value=${seconds} onInput=${setSeconds} options=${LENGTHS.map(([name, value]) => [String(value), t(name)])} />
     <details class="more-fields"><summary>${t("temporary.narrow")}</summary><${PolicyEditor} text=${policy} onInput=${setPolicy} templates=${userTemplates()} bucket="" /></details>
     <${Refused} error=${trouble} />
-    <div class="buttons end"><button type="button" class="plain" onClick=${onClose}>${t("action.cancel")}</button><button type="submit" disabled=${policy.trim() && check(policy, "").length > 0}>${t("temporary.make")}</button></div>
+    <div class="buttons end"><button type="button" class="plain" onClick=${onClose}>${t("action.cancel")}</button>
+      <button type="submit" disabled=${policy.trim() && check(policy, "").length > 0}>${t("temporary.make")}</button></div>
   </form><//>`;
 }

@@ -68,6 +68,12 @@ export const SelectField = ({ label, hint, value, onInput, options, class: more,
     ${options.map(([one, text]) => html`<option value=${one} selected=${one === value}>${text}</option>`)}
   </select>`}<//>`;
 
+/** A choice in a line of text: its label stands before it. */
+export const Choice = ({ label, value, onInput, options, ...rest }) => html`<label class="choice">${label}
+  <select ...${rest} value=${value} onChange=${(event) => onInput(event.target.value)}>
+    ${options.map(([one, text]) => html`<option value=${one} selected=${one === value}>${text}</option>`)}
+  </select></label>`;
+
 /** On or off. */
 export function Switch({ label, hint, on, onInput, disabled }) {
   const id = useId();

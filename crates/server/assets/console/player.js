@@ -218,7 +218,8 @@ function Stage({ video, hls, live, shown, id, state, onTime, children }) {
         aria-valuetext=${live ? t("player.behind", { seconds: Math.max(0, now.to - now.at).toFixed(0) }) : `${clock(now.at)} / ${clock(now.to)}`}
         onInput=${(event) => act((one) => (one.currentTime = Number(event.target.value)))()} />
       <span class="number">${!shown ? "" : live ? t("player.behind", { seconds: Math.max(0, now.latency).toFixed(1) }) : `${clock(now.at)} / ${clock(now.to)}`}</span>
-      ${live && html`<button type="button" class="plain ${shown && !isBehind ? "at-live" : ""}" id="go-live" disabled=${!shown} onClick=${goLive}><${Icon} name="skip-forward" /><span>${t("player.goLive")}</span></button>`}
+      ${live && html`<button type="button" class="plain ${shown && !isBehind ? "at-live" : ""}" id="go-live" disabled=${!shown} onClick=${goLive}>
+        <${Icon} name="skip-forward" /><span>${t("player.goLive")}</span></button>`}
       <button type="button" class="plain icon-only" disabled=${!shown} aria-label=${t(now.muted ? "player.soundOn" : "player.soundOff")} onClick=${act((one) => (one.muted = !one.muted))}>
         <${Icon} name=${now.muted ? "volume-x" : "volume-2"} /></button>
       <button type="button" class="plain icon-only" disabled=${!shown} aria-label=${t("player.full")} onClick=${() => (document.fullscreenElement ? document.exitFullscreen() : video.current.requestFullscreen?.())}>

@@ -49,7 +49,8 @@ function Text({ bucket, objectKey, size }) {
   const found = useLoad(async () => (await send("GET", bucket, objectKey, { headers: { range: `bytes=0-${TEXT_BYTES - 1}`, "x-oss-range-behavior": "standard" } })).data, [bucket, objectKey]);
   if (found.error) return html`<${Refused} error=${found.error} />`;
   if (found.data === undefined) return html`<${Busy} />`;
-  return html`<div class="preview" id="preview"><pre tabindex="0" aria-label=${t("preview.text")}>${found.data}</pre></div>${size > TEXT_BYTES && html`<p class="hint">${t("preview.beginning", { size: bytes(TEXT_BYTES) })}</p>`}`;
+  return html`<div class="preview" id="preview"><pre tabindex="0" aria-label=${t("preview.text")}>${found.data}</pre>
+    </div>${size > TEXT_BYTES && html`<p class="hint">${t("preview.beginning", { size: bytes(TEXT_BYTES) })}</p>`}`;
 }
 
 function Media({ kind, bucket, objectKey, size }) {

@@ -1,7 +1,7 @@
 // The addresses of a channel: where an encoder pushes to, and where viewers watch.
 import { mediaOrigin, now } from "./api.js";
 import { t } from "./i18n.js";
-import { Card, Line } from "./parts.js";
+import { Card, Choice, Line } from "./parts.js";
 import { key } from "./session.js";
 import { encode, encodePath, publishQuery, signedPath } from "./sign.js";
 import { html, useEffect, useState } from "./view.js";
@@ -10,10 +10,8 @@ export const EXPIRIES = [["expiry.hour", 3600], ["expiry.day", 86_400], ["expiry
 
 export const expiresIn = (seconds) => Math.floor(now().getTime() / 1000) + Number(seconds);
 
-export const Expiry = ({ value, onInput, id }) => html`<label class="choice">${t("expiry.label")}
-  <select id=${id} value=${value} onChange=${(event) => onInput(Number(event.target.value))}>
-    ${EXPIRIES.map(([name, seconds]) => html`<option value=${seconds} selected=${seconds === value}>${t(name)}</option>`)}
-  </select></label>`;
+export const Expiry = ({ value, onInput, id }) =>
+  html`<${Choice} label=${t("expiry.label")} id=${id} value=${value} onInput=${(seconds) => onInput(Number(seconds))} options=${EXPIRIES.map(([name, seconds]) => [seconds, t(name)])} />`;
 
 /** The address with which a playlist plays, its segments too; signed unless everybody may play. */
 export async function playAddress(bucket, object, isPublic, seconds) {

@@ -58,7 +58,8 @@ export function Unfinished({ bucket, prefix, turn }) {
   };
   return html`<${Card} title=${t("upload.unfinished")} id="unfinished" hint=${t("upload.unfinishedHint")}>
     <input type="file" ref=${chooser} class="offstage" tabindex="-1" aria-label=${t("upload.choose")} onChange=${picked} />
-    ${left.map((one) => html`<div class="upload" key=${one.id}><span class="name" title=${one.key}><${Icon} name="file" /> ${one.key}</span><span></span><span class="quiet number">${moment(one.begun, { dateStyle: "medium" })}</span>
+    ${left.map((one) => html`<div class="upload" key=${one.id}><span class="name" title=${one.key}><${Icon} name="file" /> ${one.key}</span><span></span>
+      <span class="quiet number">${moment(one.begun, { dateStyle: "medium" })}</span>
       <span class="actions"><${Act} class="small" right="oss:PutObject" bucket=${bucket} objectKey=${prefix} run=${() => choose(one)}>${t("upload.take")}<//>
         <${Act} class="small" right="oss:AbortMultipartUpload" bucket=${bucket} objectKey=${prefix} run=${() => remove(one)}>${t("action.delete")}<//></span></div>`)}
   <//>`;
