@@ -5,7 +5,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$root/conformance/node"
-MILLPOND_SCREENSHOTS=$work node --test --test-name-pattern 'every page' tests/console-pages.test.js
+MILLPOND_SCREENSHOTS=$work node --test --test-name-pattern '^every page' tests/console-pages.test.js
 mkdir -p "$root/docs/img"
 for picture in "$work"/*.png; do
   # 128 colours are enough for these, and a third of the bytes.

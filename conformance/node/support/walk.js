@@ -7,12 +7,17 @@ import { answering } from "./console.js";
 import { makeSource, push } from "./encoder.js";
 import { waitFor } from "./server.js";
 
-/** Pictures of a scene in motion, as JPEG files. */
-function stills(count) {
+const SCENES = ["mandelbrot=start_scale=0.4", "gradients=seed=5", "smptehdbars", "gradients=seed=21:nb_colors=3", "testsrc2", "mandelbrot=start_scale=0.02"];
+
+/** Stills of different scenes, as JPEG files. */
+function stills() {
   const folder = mkdtempSync(path.join(tmpdir(), "millpond-stills-"));
-  const made = spawnSync("ffmpeg", ["-v", "error", "-f", "lavfi", "-i", `gradients=size=480x270:rate=1:duration=${count}:seed=7:speed=0.2:nb_colors=4`, path.join(folder, "%d.jpg")]);
-  if (made.status !== 0) throw new Error(`ffmpeg: ${made.error ?? made.stderr}`);
-  const all = Array.from({ length: count }, (_, index) => readFileSync(path.join(folder, `${index + 1}.jpg`)));
+  const all = SCENES.map((scene, index) => {
+    const file = path.join(folder, `${index}.jpg`);
+    const made = spawnSync("ffmpeg", ["-v", "error", "-f", "lavfi", "-i", `${scene}${scene.includes("=") ? ":" : "="}size=480x270`, "-frames:v", "1", file]);
+    if (made.status !== 0) throw new Error(`ffmpeg: ${made.error ?? made.stderr}`);
+    return readFileSync(file);
+  });
   rmSync(folder, { recursive: true });
   return all;
 }
@@ -26,7 +31,7 @@ export async function furnish(server) {
   client.useBucket("media");
   for (const [name, text] of [["entrance", "Main entrance, north side"], ["studio", "Studio A"], ["测试频道", "双语频道"], ["yard", ""]]) await client.putChannel(name, configuration(text));
   await client.put("docs/readme.txt", Buffer.from("Hello,\nthis is a text.\n"), { mime: "text/plain" });
-  for (const [index, picture] of stills(6).entries()) await client.put(`stills/${index}.jpg`, picture, { mime: "image/jpeg" });
+  for (const [index, picture] of stills().entries()) await client.put(`stills/${index}.jpg`, picture, { mime: "image/jpeg" });
   await client.putBucketCORS("media", [{ allowedOrigin: "https://www.example.com", allowedMethod: ["GET", "HEAD"], allowedHeader: "*", exposeHeader: ["ETag"], maxAgeSeconds: "600" }]);
   await client.putBucketReferer("media", true, ["https://*.example.com/"]);
   await client.putBucketLifecycle("media", [{ id: "old-recordings", prefix: "entrance/", status: "Enabled", days: 30 }]);

@@ -154,6 +154,7 @@ test("a key with few rights walks every page and meets no dead end", async () =>
   await goTo(page, "#/b/media/channels/entrance");
   const toggle = page.locator("#toggle");
   await waitFor(async () => (await toggle.getAttribute("aria-disabled")) === "true", "the button without its right");
+  await page.locator(".title .badge").waitFor();
   await toggle.click({ force: true });
   await page.locator("#said", { hasText: "oss:PutLiveChannelStatus" }).waitFor();
   assert.deepEqual(complaints, []);

@@ -1,6 +1,6 @@
 // What a bucket holds, and what was used of it by day and month.
 import { stat, usage } from "./api-bucket.js";
-import { ceiling } from "./chart.js";
+import { ceiling, useWidth } from "./chart.js";
 import { bytes, count, moment } from "./format.js";
 import { t } from "./i18n.js";
 import { Card, Facts, Loaded, PageHead, Refused } from "./parts.js";
@@ -28,22 +28,22 @@ const Table = ({ title, name, rows }) => html`<${Card} title=${title}><div class
   <tbody>${rows.map((row) => html`<tr key=${row[name]}>
     <td>${row[name]}</td>${COLUMNS.map(([field, , write]) => html`<td class="right number">${row[field] === undefined ? "–" : write(row[field])}</td>`)}</tr>`)}</tbody></table></div><//>`;
 
-const [WIDTH, HEIGHT, LEFT, BOTTOM] = [600, 120, 62, 20];
+const [HEIGHT, LEFT, BOTTOM] = [120, 62, 20];
 
 /** What was sent, a bar a day. */
 function Days({ days }) {
-  if (!days.length) return null;
-  const top = ceiling(Math.max(...days.map((one) => one.sent_bytes)));
-  const width = (WIDTH - LEFT) / days.length;
+  const [element, whole] = useWidth();
+  const top = ceiling(Math.max(0, ...days.map((one) => one.sent_bytes)));
+  const width = (whole - LEFT) / Math.max(1, days.length);
   const y = (value) => 8 + (1 - value / top) * (HEIGHT - BOTTOM - 8);
   const bar = (one, index) => html`<rect class="bar" key=${one.day} x=${LEFT + index * width + 2} width=${width - 4} y=${y(one.sent_bytes)} height=${HEIGHT - BOTTOM - y(one.sent_bytes)}>
     <title>${one.day}: ${bytes(one.sent_bytes)}</title></rect>`;
-  return html`<${Card}><figure><figcaption><span>${t("usage.sentByDay")}</span></figcaption>
-    <svg class="chart" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${t("usage.sentByDay")}: ${days.map((one) => `${one.day} ${bytes(one.sent_bytes)}`).join(", ")}">
+  return html`<${Card}><figure ref=${element}><figcaption><span>${t("usage.sentByDay")}</span></figcaption>
+    <svg class="chart" viewBox="0 0 ${whole} ${HEIGHT}" role="img" aria-label="${t("usage.sentByDay")}: ${days.map((one) => `${one.day} ${bytes(one.sent_bytes)}`).join(", ")}">
       ${[0, 0.5, 1].map((part) => html`<g key=${part}>
-        <line class="grid" x1=${LEFT} x2=${WIDTH} y1=${y(top * part)} y2=${y(top * part)} />
+        <line class="grid" x1=${LEFT} x2=${whole} y1=${y(top * part)} y2=${y(top * part)} />
         <text x=${LEFT - 6} y=${y(top * part) + 4} text-anchor="end">${bytes(top * part)}</text></g>`)}
       ${days.map(bar)}
-      <text x=${LEFT} y=${HEIGHT - 4}>${days[0].day}</text><text x=${WIDTH} y=${HEIGHT - 4} text-anchor="end">${days.at(-1).day}</text>
+      <text x=${LEFT} y=${HEIGHT - 4}>${days[0]?.day}</text><text x=${whole} y=${HEIGHT - 4} text-anchor="end">${days.at(-1)?.day}</text>
     </svg></figure><//>`;
 }

@@ -1,6 +1,6 @@
 // Pictures in the page. Playlists and segments are fetched as calls of the API, signed in their headers like every other:
 // private buckets, hotlink protection and a console with an address of its own make no difference.
-import { signed, target } from "./api.js";
+import { send, signed, target } from "./api.js";
 import { clock } from "./format.js";
 import { t } from "./i18n.js";
 import { Icon } from "./icons.js";
@@ -112,7 +112,10 @@ export function LivePicture({ bucket, channel, playlist, status, since }) {
         const one = video.current;
         if (hls.current && one && one.currentTime + 0.4 < bufferedEnd(one) && !one.paused) return again(500);
         stop();
-        return setState(status === "Disabled" ? "disabled" : seen.current ? "ended" : "idle");
+        if (status === "Disabled") return setState("disabled");
+        // A list tells that there was a push before this page was opened.
+        seen.current ||= await send("HEAD", bucket, key).then(() => true, () => false);
+        return alive && setState(seen.current ? "ended" : "idle");
       }
       if (hls.current) return;
       setState("waiting");
