@@ -57,7 +57,7 @@ export const channelsOnAir = (count, pictures = true) => Array.from({ length: co
     status: isLive ? "Live" : index % 2 ? "Disabled" : "Idle", since: isLive ? new Date(Date.now() - 1000 * (65 + index * 137)).toISOString() : null, remote: isLive ? "192.0.2.10:47745" : null,
     video: isLive ? { codec: "H264", width: 1920, height: 1080, fps: 30, bytes_per_second: 300_000 + ((index * 7919) % 200_000) } : null,
     audio: isLive ? { codec: "AAC", sample_rate: 48_000, bytes_per_second: 16_000 } : null, key_frame_age_ms: isLive ? 300 + ((index * 91) % 2000) : null,
-    viewers: isLive ? (index * 31) % 240 : 0, still: isLive && pictures ? { bucket: "media", key: `stills/${index % 6}.jpg`, version: "1" } : null,
+    viewers: isLive ? (index * 31) % 240 : 0, still: isLive && pictures ? { bucket: "media", key: `stills/${Math.floor(index / 3 + (index % 3)) % 6}.jpg`, version: "1" } : null,
     warnings: index % 7 === 3 ? ["foreign_audio"] : [],
   };
 });
