@@ -20,6 +20,15 @@ pub struct Recovered {
     pub audio_frames: u64,
 }
 
+impl Recovered {
+    /// Whether there is something to play in it. The first segment of a push has to begin with a key frame; later ones may
+    /// hold sound alone while the picture is off, or begin where no key frame came in time.
+    pub fn can_be_played(&self, is_first: bool) -> bool {
+        let has_media = self.valid_len > 0 && self.frames + self.audio_frames > 0;
+        has_media && (!is_first || self.frames > 0 && self.key_frame)
+    }
+}
+
 /// Reads a segment that [`TsWriter`](crate::mpegts::TsWriter) wrote and that may end, or turn to garbage, anywhere.
 pub fn recover(bytes: &[u8]) -> Recovered {
     let mut recovery = Recovery::default();

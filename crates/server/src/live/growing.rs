@@ -33,6 +33,8 @@ const MAX_SALVAGED: u64 = 256 << 20;
 
 /// The open segment's bytes.
 pub(super) struct Growing {
+    /// Whether it is the first segment of its push.
+    is_first: bool,
     blobs: Arc<dyn BlobStore>,
     etag: SegmentEtag,
     is_durable: bool,
@@ -79,12 +81,13 @@ pub(super) struct Failed {
 }
 
 impl Growing {
-    /// Begins a segment. When no blob can be made, memory takes the bytes until one can.
-    pub(super) async fn begin(live: &Live) -> (Self, Result<(), Failed>) {
+    /// Begins a segment, the first of its push or a later one. When no blob can be made, memory takes the bytes until one can.
+    pub(super) async fn begin(live: &Live, is_first: bool) -> (Self, Result<(), Failed>) {
         let etag = live.settings.live.segment_etag;
         let mut growing = Self {
             blobs: Arc::clone(&live.blobs),
             etag,
+            is_first,
             is_durable: live.settings.is_durable,
             writer: None,
             blob: None,
@@ -321,7 +324,7 @@ impl Growing {
             bytes.extend_from_slice(&piece);
         }
         let recovered = media::recover::recover(&bytes);
-        if recovered.frames == 0 || !recovered.key_frame || recovered.valid_len == 0 {
+        if !recovered.can_be_played(self.is_first) {
             return Ok(None);
         }
         bytes.truncate(recovered.valid_len);

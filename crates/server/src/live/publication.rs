@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use media::doctor::{Advice, advice};
 use media::hls::{LiveSegment, MediaPlaylist};
 use media::remux::{Output, RemuxConfig, Remuxer, SegmentClosing, SegmentOpening};
 use media::rtmp::message::{Tag, TagKind};
@@ -49,6 +50,8 @@ pub(super) fn segmenting(live: &LiveConfig) -> media::segmenter::Segmenting {
     }
 }
 
+/// How long a push is looked at before the log says that nothing of it can be recorded.
+const WARN_AFTER_MS: i64 = 1_500;
 /// Pause between attempts to store a segment.
 const RETRY: Duration = Duration::from_millis(100);
 /// The type of every segment (LiveChannel 4.3).
@@ -80,6 +83,8 @@ pub(crate) struct Publication {
     segments: u64,
     /// The push lost its channel or its store and only waits for its connection to end.
     is_lost: bool,
+    /// Whether it was said in the log that what comes cannot be recorded.
+    is_warned: bool,
 }
 
 /// The segment that grows.
@@ -165,6 +170,7 @@ impl Publication {
             synced: now,
             segments: 0,
             is_lost: false,
+            is_warned: false,
         })
     }
 
@@ -265,6 +271,9 @@ impl Publication {
 
     /// What is due by the clock: the open segment's bytes go to disk, the lease is renewed.
     pub(crate) async fn tick(&mut self) {
+        let now_ms = self.live.clock.now_ms();
+        self.remuxer.note_time(now_ms);
+        self.warn_of_codecs(now_ms);
         self.remuxer.flush();
         self.handle_outputs().await;
         self.flush().await;
@@ -291,13 +300,15 @@ impl Publication {
     /// Ends the push: the last segment is listed, the history written, the channel given free.
     pub(crate) async fn finish(mut self, stats: &SessionStats) {
         self.claim.on_air.succession.begin_end();
+        // What comes out at the end was not sent so.
+        let advice = advice(&self.remuxer.measured());
         self.remuxer.finish();
         self.handle_outputs().await;
         self.learn();
         let ended_ms = self.live.clock.now_ms();
         self.meter.pass(ended_ms);
         self.losses.settle(&self.admission.id);
-        let report = self.report(stats, ended_ms);
+        let report = self.report(stats, ended_ms).with_advice(&advice);
         if !self.is_lost {
             let kept = report.to_bytes();
             if let Err(error) = self.live.meta.end_publication(&self.lease, Some(ended_ms), kept).await {
@@ -314,6 +325,23 @@ impl Publication {
             crate::panics::spawn(
                 "end list",
                 super::upkeep::end_list(live, id, stored_ms, Duration::from_secs(after_s)),
+            );
+        }
+    }
+
+    /// Says once in the log that media comes which cannot be recorded, and what to do (D21).
+    fn warn_of_codecs(&mut self, now_ms: i64) {
+        if self.is_warned || now_ms.saturating_sub(self.claim.on_air.connected_ms) < WARN_AFTER_MS {
+            return;
+        }
+        let found = advice(&self.remuxer.measured())
+            .into_iter()
+            .find(|one| matches!(one, Advice::VideoCodec(_) | Advice::AudioCodec(_) | Advice::NoPicture));
+        if let Some(found) = found {
+            self.is_warned = true;
+            tracing::warn!(
+                bucket = %self.admission.id.0, channel = %self.admission.id.1, remote = %self.admission.remote,
+                "what this encoder sends is not recorded: {found}"
             );
         }
     }
@@ -360,7 +388,7 @@ impl Publication {
         let date_ms =
             self.anchor.map_or(now_ms, |(wall_ms, media_ms)| wall_ms.saturating_add(opening.media_time_ms - media_ms));
         let discontinuity = opening.discontinuity || std::mem::take(&mut self.has_gap);
-        let (bytes, begun) = Growing::begin(&self.live).await;
+        let (bytes, begun) = Growing::begin(&self.live, self.segments == 0).await;
         self.note_failure(begun);
         Some(Open { number_ms, date_ms, discontinuity, bytes })
     }

@@ -187,7 +187,7 @@ async fn close_torn(
     };
     let bytes = read(live, open, writer.len()).await?;
     let recovered = media::recover::recover(&bytes);
-    if recovered.frames == 0 || !recovered.key_frame || recovered.valid_len == 0 {
+    if !recovered.can_be_played(details.place != Place::Later) {
         writer.abort().await.map_err(internal)?;
         return Ok(None);
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use media::doctor::Advice;
 use media::remux::{MediaFacts, RemuxStats};
 use media::rtmp::stats::SessionStats;
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,8 @@ pub(crate) struct SessionReport {
     pub(crate) lost_ms: u64,
     /// What was seen and corrected, dropped or refused, and how often.
     pub(crate) quirks: BTreeMap<String, u64>,
+    /// What to change in the encoder, a sentence each.
+    pub(crate) advice: Vec<String>,
 }
 
 impl SessionReport {
@@ -81,6 +84,11 @@ impl SessionReport {
             audio_codec: facts.audio.map(|audio| audio.codec.name().to_owned()).unwrap_or_default(),
             ..self
         }
+    }
+
+    /// The same with what to change in the encoder.
+    pub(super) fn with_advice(self, advice: &[Advice]) -> Self {
+        Self { advice: advice.iter().map(ToString::to_string).collect(), ..self }
     }
 
     /// The same with what could not be stored.
@@ -123,6 +131,7 @@ impl SessionReport {
             segments = self.segments,
             lost_ms = self.lost_ms,
             quirks = quirks.join(" "),
+            advice = self.advice.join("; "),
             "push ended"
         );
     }
