@@ -8,7 +8,7 @@ SOAK_SECONDS ?= 60
 
 export MILLPOND_BIN
 
-.PHONY: help check test policy tools release bench fuzz soak demo
+.PHONY: help check test policy tools release bench fuzz soak demo screenshots
 
 help:
 	@echo 'make check   format, lints, unit tests, documentation, layering: a minute or two'
@@ -18,6 +18,7 @@ help:
 	@echo 'make demo    a server with a moving picture, and the lines to paste for ffmpeg and OBS'
 	@echo 'make bench   cost and latency beside a floor program, as a table'
 	@echo 'make fuzz    every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds'
+	@echo 'make screenshots   the pages of the console as pictures, into docs/img'
 	@echo 'make soak    kill -9 and restart under a push for SOAK_SECONDS=$(SOAK_SECONDS) seconds'
 
 check:
@@ -57,3 +58,6 @@ soak: tools release
 
 demo:
 	cargo run --release --locked -- demo
+
+screenshots: tools release
+	scripts/screenshots.sh

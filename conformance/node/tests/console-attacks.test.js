@@ -95,7 +95,7 @@ async function signedIn(context, authority = server.address) {
   const keep = page.getByLabel("Stay signed in");
   if (await keep.count()) await keep.check();
   await page.getByRole("button", { name: "Sign in" }).click();
-  await page.getByRole("heading", { name: "Buckets" }).waitFor();
+  await page.getByRole("heading", { name: "On air" }).waitFor();
   return page;
 }
 

@@ -5,7 +5,7 @@ import http from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { launch } from "../support/browser.js";
+import { launch, plays } from "../support/browser.js";
 import { makeSource, push } from "../support/encoder.js";
 import { accessKeyId, accessKeySecret, Server, waitFor } from "../support/server.js";
 
@@ -102,7 +102,9 @@ test("the console works there, and sends encoders and viewers to the public list
   await page.getByLabel("Access key id").fill(accessKeyId);
   await page.getByLabel("Access key secret").fill(accessKeySecret);
   await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("link", { name: "Buckets", exact: true }).click();
   await page.getByRole("link", { name: "listener-main" }).click();
+  await page.getByRole("navigation", { name: "Pages" }).getByRole("link", { name: "Live channels" }).click();
   await page.getByRole("link", { name: "camera" }).click();
   await page.locator("#sessions").getByText("None yet").waitFor();
   const address = await page.locator("#publish-url").textContent();
@@ -115,6 +117,8 @@ test("the console works there, and sends encoders and viewers to the public list
   try {
     await page.locator('.title .badge[data-status="Live"]').waitFor();
     await waitFor(async () => (await fetch(play)).status === 200, "the playlist");
+    // The picture comes as calls of the API: links and signed addresses are refused here.
+    await plays(page, undefined, 1, "the picture of the private bucket");
   } finally {
     await running.stop();
   }

@@ -17,6 +17,12 @@ const { base64, hex, hmac, sha1, sha256, utf8 } = await load("hash.js");
 const { lock } = await load("key.js");
 const { canonicalRequest, encode, publishQuery, signedPath, signV4 } = await load("sign.js");
 const { knownQuirks } = await load("words.js");
+const { finish, ofBlob, START, update } = await load("crc64.js");
+const { momentOf, segments, stretches } = await load("vod.js");
+const { check } = await load("policy.js");
+const { write } = await load("xml.js");
+const { link, parseRoute } = await load("route.js");
+const { partSize } = await load("upload.js");
 rmSync(folder, { recursive: true });
 
 const secret = "FakeSecretForSpecOnly000000000001";
@@ -127,4 +133,54 @@ test("every counter of a report has words", () => {
   const losses = [...source("server/src/live/report.rs").matchAll(/\("(\w+)", losses\.\w+\)/g)].map(([, name]) => name);
   assert.equal(losses.length, 3);
   assert.deepEqual(knownQuirks().sort(), [...quirks, ...counters, ...losses].sort());
+});
+
+test("CRC-64 as OSS computes it (HTTP API 5.3), in pieces and as a whole", async () => {
+  const sum = (text) => finish(update(START, utf8(text)));
+  assert.equal(sum(""), "0");
+  assert.equal(sum("123456789"), "11051210869376104954");
+  assert.equal(sum("hello oss"), "15021467531229347219");
+  assert.equal(finish(update(update(START, utf8("hello")), utf8(" oss"))), "15021467531229347219");
+  assert.equal(await ofBlob(new Blob(["hello oss"])), "15021467531229347219");
+});
+
+test("a VOD playlist read as segments, stretches and moments", () => {
+  const text = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:2\n#EXTINF:2.000,\n1000000000000.ts\n#EXTINF:2.000,\n1000000002000.ts\n#EXT-X-DISCONTINUITY\n#EXTINF:1.500,\n1000000060000.ts\n#EXT-X-ENDLIST\n";
+  const list = segments(text);
+  assert.deepEqual(list.map(({ uri, at, seconds, isNew }) => [uri, at, seconds, isNew]), [
+    ["1000000000000.ts", 1e12, 2, true], ["1000000002000.ts", 1e12 + 2000, 2, false], ["1000000060000.ts", 1e12 + 60_000, 1.5, true],
+  ]);
+  assert.deepEqual(stretches(list), [[1e12, 1e12 + 4000], [1e12 + 60_000, 1e12 + 61_500]]);
+  assert.equal(momentOf(list, 3), 1e12 + 3000);
+  assert.equal(momentOf(list, 4.5), 1e12 + 60_500);
+  assert.deepEqual(segments(""), []);
+});
+
+test("policies: what is wrong is named, what is right passes", () => {
+  const statement = (more) => JSON.stringify({ Version: "1", Statement: [{ Effect: "Allow", Action: ["oss:GetObject"], Principal: ["*"], Resource: ["acs:oss:*:*:b1/*"], ...more }] });
+  assert.deepEqual(check(statement({}), "b1"), []);
+  for (const [text, told] of [
+    ["{", /no JSON/], ["[]", /is an object/], ['{"Version":"2","Statement":[]}', /Version/], [statement({ Effect: "Maybe" }), /Effect/], [statement({ Action: ["GetObject"] }), /no action/],
+    [statement({ Principal: undefined }), /Principal is missing/], [statement({ Resource: ["acs:oss:*:*:b2/*"] }), /not in the bucket b1/], [statement({ Resource: ["b1"] }), /no resource/],
+    [statement({ Action: ["oss:ListObjects"] }), /about the bucket itself/], [statement({ Efect: 1 }), /not known/],
+  ]) assert.match(check(text, "b1").join("\n"), told, text);
+  assert.match(check(statement({}), "").join(), /has no Principal/);
+});
+
+test("documents: text stays text", () => {
+  assert.equal(write("A", [["B", "<x>&\"'"], ["C", undefined], false, ["D", [["E", 1]]]]), "<A><B>&lt;x&gt;&amp;&quot;'</B><D><E>1</E></D></A>");
+});
+
+test("addresses: every name comes back as it was, and old ones lead on", () => {
+  for (const name of ["cam 1", "a/b", "100%", "测试", "?x#y", "b&c=d"]) assert.deepEqual(parseRoute(link(["b", "media", "channels", name])).parts, ["b", "media", "channels", name]);
+  assert.deepEqual(parseRoute(link(["b", "media", "files"], { prefix: "a/b c&d/", object: "" })).query, { prefix: "a/b c&d/" });
+  assert.deepEqual(parseRoute("#/media/cam1").parts, ["b", "media", "channels", "cam1"]);
+  assert.deepEqual(parseRoute("").parts, ["on-air"]);
+});
+
+test("parts are few and small enough", () => {
+  const mib = 1 << 20;
+  assert.equal(partSize(40 * mib), 8 * mib);
+  const most = 48.8 * 2 ** 40;
+  assert.ok(most / partSize(most) <= 10_000);
 });

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { launch } from "../support/browser.js";
+import { fits, open as openTab, signIn } from "../support/console.js";
 import { makeSource, push } from "../support/encoder.js";
 import { accessKeyId, accessKeySecret, Server, waitFor } from "../support/server.js";
 
@@ -19,26 +20,12 @@ after(async () => {
   assert.equal(await server?.stop(), 0);
 });
 
-/** A tab at the console, and what went wrong in it apart from refusals that the page itself shows. */
-async function open(options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, ...options });
-  const page = await context.newPage();
-  page.setDefaultTimeout(15_000);
-  const complaints = [];
-  page.on("pageerror", (error) => complaints.push(`page error: ${error.message}`));
-  page.on("console", (message) => {
-    if (message.type() === "error" && !/Failed to load resource/.test(message.text())) complaints.push(message.text());
-  });
-  const requests = [];
-  page.on("request", (request) => requests.push({ url: request.url(), all: JSON.stringify(request.headers()) + (request.postData() ?? "") }));
-  await page.goto(`http://${server.address}/-/console`);
-  return { page, context, complaints, requests };
-}
+const open = (options = {}) => openTab(browser, server.address, { viewport: { width: 1200, height: 900 }, ...options });
 
-async function signIn(page, id, secret) {
-  await page.getByLabel("Access key id").fill(id);
-  await page.getByLabel("Access key secret").fill(secret);
-  await page.getByRole("button", { name: "Sign in" }).click();
+/** A key that is right leads to what is on air; the buckets are beside it. */
+async function enter(page, id, secret) {
+  await signIn(page, id, secret);
+  await page.getByRole("link", { name: "Buckets", exact: true }).click();
 }
 
 async function bucket(name, acl = "private") {
@@ -54,24 +41,22 @@ const configuration = (description = "") => ({
 
 const status = (page, wanted) => page.locator(`.title .badge[data-status="${wanted}"]`).waitFor();
 
-/** Everything is within the width of the window. */
-const fits = (page) => page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth);
-
 test("from signing in to a channel, a push, its report, and the end of the channel", async () => {
   await bucket("console-main");
   const { page, context, complaints, requests } = await open();
-  await signIn(page, accessKeyId, accessKeySecret);
+  await enter(page, accessKeyId, accessKeySecret);
   await page.getByRole("link", { name: "console-main" }).click();
+  await page.getByRole("navigation", { name: "Pages" }).getByRole("link", { name: "Live channels" }).click();
   await page.getByText("No channels here yet").waitFor();
 
   // What is wrong is the server's to say; then the channel is made.
-  await page.getByText("New channel").first().click();
+  await page.getByRole("button", { name: "New channel" }).click();
   const evil = "<img src=x onerror=window.evil=1>";
   await page.getByLabel("Name", { exact: true }).fill("camera");
   await page.getByLabel("Description").fill(evil);
   await page.getByLabel("FragDuration").fill("1000");
   await page.getByRole("button", { name: "Create channel" }).click();
-  await page.locator(".refusal", { hasText: "FragDuration" }).waitFor();
+  await page.locator("dialog .refusal", { hasText: "FragDuration" }).waitFor();
   await page.getByLabel("FragDuration").fill("1");
   await page.getByRole("button", { name: "Create channel" }).click();
   await status(page, "Idle");
@@ -88,7 +73,7 @@ test("from signing in to a channel, a push, its report, and the end of the chann
     await waitFor(async () => /[1-9]\d* (k|M)bit\/s/.test(await page.locator("#stat-video").textContent()), "the bandwidth");
     assert.equal(await page.locator("#stat-rate").textContent(), "30 fps");
     assert.match(await page.locator("#stat-remote").textContent(), /^127\.0\.0\.1:\d+$/);
-    await waitFor(async () => (await page.locator(".spark polyline").getAttribute("points")).split(" ").length >= 3, "three points of the line");
+    await waitFor(async () => (await page.locator(".chart polyline").first().getAttribute("points")).split(" ").length >= 3, "three points of the line");
 
     // The address to watch is signed for this private bucket, segments and all.
     const play = await page.locator("#play-url").textContent();
@@ -124,7 +109,7 @@ test("from signing in to a channel, a push, its report, and the end of the chann
   assert.match(await page.locator("#refusals").textContent(), /from 127\.0\.0\.1:\d+.*The channel was disabled.*request [0-9A-F]{24}/s);
 
   // The list knows it too.
-  await page.getByRole("link", { name: "console-main" }).click();
+  await page.getByRole("navigation", { name: "Pages" }).getByRole("link", { name: "Live channels" }).click();
   const row = page.locator(".list li", { hasText: "camera" });
   await row.locator('.badge[data-status="Disabled"]').waitFor();
   assert.ok((await row.textContent()).includes(evil));
@@ -138,14 +123,14 @@ test("from signing in to a channel, a push, its report, and the end of the chann
     await page.evaluate((text) => (location.hash = text), hash);
     await page.locator(".refusal").waitFor();
     await page.evaluate(() => (location.hash = "#/"));
-    await page.getByRole("heading", { name: "Buckets" }).waitFor();
+    await page.getByRole("heading", { name: "On air" }).waitFor();
   }
 
   assert.deepEqual(complaints, []);
   assert.equal(await page.evaluate(() => window.evil), undefined);
   assert.equal(await page.locator("main img").count(), 0);
   for (const { url, all } of requests) {
-    assert.ok(url.startsWith(`http://${server.address}/`) || url.startsWith("data:"), url);
+    assert.ok(url.startsWith(`http://${server.address}/`) || url.startsWith("data:") || url.startsWith(`blob:http://${server.address}/`), url);
     assert.ok(!(url + all).includes(accessKeySecret), "the secret never leaves the page");
     assert.ok(!url.includes(accessKeyId), "no key in an address");
   }
@@ -161,18 +146,18 @@ test("a wrong secret and an unknown key are told apart, in words", async () => {
   await signIn(page, "AKIDNOBODY", "WrongSecretOfNobody");
   await refusal.filter({ hasText: "InvalidAccessKeyId" }).waitFor();
   await signIn(page, accessKeyId, accessKeySecret);
-  await page.getByRole("heading", { name: "Buckets" }).waitFor();
+  await page.getByRole("heading", { name: "On air" }).waitFor();
   await context.close();
 });
 
 test("a key lives in the memory of its tab, and a reload asks again", async () => {
   const { page, context } = await open();
   await signIn(page, accessKeyId, accessKeySecret);
-  await page.getByRole("heading", { name: "Buckets" }).waitFor();
+  await page.getByRole("heading", { name: "On air" }).waitFor();
   await page.reload();
   await page.getByRole("heading", { name: "Sign in" }).waitFor();
   await signIn(page, accessKeyId, accessKeySecret);
-  await page.getByRole("heading", { name: "Buckets" }).waitFor();
+  await page.getByRole("heading", { name: "On air" }).waitFor();
   const other = await context.newPage();
   await other.goto(`http://${server.address}/-/console`);
   await other.getByRole("heading", { name: "Sign in" }).waitFor();
@@ -198,7 +183,7 @@ test("without the browser's cryptography, as over plain HTTP from another machin
   await page.reload();
   assert.equal(await page.evaluate(() => crypto.subtle), undefined);
   await signIn(page, accessKeyId, accessKeySecret);
-  await page.getByRole("heading", { name: "Buckets" }).waitFor();
+  await page.getByRole("heading", { name: "On air" }).waitFor();
   assert.deepEqual(complaints, []);
   await context.close();
 });
@@ -222,8 +207,10 @@ test("a user sees what the policies allow, and is told about the rest", async ()
 
   const { page, context, complaints } = await open({ viewport: { width: 390, height: 844 }, colorScheme: "dark" });
   await signIn(page, key.access_key_id, key.access_key_secret);
+  await page.getByRole("button", { name: "Menu" }).click();
+  await page.getByRole("link", { name: "Buckets", exact: true }).click();
   await page.getByText("may not list all buckets").waitFor();
-  await page.getByLabel("Bucket").fill("console-own");
+  await page.getByLabel("Bucket", { exact: true }).fill("console-own");
   await page.getByRole("button", { name: "Open" }).click();
   await page.getByRole("link", { name: "mine" }).click();
   await status(page, "Idle");
@@ -252,15 +239,17 @@ test("a temporary key pushes with the lines of the page, which copies them witho
   await page.evaluate(() => Object.defineProperty(navigator, "clipboard", { value: undefined }));
   await page.getByText("Temporary key", { exact: true }).click();
   await page.getByLabel("Security token").fill(key.security_token);
-  await signIn(page, key.access_key_id, key.access_key_secret);
+  await enter(page, key.access_key_id, key.access_key_secret);
   await page.getByText("may not list all buckets").waitFor();
   await page.evaluate(() => (location.hash = "#/console-token/camera"));
   await status(page, "Idle");
   await page.getByRole("button", { name: "Copy Publish URL" }).click();
   await page.locator("#said", { hasText: "Publish URL copied" }).waitFor();
   await page.locator("#expiry").selectOption({ label: "1 hour" });
-  const url = await page.locator("#publish-url").textContent();
-  assert.ok(Math.abs(Number(new URL(url).searchParams.get("Expires")) - Date.now() / 1000 - 3600) < 60, url);
+  const url = await waitFor(async () => {
+    const shown = await page.locator("#publish-url").textContent();
+    return Math.abs(Number(new URL(shown).searchParams.get("Expires")) - Date.now() / 1000 - 3600) < 60 && shown;
+  }, async () => `an address for an hour: ${await page.locator("#publish-url").textContent()}`);
   const running = push(source, url);
   try {
     await status(page, "Live");
@@ -277,8 +266,9 @@ test("lists go on where a page ends", async () => {
   const client = await bucket("console-many");
   for (let number = 0; number < 23; number++) await client.putChannel(`channel-${String(number).padStart(2, "0")}`, configuration());
   const { page, context } = await open();
-  await signIn(page, accessKeyId, accessKeySecret);
+  await enter(page, accessKeyId, accessKeySecret);
   await page.getByRole("link", { name: "console-many" }).click();
+  await page.getByRole("navigation", { name: "Pages" }).getByRole("link", { name: "Live channels" }).click();
   await waitFor(async () => (await page.locator(".list li").count()) === 20, "a page");
   await page.getByRole("button", { name: "Show more" }).click();
   await waitFor(async () => (await page.locator(".list li").count()) === 23, "the rest");

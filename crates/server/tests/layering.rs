@@ -74,7 +74,10 @@ fn store_knows_no_protocol() {
 
 #[test]
 fn pictures_know_media_only_and_usage_is_pure() {
-    check(&crates_folder().join("pictures/src"), &["use oss", "oss::", "use store", "store::", "model::", "hyper", "http::"]);
+    check(
+        &crates_folder().join("pictures/src"),
+        &["use oss", "oss::", "use store", "store::", "model::", "hyper", "http::"],
+    );
     let usage = crates_folder().join("usage/src");
     check(&usage, IMPURE);
     check(&usage, &["media::", "use oss", "oss::", "use store", "store::", "model::"]);

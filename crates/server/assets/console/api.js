@@ -1,25 +1,34 @@
-// The calls: signed requests of the OSS API to the server that this page came from, so that policies decide what is seen.
-import { encode, encodePath, queryText, signV4 } from "./sign.js";
+// The calls: signed requests to the server that this page came from, so that policies decide what is seen. Operations of OSS
+// (`send`), and those beside it that this server has under `/-/api/v1/` (`manage`).
 import { key } from "./session.js";
-import { explain } from "./words.js";
+import { encode, encodePath, queryText, signV4 } from "./sign.js";
+import { tOr } from "./i18n.js";
+import { parse, text } from "./xml.js";
 
 /** A refusal in the server's words, or none at all when it could not be reached. */
 export class Refusal extends Error {
-  constructor(code, message, requestId = "", status = 0) {
+  constructor(code, message, { requestId = "", status = 0, ec = "" } = {}) {
     super(message);
-    Object.assign(this, { code, requestId, status, hint: explain(code) });
+    Object.assign(this, { code, requestId, status, ec });
+  }
+
+  /** What to make of it; empty where the message says all. */
+  get hint() {
+    return tOr(`code.${this.code}`, "");
   }
 }
 
 let region = "cn-hangzhou";
 /** How far the clock of the server is ahead of this machine's; signatures are made by the server's. */
 let ahead = 0;
-
 /** Where viewers and encoders are, when the console has an address of its own. */
-let media = location.origin;
+let media = globalThis.location?.origin ?? "";
 
 export const now = () => new Date(Date.now() + ahead);
 export const mediaOrigin = () => media;
+export const isApart = () => media !== location.origin;
+export const regionName = () => region;
+export const clockDifference = () => ahead;
 
 /** Learns what the server expects of signatures, and where it sends media from. */
 export async function begin() {
@@ -31,124 +40,78 @@ export async function begin() {
 }
 
 /**
- * Makes a call about a bucket or an object of it, or about the service when there is no bucket. Names come from addresses
- * that strangers can make, too: a slash in the name of a bucket must not lead to another host.
+ * Where a bucket or an object of it is. Names come from addresses that strangers can make, too: a slash in the name of a
+ * bucket must not lead to another host, and a browser would resolve dots between slashes.
  */
-const send = (method, bucket, object, options) =>
-  request(method, bucket ? `/${encode(bucket)}/${encodePath(object)}` : "/", bucket ? `/${bucket}/${object}` : "/", options);
+export function target(bucket, object = "") {
+  if (!bucket) return "/";
+  const hasDots = object.split("/").some((part) => part === "." || part === "..");
+  return `/${encode(bucket)}/${hasDots ? encode(object) : encodePath(object)}`;
+}
 
-async function request(method, target, path, { query = [], headers = {}, body = "", credentials = key() } = {}) {
-  const signed = await signV4({ method, path, query, headers, body }, credentials, region, now());
-  if (query.length) target += "?" + queryText(query);
-  let answer, text;
+/** Makes a call about a bucket or an object of it, or about the service when there is no bucket. */
+export const send = (method, bucket = "", object = "", options = {}) =>
+  request(method, target(bucket, object), bucket ? `/${bucket}/${object}` : "/", options);
+
+/** The text of an answer. */
+export const read = async (...call) => (await send(...call)).data;
+/** The document of an answer. */
+export const document_ = async (...call) => parse((await send(...call)).data);
+
+/** Signs a call and says what to send: for requests that this module does not make itself (uploads, the player). */
+export async function signed(method, bucket, object, { query = [], headers = {} } = {}, payload = "UNSIGNED-PAYLOAD") {
+  const path = bucket ? `/${bucket}/${object}` : "/";
+  const all = await signV4({ method, path, query, headers }, key(), region, now(), payload);
+  return { url: target(bucket, object) + (query.length ? "?" + queryText(query) : ""), headers: all };
+}
+
+async function request(method, url, path, { query = [], headers = {}, body = "", credentials = key(), as = "text", signal } = {}) {
+  const payload = typeof body === "string" ? undefined : "UNSIGNED-PAYLOAD";
+  const all = await signV4({ method, path, query, headers, body }, credentials, region, now(), payload);
+  if (query.length) url += "?" + queryText(query);
+  let answer, data;
   try {
-    answer = await fetch(target, { method, headers: signed, body: body || undefined, cache: "no-store", credentials: "omit" });
-    text = await answer.text();
-  } catch {
+    answer = await fetch(url, { method, headers: all, body: body || undefined, cache: "no-store", credentials: "omit", signal });
+    data = answer.ok && as === "blob" ? await answer.blob() : await answer.text();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
     throw new Refusal("Unreachable", "The server does not answer.");
   }
-  if (answer.ok) return text;
-  const error = xml(text);
-  throw new Refusal(value(error, "Code") || `HTTP ${answer.status}`, value(error, "Message") || "The server refused.",
-    value(error, "RequestId"), answer.status);
+  if (!answer.ok) throw refusal(answer.status, data, answer.headers);
+  return { data, headers: answer.headers, status: answer.status };
 }
 
-const xml = (text) => new DOMParser().parseFromString(text, "application/xml");
-const value = (node, name) => [...(node.documentElement ?? node).children].find((child) => child.nodeName === name)?.textContent ?? "";
-const node = (parent, name) => [...(parent.documentElement ?? parent).children].find((child) => child.nodeName === name);
-const all = (parent, name) => [...(parent?.children ?? [])].filter((child) => child.nodeName === name);
-const number = (parent, name) => (parent ? Number(value(parent, name)) || 0 : 0);
-
-/** A page of buckets, and where the next one begins. */
-export async function buckets(marker = "", credentials = key()) {
-  const query = [["max-keys", "100"], ...(marker ? [["marker", marker]] : [])];
-  const answer = xml(await send("GET", "", "", { query, credentials }));
-  return {
-    items: all(node(answer, "Buckets"), "Bucket").map((bucket) => ({ name: value(bucket, "Name"), made: value(bucket, "CreationDate") })),
-    next: value(answer, "NextMarker"),
-  };
+/** What an answer that is no success says: XML of OSS, JSON of the management API, or a header where there is no body. */
+export function refusal(status, body, headers) {
+  const known = { status, requestId: headers.get("x-oss-request-id") ?? "", ec: headers.get("x-oss-ec") ?? "" };
+  if (/json/.test(headers.get("content-type") ?? "")) {
+    try {
+      const { code, message, request_id: requestId = known.requestId } = JSON.parse(body);
+      return new Refusal(code || `HTTP ${status}`, message || "", { ...known, requestId });
+    } catch {
+      // Then it is read like any other.
+    }
+  }
+  const error = /^\s*</.test(body) ? parse(body) : headers.get("x-oss-err") ? parse(atob(headers.get("x-oss-err"))) : null;
+  const plain = body && !error && body.length < 300 ? body.trim() : "The server refused.";
+  return new Refusal((error && text(error, "Code")) || `HTTP ${status}`, (error && text(error, "Message")) || plain, {
+    ...known, requestId: (error && text(error, "RequestId")) || known.requestId, ec: (error && text(error, "EC")) || known.ec,
+  });
 }
 
-export const createBucket = (name, acl) => send("PUT", name, "", { headers: { "x-oss-acl": acl } });
+/** A number that no other call has: what changes something works once. */
+const nonce = () => [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
-/** `private`, `public-read` or `public-read-write`. */
-export async function bucketAcl(bucket) {
-  const answer = xml(await send("GET", bucket, "", { query: [["acl", ""]] }));
-  return value(node(answer, "AccessControlList") ?? answer, "Grant");
+/**
+ * Calls the management API, as if `/api/v1/users` were the object `v1/users` of a bucket `api`. `parts` are escaped, `body`
+ * becomes JSON unless it is text already.
+ */
+export async function manage(method, parts, { query = [], body, credentials } = {}) {
+  const headers = { "x-oss-admin": "v1" };
+  if (method !== "GET") headers["x-oss-admin-nonce"] = nonce();
+  const content = body === undefined ? "" : typeof body === "string" ? body : JSON.stringify(body);
+  if (content) headers["content-type"] = "application/json";
+  const options = { query, headers, body: content, ...(credentials ? { credentials } : {}) };
+  const { data } = await request(method, `/-/api/v1/${parts.map(encode).join("/")}`, `/api/v1/${parts.join("/")}`, options);
+  return data ? JSON.parse(data) : null;
 }
-
-const listed = (channel) => ({
-  name: value(channel, "Name"),
-  description: value(channel, "Description"),
-  status: value(channel, "Status"),
-  modified: value(channel, "LastModified"),
-  publish: node(node(channel, "PublishUrls") ?? channel, "Url")?.textContent ?? "",
-});
-
-/** A page of channels, and where the next one begins. */
-export async function channels(bucket, marker = "", prefix = "", count = 20) {
-  const query = [["live", ""], ["max-keys", String(count)], ["prefix", prefix], ["marker", marker]];
-  const answer = xml(await send("GET", bucket, "", { query: query.filter(([name, text]) => name === "live" || text) }));
-  return { items: all(answer.documentElement, "LiveChannel").map(listed), next: value(answer, "NextMarker") };
-}
-
-/** The configuration of a channel. */
-export async function channel(bucket, name) {
-  const answer = xml(await send("GET", bucket, name, { query: [["live", ""]] }));
-  const target = node(answer, "Target");
-  return {
-    description: value(answer, "Description"),
-    status: value(answer, "Status"),
-    fragDuration: number(target, "FragDuration"),
-    fragCount: number(target, "FragCount"),
-    playlist: target ? value(target, "PlaylistName") : "",
-  };
-}
-
-/** What the channel is doing: `Live`, `Idle` or `Disabled`, and the figures of a running push. */
-export async function stat(bucket, name) {
-  const answer = xml(await send("GET", bucket, name, { query: [["comp", "stat"], ["live", ""]] }));
-  const [video, audio] = [node(answer, "Video"), node(answer, "Audio")];
-  return {
-    status: value(answer, "Status"),
-    since: value(answer, "ConnectedTime"),
-    remote: value(answer, "RemoteAddr"),
-    video: video && {
-      width: number(video, "Width"), height: number(video, "Height"), rate: number(video, "FrameRate"),
-      bandwidth: number(video, "Bandwidth"), codec: value(video, "Codec"),
-    },
-    audio: audio && { bandwidth: number(audio, "Bandwidth"), sampleRate: number(audio, "SampleRate"), codec: value(audio, "Codec") },
-  };
-}
-
-/** The last pushes with their reports, and the refused ones, newest first. */
-export async function sessions(bucket, name) {
-  const target = `/-/api/v1/channels/${encode(bucket)}/${encode(name)}/sessions`;
-  const answer = JSON.parse(await request("GET", target, `/api/v1/channels/${bucket}/${name}/sessions`, { headers: { "x-oss-admin": "v1" } }));
-  return { sessions: answer.sessions.reverse(), refusals: answer.refusals.reverse() };
-}
-
-/** Makes a channel. The document is built as one, so that no text of the user can be taken for a tag. */
-export function createChannel(bucket, name, { description, fragDuration, fragCount, playlist }) {
-  const document_ = document.implementation.createDocument(null, "LiveChannelConfiguration");
-  const add = (parent, tag, text) => {
-    const element = document_.createElement(tag);
-    if (text !== undefined) element.textContent = text;
-    parent.append(element);
-    return element;
-  };
-  add(document_.documentElement, "Description", description);
-  add(document_.documentElement, "Status", "enabled");
-  const target = add(document_.documentElement, "Target");
-  add(target, "Type", "HLS");
-  add(target, "FragDuration", fragDuration);
-  add(target, "FragCount", fragCount);
-  add(target, "PlaylistName", playlist);
-  const body = new XMLSerializer().serializeToString(document_);
-  return send("PUT", bucket, name, { query: [["live", ""]], headers: { "content-type": "application/xml" }, body });
-}
-
-/** `status` is `enabled` or `disabled`; disabling ends a running push. */
-export const setStatus = (bucket, name, status) => send("PUT", bucket, name, { query: [["live", ""], ["status", status]] });
-
-export const deleteChannel = (bucket, name) => send("DELETE", bucket, name, { query: [["live", ""]] });

@@ -1,61 +1,80 @@
 // All buckets, or the way to one for those who may not list them.
-import * as api from "./api.js";
-import { field, h, show } from "./dom.js";
+import { buckets, createBucket } from "./api-bucket.js";
 import { moment } from "./format.js";
-import { bucketLink, empty, refusal, title } from "./parts.js";
+import { t } from "./i18n.js";
+import { Icon } from "./icons.js";
+import { Act, Dialog, Empty, Field, PageHead, Refused, TextField } from "./parts.js";
+import { bucketLink, go } from "./route.js";
+import { html, useEffect, useState } from "./view.js";
 
-export async function buckets(page) {
-  const list = h("ul", { class: "list" });
-  const more = h("button", { type: "button", class: "plain", hidden: true }, "Show more");
-  const rest = h("div", {});
-  show(page, title("Buckets", newBucket()), list, more, rest);
+export function Buckets() {
+  const [found, setFound] = useState(null);
+  const [next, setNext] = useState("");
+  const [trouble, setTrouble] = useState(null);
+  const [making, setMaking] = useState(false);
+  const [search, setSearch] = useState("");
   const load = async (marker) => {
     try {
-      const found = await api.buckets(marker);
-      list.append(...found.items.map(row));
-      more.hidden = !found.next;
-      more.onclick = () => load(found.next);
-      if (!list.children.length) show(rest, empty("No buckets yet", h("p", {}, "A bucket holds channels and their recordings. Make the first one with ", h("em", {}, "New bucket"), ".")));
+      const page = await buckets(marker);
+      setFound((old) => [...(old ?? []), ...page.items]);
+      setNext(page.next);
     } catch (error) {
-      if (error.code !== "AccessDenied") return show(rest, refusal(error));
-      show(rest, refusal(error), openByName());
+      setTrouble(error);
     }
   };
-  await load("");
+  useEffect(() => void load(""), []);
+  const shown = (found ?? []).filter(({ name }) => name.includes(search.trim().toLowerCase()));
+  return html`<${PageHead} title=${t("buckets.title")}>
+      <${Act} right="oss:PutBucket" icon="plus" run=${() => setMaking(true)}>${t("buckets.new")}<//>
+    <//>
+    <${Refused} error=${trouble} />
+    ${trouble?.code === "AccessDenied" && html`<${OpenByName} />`}
+    ${found?.length === 0 && html`<${Empty} icon="database" title=${t("buckets.none")}><p>${t("buckets.noneHint")}</p><//>`}
+    ${found?.length > 8 && html`<div class="toolbar"><${Search} label=${t("buckets.search")} value=${search} onInput=${setSearch} /></div>`}
+    ${found?.length > 0 && html`<ul class="list">${shown.map((one) => html`<li key=${one.name}><a href=${bucketLink(one.name)}>
+      <${Icon} name="database" size=${18} /><span class="main">${one.name}</span>
+        <span class="quiet">${t("buckets.since", { date: moment(one.made, { dateStyle: "medium" }) })}</span><${Icon} name="chevron-right" /></a></li>`)}</ul>`}
+    ${next && html`<button type="button" class="plain" onClick=${() => load(next)}>${t("more")}</button>`}
+    ${making && html`<${NewBucket} onClose=${() => setMaking(false)} />`}`;
 }
 
-const row = (bucket) =>
-  h("li", {}, h("a", { href: bucketLink(bucket.name) }, h("span", { class: "main" }, bucket.name), h("span", { class: "quiet" }, `since ${moment(bucket.made)}`)));
+/** A field that narrows what is shown. */
+export const Search = ({ label, value, onInput, ...rest }) => html`<div class="search"><${Icon} name="search" />
+  <input type="search" aria-label=${label} placeholder=${label} value=${value} onInput=${(event) => onInput(event.target.value)} ...${rest} /></div>`;
 
-function openByName() {
-  const name = h("input", { required: true, spellcheck: "false", autocapitalize: "off" });
+function OpenByName() {
+  const [name, setName] = useState("");
   const submit = (event) => {
     event.preventDefault();
-    location.hash = bucketLink(name.value.trim());
+    go(bucketLink(name.trim(), "channels"));
   };
-  return h("form", { class: "card", submit },
-    h("p", {}, "This key may not list all buckets. Open one that it may see by its name."),
-    field("Bucket", name), h("div", { class: "buttons" }, h("button", { type: "submit" }, "Open")));
+  return html`<form class="card" onSubmit=${submit}>
+    <p>${t("buckets.mayNotList")}</p>
+    <${TextField} label=${t("buckets.bucket")} required value=${name} onInput=${setName} />
+    <div class="buttons"><button type="submit">${t("action.open")}</button></div>
+  </form>`;
 }
 
-function newBucket() {
-  const name = h("input", { required: true, spellcheck: "false", autocapitalize: "off" });
-  const acl = h("select", {},
-    h("option", { value: "private" }, "private: playing needs a signed address"),
-    h("option", { value: "public-read" }, "public-read: everybody may play"));
-  const trouble = h("div", {});
+function NewBucket({ onClose }) {
+  const [name, setName] = useState("");
+  const [acl, setAcl] = useState("private");
+  const [trouble, setTrouble] = useState(null);
   const submit = async (event) => {
     event.preventDefault();
     try {
-      await api.createBucket(name.value.trim(), acl.value);
-      location.hash = bucketLink(name.value.trim());
+      await createBucket(name.trim(), acl);
+      onClose();
+      go(bucketLink(name.trim()));
     } catch (error) {
-      show(trouble, refusal(error));
+      setTrouble(error);
     }
   };
-  return h("details", { class: "more" },
-    h("summary", { class: "button" }, "New bucket"),
-    h("form", { class: "card", submit },
-      field("Name", name, "3 to 63 lower-case letters, digits and dashes."),
-      field("Who may play", acl), trouble, h("div", { class: "buttons" }, h("button", { type: "submit" }, "Create bucket"))));
+  return html`<${Dialog} title=${t("buckets.new")} onClose=${onClose}><form onSubmit=${submit}>
+    <${TextField} label=${t("field.name")} hint=${t("buckets.nameHint")} required value=${name} onInput=${setName} />
+    <${Field} label=${t("buckets.acl")} hint=${t(`acl.${acl}.hint`)}>${(of) => html`<select ...${of} value=${acl} onChange=${(event) => setAcl(event.target.value)}>
+      ${["private", "public-read", "public-read-write"].map((one) => html`<option value=${one} selected=${one === acl}>${t(`acl.${one}`)}</option>`)}
+    </select>`}<//>
+    <${Refused} error=${trouble} />
+    <div class="buttons end"><button type="button" class="plain" onClick=${onClose}>${t("action.cancel")}</button><button type="submit">${t("buckets.create")}</button></div>
+  </form><//>`;
 }

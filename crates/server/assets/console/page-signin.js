@@ -1,47 +1,69 @@
 // Signing in: the key is tried with the cheapest call there is.
-import * as api from "./api.js";
-import { field, h, show } from "./dom.js";
+import { buckets } from "./api-bucket.js";
+import { chooseLanguage, language, LANGUAGES, t } from "./i18n.js";
+import { Icon, Mark } from "./icons.js";
 import { lock } from "./key.js";
-import { refusal } from "./parts.js";
+import { Refused, TextField } from "./parts.js";
 import { enter } from "./session.js";
+import { html, useEffect, useRef, useState } from "./view.js";
 
 /** Codes that a key which is right may get too: it is known, and may not list all buckets. */
 const KNOWN = ["AccessDenied"];
 
-export function signIn(page, done) {
-  const input = (attributes) => h("input", { autocomplete: "off", spellcheck: "false", autocapitalize: "off", ...attributes });
-  const id = input({ name: "id", required: true, autocomplete: "username" });
-  const secret = input({ name: "secret", type: "password", required: true, autocomplete: "current-password" });
-  const token = input({ name: "token" });
-  const trouble = h("div", {});
-  const button = h("button", { type: "submit" }, "Sign in");
+export function SignIn({ done, redraw }) {
+  const [id, setId] = useState("");
+  const [token, setToken] = useState("");
+  const [busy, setBusy] = useState(false);
+  const [trouble, setTrouble] = useState(null);
+  // The secret is in its field and nowhere else, so it is not part of the state.
+  const form = useRef();
+  useEffect(() => form.current.querySelector("input").focus(), []);
   const submit = async (event) => {
     event.preventDefault();
-    button.disabled = true;
-    let key;
+    setBusy(true);
     try {
-      key = await lock({ id: id.value.trim(), secret: secret.value.trim(), token: token.value.trim() });
-      await api.buckets("", key);
-    } catch (error) {
-      if (!KNOWN.includes(error.code)) {
-        show(trouble, refusal(error));
-        return;
+      const field = form.current.querySelector("input[type=password]");
+      const key = await lock({ id: id.trim(), secret: field.value.trim(), token: token.trim() });
+      try {
+        await buckets("", key);
+      } catch (error) {
+        if (!KNOWN.includes(error.code)) throw error;
       }
-    } finally {
-      button.disabled = false;
+      field.value = "";
+      enter(key);
+      done();
+    } catch (error) {
+      setTrouble(error);
+      setBusy(false);
     }
-    secret.value = "";
-    enter(key);
-    done();
   };
-  show(page,
-    h("form", { class: "card narrow", submit },
-      h("h1", {}, "Sign in"),
-      field("Access key id", id),
-      field("Access key secret", secret),
-      h("details", {}, h("summary", {}, "Temporary key"), field("Security token", token, "Goes with a temporary key; permanent keys have none.")),
-      trouble,
-      h("div", { class: "buttons" }, button),
-      h("p", { class: "hint" }, "The secret stays in the memory of this tab: it signs requests and is never sent, and a reload asks for it again. What you see is what the policies of the key allow.")));
-  id.focus();
+  return html`<main class="alone" id="main">
+    <div class="alone-brand"><${Mark} size=${36} /><span>Millpond</span></div>
+    <form class="card narrow" onSubmit=${submit} ref=${form}>
+      <h1>${t("signIn.title")}</h1>
+      <${TextField} label=${t("signIn.id")} name="id" required autocomplete="username" value=${id} onInput=${setId} />
+      <${TextField} label=${t("signIn.secret")} name="secret" type="password" required autocomplete="current-password" value=${undefined} onInput=${() => {}} />
+      <details><summary>${t("signIn.temporary")}</summary>
+        <${TextField} label=${t("signIn.token")} hint=${t("signIn.tokenHint")} name="token" value=${token} onInput=${setToken} />
+      </details>
+      <${Refused} error=${trouble} />
+      <div class="buttons"><button type="submit" disabled=${busy}>${t("signIn.enter")}</button></div>
+      <details class="where" id="where"><summary>${t("signIn.where")}</summary>
+        <p>${t("signIn.whereRoot")}</p>
+        <ul>
+          <li>${t("signIn.whereFirst")}</li>
+          <li>${t("signIn.whereFile")} <code>root-key.json</code></li>
+          <li>${t("signIn.whereEnv")} <code>OSS_ACCESS_KEY_ID</code>, <code>OSS_ACCESS_KEY_SECRET</code></li>
+        </ul>
+        <p>${t("signIn.whereUser")}</p>
+        <p><code>millpond user create anna</code><br /><code>millpond key create anna</code></p>
+        <p>${t("signIn.whereLost")}</p>
+      </details>
+      <p class="hint">${t("signIn.memory")}</p>
+    </form>
+    <label class="choice alone-language"><${Icon} name="languages" /><span class="offstage">${t("rail.language")}</span>
+      <select id="language" value=${language()} onChange=${(event) => (chooseLanguage(event.target.value), redraw())}>
+        ${LANGUAGES.map(([code, name]) => html`<option value=${code} lang=${code} selected=${code === language()}>${name}</option>`)}
+      </select></label>
+  </main>`;
 }

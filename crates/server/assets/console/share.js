@@ -1,44 +1,57 @@
 // The addresses of a channel: where an encoder pushes to, and where viewers watch.
 import { mediaOrigin, now } from "./api.js";
-import { h, line, show } from "./dom.js";
+import { t } from "./i18n.js";
+import { Card, Choice, Line } from "./parts.js";
 import { key } from "./session.js";
 import { encode, encodePath, publishQuery, signedPath } from "./sign.js";
+import { html, useEffect, useState } from "./view.js";
 
-const EXPIRIES = [["1 hour", 3600], ["1 day", 86_400], ["1 week", 604_800], ["30 days", 2_592_000], ["1 year", 31_536_000]];
+export const EXPIRIES = [["expiry.hour", 3600], ["expiry.day", 86_400], ["expiry.week", 604_800], ["expiry.month", 2_592_000], ["expiry.year", 31_536_000]];
 
-/** A button to watch and a card with the addresses. `publish` is what the server says, raw text that ends with the channel. */
-export function share({ bucket, channel, playlist, publish, isPublic }) {
-  const base = publish.endsWith(`/${channel}`) ? publish.slice(0, -channel.length - 1) : `rtmp://${new URL(mediaOrigin()).host}/${bucket}/live`;
-  const choice = h("select", { id: "expiry" }, EXPIRIES.map(([name, seconds]) => h("option", { value: seconds, selected: seconds === 86_400 }, name)));
-  const lines = h("div", {});
-  const watch = h("a", { class: "button", id: "watch", target: "_blank", rel: "noopener" }, "Watch");
-  let wanted = 0;
-  const fill = async () => {
-    const mine = ++wanted, signer = key();
-    const expires = Math.floor(now().getTime() / 1000) + Number(choice.value);
-    const stream = `${encode(channel)}?${await publishQuery(bucket, channel, { playlistName: playlist }, signer, expires)}`;
-    const url = `${base}/${stream}`;
-    const object = `${channel}/${playlist}`;
-    const play = mediaOrigin() + (isPublic
-      ? `/${bucket}/${encodePath(object)}`
-      : await signedPath(bucket, object, { "x-oss-process": "hls/sign" }, signer, expires));
-    // Another choice was made meanwhile.
-    if (mine !== wanted) return;
-    watch.href = `${mediaOrigin()}/-/play?url=${encode(play)}`;
-    show(lines,
-      line("OBS Server", base, "obs-server"),
-      line("OBS Stream Key", stream, "obs-key"),
-      line("ffmpeg", `ffmpeg -re -i FILE.mp4 -c:v libx264 -g 60 -c:a aac -f flv '${url}'`, "ffmpeg"),
-      line("Publish URL", url, "publish-url"),
-      line("Play URL", play, "play-url"));
-  };
-  choice.addEventListener("change", fill);
-  fill();
-  const card = h("details", { class: "card", id: "share" },
-    h("summary", {}, h("h2", {}, "Push and play")),
-    h("p", {}, h("label", { class: "quiet" }, "Valid for ", choice)),
-    lines,
-    h("p", { class: "hint" }, "OBS: Settings, Stream, Service Custom. The expiry of a publish address counts when the push begins; a running one is not cut. ",
-      isPublic ? "Everybody may play." : "The bucket is private: the address for players is signed, and works until it expires."));
-  return { watch, card };
+export const expiresIn = (seconds) => Math.floor(now().getTime() / 1000) + Number(seconds);
+
+export const Expiry = ({ value, onInput, id }) =>
+  html`<${Choice} label=${t("expiry.label")} id=${id} value=${value} onInput=${(seconds) => onInput(Number(seconds))} options=${EXPIRIES.map(([name, seconds]) => [seconds, t(name)])} />`;
+
+/** The address with which a playlist plays, its segments too; signed unless everybody may play. */
+export async function playAddress(bucket, object, isPublic, seconds) {
+  if (isPublic) return `${mediaOrigin()}/${encode(bucket)}/${encodePath(object)}`;
+  return mediaOrigin() + (await signedPath(bucket, object, { "x-oss-process": "hls/sign" }, key(), expiresIn(seconds)));
 }
+
+export const watchAddress = (play) => `${mediaOrigin()}/-/play?url=${encode(play)}`;
+
+/** Where the encoder connects to: as the server says, with TLS where the page came with it. */
+function serverOf(publish, bucket, channel) {
+  const base = publish.endsWith(`/${channel}`) ? publish.slice(0, -channel.length - 1) : `rtmp://${new URL(mediaOrigin()).host}/${bucket}/live`;
+  return location.protocol === "https:" ? base.replace(/^rtmp:/, "rtmps:") : base;
+}
+
+/** The lines to take along, and an address to watch at; `publish` is what the server says, raw text that ends with the channel. */
+export function useAddresses({ bucket, channel, playlist, publish, isPublic }) {
+  const [seconds, setSeconds] = useState(86_400);
+  const [lines, setLines] = useState(null);
+  useEffect(() => {
+    let alive = true;
+    const make = async () => {
+      const base = serverOf(publish, bucket, channel);
+      const stream = `${encode(channel)}?${await publishQuery(bucket, channel, { playlistName: playlist }, key(), expiresIn(seconds))}`;
+      const play = await playAddress(bucket, `${channel}/${playlist}`, isPublic, seconds);
+      if (alive) setLines({ base, stream, url: `${base}/${stream}`, play, watch: watchAddress(play) });
+    };
+    make();
+    return () => void (alive = false);
+  }, [bucket, channel, playlist, publish, isPublic, seconds]);
+  return { seconds, setSeconds, lines };
+}
+
+export const Lines = ({ of: { seconds, setSeconds, lines }, isPublic }) => html`<${Card} title=${t("share.title")} id="share" actions=${html`<${Expiry} id="expiry" value=${seconds} onInput=${setSeconds} />`}>
+  ${lines && html`<div>
+    <${Line} label=${t("share.obsServer")} text=${lines.base} id="obs-server" />
+    <${Line} label=${t("share.obsKey")} text=${lines.stream} id="obs-key" />
+    <${Line} label="ffmpeg" text=${`ffmpeg -re -i FILE.mp4 -c:v libx264 -g 60 -c:a aac -f flv '${lines.url}'`} id="ffmpeg" />
+    <${Line} label=${t("share.publish")} text=${lines.url} id="publish-url" />
+    <${Line} label=${t("share.play")} text=${lines.play} id="play-url" />
+  </div>`}
+  <p class="hint">${t("share.obs")} ${t("share.expiry")} ${t(isPublic ? "share.public" : "share.private")}</p>
+<//>`;

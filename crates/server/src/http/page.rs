@@ -24,8 +24,13 @@ const POLICY: &str = "default-src 'self'; media-src 'self' blob: http: https:; w
 
 /// The console loads its own files and calls this server, nothing else; nobody shows it in a frame, where a click could
 /// be led astray. Its forms are read by its script and sent nowhere.
-const CONSOLE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-                              connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'";
+/// Pictures and media that its script has fetched with a signature are shown from memory (`blob:`).
+const CONSOLE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
+                              media-src 'self' blob:; connect-src 'self'; form-action 'none'; frame-ancestors 'none'; \
+                              base-uri 'none'";
+
+/// The library that both pages play with.
+const PLAYER_LIBRARY: &str = "hls.light.min.js";
 
 /// The console shares its windows with nobody, and lends its files to nobody: a page that opened it, or that it opened,
 /// has no hold on it where browsers trust the way it came (HTTPS, loopback).
@@ -72,7 +77,7 @@ fn page(raw: &RawRequest, config: &Config, door: Door) -> Answer {
         );
     }
     // The player shows whatever somebody links to; it is for the public, on the other side.
-    if !is_console && door != Door::Public {
+    if !is_console && name != PLAYER_LIBRARY && door != Door::Public {
         return text(404, "This address has the console at /-/console and the management API, and nothing else.\n");
     }
     if name == SETTINGS {
