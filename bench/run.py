@@ -20,6 +20,7 @@ import ingest
 import listing
 import objects
 import paced
+import publishers
 import signatures
 import viewers
 from harness import ROOT, TARGET, WORK, check_signature, run
@@ -29,6 +30,7 @@ from harness import ROOT, TARGET, WORK, check_signature, run
 PARTS = (
     (("start",), paced.start),
     (("memory", "latency"), paced.load),
+    (("publishers",), publishers.rows),
     (("ingest",), ingest.rows),
     (("viewers",), viewers.rows),
     (("verification",), signatures.rows),

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what only `make bench` needs: nginx to be compared with, wrk to make requests. Running it again changes nothing.
+# Installs what only `make bench` needs: nginx and its RTMP module to be compared with, wrk to make requests. Running it again changes nothing.
 set -euo pipefail
 
 fail() {
@@ -13,6 +13,7 @@ packages=()
 # Debian keeps nginx where only root looks.
 has nginx || [ -x /usr/sbin/nginx ] || packages+=(nginx-light)
 has wrk || packages+=(wrk)
+[ -e /usr/lib/nginx/modules/ngx_rtmp_module.so ] || [ -e /usr/lib64/nginx/modules/ngx_rtmp_module.so ] || packages+=(libnginx-mod-rtmp)
 [ ${#packages[@]} -eq 0 ] && exit 0
 
 has apt-get || fail "please install: ${packages[*]}"

@@ -19,8 +19,10 @@ use crate::edge::Edge;
 use crate::live::{Admission, Publication, PublishRefusal, StopReason, admit};
 use crate::shutdown::Shutdown;
 
-/// How often timers are looked at and the open segment is written out: a process crash loses less than 500 ms (D8).
-const TICK: Duration = Duration::from_millis(200);
+/// How often timers are looked at and what waits in the socket is read.
+const TICK: Duration = Duration::from_millis(100);
+/// Every so many ticks the open segment is written out: with what waits unread a process crash loses less than 500 ms (D8).
+const WRITE_TICKS: u32 = 2;
 /// From the first byte to `publish`.
 const PUBLISH_DEADLINE: Duration = Duration::from_secs(30);
 /// How long input is drained after a refusal, so that the peer can read it (LiveChannel 3.9).
@@ -83,6 +85,7 @@ pub(crate) async fn serve<S>(
         last_read: now,
         last_media: now,
         is_pinged: false,
+        ticks: 0,
     };
     let end = connection.run(shutdown).await;
     connection.close(&end).await;
@@ -105,6 +108,7 @@ struct Connection<S> {
     last_read: Instant,
     last_media: Instant,
     is_pinged: bool,
+    ticks: u32,
 }
 
 impl<S: AsyncRead + AsyncWrite + Backlog + Unpin + Send + Sync> Connection<S> {
@@ -114,10 +118,14 @@ impl<S: AsyncRead + AsyncWrite + Backlog + Unpin + Send + Sync> Connection<S> {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.answer_newcomers();
-            let buffer = self.session.read_buffer();
-            self.intake.make_room(buffer, self.publication.is_some());
+            let is_publishing = self.publication.is_some();
+            self.intake.gather(&self.stream, is_publishing, self.session.key_frame_rest());
             let outcome = tokio::select! {
-                read = self.intake.read(&mut self.stream, buffer) => self.take(read).await,
+                read = self.intake.read(&mut self.stream, self.session.read_buffer(), is_publishing) => match read {
+                    Ok(0) => Err(End::Closed),
+                    Ok(count) => self.take(count).await,
+                    Err(error) => Err(error.into()),
+                },
                 _ = ticks.tick() => self.tick().await,
                 () = question(&mut self.questions) => Ok(()),
                 reason = stop_word(&mut self.stop) => Err(self.stop_publication(reason).await),
@@ -129,11 +137,8 @@ impl<S: AsyncRead + AsyncWrite + Backlog + Unpin + Send + Sync> Connection<S> {
         }
     }
 
-    async fn take(&mut self, read: std::io::Result<usize>) -> Result<(), End> {
-        let count = read?;
-        if count == 0 {
-            return Err(End::Closed);
-        }
+    /// Takes so many bytes that were read.
+    async fn take(&mut self, count: usize) -> Result<(), End> {
         self.last_read = Instant::now();
         self.is_pinged = false;
         if let Some(publication) = &self.publication {
@@ -210,6 +215,9 @@ impl<S: AsyncRead + AsyncWrite + Backlog + Unpin + Send + Sync> Connection<S> {
 
     async fn push(&mut self, tag: &Tag) {
         self.last_media = self.last_read;
+        if tag.begins_key_frame() {
+            self.intake.note_key_frame(tag.payload.len());
+        }
         if let Some(publication) = &mut self.publication {
             publication.push(tag).await;
         }
@@ -223,13 +231,24 @@ impl<S: AsyncRead + AsyncWrite + Backlog + Unpin + Send + Sync> Connection<S> {
     }
 
     async fn tick(&mut self) -> Result<(), End> {
+        let count = self.intake.read_waiting(&self.stream, self.session.read_buffer())?;
+        if count > 0 {
+            self.take(count).await?;
+        }
+        self.ticks = self.ticks.wrapping_add(1);
+        if self.ticks.is_multiple_of(WRITE_TICKS) { self.write_out().await } else { Ok(()) }
+    }
+
+    /// What is due by the clock.
+    async fn write_out(&mut self) -> Result<(), End> {
         let live = &self.edge.config.live;
         let (media_timeout, ping_after) =
             (Duration::from_secs(live.media_timeout_s), Duration::from_secs(live.ping_after_s));
         match &mut self.publication {
             Some(publication) => {
                 publication.tick().await;
-                if self.last_media.elapsed() > media_timeout {
+                // Our own stall is not the encoder's silence.
+                if self.last_media.elapsed() > media_timeout && !self.stream.has_unread() {
                     return Err(End::NoMedia);
                 }
             }
@@ -254,8 +273,12 @@ impl<S: AsyncRead + AsyncWrite + Backlog + Unpin + Send + Sync> Connection<S> {
                 StopReason::Disabled => PublishRefusal::disabled(&target, now_ms),
                 StopReason::TakenOver => PublishRefusal::taken_over(&target, now_ms),
                 StopReason::Shutdown => PublishRefusal::shutdown(&target, now_ms),
+                StopReason::Unrecordable => publication.unrecordable(self.edge.live.channels(), now_ms),
             }
             .to_rtmp();
+            if reason == StopReason::Shutdown {
+                self.session.request_reconnect(&refusal.description);
+            }
             self.session.revoke(&refusal);
             // The publication ends first: who disabled the channel waits for that, not for the encoder.
             self.finish().await;

@@ -18,6 +18,7 @@ use tokio::signal::unix::Signal;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::certificate::Validity;
 use crate::config::TlsConfig;
 use crate::shutdown::Shutdown;
 
@@ -32,6 +33,8 @@ pub(crate) struct Tls {
     certificate: PathBuf,
     key: PathBuf,
     current: RwLock<Arc<ServerConfig>>,
+    /// What the certificate says about itself.
+    validity: RwLock<Option<Validity>>,
     /// The files as they were when they were last looked at.
     seen: Mutex<Stamp>,
 }
@@ -52,7 +55,13 @@ impl Tls {
         };
         let seen = stamp(&certificate, &key);
         let current = server_config(&certificate, &key)?;
-        Ok(Some(Self { certificate, key, current: RwLock::new(Arc::new(current)), seen: Mutex::new(seen) }))
+        let validity = RwLock::new(validity_of(&certificate));
+        Ok(Some(Self { certificate, key, current: RwLock::new(Arc::new(current)), validity, seen: Mutex::new(seen) }))
+    }
+
+    /// For whom the certificate is, and until when; `None` where it does not say.
+    pub(crate) fn validity(&self) -> Option<Validity> {
+        self.validity.read().clone()
     }
 
     /// Shakes hands with a peer.
@@ -76,6 +85,7 @@ impl Tls {
         match server_config(&self.certificate, &self.key) {
             Ok(config) => {
                 *self.current.write() = Arc::new(config);
+                *self.validity.write() = validity_of(&self.certificate);
                 tracing::info!(certificate = %self.certificate.display(), "the certificate was read again");
             }
             Err(error) => tracing::warn!("the old certificate stays in use: {error:#}"),
@@ -106,6 +116,11 @@ fn stamp(certificate: &Path, key: &Path) -> Stamp {
         let metadata = std::fs::metadata(path).ok()?;
         Some((metadata.modified().ok()?, metadata.len()))
     })
+}
+
+fn validity_of(certificate: &Path) -> Option<Validity> {
+    let first = CertificateDer::pem_file_iter(certificate).ok()?.next()?.ok()?;
+    crate::certificate::validity(&first)
 }
 
 fn server_config(certificate: &Path, key: &Path) -> anyhow::Result<ServerConfig> {
@@ -141,6 +156,11 @@ impl<S> Rewound<S> {
     /// The stream.
     pub(crate) fn get_ref(&self) -> &S {
         &self.inner
+    }
+
+    /// Whether the byte is still to be read.
+    pub(crate) fn is_rewound(&self) -> bool {
+        self.first.is_some()
     }
 }
 

@@ -77,7 +77,12 @@ pub struct ConnectRequest {
     pub flash_version: Option<String>,
     /// 0 for AMF0, 3 for AMF3. We always answer in AMF0.
     pub object_encoding: Option<f64>,
+    /// Whether it knows what to do with a `ReconnectRequest` (Enhanced RTMP v2, `capsEx`).
+    pub can_reconnect: bool,
 }
+
+/// The bit of `capsEx` that stands for `ReconnectRequest`.
+const CAPS_RECONNECT: u32 = 1;
 
 impl ConnectRequest {
     /// Reads the command object of `connect`.
@@ -88,9 +93,11 @@ impl ConnectRequest {
             Some(app) if !app.is_empty() => app.to_owned(),
             _ => path_of(&tc_url).trim_end_matches('/').to_owned(),
         };
-        let object_encoding =
-            command.values.first().and_then(|object| object.member("objectEncoding")).and_then(Value::as_number);
-        Self { app, tc_url, flash_version: text("flashVer").map(str::to_owned), object_encoding }
+        let number = |name| command.values.first().and_then(|object| object.member(name)).and_then(Value::as_number);
+        // What is no number of bits has none: the conversion saturates, and NaN is 0.
+        let can_reconnect = number("capsEx").is_some_and(|caps| caps as u32 & CAPS_RECONNECT != 0);
+        let object_encoding = number("objectEncoding");
+        Self { app, tc_url, flash_version: text("flashVer").map(str::to_owned), object_encoding, can_reconnect }
     }
 
     /// Why the connection cannot lead to a publish, if so (LiveChannel 3.9).

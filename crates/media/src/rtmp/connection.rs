@@ -67,6 +67,11 @@ impl Connection {
         self.accounted = self.input.len();
     }
 
+    /// See [`ChunkReader::key_frame_rest`].
+    pub(super) fn key_frame_rest(&self) -> usize {
+        self.reader.key_frame_rest()
+    }
+
     /// The position in what was received of the first byte that is not consumed.
     pub(super) fn offset(&self) -> u64 {
         self.stats.bytes_received.saturating_sub(self.input.len() as u64)

@@ -26,6 +26,26 @@ pub struct Tag {
     pub payload: Bytes,
 }
 
+impl Tag {
+    /// Whether it says of itself that it is a key frame, or begins one; headers and ends of sequences, which are marked
+    /// like key frames, are none.
+    pub fn begins_key_frame(&self) -> bool {
+        let holds_frame = match *self.payload {
+            // Enhanced RTMP: coded frames, with or without composition time.
+            [head, ..] if head & 0x80 != 0 => matches!(head & 0x0f, 1 | 3),
+            [_, packet, ..] => packet == 1,
+            _ => false,
+        };
+        self.kind == TagKind::Video && holds_frame && is_key_frame(self.payload.first())
+    }
+}
+
+/// Whether a video message is a key frame by its first byte (FLV and enhanced RTMP keep the kind of a frame in the same
+/// bits).
+pub(super) fn is_key_frame(first: Option<&u8>) -> bool {
+    first.is_some_and(|first| (first & 0x7f) >> 4 == 1)
+}
+
 /// The type of a message (RTMP 1.0, sections 5.4 and 7.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageKind {

@@ -123,6 +123,11 @@ impl ServerSession {
         &mut self.connection.input
     }
 
+    /// About how many bytes are missing of a key frame that has begun to come; 0 when none has.
+    pub fn key_frame_rest(&self) -> usize {
+        self.connection.key_frame_rest()
+    }
+
     /// Appends bytes to the read buffer.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.connection.input.extend_from_slice(bytes);
@@ -186,6 +191,16 @@ impl ServerSession {
             self.refuse(stream_id, refusal);
             self.close();
         }
+    }
+
+    /// Asks a publisher to connect anew, if it said that it knows how (Enhanced RTMP v2, `ReconnectRequest`); whether it did.
+    pub fn request_reconnect(&mut self, description: &str) -> bool {
+        let is_asked = self.is_publishing() && self.connect.as_ref().is_some_and(|connect| connect.can_reconnect);
+        if is_asked {
+            let status = command::on_status("status", "NetConnection.Connect.ReconnectRequest", description, "");
+            self.connection.send_command(0, &status);
+        }
+        is_asked
     }
 
     /// Asks the peer for a sign of life (D1). The answer shows in [`SessionStats::pongs`]. Nothing is sent before the
@@ -517,9 +532,11 @@ impl ServerSession {
         let (code, description) = ("NetStream.Play.Failed", "RTMP playback is not supported.");
         self.note_refusal(code, description);
         self.connection.send_command(stream_id, &command::on_status("error", code, description, ""));
-        let was_live = self.is_publishing();
-        self.close();
-        was_live.then_some(Event::Unpublish)
+        // An encoder that also wants to see something, as some do on a second stream, goes on recording.
+        if matches!(self.publish, Publish::Idle) {
+            self.close();
+        }
+        None
     }
 }
 

@@ -1,26 +1,36 @@
 //! When a connection is read, and into what.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::Instant;
 
+use super::backlog::Backlog;
+
 /// Read at once; large enough that a system call costs little beside its bytes.
 const READ_BYTES: usize = 64 * 1024;
+/// Room for a read of which it is not known what it will find.
+const MIN_READ_BYTES: usize = 512;
 /// Read at once before a publish is admitted: commands are short, and strangers many.
 const EARLY_READ_BYTES: usize = 4 * 1024;
 /// Read at once by a push that is faster than live.
 const FAST_READ_BYTES: usize = 1024 * 1024;
 /// Reads in a row that filled the buffer, after which a push counts as faster than live. A key frame is less.
 const FAST_READS: u8 = 8;
-/// How long a publishing connection is left alone after a read that did not fill the buffer. Encoders write a frame in
-/// many small pieces; taken one by one each would cost a wake-up, a read and a second read that finds nothing, which
-/// is most of what ingest costs. Latency grows by as much, which is a fiftieth of what is allowed.
+/// How long a publishing connection is left alone after a read that did not fill the buffer, where the system cannot be
+/// asked to gather ([`Backlog::set_low_water`]; TLS). Encoders write a frame in many small pieces; taken one by one each
+/// would cost a wake-up, a read and a second read that finds nothing, which is most of what ingest costs. Latency grows by
+/// as much, which is a fiftieth of what is allowed.
 const COALESCE: Duration = Duration::from_millis(1);
 /// The same for a push that is faster than live, which nobody watches.
 const FAST_COALESCE: Duration = Duration::from_millis(3);
+/// The least and the most that the system gathers before it wakes us. A mark must be well below the receive buffer.
+const GATHERED: [usize; 2] = [1 << 10, 48 << 10];
+/// Key frames whose sizes are remembered.
+const KEY_FRAMES: usize = 4;
 /// Buffers of a fast push that wait to be used again; the media of one is looked at while the next is read.
 const MAX_SPENT: usize = 3;
 
@@ -35,6 +45,10 @@ pub(super) struct Intake {
     large_reads: u8,
     /// What a fast push was read into earlier and may still be looked at.
     spent: VecDeque<BytesMut>,
+    /// Sizes of the last key frames.
+    key_frames: VecDeque<usize>,
+    /// What the system was asked to gather; `None` where it cannot be asked.
+    low_water: Option<usize>,
 }
 
 impl Intake {
@@ -47,17 +61,58 @@ impl Intake {
             resume_at: None,
             large_reads: 0,
             spent: VecDeque::new(),
+            key_frames: VecDeque::new(),
+            low_water: Some(1),
         }
     }
 
-    /// Makes room for one read behind what `buffer` holds.
-    pub(super) fn make_room(&mut self, buffer: &mut BytesMut, is_publishing: bool) {
+    /// Notes the size of a key frame.
+    pub(super) fn note_key_frame(&mut self, bytes: usize) {
+        self.key_frames.push_back(bytes);
+        if self.key_frames.len() > KEY_FRAMES {
+            self.key_frames.pop_front();
+        }
+    }
+
+    /// Asks the system to wake us for what matters: a key frame, which ends a segment, at once, and what lies between key
+    /// frames when enough of it has come, or by the next tick ([`Self::read_waiting`]). `key_frame_rest` is what is missing
+    /// of a key frame that has begun to come.
+    pub(super) fn gather<S: Backlog>(&mut self, stream: &S, is_publishing: bool, key_frame_rest: usize) {
+        let Some(asked) = self.low_water else { return };
+        let [least, most] = GATHERED;
+        let wanted = match (is_publishing && !self.is_fast(), key_frame_rest, self.key_frames.iter().min()) {
+            (false, ..) | (true, 0, None) => 1,
+            // Half of the smallest of the last ones: the next one may be smaller, and what lies before it counts too.
+            (true, 0, Some(smallest)) => (smallest / 2).clamp(least, most),
+            (true, rest, _) => rest.min(most),
+        };
+        if wanted != asked {
+            self.low_water = stream.set_low_water(wanted).then_some(wanted);
+        }
+    }
+
+    /// Whether small reads come together in the system.
+    fn is_gathering(&self) -> bool {
+        self.low_water.is_some_and(|bytes| bytes > 1)
+    }
+
+    /// What has come since the last read, when it was too little to be woken for.
+    pub(super) fn read_waiting<S: Backlog>(&self, stream: &S, buffer: &mut BytesMut) -> std::io::Result<usize> {
+        if !self.is_gathering() || self.resume_at.is_some_and(|at| at > Instant::now()) {
+            return Ok(0);
+        }
+        stream.read_waiting(buffer, READ_BYTES)
+    }
+
+    /// Makes room behind what `buffer` holds for one read of what is `waiting`, if that is known.
+    fn make_room(&mut self, buffer: &mut BytesMut, waiting: Option<usize>, is_publishing: bool) {
         if !is_publishing {
             self.large_reads = 0;
         }
         if !self.is_fast() {
             self.spent.clear();
-            return buffer.reserve(if is_publishing { READ_BYTES } else { EARLY_READ_BYTES });
+            let most = if is_publishing { READ_BYTES } else { EARLY_READ_BYTES };
+            return buffer.reserve(waiting.map_or(most, |count| count.clamp(MIN_READ_BYTES, most)));
         }
         if buffer.try_reclaim(FAST_READ_BYTES) {
             return;
@@ -75,16 +130,20 @@ impl Intake {
         self.spent.truncate(MAX_SPENT);
     }
 
-    /// Reads when the quota allows. Cancelled while it waits, it goes on waiting at the next call.
-    pub(super) async fn read<S: AsyncRead + Unpin>(
+    /// Reads when the quota allows. Cancelled while it waits, it goes on waiting at the next call. A connection on which
+    /// nothing comes holds no buffer.
+    pub(super) async fn read<S: AsyncRead + Backlog + Unpin>(
         &mut self,
         stream: &mut S,
         buffer: &mut BytesMut,
+        is_publishing: bool,
     ) -> std::io::Result<usize> {
         if let Some(resume_at) = self.resume_at {
             tokio::time::sleep_until(resume_at).await;
             self.resume_at = None;
         }
+        poll_fn(|context| stream.poll_arrival(context)).await?;
+        self.make_room(buffer, stream.waiting(), is_publishing);
         stream.read_buf(buffer).await
     }
 
@@ -98,7 +157,7 @@ impl Intake {
         let was_fast = self.is_fast();
         self.large_reads = if count < READ_BYTES { 0 } else { self.large_reads.saturating_add(1) };
         let (buffer, pause) = if was_fast { (FAST_READ_BYTES, FAST_COALESCE) } else { (READ_BYTES, COALESCE) };
-        if count < buffer {
+        if count < buffer && !self.is_gathering() {
             self.resume_at = Some(Instant::now() + pause);
         }
         if self.bytes_per_second == 0 {

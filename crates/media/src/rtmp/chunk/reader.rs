@@ -11,7 +11,7 @@ use super::time::{Clocks, Decision, Pace};
 use super::{ChunkError, EXTENDED, INITIAL_CHUNK_SIZE, MAX_CHUNK_SIZE};
 use crate::bits::Reader;
 use crate::rtmp::limits::Limits;
-use crate::rtmp::message::{Message, MessageKind};
+use crate::rtmp::message::{Message, MessageKind, is_key_frame};
 use crate::rtmp::stats::{Quirk, QuirkCounts};
 
 /// Ids below this fit into the first byte of a chunk, and every common encoder stays below it.
@@ -37,6 +37,8 @@ pub struct ChunkReader {
     habit: ExtensionHabit,
     /// Nothing is published: the peer is a stranger yet, or again.
     is_early: bool,
+    /// What is missing of a key frame that has begun to come.
+    key_frame_rest: usize,
 }
 
 /// A chunk whose payload is being consumed.
@@ -130,6 +132,7 @@ impl ChunkReader {
             clocks: Clocks::default(),
             habit: ExtensionHabit::Unknown { present: 0, absent: 0 },
             is_early: false,
+            key_frame_rest: 0,
         }
     }
 
@@ -189,6 +192,12 @@ impl ChunkReader {
         self.partial_bytes
     }
 
+    /// About how many bytes are missing of a key frame that has begun to come; 0 when none has. It says how much there is
+    /// to wait for, and nothing depends on its being exact.
+    pub fn key_frame_rest(&self) -> usize {
+        self.key_frame_rest
+    }
+
     /// Takes the next message from the front of `input`; `None` when it needs more bytes. Oddities are counted.
     ///
     /// A control message takes effect only when the caller applies it, and it must do so before it asks again.
@@ -197,9 +206,11 @@ impl ChunkReader {
         input: &mut BytesMut,
         quirks: &mut QuirkCounts,
     ) -> Result<Option<Message>, ChunkError> {
+        self.key_frame_rest = 0;
         loop {
             if let Some(open) = self.open {
                 if input.is_empty() {
+                    self.key_frame_rest = self.rest_of_key_frame(open);
                     return Ok(None);
                 }
                 if let Some(message) = self.consume(open, input)? {
@@ -222,7 +233,11 @@ impl ChunkReader {
                 }
             };
             let whole = length <= self.chunk_size && (kept || length == 0);
-            if whole && input.len() - head.length < length as usize {
+            let missing = (length as usize).saturating_sub(input.len() - head.length);
+            if whole && missing > 0 {
+                if beginning.header.kind == MessageKind::Video && is_key_frame(input.get(head.length)) {
+                    self.key_frame_rest = missing;
+                }
                 return Ok(None);
             }
             self.begin(&head, &beginning, quirks);
@@ -237,6 +252,22 @@ impl ChunkReader {
             self.partial_messages += 1;
             self.stream(head.chunk_stream).partial = Some(Partial { received: 0, kept, body: Vec::new() });
             self.open = Some(OpenChunk { chunk_stream: head.chunk_stream, remaining: length.min(self.chunk_size) });
+        }
+    }
+
+    /// What is missing of the message of a chunk, where that is a key frame.
+    fn rest_of_key_frame(&self, open: OpenChunk) -> usize {
+        let stream = match self.small.get(open.chunk_stream as usize) {
+            Some(stream) => Some(stream),
+            None => self.large.get(&open.chunk_stream),
+        };
+        match stream.map(|stream| (stream.header, stream.partial.as_ref())) {
+            Some((Some(header), Some(partial)))
+                if header.kind == MessageKind::Video && is_key_frame(partial.body.first()) =>
+            {
+                header.length.saturating_sub(partial.received) as usize
+            }
+            _ => 0,
         }
     }
 

@@ -345,6 +345,26 @@ fn a_revoked_publish_gets_a_status_and_no_unpublish() {
 }
 
 #[test]
+fn who_offers_it_is_asked_to_reconnect() {
+    let cases = [(Some(1.0), true), (Some(7.0), true), (Some(2.0), false), (Some(f64::NAN), false), (None, false)];
+    for (caps, is_asked) in cases {
+        let mut peer = Peer::new();
+        let caps_member = caps.map_or(Value::Null, Value::Number);
+        let members = [("app", Value::string("live")), ("capsEx", caps_member)];
+        peer.command(0, "connect", 1.0, vec![Value::object(members)]);
+        peer.command(0, "createStream", 4.0, vec![Value::Null]);
+        peer.publish(1, "chan");
+        peer.events();
+        assert!(!peer.session.request_reconnect("Soon."), "nothing is published yet");
+        peer.session.accept();
+        peer.answers();
+        assert_eq!(peer.session.request_reconnect("Soon."), is_asked, "{caps:?}");
+        let expected: &[&str] = if is_asked { &["0 onStatus 0 NetConnection.Connect.ReconnectRequest"] } else { &[] };
+        assert_eq!(peer.answer_lines(), expected);
+    }
+}
+
+#[test]
 fn second_publish_of_the_same_name_is_ignored_and_of_another_refused() {
     let mut peer = Peer::publishing();
     peer.publish(1, "chan");
@@ -374,9 +394,18 @@ fn play_is_refused_and_closed() {
         assert_eq!(peer.answer_lines(), ["1 onStatus 0 NetStream.Play.Failed"]);
         assert!(peer.session.is_closing());
     }
+}
+
+#[test]
+fn play_beside_a_publish_is_refused_and_the_publish_goes_on() {
     let mut peer = Peer::publishing();
-    peer.command(1, "play", 5.0, vec![Value::Null]);
-    assert_eq!(peer.events(), [Event::Unpublish]);
+    peer.answer_lines();
+    for (name, stream) in [("play", 1), ("play2", 1), ("play", 2)] {
+        peer.command(stream, name, 5.0, vec![Value::Null, Value::string("chan")]);
+        assert_eq!(peer.events(), []);
+        assert_eq!(peer.answer_lines(), [format!("{stream} onStatus 0 NetStream.Play.Failed")]);
+        assert!(!peer.session.is_closing() && peer.session.is_publishing());
+    }
 }
 
 #[test]
