@@ -199,6 +199,51 @@ impl Counters {
     }
 }
 
+/// How a row is kept by a store that adds to rows of signed 64-bit numbers without reading them: for each storage class its
+/// change and its byte-seconds as a high and a low part, then the meters. Numbers can be added to the end at any time.
+impl Counters {
+    /// What is to be added to the sums of a row; nothing behind the last number that is not 0.
+    pub fn deltas(&self) -> Vec<i64> {
+        let mut deltas = Vec::with_capacity(CLASS_SUMS * StorageClass::ALL.len() + Meter::ALL.len());
+        for class in StorageClass::ALL {
+            let Level { change, area } = self.level(class);
+            deltas.extend([narrow(change), narrow(area.div_euclid(LOW)), narrow(area.rem_euclid(LOW))]);
+        }
+        deltas.extend(Meter::ALL.map(|meter| i64::try_from(self.get(meter)).unwrap_or(i64::MAX)));
+        while deltas.last() == Some(&0) {
+            deltas.pop();
+        }
+        deltas
+    }
+
+    /// The counters of a row, from its sums; missing ones are 0, and so are meters below it.
+    pub fn from_sums(sums: impl IntoIterator<Item = i64>) -> Self {
+        let mut sums = sums.into_iter();
+        let mut next = || sums.next().unwrap_or(0);
+        let mut counters = Self::default();
+        for class in StorageClass::ALL {
+            let (change, high, low) = (next(), next(), next());
+            let level = Level { change: i128::from(change), area: i128::from(high) * LOW + i128::from(low) };
+            if level != Level::default() {
+                counters.stored.insert(class, level);
+            }
+        }
+        for meter in Meter::ALL {
+            counters.count(meter, u64::try_from(next()).unwrap_or(0));
+        }
+        counters
+    }
+}
+
+/// Sums of a storage class.
+const CLASS_SUMS: usize = 3;
+/// The low part of byte-seconds stays below this; two milliards of them can be added up.
+const LOW: i128 = 1 << 32;
+
+fn narrow(value: i128) -> i64 {
+    i64::try_from(value).unwrap_or(if value < 0 { i64::MIN } else { i64::MAX })
+}
+
 /// A change of stored bytes as it is written to the rows of its hour and of its month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stored {
@@ -263,6 +308,23 @@ pub(crate) mod tests {
         fn they_read_back(a in any_counters()) {
             let text = serde_json::to_string(&a).unwrap();
             prop_assert_eq!(serde_json::from_str::<Counters>(&text).unwrap(), a);
+        }
+    }
+
+    proptest! {
+        /// Sums that a store adds up, in whatever order, are those that would have been added up here.
+        #[test]
+        fn sums_of_rows_add_up(changes in prop::collection::vec((0_usize..5, -(1_i64 << 45)..1 << 45, 0_u64..2_678_400, 0_u64..1 << 40), 0..30)) {
+            let (mut whole, mut sums) = (Counters::default(), Vec::<i64>::new());
+            for (index, change, at_s, count) in changes {
+                let mut one = Counters::of(Meter::ALL[index], count);
+                one.store(StorageClass::ALL[index], change, at_s, 2_678_400);
+                whole.add(&one);
+                let deltas = one.deltas();
+                sums.resize(sums.len().max(deltas.len()), 0);
+                sums.iter_mut().zip(&deltas).for_each(|(sum, delta)| *sum += delta);
+            }
+            prop_assert_eq!(Counters::from_sums(sums), whole);
         }
     }
 

@@ -55,6 +55,22 @@ impl fmt::Display for Window {
     }
 }
 
+impl std::str::FromStr for Window {
+    type Err = ();
+
+    /// As it is shown.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let Some((date, time)) = text.split_once('T') else { return text.parse().map(Self::Month) };
+        let (month, day) = date.rsplit_once('-').ok_or(())?;
+        let number = |text: &str| text.parse::<u64>().map_err(drop);
+        let hour = number(time.strip_suffix(":00Z").ok_or(())?)?;
+        let start = month.parse::<Month>()?.start();
+        let window = Self::Hour(Hour::of(start + (number(day)?.saturating_sub(1) * 24 + hour) * 3600));
+        // What is written otherwise is something else.
+        if window.to_string() == text { Ok(window) } else { Err(()) }
+    }
+}
+
 /// Names a row. Several rows may stand for the same subject and window, told apart by their shard, so that writers that
 /// would meet on one row need not; readers add them up.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -230,6 +246,11 @@ impl Ledger {
         });
     }
 
+    /// How many subjects have rows.
+    pub fn count_subjects(&self) -> usize {
+        self.rows.keys().map(|key| &key.subject).collect::<BTreeSet<_>>().len()
+    }
+
     /// Rows, in the order of their keys.
     pub fn rows(&self) -> impl Iterator<Item = (&RowKey, &Counters)> {
         self.rows.iter()
@@ -243,17 +264,14 @@ impl Ledger {
     pub fn query(&self, query: &Query) -> Vec<Row> {
         let mut groups: BTreeMap<Subject, Group> = BTreeMap::new();
         for (key, counters) in &self.rows {
-            let subject = &key.subject;
-            let is_other =
-                |wanted: &Option<String>, name: &String| wanted.as_ref().is_some_and(|wanted| wanted != name);
-            if is_other(&query.bucket, &subject.bucket) || is_other(&query.user, &subject.user) {
+            if !query.concerns(&key.subject) {
                 continue;
             }
-            groups.entry(query.group_by.of(subject)).or_default().add(key.window, counters);
+            groups.entry(query.group_by.of(&key.subject)).or_default().add(key.window, counters);
         }
         let mut rows = Vec::new();
         for window in query.windows() {
-            for (subject, group) in &groups {
+            for (subject, group) in &mut groups {
                 rows.extend(group.row(window, subject));
             }
         }
@@ -262,7 +280,8 @@ impl Ledger {
 }
 
 impl GroupBy {
-    fn of(self, subject: &Subject) -> Subject {
+    /// The names that an answer shows of a subject.
+    pub fn of(self, subject: &Subject) -> Subject {
         let keep = |wanted: bool, name: &String| if wanted { name.clone() } else { String::new() };
         Subject {
             bucket: keep(self.bucket || self.channel, &subject.bucket),
@@ -273,6 +292,22 @@ impl GroupBy {
 }
 
 impl Query {
+    /// Whether a question is about a subject.
+    pub fn concerns(&self, subject: &Subject) -> bool {
+        let is_other = |wanted: &Option<String>, name: &String| wanted.as_ref().is_some_and(|wanted| wanted != name);
+        !is_other(&self.bucket, &subject.bucket) && !is_other(&self.user, &subject.user)
+    }
+
+    /// How many windows it has.
+    pub fn count_windows(&self) -> u64 {
+        let (from, to) = (self.from_s, self.to_s.max(self.from_s).saturating_sub(1));
+        match self.step {
+            _ if self.from_s >= self.to_s => 0,
+            Step::Hour => Hour::of(to).0 - Hour::of(from).0 + 1,
+            Step::Month => Month::of(to).number() - Month::of(from).number() + 1,
+        }
+    }
+
     fn windows(&self) -> Vec<Window> {
         let mut windows = Vec::new();
         let mut at = self.from_s;
@@ -293,31 +328,46 @@ impl Query {
 
 /// The rows of one group, added up by window.
 #[derive(Debug, Default)]
-struct Group(BTreeMap<Window, Counters>);
+struct Group {
+    windows: BTreeMap<Window, Counters>,
+    /// The hour that was answered last, and what was stored at its end.
+    last: Option<(Hour, BTreeMap<StorageClass, i128>)>,
+}
 
 impl Group {
     fn add(&mut self, window: Window, counters: &Counters) {
-        self.0.entry(window).or_default().add(counters);
+        self.windows.entry(window).or_default().add(counters);
     }
 
-    fn row(&self, window: Window, subject: &Subject) -> Option<Row> {
-        let counters = self.0.get(&window).cloned().unwrap_or_default();
+    fn row(&mut self, window: Window, subject: &Subject) -> Option<Row> {
+        let counters = self.windows.get(&window).cloned().unwrap_or_default();
         let mut stored = BTreeMap::new();
+        // Within a month an hour begins with what the hour before it ended with, which need not be summed up again.
+        let last = self.last.take().filter(|(last, _)| match window {
+            Window::Hour(hour) => last.end() == hour.start() && Month::of(last.start()) == Month::of(hour.start()),
+            Window::Month(_) => false,
+        });
+        let mut ends = BTreeMap::new();
         for class in self.classes() {
             let Level { change, area } = counters.level(class);
-            let before = self.stored_before(window, class);
+            let known = last.as_ref().and_then(|(_, ends)| ends.get(&class).copied());
+            let before = known.unwrap_or_else(|| self.stored_before(window, class));
+            ends.insert(class, before + change);
             let seconds = i128::from(window.end() - window.start());
             let bytes = StoredBytes { at_end: before + change, byte_seconds: before * seconds + area };
             if bytes != StoredBytes::default() {
                 stored.insert(class, bytes);
             }
         }
+        if let Window::Hour(hour) = window {
+            self.last = Some((hour, ends));
+        }
         let is_empty = counters.is_empty() && stored.is_empty();
         (!is_empty).then(|| Row { window, subject: subject.clone(), counters, stored })
     }
 
     fn classes(&self) -> BTreeSet<StorageClass> {
-        self.0.values().flat_map(Counters::levels).map(|(class, _)| class).collect()
+        self.windows.values().flat_map(Counters::levels).map(|(class, _)| class).collect()
     }
 
     /// Bytes stored at the start of a window. Of an hour they are what its month ends with, less what came from that
@@ -326,13 +376,13 @@ impl Group {
         let change = |counters: &Counters| counters.level(class).change;
         let months = |until: u64| -> i128 {
             let is_before = |window: &Window| matches!(window, Window::Month(month) if month.end() <= until);
-            self.0.iter().filter(|(window, _)| is_before(window)).map(|(_, counters)| change(counters)).sum()
+            self.windows.iter().filter(|(window, _)| is_before(window)).map(|(_, counters)| change(counters)).sum()
         };
         match window {
             Window::Month(month) => months(month.start()),
             Window::Hour(hour) => {
                 let end = Month::of(hour.start()).end();
-                let hours = self.0.range(window..);
+                let hours = self.windows.range(window..);
                 let later = hours.filter(|(window, _)| matches!(window, Window::Hour(hour) if hour.start() < end));
                 months(end) - later.map(|(_, counters)| change(counters)).sum::<i128>()
             }

@@ -25,6 +25,6 @@ pub use counters::{Counters, Level, Meter, StorageClass};
 pub use ledger::{GroupBy, Ledger, Query, Row, RowKey, Step, Subject, Window};
 pub use money::{Amount, AmountError};
 pub use prices::{Free, PriceError, PriceTable, Prices};
-pub use render::{bill_csv, bill_json, bill_table, rows_csv, rows_json};
+pub use render::{bill_csv, bill_json, bill_table, rows_csv, rows_from_json, rows_json};
 pub use stream::StreamMeter;
 pub use time::{Hour, Month, RETAINED_HOURS};

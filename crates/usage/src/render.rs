@@ -1,9 +1,10 @@
 //! Bills and usage as text for people, JSON and CSV.
 
 use crate::bill::{Bill, Line};
-use crate::counters::{Meter, StorageClass};
-use crate::ledger::Row;
+use crate::counters::{Counters, Meter, StorageClass};
+use crate::ledger::{Row, StoredBytes, Subject};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// A bill as a table with aligned columns, for a terminal.
 pub fn bill_table(bill: &Bill) -> String {
@@ -116,6 +117,29 @@ fn row_json(row: &Row) -> Value {
     Value::Object(out)
 }
 
+/// Reads what [`rows_json`] wrote; `None` when it did not.
+pub fn rows_from_json(rows: &Value) -> Option<Vec<Row>> {
+    rows.as_array()?.iter().map(row_from_json).collect()
+}
+
+fn row_from_json(value: &Value) -> Option<Row> {
+    let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
+    let window = text(value, "window")?.parse().ok()?;
+    let name = |name| text(value, name).unwrap_or_default();
+    let subject = Subject { bucket: name("bucket"), channel: name("channel"), user: name("user") };
+    let counters = Meter::ALL.into_iter().try_fold(Counters::default(), |counters, meter| {
+        let count = value.get(meter.name()).map_or(Some(0), Value::as_u64)?;
+        Some(counters.with(meter, count))
+    })?;
+    let mut stored = BTreeMap::new();
+    for class in StorageClass::ALL {
+        let Some(bytes) = value.get("stored").and_then(|stored| stored.get(class.name())) else { continue };
+        let number = |name| text(bytes, name)?.parse().ok();
+        stored.insert(class, StoredBytes { at_end: number("bytes")?, byte_seconds: number("byte_seconds")? });
+    }
+    Some(Row { window, subject, counters, stored })
+}
+
 /// Usage as CSV (RFC 4180), a header first; a column for each counter and two for each storage class.
 pub fn rows_csv(rows: &[Row]) -> String {
     let mut header: Vec<String> = ["window", "bucket", "channel", "user"].map(str::to_owned).to_vec();
@@ -156,8 +180,7 @@ fn csv_line<'a>(cells: impl IntoIterator<Item = &'a str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::counters::Counters;
-    use crate::ledger::{GroupBy, Ledger, Query, Subject};
+    use crate::ledger::{GroupBy, Ledger, Query};
     use crate::prices::PriceTable;
     use crate::time::Month;
 
@@ -209,6 +232,8 @@ mod tests {
     fn json_and_csv_of_rows() {
         let (_, rows) = rows("=1+1,\"x\"");
         let value = rows_json(&rows);
+        assert_eq!(rows_from_json(&value).map(|rows| rows_json(&rows)), Some(value.clone()));
+        assert_eq!(rows_from_json(&json!([{"window": "today"}])), None);
         assert_eq!(value[0]["channel"], "=1+1,\"x\"");
         assert_eq!((&value[0]["streaming_minutes"], &value[0]["user"]), (&json!(61), &Value::Null));
         assert_eq!(value[0]["stored"]["Standard"]["bytes"], "20");

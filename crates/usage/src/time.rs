@@ -82,6 +82,11 @@ impl Month {
         self.next().map_or(253_402_300_800, Self::start)
     }
 
+    /// Counted from the year 0.
+    pub(crate) fn number(self) -> u64 {
+        u64::from(self.year) * 12 + u64::from(self.month)
+    }
+
     /// Seconds of it.
     pub fn seconds(self) -> u64 {
         self.end() - self.start()
@@ -90,6 +95,14 @@ impl Month {
     /// The one after; `None` behind the year 9999.
     pub fn next(self) -> Option<Self> {
         if self.month == 12 { Self::new(self.year + 1, 1) } else { Self::new(self.year, self.month + 1) }
+    }
+
+    /// So many months before it, or the first there is.
+    #[must_use]
+    pub fn back(self, months: u64) -> Self {
+        let number = (self.number() - 1).saturating_sub(months);
+        let found = u16::try_from(number / 12).ok().zip(u8::try_from(number % 12 + 1).ok());
+        found.and_then(|(year, month)| Self::new(year, month)).unwrap_or(Self { year: 1970, month: 1 })
     }
 
     /// Its hours.
@@ -172,6 +185,14 @@ mod tests {
             month = next;
         }
         assert_eq!(month.to_string(), "9999-12");
+    }
+
+    #[test]
+    fn months_back() {
+        let month = Month::new(2026, 2).unwrap();
+        for (months, expected) in [(0, "2026-02"), (1, "2026-01"), (2, "2025-12"), (14, "2024-12"), (999, "1970-01")] {
+            assert_eq!(month.back(months).to_string(), expected);
+        }
     }
 
     #[test]
