@@ -10,7 +10,7 @@ use crate::blob::{BlobDamage, BlobId};
 /// Something that must not be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
-    /// A blob that nothing names, of this length. A crash leaves those; [`sweep`] deletes them.
+    /// A blob that nothing names, of this length. A crash leaves those; [`sweep`](super::sweep) deletes them.
     OrphanBlob(BlobId, u64),
     /// A name that leads to a blob that is not there.
     MissingBlob(String, BlobId),

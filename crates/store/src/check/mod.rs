@@ -78,10 +78,41 @@ pub async fn check(meta: &Meta, blobs: &dyn BlobStore, now_ms: i64, grace_ms: i6
     Ok(check.report)
 }
 
+/// The blobs that the rows of a map name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NamedBlobs {
+    /// Those that never change, in order.
+    pub finished: Vec<BlobId>,
+    /// Those that pushes write to, in order.
+    pub open: Vec<BlobId>,
+}
+
+/// Which blobs a map names.
+///
+/// # Errors
+/// `Unavailable`, `Corrupt` where the engine cannot go on; rows that cannot be read are left to [`check`].
+pub async fn named_blobs(meta: &Meta) -> Result<NamedBlobs> {
+    let snapshot = meta.kv().snapshot().await?;
+    let mut check = Check { snapshot: snapshot.as_ref(), report: Report::default(), names: Names::default() };
+    check.buckets().await?;
+    let mut named = NamedBlobs::default();
+    for blob in check.names.blobs.into_keys() {
+        if check.names.open.contains(&blob) { named.open.push(blob) } else { named.finished.push(blob) }
+    }
+    named.finished.sort_unstable();
+    named.open.sort_unstable();
+    Ok(named)
+}
+
 /// Compares the bytes of all blobs that have a name with their checksums, and adds what it finds to the report of a check.
 /// Reads everything that is stored. Blobs that cannot be read are findings.
 pub async fn verify(blobs: &dyn BlobStore, report: &mut Report) {
-    let mut named: Vec<BlobId> = report.named.keys().copied().collect();
+    verify_these(blobs, report, |_| true).await;
+}
+
+/// The same for those of the blobs that are wanted.
+pub async fn verify_these(blobs: &dyn BlobStore, report: &mut Report, is_wanted: impl Fn(BlobId) -> bool) {
+    let mut named: Vec<BlobId> = report.named.keys().copied().filter(|blob| is_wanted(*blob)).collect();
     // Neighbours in time lie side by side.
     named.sort_unstable();
     for blob in named {

@@ -28,6 +28,8 @@ pub(super) struct Names {
     /// What is counted beyond the first name.
     counted: HashMap<BlobId, u64>,
     pub(super) garbage: HashSet<BlobId>,
+    /// Those that pushes write to.
+    pub(super) open: HashSet<BlobId>,
 }
 
 /// Who names a blob, and how much of it.
@@ -297,6 +299,7 @@ impl Check<'_> {
             if let Some(record) = check.readable(row, decode::<PublicationRecord>(&row.value))
                 && let Some(open) = record.open
             {
+                check.names.open.insert(open.blob);
                 check.name(row, &[Extent { blob: open.blob, offset: 0, len: 0 }]);
             }
         })
@@ -339,6 +342,7 @@ impl Check<'_> {
             Table::Publication,
             Table::Numbering,
             Table::Segment,
+            Table::Moment,
         ];
         let known: BTreeSet<&str> = buckets.iter().map(BucketName::as_str).collect();
         for table in tables {

@@ -29,11 +29,14 @@ pub struct Collected {
     pub blobs: usize,
     /// Whether more are due.
     pub has_more: bool,
+    /// Whether nothing was deleted because somebody copies the store, a backup for example.
+    pub is_held: bool,
 }
 
 impl Meta {
     /// Deletes the blobs whose grace has passed at `now_ms`, of `limit` commits at most; those that are pinned get
-    /// another grace. A crash in between repeats the deletion, which does no harm.
+    /// another grace. Nothing is deleted while somebody copies the store. A crash in between repeats the deletion, which does no
+    /// harm.
     ///
     /// # Errors
     /// `Corrupt`, `Unavailable`; what was deleted until then stays deleted.
@@ -44,8 +47,11 @@ impl Meta {
             limit,
             reverse: false,
         };
+        let Some(_collecting) = blobs.collecting()? else {
+            return Ok(Collected { is_held: true, ..Collected::default() });
+        };
         let rows = self.kv().range(&range).await?;
-        let mut collected = Collected { blobs: 0, has_more: rows.len() == limit };
+        let mut collected = Collected { blobs: 0, has_more: rows.len() == limit, is_held: false };
         let mut commit = Commit::new();
         let mut pinned = Vec::new();
         for row in &rows {
@@ -101,7 +107,7 @@ mod tests {
         let pin = meta.pin([read.blob]);
         meta.delete_object(&f.bucket, &key("a")).await.unwrap();
         let collect = async |now_ms| meta.collect_garbage(&f.blobs, now_ms, 10).await.unwrap();
-        assert_eq!(collect(1_000_000).await, Collected { blobs: 1, has_more: false });
+        assert_eq!(collect(1_000_000).await, Collected { blobs: 1, ..Collected::default() });
         assert!(f.blobs.open(unread.blob).await.is_err());
         assert_eq!(f.blobs.open(read.blob).await.unwrap().len(), 5);
         assert_eq!(collect(1_000_000 + MIN_RESPITE_MS).await.blobs, 0);

@@ -52,6 +52,16 @@ impl Directories {
         self.root.join(format!("{:x}", (shard >> 8) & 0xf)).join(format!("{:02x}", shard & 0xff))
     }
 
+    /// Where everything is.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The directory of an id.
+    pub(super) fn of(&self, id: BlobId) -> PathBuf {
+        self.directory(shard_of(id))
+    }
+
     pub(super) fn finished(&self, id: BlobId) -> PathBuf {
         self.directory(shard_of(id)).join(id.to_string())
     }
