@@ -1,5 +1,6 @@
 //! The listener for operators: is it alive, is it ready, what are its numbers.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,6 +20,9 @@ use crate::connections::{InUse, Slot, Watched};
 use crate::descriptors;
 use crate::edge::Edge;
 use crate::http::{self, Lifetime, WhileOpen};
+use crate::live::OnAir;
+use crate::metrics::page::{Kind, Page};
+use crate::metrics::system;
 use crate::shutdown::Shutdown;
 
 /// Time for the head of a request, and for a connection to be idle before its next one.
@@ -26,13 +30,19 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Requests that one HTTP/2 connection may have open; each may ask for all the numbers.
 const MAX_STREAMS: u32 = 8;
 
-/// Answers until the word to stop is given.
-pub(crate) async fn serve(listener: TcpListener, edge: Arc<Edge>, numbers: PrometheusHandle, mut shutdown: Shutdown) {
+/// Answers until the word that the process `ends`, which comes after the one to stop: until then `/readyz` says so.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    edge: Arc<Edge>,
+    numbers: PrometheusHandle,
+    shutdown: Shutdown,
+    mut ends: Shutdown,
+) {
     let upkeep = numbers.clone();
     let mut every_5_s = tokio::time::interval(std::time::Duration::from_secs(5));
     loop {
         tokio::select! {
-            () = shutdown.wait() => return,
+            () = ends.wait() => return,
             _ = every_5_s.tick() => upkeep.run_upkeep(),
             accepted = listener.accept() => {
                 let (stream, peer) = match accepted {
@@ -44,7 +54,7 @@ pub(crate) async fn serve(listener: TcpListener, edge: Arc<Edge>, numbers: Prome
                 };
                 // Descriptors are kept for this listener, and those who hold them for nothing are closed.
                 let admitted = tokio::select! {
-                    () = shutdown.wait() => return,
+                    () = ends.wait() => return,
                     admitted = edge.admin_connections.enter(peer.ip(), true) => admitted,
                 };
                 let (edge, numbers, shutdown) = (edge.clone(), numbers.clone(), shutdown.clone());
@@ -96,7 +106,7 @@ async fn serve_one(
             Ok::<_, Infallible>(response.map(|body| InUse::new(WhileOpen::new(body, open), in_request)))
         }
     });
-    let builder = http::builder(HEAD_TIMEOUT, MAX_STREAMS);
+    let builder = http::builder(HEAD_TIMEOUT, MAX_STREAMS, HEAD_TIMEOUT);
     let connection = Box::pin(builder.serve_connection(TokioIo::new(stream), service).into_owned());
     let never = std::future::pending;
     // A broken connection of an operator's tool concerns nobody else.
@@ -129,14 +139,18 @@ fn answer(
             "/healthz" => (StatusCode::OK, "ok\n".to_owned()),
             "/readyz" if is_stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned()),
             "/readyz" => match edge.objects.check_ready().await {
-                Ok(_) => (StatusCode::OK, "ready\n".to_owned()),
+                // What can be read is read, and what is to be deleted is: who takes it out of service makes it worse.
+                Ok(_) => match crate::space::trouble() {
+                    None => (StatusCode::OK, "ready\n".to_owned()),
+                    Some(trouble) => (StatusCode::OK, format!("degraded: {trouble}\n")),
+                },
                 Err(error) => {
                     (StatusCode::SERVICE_UNAVAILABLE, format!("the metadata store does not answer: {error}\n"))
                 }
             },
             "/metrics" => {
                 measure(&edge);
-                (StatusCode::OK, numbers.render())
+                (StatusCode::OK, page(&edge).finish(&numbers.render()))
             }
             _ => (StatusCode::NOT_FOUND, "There is /healthz, /readyz, /metrics and /api/v1 here.\n".to_owned()),
         };
@@ -177,6 +191,8 @@ fn measure(edge: &Edge) {
         }
         metrics::gauge!(CONNECTIONS_MAX, "listener" => listener).set(number(connections.caps().max));
     }
+    metrics::gauge!(crate::metrics::ACCESS_LOG_WAITING).set(number(edge.access_log.waiting_bytes()));
+    edge.stills.measure();
     let (open, max) = edge.files.open_and_max();
     metrics::gauge!(REQUEST_FILES_OPEN).set(number(open));
     metrics::gauge!(REQUEST_FILES_MAX).set(number(max));
@@ -184,4 +200,55 @@ fn measure(edge: &Edge) {
         metrics::gauge!(DESCRIPTORS_OPEN).set(number(open));
     }
     metrics::gauge!(DESCRIPTORS_LIMIT).set(number(descriptors::limit()));
+}
+
+/// What is measured when somebody asks, and shown without being recorded.
+fn page(edge: &Edge) -> Page {
+    let mut page = Page::default();
+    page.family("millpond_build_info", "What runs here; always 1", Kind::Gauge).sample(
+        "millpond_build_info",
+        &[("version", env!("CARGO_PKG_VERSION"))],
+        1.0,
+    );
+    system::process(&mut page, descriptors::open_now(), descriptors::limit());
+    system::files(&mut page, &edge.config.data_dir);
+    channels(&mut page, edge);
+    page
+}
+
+/// Every channel that was on air in this life of the process, up to a bound.
+fn channels(page: &mut Page, edge: &Edge) {
+    let on_air: HashMap<(String, String), Arc<OnAir>> = edge
+        .live
+        .all_on_air()
+        .into_iter()
+        .map(|((bucket, channel), on_air)| ((bucket.to_string(), channel.to_string()), on_air))
+        .collect();
+    let known = crate::metrics::channels::known();
+    let mut family = |name: &str, help: &str, value: &dyn Fn(&OnAir) -> Option<f64>, otherwise: Option<f64>| {
+        page.family(name, help, Kind::Gauge);
+        for id in &known {
+            if let Some(value) = on_air.get(id).map_or(otherwise, |on_air| value(on_air)) {
+                page.sample(name, &[("bucket", &id.0), ("channel", &id.1)], value);
+            }
+        }
+    };
+    let number = |count: u64| count as f64;
+    family("millpond_channel_live", "1 while somebody pushes to the channel", &|_| Some(1.0), Some(0.0));
+    let rate = |on_air: &OnAir| {
+        let measured = on_air.measure();
+        Some(number(measured.video.unwrap_or(0).saturating_add(measured.audio.unwrap_or(0))))
+    };
+    family(
+        "millpond_channel_ingest_bytes_per_second",
+        "Media payload that is received, over the last five seconds",
+        &rate,
+        Some(0.0),
+    );
+    let age = |on_air: &OnAir| on_air.key_frame_age_ms().map(|ms| number(ms) / 1000.0);
+    family("millpond_channel_key_frame_age_seconds", "Since the last key frame of a push arrived", &age, None);
+    let silence = |on_air: &OnAir| Some(on_air.silence().as_secs_f64());
+    family("millpond_channel_silence_seconds", "Since anything of a push arrived", &silence, None);
+    let viewers = |on_air: &OnAir| Some(number(on_air.viewers()));
+    family("millpond_channel_viewers", "About how many watch", &viewers, Some(0.0));
 }

@@ -1,5 +1,12 @@
 //! The numbers a long-running program shows: their names, what they mean, and the page they are read from.
 
+pub(crate) mod channels;
+pub(crate) mod page;
+pub(crate) mod system;
+mod timed;
+
+pub(crate) use timed::TimedKv;
+
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
@@ -21,6 +28,10 @@ pub(crate) const SEGMENTS_LOST: &str = "millpond_segments_lost_total";
 pub(crate) const SEGMENTS_CUT_SHORT: &str = "millpond_segments_cut_short_total";
 /// Media that could not be stored, in milliseconds.
 pub(crate) const MEDIA_LOST_MS: &str = "millpond_media_lost_milliseconds_total";
+/// The same by `bucket`, `channel` and `cause`.
+pub(crate) const CHANNEL_MEDIA_LOST_MS: &str = "millpond_channel_media_lost_milliseconds_total";
+/// What the label `cause` can be.
+pub(crate) const LOSS_CAUSES: [&str; 4] = ["open", "write", "sync", "commit"];
 /// Failures to write, flush or list an open segment, whatever came of them.
 pub(crate) const SEGMENT_FAILURES: &str = "millpond_segment_failures_total";
 /// Segments that were written again from memory after their file failed.
@@ -96,6 +107,48 @@ pub(crate) const DAMAGED_OBJECTS: &str = "millpond_damaged_objects_total";
 pub(crate) const DAMAGED_READS: &str = "millpond_damaged_reads_total";
 /// Bytes that scrubs compared with their checksums.
 pub(crate) const SCRUBBED_BYTES: &str = "millpond_scrubbed_bytes_total";
+/// Pictures that were asked of the decoders, by `queue`: `pushes` or `requests`.
+pub(crate) const PICTURES_OFFERED: &str = "millpond_pictures_offered_total";
+/// Pictures that were made, by `queue`.
+pub(crate) const PICTURES_MADE: &str = "millpond_pictures_made_total";
+/// Pictures that were not, by `queue` and `reason`.
+pub(crate) const PICTURES_REFUSED: &str = "millpond_pictures_refused_total";
+/// Milliseconds that decoders worked, by `queue`.
+pub(crate) const PICTURES_BUSY_MS: &str = "millpond_pictures_busy_ms_total";
+/// Decoder processes that were started, by `queue`.
+pub(crate) const PICTURE_WORKERS_STARTED: &str = "millpond_picture_workers_started_total";
+/// Pictures that wait for a decoder now, by `queue`.
+pub(crate) const PICTURES_WAITING: &str = "millpond_pictures_waiting";
+/// Snapshots that were due and not taken, by `reason`.
+pub(crate) const SNAPSHOTS_REFUSED: &str = "millpond_snapshots_refused_total";
+/// Messages about snapshots, by `outcome`.
+pub(crate) const SNAPSHOT_NOTICES: &str = "millpond_snapshot_notices_total";
+/// Jumps of the machine's clock that were noticed.
+pub(crate) const CLOCK_JUMPS: &str = "millpond_clock_jumps_total";
+/// Jumps that lasted and were followed.
+pub(crate) const CLOCK_CORRECTIONS: &str = "millpond_clock_corrections_total";
+/// By how much the machine's clock is ahead of the one that is used, in seconds.
+pub(crate) const CLOCK_DOUBT: &str = "millpond_clock_doubt_seconds";
+/// Bytes that are free on the file system of the data directory.
+pub(crate) const DISK_FREE: &str = "millpond_disk_free_bytes";
+/// The size of that file system.
+pub(crate) const DISK_SIZE: &str = "millpond_disk_size_bytes";
+/// Free bytes below which uploads are refused.
+pub(crate) const DISK_RESERVE: &str = "millpond_disk_reserve_bytes";
+/// Whether the disk takes uploads: 0 while it is too full, cannot be written to, or does not answer.
+pub(crate) const DISK_WRITABLE: &str = "millpond_disk_writable";
+/// Uploads refused because the disk is too full or cannot be written to.
+pub(crate) const DISK_REFUSED: &str = "millpond_disk_refused_total";
+/// Seconds until a commit of the metadata is durable, the wait for its turn included.
+pub(crate) const METADATA_COMMIT_SECONDS: &str = "millpond_metadata_commit_seconds";
+/// Commits that wait for that now.
+pub(crate) const METADATA_COMMITS_WAITING: &str = "millpond_metadata_commits_waiting";
+/// Seconds that a flush of an open segment takes.
+pub(crate) const SEGMENT_SYNC_SECONDS: &str = "millpond_segment_sync_seconds";
+/// 1 while a backup keeps bytes that nothing uses from being deleted.
+pub(crate) const GARBAGE_HELD: &str = "millpond_garbage_held";
+/// Bytes of access logs that wait to be written.
+pub(crate) const ACCESS_LOG_WAITING: &str = "millpond_access_log_waiting_bytes";
 /// Tasks that ended in a panic: always a bug.
 pub(crate) const PANICS: &str = "millpond_panics_total";
 
@@ -156,7 +209,88 @@ pub(crate) fn install() -> anyhow::Result<PrometheusHandle> {
     describe_counter!(STALLED_ANSWERS_ENDED, "Answers ended because they stood still");
     describe_counter!(DAMAGED_OBJECTS, "Objects whose bytes were found to be damaged");
     describe_counter!(DAMAGED_READS, "Reads refused because what is stored is damaged");
+    describe_counter!(CLOCK_JUMPS, "Jumps of the machine's clock that were noticed");
+    describe_counter!(CLOCK_CORRECTIONS, "Jumps of the machine's clock that lasted and were followed");
+    describe_gauge!(CLOCK_DOUBT, Unit::Seconds, "How far the machine's clock is ahead of the one that is used");
+    describe_gauge!(DISK_FREE, Unit::Bytes, "Free bytes of the file system of the data directory");
+    describe_gauge!(DISK_SIZE, Unit::Bytes, "Size of the file system of the data directory");
+    describe_gauge!(DISK_RESERVE, Unit::Bytes, "Free bytes below which uploads are refused");
+    describe_gauge!(DISK_WRITABLE, "Whether the disk takes uploads");
+    describe_counter!(DISK_REFUSED, "Uploads refused because of the disk");
+    for counter in [CLOCK_JUMPS, CLOCK_CORRECTIONS, DISK_REFUSED] {
+        metrics::counter!(counter).absolute(0);
+    }
     describe_counter!(SCRUBBED_BYTES, Unit::Bytes, "Stored bytes compared with their checksums in the background");
+    describe_counter!(PICTURES_OFFERED, "Pictures asked of the decoders, by queue");
+    describe_counter!(PICTURES_MADE, "Pictures made, by queue");
+    describe_counter!(PICTURES_REFUSED, "Pictures not made, by queue and reason");
+    describe_counter!(PICTURES_BUSY_MS, "Milliseconds that decoders worked, by queue");
+    describe_counter!(PICTURE_WORKERS_STARTED, "Decoder processes started, by queue");
+    describe_gauge!(PICTURES_WAITING, "Pictures that wait for a decoder, by queue");
+    describe_counter!(SNAPSHOTS_REFUSED, "Snapshots that were due and not taken, by reason");
+    describe_counter!(SNAPSHOT_NOTICES, "Messages about snapshots, by outcome");
     describe_counter!(PANICS, "Tasks that panicked");
+    describe_counter!(CHANNEL_MEDIA_LOST_MS, "Live media that could not be stored, by channel and cause");
+    describe_histogram!(METADATA_COMMIT_SECONDS, Unit::Seconds, "Commits of the metadata until they are durable");
+    describe_gauge!(METADATA_COMMITS_WAITING, "Commits of the metadata that wait to become durable");
+    describe_histogram!(SEGMENT_SYNC_SECONDS, Unit::Seconds, "Flushes of open segments");
+    describe_gauge!(GARBAGE_HELD, "1 while a backup keeps bytes that nothing uses from being deleted");
+    describe_gauge!(ACCESS_LOG_WAITING, Unit::Bytes, "Lines of access logs that wait to be written");
+    begin_series();
     Ok(handle)
+}
+
+/// Makes the series exist whose labels are known, with the value 0: what has never happened can be told from what is not
+/// measured, and a first increment is seen as one.
+fn begin_series() {
+    use metrics::{counter, gauge, histogram};
+    for name in [
+        RTMP_CONNECTIONS,
+        AUTH_FAILURES_LIMITED,
+        INGEST_BYTES,
+        SEGMENTS,
+        SEGMENTS_REWRITTEN,
+        SEGMENTS_RECOVERED,
+        HTTP_BYTES_OUT,
+        ACCESS_LOG_LINES,
+        ACCESS_LOG_DROPPED,
+        LOG_LINES_LOST,
+        FILES_REFUSED,
+        STALLED_ANSWERS_ENDED,
+        DAMAGED_OBJECTS,
+        DAMAGED_READS,
+        SCRUBBED_BYTES,
+        PANICS,
+    ] {
+        counter!(name).absolute(0);
+    }
+    for cause in LOSS_CAUSES {
+        for name in [SEGMENTS_LOST, SEGMENTS_CUT_SHORT, MEDIA_LOST_MS, SEGMENT_FAILURES] {
+            counter!(name, "cause" => cause).absolute(0);
+        }
+    }
+    for kind in ["new", "idle", "stalled", "reader", "address", "system"] {
+        counter!(CONNECTIONS_CLOSED, "kind" => kind).absolute(0);
+    }
+    for what in ["request", "push"] {
+        counter!(CONNECTIONS_REFUSED, "what" => what).absolute(0);
+    }
+    for budget in ["receive", "send"] {
+        counter!(MEMORY_REFUSED, "budget" => budget).absolute(0);
+    }
+    // The codes that encoders meet; others begin when they are first met.
+    for code in ["AccessDenied", "ChannelStillLive", "LiveChannelDisabled", "NoSuchLiveChannel", "ServiceUnavailable"] {
+        counter!(PUBLISH_REFUSED, "code" => code).absolute(0);
+    }
+    for operation in ["GetObject", "PutObject"] {
+        for status in ["200", "500", "503"] {
+            counter!(HTTP_REQUESTS, "operation" => operation, "status" => status).absolute(0);
+        }
+    }
+    for name in [PUBLICATIONS, METADATA_COMMITS_WAITING, GARBAGE_HELD, ACCESS_LOG_WAITING] {
+        gauge!(name).set(0.0);
+    }
+    for name in [SEGMENT_PUBLISH_SECONDS, HTTP_SECONDS, METADATA_COMMIT_SECONDS, SEGMENT_SYNC_SECONDS] {
+        let _ = histogram!(name);
+    }
 }
