@@ -4,9 +4,11 @@
  *
  *     ID OP ERRNO DELAY_MS FIRST TIMES DROP PATTERN
  *
- * OP is open, read, write, sync, rename or accept; PATTERN is matched against the path as by fnmatch (for accept it is "-").
+ * OP is open, read, write, sync, rename, unlink, mkdir, truncate or accept; "any" is all of them but accept. PATTERN is matched
+ * against the path as by fnmatch (for accept it is "-").
  * The rule acts on its FIRST matching call and on those that follow, TIMES of them (0: all). ERRNO 0 only delays. DROP
  * zeroes what was written since the last flush that succeeded, as a kernel may do that drops pages it could not write.
+ * The file of rules with ".clock" behind its name holds milliseconds by which the wall clock of the program is wrong.
  * What acted is appended to the file of rules with ".log" behind its name: ID OP PATH FROM TO.
  */
 #define _GNU_SOURCE
@@ -110,7 +112,8 @@ static int fails(const char *op, const char *path, int fd) {
         long first, times;
         char wanted[16], pattern[1024];
         if (sscanf(line, "%d %15s %d %d %ld %ld %d %1023[^\n]", &id, wanted, &code, &delay, &first, &times, &dropping, pattern) != 8) continue;
-        if (strcmp(op, wanted) != 0 || fnmatch(pattern, path, 0) != 0) continue;
+        int matches = strcmp(op, wanted) == 0 || (strcmp(wanted, "any") == 0 && strcmp(op, "accept") != 0);
+        if (!matches || fnmatch(pattern, path, 0) != 0) continue;
         long *calls = calls_of(id);
         if (!calls) continue;
         *calls += 1;
@@ -250,6 +253,57 @@ PREAD(pread64)
 int rename(const char *from, const char *to) {
     if (fails("rename", to, -1)) return -1;
     return ((int (*)(const char *, const char *))next("rename"))(from, to);
+}
+
+int unlink(const char *path) {
+    if (fails("unlink", path, -1)) return -1;
+    return ((int (*)(const char *))next("unlink"))(path);
+}
+
+int mkdir(const char *path, mode_t mode) {
+    if (fails("mkdir", path, -1)) return -1;
+    return ((int (*)(const char *, mode_t))next("mkdir"))(path, mode);
+}
+
+#define FTRUNCATE(NAME)                                                                   \
+    int NAME(int fd, off_t length) {                                                      \
+        char path[4096];                                                                  \
+        if (fails("truncate", path_of(fd, path, sizeof path), fd)) return -1;             \
+        return ((int (*)(int, off_t))next(#NAME))(fd, length);                            \
+    }
+FTRUNCATE(ftruncate)
+FTRUNCATE(ftruncate64)
+
+/* How wrong the wall clock is, looked up a hundred times a second at most. */
+static long long wrong_ms(void) {
+    static _Thread_local long long last, looked = -1000;
+    struct timespec now;
+    syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
+    long long now_ms = now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+    if (now_ms - looked < 10) return last;
+    looked = now_ms;
+    const char *control = getenv("MILLPOND_FAULTS");
+    if (!control) return 0;
+    char name[4096], text[32];
+    snprintf(name, sizeof name, "%s.clock", control);
+    int file = raw_open(name, O_RDONLY);
+    if (file < 0) return last = 0;
+    ssize_t length = syscall(SYS_read, file, text, sizeof text - 1);
+    syscall(SYS_close, file);
+    text[length > 0 ? length : 0] = 0;
+    return last = atoll(text);
+}
+
+int clock_gettime(clockid_t clock, struct timespec *time) {
+    int outcome = (int)syscall(SYS_clock_gettime, clock, time);
+    if (outcome == 0 && clock == CLOCK_REALTIME) {
+        int saved = errno;
+        long long ms = time->tv_sec * 1000LL + time->tv_nsec / 1000000 + wrong_ms();
+        time->tv_sec = ms / 1000;
+        time->tv_nsec = ms % 1000 * 1000000 + time->tv_nsec % 1000000;
+        errno = saved;
+    }
+    return outcome;
 }
 
 int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags) {

@@ -84,6 +84,12 @@ class Faults:
         self._rules = [rule for rule in self._rules if fault is not None and rule != fault]
         self._write()
 
+    def set_clock(self, wrong_s: float) -> None:
+        """The wall clock of the server is wrong by so much from now on; the monotonic clock is not."""
+        fresh = self.control.with_suffix(".newclock")
+        fresh.write_text(str(int(wrong_s * 1000)))
+        os.replace(fresh, f"{self.control}.clock")
+
     def hits(self, fault: Fault) -> List[Hit]:
         log = Path(f"{self.control}.log")
         found = []
