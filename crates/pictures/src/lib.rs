@@ -18,12 +18,14 @@ mod find;
 mod format;
 mod job;
 mod picture;
+mod playlist;
 mod process;
 mod queue;
 mod refusal;
 mod scale;
 mod shape;
 mod storyboard;
+mod storyboard_request;
 mod transport;
 mod worker;
 
@@ -35,12 +37,14 @@ pub use find::{FindError, FindLimits, Found, FrameFinder, Mode, Progress};
 pub use format::{Format, Interlacing};
 pub use job::{Image, ImageFormat, Job, Output};
 pub use picture::Picture;
+pub use playlist::{Listed, listed, segment_at};
 pub use process::{ProcessError, SnapshotRequest};
 pub use queue::{Queue, QueueLimits, Ticket};
 pub use refusal::{Reason, Refusal};
 pub use scale::scale;
 pub use shape::{Rotation, Shape, Size, SizeRule};
 pub use storyboard::{Plan, Sheet, Storyboard, StoryboardError, StoryboardLayout};
+pub use storyboard_request::StoryboardRequest;
 pub use worker::{Decoder, WorkerCommand, WorkerLimits, worker_main};
 
 #[doc(hidden)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::SendRequest;
 use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -14,6 +15,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -72,14 +74,34 @@ pub(crate) async fn post(url: &str, post: Post<'_>) -> Result<Bytes, String> {
     }
 }
 
-async fn exchange(url: &str, post: Post<'_>) -> Result<Bytes, String> {
+/// Posts to an address; any status of success will do, and what comes back is not read.
+///
+/// # Errors
+/// A sentence for the log.
+pub(crate) async fn notify(url: &str, post: Post<'_>) -> Result<(), String> {
+    let call = async {
+        let (mut sender, connection, request) = open(url, post).await?;
+        let answered = sender.send_request(request).await.map(|response| response.status());
+        connection.abort();
+        match answered {
+            Ok(status) if status.is_success() => Ok(()),
+            Ok(status) => Err(format!("Error status : {}.", status.as_u16())),
+            Err(_) => Err("The connection was lost.".to_owned()),
+        }
+    };
+    tokio::time::timeout(TIMEOUT, call).await.unwrap_or_else(|_| Err("No answer came in time.".to_owned()))
+}
+
+/// A connection to an address, the task that carries it, and what is to be sent.
+type Opened = (SendRequest<Full<Bytes>>, JoinHandle<()>, Request<Full<Bytes>>);
+
+async fn open(url: &str, post: Post<'_>) -> Result<Opened, String> {
     let unreachable = |_| "The callback address is not valid.".to_owned();
     let target = Target::parse(url).map_err(unreachable)?;
     let plain = connect(&target.host, target.port, post.allow_private).await?;
     let stream: Box<dyn Stream> =
         if target.is_secure { Box::new(secure(plain, &target.host, post.sni).await?) } else { Box::new(plain) };
-    let lost = |_| "The connection to the callback server was lost.".to_owned();
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
+    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
     let connection = crate::panics::spawn("callback", async move {
         // How it ends shows in the answer.
         let _ = connection.await;
@@ -95,6 +117,15 @@ async fn exchange(url: &str, post: Post<'_>) -> Result<Bytes, String> {
         .header("connection", "close")
         .body(Full::new(post.body.clone()))
         .map_err(|_| unreachable(Unreachable::Malformed))?;
+    Ok((sender, connection, request))
+}
+
+fn lost(_: hyper::Error) -> String {
+    "The connection to the callback server was lost.".to_owned()
+}
+
+async fn exchange(url: &str, post: Post<'_>) -> Result<Bytes, String> {
+    let (mut sender, connection, request) = open(url, post).await?;
     let answer = async {
         let response = sender.send_request(request).await.map_err(lost)?;
         let status = response.status().as_u16();

@@ -37,7 +37,9 @@ pub use post::{FormEvent, FormReader, PostFields, PostPolicy, PostPolicyFacts, P
 pub use query::{Query, QueryPair};
 pub(crate) use query::{parse_decimal, shown};
 pub use range::{RangeBehaviour, RangeOutcome, apply_range, invalid_range};
-pub use read_options::{ResponseOverrides, is_sign_process, not_implemented, restore_not_supported, unknown_process};
+pub use read_options::{
+    PictureProcess, ResponseOverrides, is_sign_process, not_implemented, restore_not_supported, unknown_process,
+};
 pub use route::{Route, route, route_as_path_style};
 pub(crate) use row::check_form_headers;
 pub use row::check_row;

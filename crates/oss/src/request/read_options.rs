@@ -69,6 +69,33 @@ pub fn is_sign_process(value: &str) -> bool {
     value == "hls/sign" || value.starts_with("hls/sign,")
 }
 
+/// What a decoded value of `x-oss-process` asks for, of the processes that are about pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PictureProcess {
+    /// `video/snapshot`: a picture of a recording, as OSS has it.
+    Snapshot,
+    /// `live/still`: the newest picture of a push, of this server.
+    Still,
+    /// `video/storyboard`: sheets of small pictures, of this server.
+    Storyboard,
+}
+
+impl PictureProcess {
+    /// Reads the name of the process; what follows it is for others to read. `None` for other processes, and for chains
+    /// of several.
+    pub fn of(value: &str) -> Option<Self> {
+        if value.contains('|') {
+            return None;
+        }
+        match value.split(',').next()? {
+            "video/snapshot" => Some(Self::Snapshot),
+            "live/still" => Some(Self::Still),
+            "video/storyboard" => Some(Self::Storyboard),
+            _ => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

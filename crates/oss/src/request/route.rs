@@ -154,6 +154,19 @@ fn operation(raw: &RawRequest, location: &Location, query: &Query) -> Result<(Op
         && let Some(process) = query.first("x-oss-process")
     {
         let is_sign = super::is_sign_process(process);
+        let selected = Some("x-oss-process");
+        match (method, super::PictureProcess::of(process)) {
+            ("GET" | "HEAD", Some(super::PictureProcess::Snapshot)) => {
+                return Ok((OperationKind::GetVideoSnapshot, selected));
+            }
+            ("GET" | "HEAD", Some(super::PictureProcess::Still)) => {
+                return Ok((OperationKind::GetLiveStill, selected));
+            }
+            ("POST", Some(super::PictureProcess::Storyboard)) => {
+                return Ok((OperationKind::PostStoryboard, selected));
+            }
+            _ => {}
+        }
         match method {
             "GET" | "HEAD" if is_sign => return Ok((OperationKind::GetSignedPlaylist, Some("x-oss-process"))),
             "GET" | "HEAD" => return Ok((OperationKind::ProcessObject, Some("x-oss-process"))),
@@ -292,6 +305,14 @@ mod tests {
         check("GET", "/bkt/k?x-oss-process=hls/sign,a_b", GetSignedPlaylist, "bkt/k");
         check("GET", "/bkt/k?x-oss-process=hls%252Fsign", ProcessObject, "bkt/k");
         check("GET", "/bkt/k?x-oss-process=image/resize", ProcessObject, "bkt/k");
+        check("GET", "/bkt/k?x-oss-process=video/snapshot,t_1", GetVideoSnapshot, "bkt/k");
+        check("HEAD", "/bkt/k?x-oss-process=video%2Fsnapshot", GetVideoSnapshot, "bkt/k");
+        check("GET", "/bkt/k?x-oss-process=video/snapshot,t_1|sys/saveas", ProcessObject, "bkt/k");
+        check("GET", "/bkt/k?x-oss-process=video/snapshots", ProcessObject, "bkt/k");
+        check("GET", "/bkt/k?x-oss-process=live/still,w_80", GetLiveStill, "bkt/k");
+        check("GET", "/bkt/k?x-oss-process=video/storyboard", ProcessObject, "bkt/k");
+        check("POST", "/bkt/k?x-oss-process=video/storyboard", PostStoryboard, "bkt/k");
+        check("POST", "/bkt/k?x-oss-process=video/snapshot", PutSubResource, "bkt/k");
         check("POST", "/bkt/k?x-oss-process", PutSubResource, "bkt/k");
         check("POST", "/bkt/k?restore", RestoreObject, "bkt/k");
         check("GET", "/bkt?encryption", GetSubResource, "bkt");
