@@ -190,7 +190,7 @@ impl Connections {
         }
         let mut excess = count + 1 - self.caps.unproven_per_address;
         let mut old: Vec<(u64, &Arc<Slot>)> = Vec::new();
-        for Member { slot, .. } in inner.slots.values().filter(|member| member.slot.network == Some(network)) {
+        for Member { slot, .. } in inner.slots.values().filter(|member| member.slot.network.get() == Some(&network)) {
             let word = slot.word();
             match slot.standing(now_ms) {
                 _ if word.is_proven => {}
@@ -389,6 +389,19 @@ impl Connections {
         census
     }
 
+    /// Counts a connection for the address that its proxy named, as if it had come from there.
+    pub(crate) fn learn_address(&self, slot: &Slot, client: IpAddr) {
+        if self.caps.unproven_per_address == 0 || slot.word().is_proven || slot.network.get().is_some() {
+            return;
+        }
+        let network = network(client);
+        let mut inner = self.inner.lock();
+        self.thin_out(&inner, network, self.now_ms());
+        if slot.network.set(network).is_ok() {
+            *inner.unproven.entry(network).or_default() += 1;
+        }
+    }
+
     /// A connection had its first complete request or admitted publish.
     fn prove(&self, network: Option<Network>) {
         if let Some(network) = network {
@@ -404,7 +417,7 @@ impl Connections {
             } else {
                 self.extra.fetch_sub(1, Ordering::AcqRel);
             }
-            if let Some(network) = slot.network
+            if let Some(network) = slot.network.get().copied()
                 && !slot.word().is_proven
             {
                 inner.forget_unproven(network);

@@ -1,5 +1,7 @@
 //! The word that it is time to stop, for every task that listens.
 
+use std::time::Duration;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -62,3 +64,24 @@ impl Signals {
         }
     }
 }
+
+/// Ends the process after `limit`, whatever still waits: a disk that hangs holds threads that nobody can stop.
+pub(crate) fn leave_within(limit: Duration) {
+    let leave = move || {
+        std::thread::sleep(limit);
+        tracing::error!(limit_s = limit.as_secs(), "not everything has ended in time: the process leaves now");
+        // Should even leaving hang, in what the system's library does at the end.
+        let _ = std::thread::Builder::new().spawn(|| {
+            std::thread::sleep(LAST_WORDS);
+            let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        });
+        std::thread::sleep(LAST_WORDS / 4);
+        std::process::exit(1)
+    };
+    if let Err(error) = std::thread::Builder::new().name("leave".to_owned()).spawn(leave) {
+        tracing::warn!(%error, "no thread for the bound on stopping");
+    }
+}
+
+/// How long leaving itself may take.
+const LAST_WORDS: Duration = Duration::from_secs(1);

@@ -1,7 +1,8 @@
 //! What one connection does at the moment, in one atomic word, so that saying it costs no lock.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -85,7 +86,8 @@ pub(super) enum Standing {
 pub(crate) struct Slot {
     registry: Arc<Connections>,
     pub(super) id: u64,
-    pub(super) network: Option<Network>,
+    /// The address whose cap it counts for, if any; that of a proxy's client is known a moment later.
+    pub(super) network: OnceLock<Network>,
     word: AtomicU64,
     /// When the peer last took bytes of an answer.
     written_ms: AtomicU64,
@@ -101,6 +103,7 @@ impl Slot {
         let word = Word { phase: Phase::Open, is_proven: false, working: 0, sending: 0, since_ms };
         let (word, written_ms) = (AtomicU64::new(word.pack()), AtomicU64::new(0));
         let has_unsent = AtomicBool::new(false);
+        let network = network.map(OnceLock::from).unwrap_or_default();
         Self { registry, id, network, word, written_ms, has_unsent, evicted: Notify::new() }
     }
 
@@ -137,6 +140,25 @@ impl Slot {
             Word { working: 1.., .. } => Standing::Needed,
             _ if is_sending && now_ms.saturating_sub(last_ms) < STALLED_MS => Standing::Reading(word.since_ms),
             _ => Standing::Useless(last_ms),
+        }
+    }
+
+    /// Waits until the peer has taken nothing of what waits for it for so long: it has paused, or it has vanished.
+    pub(crate) async fn stalled(&self, limit: Duration) {
+        let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        let look_every = (limit / 8).clamp(Duration::from_millis(250), Duration::from_secs(30));
+        let mut since_ms = None;
+        loop {
+            tokio::time::sleep(look_every).await;
+            if !self.has_unsent.load(Ordering::Relaxed) {
+                since_ms = None;
+                continue;
+            }
+            let now_ms = self.registry.now_ms();
+            let moved_ms = (*since_ms.get_or_insert(now_ms)).max(self.written_ms.load(Ordering::Relaxed));
+            if now_ms.saturating_sub(moved_ms) >= limit_ms {
+                return;
+            }
         }
     }
 
@@ -196,7 +218,7 @@ impl Slot {
 
     fn note_proven(&self, before: Word) {
         if !before.is_proven {
-            self.registry.prove(self.network);
+            self.registry.prove(self.network.get().copied());
         }
     }
 }

@@ -24,10 +24,8 @@ use crate::memory::StreamEnd;
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// What HTTP/2 may buffer for one stream beside the piece that it was given. An answer bounds both together.
 const STREAM_BUFFER: usize = 32 * 1024;
-/// How often a peer of HTTP/2 with open requests is asked whether it is there, and how long it may take to say so: one
-/// that reads nothing for a minute does not see the question.
+/// How often a peer of HTTP/2 with open requests is asked whether it is there.
 const PING_EVERY: Duration = Duration::from_secs(60);
-const PING_TIMEOUT: Duration = Duration::from_secs(180);
 /// How long a connection may take to end after it was told that nothing more is answered.
 const LINGER: Duration = Duration::from_secs(2);
 /// How often a connection with open requests is looked at.
@@ -49,8 +47,9 @@ where
 }
 
 /// hyper's settings for connections whose heads take at most `head_timeout` and that have at most `max_streams` requests
-/// of HTTP/2 open. With that many answers stalled, a connection holds `max_streams` times what an answer may.
-pub(crate) fn builder(head_timeout: Duration, max_streams: u32) -> Builder<Streams> {
+/// of HTTP/2 open. With that many answers stalled, a connection holds `max_streams` times what an answer may. A peer of
+/// HTTP/2 may take `pause` to say that it is there: one that reads nothing does not see the question.
+pub(crate) fn builder(head_timeout: Duration, max_streams: u32, pause: Duration) -> Builder<Streams> {
     let mut builder = Builder::new(Streams);
     builder
         .http1()
@@ -66,7 +65,7 @@ pub(crate) fn builder(head_timeout: Duration, max_streams: u32) -> Builder<Strea
         .max_concurrent_streams(max_streams)
         .max_send_buf_size(STREAM_BUFFER)
         .keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(PING_TIMEOUT)
+        .keep_alive_timeout(pause)
         // The list counts 32 bytes of overhead a field; the bound is about the same as for HTTP/1.
         .max_header_list_size(u32::try_from(MAX_HEAD_BYTES).unwrap_or(u32::MAX));
     builder

@@ -11,6 +11,7 @@ pub(crate) fn internal(error: store::Error) -> Error {
         _ if error.is_out_of_descriptors() => out_of_descriptors(&error),
         store::ErrorKind::Unavailable => {
             tracing::error!(%error, "the store is unavailable");
+            crate::space::suspect();
             Error::new(ErrorCode::ServiceUnavailable)
                 .message("The store does not answer. Please try again.")
                 .header("retry-after", "1")

@@ -70,8 +70,10 @@ impl<'a> Intake<'a> {
     /// Adds bytes.
     ///
     /// # Errors
-    /// `EntityTooLarge` beyond 5 GB, `InternalError`, `ServiceUnavailable` when there is no room for the bytes.
+    /// `EntityTooLarge` beyond 5 GB, `InternalError`, `ServiceUnavailable` when there is no room for the bytes in memory or
+    /// on the disk.
     pub(crate) async fn push(&mut self, piece: &[u8]) -> Result<(), Error> {
+        crate::space::admit_upload(piece.len())?;
         self.len = self.len.saturating_add(piece.len() as u64);
         if self.len > MAX_BODY_BYTES {
             return Err(Error::new(ErrorCode::EntityTooLarge));

@@ -166,14 +166,24 @@ impl Meta {
     /// `NotFound` (bucket, channel or publication); `Conflict` when the lease was taken over.
     pub async fn commit_segment(&self, lease: &PublisherLease, segment: &SegmentCommit) -> Result<()> {
         let (bucket, channel) = (lease.bucket(), lease.channel());
+        let row = key::segment(bucket, channel, segment.entry.number_ms);
         for _ in 0..ATTEMPTS {
             let mut transaction = publishing(self, lease);
             let mut record = self.live(&mut transaction, lease).await?;
+            // An engine that did not answer may have made the commit: asked again, it must not count it again.
+            let has_number = record.open.as_ref().is_some_and(|open| open.number_ms == segment.entry.number_ms);
+            if !has_number && self.kv().get(&row).await?.is_some() {
+                return Ok(());
+            }
             transaction.put_object(&segment.key, &segment.object, PutGuard::Any).await?;
             if let Some((key, playlist)) = &segment.playlist {
                 transaction.put_object(key, playlist, PutGuard::Any).await?;
             }
-            transaction.put(key::segment(bucket, channel, segment.entry.number_ms), &segment.entry.row())?;
+            transaction.put(row.clone(), &segment.entry.row())?;
+            if let Some(opened_ms) = segment.entry.moment() {
+                let moment = key::moment(bucket, channel, opened_ms, segment.entry.number_ms);
+                transaction.write(Write::Put(moment, Bytes::new()));
+            }
             transaction.write(Write::Put(key::of_channel(Table::Window, bucket, channel), segment.window.clone()));
             transaction.unname(record.open.take().map(|open| open.blob));
             transaction.name(segment.next.as_ref().map(|next| next.blob));
@@ -305,7 +315,8 @@ mod tests {
 
     async fn with_channel() -> Fixture {
         let f = fixture().await;
-        let record = ChannelRecord { config: LiveChannelConfig::default(), modified_ms: 1 };
+        let record =
+            ChannelRecord { config: LiveChannelConfig::default(), modified_ms: 1, settings: Default::default() };
         f.meta.put_channel(&f.bucket, &channel("ch"), &record, 9).await.unwrap();
         f
     }
@@ -333,10 +344,12 @@ mod tests {
             object: object(Body::Blobs(vec![f.extent(188).await])),
             entry: SegmentEntry {
                 number_ms,
+                opened_ms: number_ms,
                 duration_ms: 5000,
                 session,
                 size: 188,
                 is_discontinuous: false,
+                is_independent: false,
                 is_damaged: false,
             },
             playlist: Some((key("ch/playlist.m3u8"), inline("#EXTM3U"))),
@@ -460,7 +473,8 @@ mod tests {
         let history = f.meta.history(&f.bucket, &channel("ch")).await.unwrap();
         assert_eq!(history.iter().map(|entry| entry.start_ms).collect::<Vec<_>>(), (3..13).collect::<Vec<_>>());
         f.meta.release_publisher(&lease).await.unwrap();
-        let record = ChannelRecord { config: LiveChannelConfig::default(), modified_ms: 1 };
+        let record =
+            ChannelRecord { config: LiveChannelConfig::default(), modified_ms: 1, settings: Default::default() };
         f.meta.put_channel(&f.bucket, &channel("ch"), &record, 9).await.unwrap();
         assert_eq!(f.meta.history(&f.bucket, &channel("ch")).await, Ok(vec![]), "LiveChannel 1.1.6");
     }
@@ -483,7 +497,8 @@ mod tests {
         assert_eq!(some.len(), 1, "both ends belong to the range");
         f.check_clean().await;
 
-        let record = ChannelRecord { config: LiveChannelConfig::default(), modified_ms: 1 };
+        let record =
+            ChannelRecord { config: LiveChannelConfig::default(), modified_ms: 1, settings: Default::default() };
         f.meta.put_channel(&f.bucket, &channel("ch"), &record, 9).await.unwrap();
         assert_eq!(f.meta.channel_window(&f.bucket, &channel("ch")).await, Ok(None));
         let lease = self::lease(&f, "me", Claim::IfFree).await;

@@ -1,18 +1,26 @@
 //! The index of segments: which were recorded when, for playlists on demand (LiveChannel 0.2, 5.2).
 
+use bytes::Bytes;
 use model::name::{BucketName, ChannelName};
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Meta, key};
 use crate::error::{Result, Subject};
-use crate::kv::{Entry, Range};
-use crate::record::{Record, decode};
+use crate::kv::{Commit, Entry, Outcome, Precondition, Range, Write};
+use crate::record::{Record, decode, encode};
+
+/// Segments that are read at once to be corrected.
+const CORRECTED_AT_ONCE: usize = 256;
 
 /// A segment that was recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegmentEntry {
-    /// When it was begun, Unix milliseconds: the number in its name. Rises with each segment of a channel.
+    /// The number in its name. Rises with each segment of a channel, so it is only about when it was begun: it cannot go
+    /// back when the clock does.
     pub number_ms: u64,
+    /// When it was begun, Unix milliseconds, as corrected after the clock was wrong (D32).
+    pub opened_ms: u64,
     /// How long it plays.
     pub duration_ms: u32,
     /// The push it belongs to, counted per channel name.
@@ -21,24 +29,86 @@ pub struct SegmentEntry {
     pub size: u64,
     /// Whether it does not continue the one before it.
     pub is_discontinuous: bool,
+    /// Whether it is known to be decodable without any other; not so of those that were recorded before 0.2.
+    pub is_independent: bool,
     /// Whether bytes of it were found to be damaged, so that nobody can read all of it.
     pub is_damaged: bool,
 }
 
 /// What the key does not say. By position, because a day has 43,200 of them.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub(crate) struct SegmentRow {
     duration_ms: u32,
     session: u32,
     size: u64,
     is_discontinuous: bool,
-    /// Written since 0.2, and only where it says something.
-    #[serde(default, skip_serializing_if = "is_not")]
-    pub(super) is_damaged: bool,
+    /// Written since 0.2, and only where it or what follows says something.
+    #[serde(default)]
+    marks: Marks,
+    /// When it was begun, where the number in its name tells another second.
+    #[serde(default)]
+    pub(super) opened_ms: Option<u64>,
 }
 
-fn is_not(flag: &bool) -> bool {
-    !flag
+/// What is said of a segment in one bit each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Marks(u8);
+
+impl Marks {
+    const DAMAGED: u8 = 1;
+    const INDEPENDENT: u8 = 2;
+
+    fn has(self, mark: u8) -> bool {
+        self.0 & mark != 0
+    }
+}
+
+impl<'de> Deserialize<'de> for Marks {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        /// Between 0.1 and 0.2 there was only one, a Boolean.
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Damaged(bool),
+            Bits(u8),
+        }
+        Ok(match Written::deserialize(deserializer)? {
+            Written::Damaged(is_damaged) => Self(u8::from(is_damaged) * Self::DAMAGED),
+            Written::Bits(bits) => Self(bits),
+        })
+    }
+}
+
+impl SegmentRow {
+    /// Marks it as damaged; whether it was already.
+    pub(super) fn set_damaged(&mut self) -> bool {
+        let was = self.marks.has(Marks::DAMAGED);
+        self.marks.0 |= Marks::DAMAGED;
+        was
+    }
+}
+
+/// By hand, because a row ends with the last member that says something.
+impl Serialize for SegmentRow {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let count = match (self.marks, self.opened_ms) {
+            (_, Some(_)) => 6,
+            (Marks(0), None) => 4,
+            (_, None) => 5,
+        };
+        let mut row = serializer.serialize_struct("SegmentRow", count)?;
+        row.serialize_field("duration_ms", &self.duration_ms)?;
+        row.serialize_field("session", &self.session)?;
+        row.serialize_field("size", &self.size)?;
+        row.serialize_field("is_discontinuous", &self.is_discontinuous)?;
+        if count > 4 {
+            row.serialize_field("marks", &self.marks.0)?;
+        }
+        if let Some(opened_ms) = self.opened_ms {
+            row.serialize_field("opened_ms", &opened_ms)?;
+        }
+        row.end()
+    }
 }
 
 impl Record for SegmentRow {
@@ -53,20 +123,34 @@ impl SegmentEntry {
             session: self.session,
             size: self.size,
             is_discontinuous: self.is_discontinuous,
-            is_damaged: self.is_damaged,
+            marks: Marks(
+                (u8::from(self.is_damaged) * Marks::DAMAGED) | (u8::from(self.is_independent) * Marks::INDEPENDENT),
+            ),
+            opened_ms: self.moment(),
         }
+    }
+
+    /// When it was begun, if playlists on demand, which select whole seconds, would not find it by its number.
+    pub(super) fn moment(&self) -> Option<u64> {
+        (self.opened_ms / 1000 != self.number_ms / 1000).then_some(self.opened_ms)
     }
 
     pub(crate) fn read(entry: &Entry) -> Result<Self> {
         let row: SegmentRow = decode(&entry.value)?;
-        Ok(Self {
-            number_ms: key::segment_number(entry)?,
+        Ok(Self::of(key::segment_number(entry)?, &row))
+    }
+
+    fn of(number_ms: u64, row: &SegmentRow) -> Self {
+        Self {
+            number_ms,
+            opened_ms: row.opened_ms.unwrap_or(number_ms),
             duration_ms: row.duration_ms,
             session: row.session,
             size: row.size,
             is_discontinuous: row.is_discontinuous,
-            is_damaged: row.is_damaged,
-        })
+            is_independent: row.marks.has(Marks::INDEPENDENT),
+            is_damaged: row.marks.has(Marks::DAMAGED),
+        }
     }
 }
 
@@ -88,6 +172,101 @@ impl Meta {
         to.push(0);
         let range = Range { from: key::segment(bucket, channel, from_ms), to: Some(to), limit, reverse: false };
         self.kv().range(&range).await?.iter().map(SegmentEntry::read).collect()
+    }
+
+    /// The segments of a channel name that were begun in `from_ms ..= to_ms`, by rising number; `limit` of them at most.
+    /// The channel need not exist any more.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Unavailable`.
+    pub async fn segments_begun(
+        &self,
+        bucket: &BucketName,
+        channel: &ChannelName,
+        from_ms: u64,
+        to_ms: u64,
+        limit: usize,
+    ) -> Result<Vec<SegmentEntry>> {
+        let mut found = self.segments(bucket, channel, from_ms, to_ms, limit).await?;
+        found.retain(|segment| segment.moment().is_none());
+        let range = Range {
+            from: key::moment(bucket, channel, from_ms, 0),
+            to: Some(key::moment(bucket, channel, to_ms, u64::MAX)),
+            limit: limit.saturating_sub(found.len()),
+            reverse: false,
+        };
+        for moment in self.kv().range(&range).await? {
+            let number_ms = key::segment_number(&moment)?;
+            let row = self.record::<SegmentRow>(&key::segment(bucket, channel, number_ms)).await?;
+            // Its object may have been deleted meanwhile.
+            found.extend(row.map(|row| SegmentEntry::of(number_ms, &row.value)));
+        }
+        found.sort_unstable_by_key(|segment| segment.number_ms);
+        Ok(found)
+    }
+
+    /// Corrects when the segments of a push were begun, up to the one with the number `until_ms`: the clock was ahead by
+    /// `-by_ms` when they were. How many were corrected.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Unavailable`.
+    pub async fn correct_segments(
+        &self,
+        bucket: &BucketName,
+        channel: &ChannelName,
+        session: u32,
+        until_ms: u64,
+        by_ms: i64,
+    ) -> Result<usize> {
+        let mut corrected = 0;
+        let mut to = key::segment(bucket, channel, until_ms);
+        to.push(0);
+        loop {
+            let range = Range {
+                from: key::segments(bucket, channel),
+                to: Some(to.clone()),
+                limit: CORRECTED_AT_ONCE,
+                reverse: true,
+            };
+            let rows = self.kv().range(&range).await?;
+            for row in &rows {
+                let entry = SegmentEntry::read(row)?;
+                if entry.session != session {
+                    return Ok(corrected);
+                }
+                corrected += usize::from(self.correct_segment(bucket, channel, entry.number_ms, by_ms).await?);
+            }
+            match rows.last() {
+                Some(oldest) if rows.len() == CORRECTED_AT_ONCE => to = oldest.key.to_vec(),
+                _ => return Ok(corrected),
+            }
+        }
+    }
+
+    async fn correct_segment(
+        &self,
+        bucket: &BucketName,
+        channel: &ChannelName,
+        number_ms: u64,
+        by_ms: i64,
+    ) -> Result<bool> {
+        let key = key::segment(bucket, channel, number_ms);
+        loop {
+            let Some(seen) = self.record::<SegmentRow>(&key).await? else { return Ok(false) };
+            let mut entry = SegmentEntry::of(number_ms, &seen.value);
+            let mut commit = Commit::new().require(Precondition::VersionIs(key.clone(), seen.version));
+            if let Some(old_ms) = entry.moment() {
+                commit = commit.write(Write::Delete(key::moment(bucket, channel, old_ms, number_ms)));
+            }
+            entry.opened_ms = entry.opened_ms.saturating_add_signed(by_ms);
+            if let Some(new_ms) = entry.moment() {
+                commit = commit.write(Write::Put(key::moment(bucket, channel, new_ms, number_ms), Bytes::new()));
+            }
+            commit = commit.write(Write::Put(key.clone(), encode(&entry.row())?));
+            if let Outcome::Done(_) = self.kv().commit(commit).await? {
+                return Ok(true);
+            }
+        }
     }
 
     /// The newest segment of a channel name.
@@ -113,10 +292,12 @@ mod tests {
         let key = Bytes::from_static(b"Sbucket\0ch\0\0\0\0\0\0\0\0\x07");
         let entry = SegmentEntry {
             number_ms: 7,
+            opened_ms: 7,
             duration_ms: 5000,
             session: 3,
             size: 188,
             is_discontinuous: true,
+            is_independent: false,
             is_damaged: false,
         };
         let read = |value: &[u8]| {
@@ -125,7 +306,11 @@ mod tests {
         // 0.1, without a checksum.
         assert_eq!(read(b"\x01\x94\xcd\x13\x88\x03\xcc\xbc\xc3"), Ok(entry));
         let damaged = SegmentEntry { is_damaged: true, ..entry };
-        for entry in [entry, damaged] {
+        let independent = SegmentEntry { is_independent: true, ..entry };
+        let both = SegmentEntry { is_damaged: true, ..independent };
+        assert_eq!(read(b"\x01\x95\xcd\x13\x88\x03\xcc\xbc\xc3\xc3"), Ok(damaged), "between 0.1 and 0.2");
+        let ahead = SegmentEntry { opened_ms: 1_704_164_645_000, ..entry };
+        for entry in [entry, damaged, independent, both, ahead, SegmentEntry { opened_ms: 5000, ..both }] {
             assert_eq!(read(&encode(&entry.row()).unwrap()), Ok(entry));
         }
         assert_eq!(encode(&entry.row()).unwrap().len(), 13);

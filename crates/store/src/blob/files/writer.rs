@@ -227,11 +227,17 @@ impl BlobWriter for FileWriter {
         let write = self.take_run();
         let (file, mark, len) = (Arc::clone(&self.file), Arc::clone(&self.mark), self.len);
         let sums = std::mem::replace(&mut self.sums, Summing::new());
-        let id = mark.id;
+        let (id, is_kept) = (mark.id, self.on_drop == OnDrop::Keep);
         blocking(id, move || {
             let directories = &mark.store.directories;
             write()?;
-            file.write_all_at(&sums.trailer(&file, id, len)?, len)?;
+            if let Err(error) = file.write_all_at(&sums.trailer(&file, id, len)?, len) {
+                // Media that happens once is worth more than its checksums, which have no room on a full disk.
+                if !is_kept || error.kind() != io::ErrorKind::StorageFull {
+                    return Err(error);
+                }
+                file.set_len(len)?;
+            }
             // The name is given before the flush, which then takes both to the disk at once: nothing leads to the blob
             // yet, and what a crash leaves of it is taken up or swept under either name. A flush that fails is final: the
             // writer is gone then, and nobody can ask again (D29).

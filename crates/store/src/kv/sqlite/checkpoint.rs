@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use super::reserve::Reserve;
 use super::stamp::Stamp;
 use super::{BUSY, BeforeFlush, Durability, failed};
 use crate::clock::Clock;
@@ -42,6 +43,8 @@ struct Rounds {
     connection: Connection,
     /// The file of the log. SQLite holds no locks on it, so it may be opened and closed.
     log: PathBuf,
+    /// Room on the disk for both.
+    reserve: Reserve,
     stamp: Arc<Mutex<Stamp>>,
     /// The last version that was committed.
     committed: Arc<AtomicU64>,
@@ -69,9 +72,13 @@ impl Checkpoints {
         let committed = Arc::<AtomicU64>::default();
         let mut log = path.as_os_str().to_owned();
         log.push("-wal");
+        let log = PathBuf::from(log);
+        let reserve = Reserve::new(path, &log);
+        reserve.hold();
         let mut rounds = Rounds {
             connection,
-            log: log.into(),
+            log,
+            reserve,
             stamp,
             committed: Arc::clone(&committed),
             settled: 0,
@@ -90,6 +97,7 @@ impl Checkpoints {
                         Err(RecvTimeoutError::Timeout) => rounds.settle(),
                         Err(RecvTimeoutError::Disconnected) => return rounds.settle(),
                     }
+                    rounds.reserve.hold();
                 }
             })
             .map_err(|e| Error::unavailable(Subject::Engine, e))?;
