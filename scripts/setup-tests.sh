@@ -33,6 +33,15 @@ has obs || need obs-studio
 compgen -G '/usr/lib/*/obs-plugins/obs-outputs.so' >/dev/null || need obs-plugins
 has Xvfb || need xvfb
 has "${CHROMIUM_BIN:-/usr/bin/chromium}" || need chromium
+# The fronts of docs/fronts.md and the players of docs/playing.md, whose tests are skipped where one is missing.
+has nginx || [ -x /usr/sbin/nginx ] || need nginx-light
+has haproxy || [ -x /usr/sbin/haproxy ] || need haproxy
+has varnishd || [ -x /usr/sbin/varnishd ] || need varnish
+has caddy || need caddy
+has apache2 || [ -x /usr/sbin/apache2 ] || need apache2
+has mpv || need mpv
+has streamlink || need streamlink
+has yt-dlp || need yt-dlp
 has python3 || need python3
 has curl || need curl
 { has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null; } || need python3-venv

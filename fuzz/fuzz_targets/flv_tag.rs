@@ -122,6 +122,7 @@ impl Written {
             duration_ms,
             discontinuity: self.discontinuity,
             program_date_time_ms: Some(1_700_000_000_000),
+            independent: self.discontinuity,
         });
         let Some(after) = self.window.playlist() else { panic!("a segment and no playlist") };
         let broken: Vec<_> =

@@ -31,6 +31,8 @@ class Playlist:
     segments: List[Segment] = field(default_factory=list)
     end_list: bool = False
     text: str = ""
+    independent: bool = False
+    is_vod: bool = False
 
     @property
     def uris(self) -> List[str]:
@@ -72,10 +74,13 @@ class Playlist:
 
         take("#EXTM3U", "#EXTM3U")
         take("#EXT-X-VERSION:3", "#EXT-X-VERSION:3")
+        independent = maybe("#EXT-X-INDEPENDENT-SEGMENTS") is not None
+        is_vod = maybe("#EXT-X-PLAYLIST-TYPE:VOD") is not None
         media_sequence = int(take(r"#EXT-X-MEDIA-SEQUENCE:(\d+)", "EXT-X-MEDIA-SEQUENCE")[1])
         discontinuities = maybe(r"#EXT-X-DISCONTINUITY-SEQUENCE:(\d+)")
         target_duration = int(take(r"#EXT-X-TARGETDURATION:([1-9]\d*)", "EXT-X-TARGETDURATION")[1])
         playlist = Playlist(media_sequence, int(discontinuities[1]) if discontinuities else 0, target_duration, text=text)
+        playlist.independent, playlist.is_vod = independent, is_vod
         while position < len(lines):
             if maybe("#EXT-X-ENDLIST"):
                 if position != len(lines):

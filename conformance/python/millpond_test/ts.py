@@ -86,6 +86,8 @@ class _Reader:
         self.streams: Dict[int, int] = {}
         self.open: Dict[int, bytearray] = {}
         self.last_pcr: Optional[int] = None
+        # The clock when the last packet of the open unit came: the next picture may be seconds away.
+        self.arrived: Dict[int, Optional[int]] = {}
         self.last_dts: Dict[int, int] = {}
         self.audio_clock: Optional[Tuple[int, int]] = None
         self.index = 0
@@ -156,8 +158,10 @@ class _Reader:
             if starts:
                 self.unit(pid)
                 self.open[pid] = bytearray(payload)
+                self.arrived[pid] = self.last_pcr
             elif pid in self.open:
                 self.open[pid] += payload
+                self.arrived[pid] = self.last_pcr
             else:
                 self.bad(f"packet {number}: PID {pid} continues a unit that did not start")
         else:
@@ -253,8 +257,9 @@ class _Reader:
             self.bad(f"PID {pid}: stream type {self.streams[pid]}")
 
     def video(self, unit: Unit) -> None:
-        if self.last_pcr is not None and unit.dts < self.last_pcr:
-            self.bad(f"a picture is due {(self.last_pcr - unit.dts) / 90:.1f} ms before the PCR")
+        arrived = self.arrived.get(unit.pid)
+        if arrived is not None and unit.dts < arrived:
+            self.bad(f"a picture is due {(arrived - unit.dts) / 90:.1f} ms before the PCR")
         types = [nal[0] & 31 for nal in nal_units(unit.data) if nal]
         name = f"picture at DTS {unit.dts}"
         if not types or types[0] != AUD or types.count(AUD) != 1:

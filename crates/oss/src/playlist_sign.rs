@@ -7,6 +7,7 @@ use crate::request::{Addressing, RawRequest, Style};
 use crate::sign::presign::ChildSigner;
 use crate::sign::{Credentials, SecretKey};
 use model::name::{BucketName, ObjectKey};
+use model::percent::{percent_decode, percent_encode};
 use model::{Error, ErrorCode};
 
 pub use uri::{Unsigned, UriKind};
@@ -27,6 +28,9 @@ pub struct SignContext<'a> {
     pub bucket: &'a BucketName,
     /// The key of the playlist: relative URIs start from its folder, and only keys below that are signed.
     pub key: &'a ObjectKey,
+    /// What a relative URI is led by so that it starts from the folder of the playlist for its reader: see
+    /// [`written_folder`].
+    pub folder: &'a str,
     /// How the request named the bucket, which paths beginning with `/` depend on.
     pub style: Style,
     /// The `Host` of the request: absolute URIs with it lead here.
@@ -109,6 +113,28 @@ pub fn check_request(raw: &RawRequest, credentials: &Credentials, key: &ObjectKe
         return Err(refuse("Playlist name must ends with \".m3u8\".", "0044-00000403"));
     }
     Ok(())
+}
+
+/// What stands before relative URIs in the answer to a request for `path`, as it was sent.
+///
+/// A client that writes the slashes of a key as `%2F`, as oss2 does, sees no folder in the address of its playlist: to it
+/// `1.ts` is an object beside the last slash that it wrote. The folder is returned from the root of the host on, which is
+/// right whether or not somebody takes `%2F` for a slash, and nothing for everybody else.
+pub fn written_folder(path: &str) -> String {
+    // Parameters that a client wrote into the key are no part of it, though their slashes look like folders.
+    let marker = ["%3Fx-oss-process", "%3fx-oss-process"].iter().find_map(|marker| path.find(marker));
+    let (path, parameters) = path.split_at_checked(marker.unwrap_or(path.len())).unwrap_or((path, ""));
+    let (above, last) = path.rsplit_once('/').unwrap_or(("", path));
+    let key = percent_decode(last);
+    let folder = key.iter().rposition(|byte| *byte == b'/').and_then(|slash| key.get(..=slash)).unwrap_or_default();
+    if folder.is_empty() && !parameters.contains('/') {
+        return String::new();
+    }
+    let is_odd = |segment: &[u8]| matches!(segment, b"" | b"." | b"..");
+    let segments = folder.strip_suffix(b"/").unwrap_or(folder);
+    // Clients take steps of dots, and some merge slashes; escaped they are letters.
+    let keeps_slashes = folder.is_empty() || !segments.split(|byte| *byte == b'/').any(is_odd);
+    format!("{above}/{}", percent_encode(folder, keeps_slashes))
 }
 
 /// Refuses a playlist by its size, before it is read.
@@ -219,10 +245,13 @@ fn push_line<'a>(
     out.extend_from_slice(parts.before);
     if parts.is_uri() {
         outcome = uri::push_signed(out, parts.content, context, signer).map_err(|why| (parts.content, why));
-    } else if let Some(value) = tag::uri_attribute(parts.content).filter(|_| context.signs_tags) {
-        let (before, uri, after) = value;
+    } else if let Some((before, uri, after)) = tag::uri_attribute(parts.content) {
         out.extend_from_slice(before);
-        outcome = uri::push_signed(out, uri, context, signer).map_err(|why| (uri, why));
+        if context.signs_tags {
+            outcome = uri::push_signed(out, uri, context, signer).map_err(|why| (uri, why));
+        } else {
+            uri::push_unsigned(out, uri, context);
+        }
         out.extend_from_slice(after);
     } else {
         out.extend_from_slice(parts.content);

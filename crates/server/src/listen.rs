@@ -1,5 +1,9 @@
 //! Sockets: one port for HTTP, HTTPS, RTMP and RTMPS, told apart by the first byte (D15).
 
+mod inherited;
+
+mod proxy_header;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,6 +13,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 
+use self::proxy_header::Client;
 use crate::connections::{Connections, Slot};
 use crate::descriptors::Seldom;
 use crate::edge::Edge;
@@ -16,6 +21,8 @@ use crate::http::Door;
 use crate::shutdown::Shutdown;
 use crate::tls::{Rewound, Tls};
 use crate::{http, ingest};
+
+pub(crate) use inherited::{Inherited, adopt};
 
 /// Bytes that stay unacknowledged this long end a connection that is not one of HTTP: a dead peer is noticed (D1).
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -100,7 +107,7 @@ pub(crate) async fn refused(error: &io::Error, connections: &Connections) {
 }
 
 async fn serve(
-    stream: TcpStream,
+    mut stream: TcpStream,
     peer: SocketAddr,
     fallback: Fallback,
     slot: Arc<Slot>,
@@ -110,6 +117,8 @@ async fn serve(
     if let Err(error) = tune(&stream) {
         tracing::debug!(%peer, %error, "cannot tune the socket");
     }
+    let introduced = tokio::time::timeout(first_byte_timeout(&edge), introduce(&mut stream, peer, &slot, &edge)).await;
+    let Ok(Some(Client { address: peer, is_secure })) = introduced else { return };
     let mut first = [0; 1];
     let peeked = tokio::time::timeout(first_byte_timeout(&edge), stream.peek(&mut first)).await;
     if !matches!(peeked, Ok(Ok(1))) {
@@ -127,18 +136,60 @@ async fn serve(
                 "a TLS connection was refused: no certificate is configured"
             ),
         },
-        ([byte], _) if is_rtmp(byte, fallback) => ingest::serve(stream, peer, false, slot, edge, shutdown).await,
+        ([byte], _) if is_rtmp(byte, fallback) => ingest::serve(stream, peer, is_secure, slot, edge, shutdown).await,
         _ => {
-            wait_for_readers(&stream, &edge);
-            http::serve_plain(stream, peer, fallback.door(), slot, edge, shutdown).await;
+            wait_for_readers(&stream);
+            http::serve_plain(stream, peer, is_secure, fallback.door(), slot, edge, shutdown).await;
         }
     }
 }
 
-/// Lets a peer of HTTP pause: one that reads nothing acknowledges nothing either.
-fn wait_for_readers(stream: &TcpStream, edge: &Edge) {
-    let timeout = Duration::from_secs(edge.config.http.stalled_answer_s);
-    if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(timeout)) {
+/// Whose connection it is: the peer's, or that of the client whom a trusted proxy names in front of it. `None` when it is
+/// over.
+async fn introduce(stream: &mut TcpStream, peer: SocketAddr, slot: &Slot, edge: &Edge) -> Option<Client> {
+    let is_trusted = edge.proxies.trusts(peer.ip());
+    let itself = Client { address: peer, is_secure: false };
+    let Some(version) = proxy_header::find(stream, is_trusted).await.ok()?? else { return Some(itself) };
+    if !is_trusted {
+        of_stranger!(
+            WARN,
+            "PROXY protocol",
+            peer.ip(),
+            %peer,
+            version = version.name(),
+            "a connection that begins with a PROXY protocol header was refused: add the address of the proxy to trusted_proxies, \
+             or switch the header off in the proxy"
+        );
+        return None;
+    }
+    match proxy_header::read(stream, version).await {
+        Ok(Some(client)) => {
+            if !edge.proxies.trusts(client.address.ip()) {
+                edge.connections.learn_address(slot, client.address.ip());
+            }
+            Some(client)
+        }
+        Ok(None) => Some(itself),
+        Err(error) => {
+            of_stranger!(
+                WARN,
+                "bad PROXY header",
+                peer.ip(),
+                %peer,
+                %error,
+                version = version.name(),
+                "a connection was refused: its PROXY protocol header cannot be read"
+            );
+            None
+        }
+    }
+}
+
+/// Lets a peer of HTTP pause: TCP's own timeout also counts while a peer that is there keeps its window closed (Linux,
+/// tcp_probe_timer). How long an answer may stand still is ours to count; a peer that acknowledges nothing that was sent
+/// also goes by the retransmissions of the kernel.
+fn wait_for_readers(stream: &TcpStream) {
+    if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(None) {
         tracing::debug!(%error, "cannot tune the socket");
     }
 }
@@ -175,7 +226,7 @@ async fn serve_secure(
         }
     };
     if stream.get_ref().1.alpn_protocol().is_some() {
-        wait_for_readers(stream.get_ref().0, &edge);
+        wait_for_readers(stream.get_ref().0);
         return http::serve_secure(stream, peer, fallback.door(), slot, edge, shutdown).await;
     }
     let Ok(Ok(first)) = tokio::time::timeout(first_byte_timeout(&edge), stream.read_u8()).await else { return };
@@ -183,7 +234,7 @@ async fn serve_secure(
     if is_rtmp(first, fallback) {
         ingest::serve(stream, peer, true, slot, edge, shutdown).await;
     } else {
-        wait_for_readers(stream.get_ref().get_ref().0, &edge);
+        wait_for_readers(stream.get_ref().get_ref().0);
         http::serve_secure(stream, peer, fallback.door(), slot, edge, shutdown).await;
     }
 }
@@ -192,5 +243,7 @@ fn tune(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(Duration::from_secs(15)))
+    // A quiet peer that has vanished goes within a minute and a half.
+    let probes = TcpKeepalive::new().with_time(Duration::from_secs(15)).with_interval(Duration::from_secs(15));
+    socket.set_tcp_keepalive(&probes.with_retries(5))
 }

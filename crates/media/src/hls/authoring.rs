@@ -217,12 +217,12 @@ fn short(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{LiveSegment, LiveTags, LiveWindow, VodSegment, vod_list};
+    use super::super::{LiveSegment, LiveWindow, VodSegment, vod_list};
     use super::AuthoringIssue::*;
     use super::*;
     use proptest::prelude::*;
 
-    fn window(segments: u64) -> LiveWindow {
+    fn window(segments: u64, independent: bool) -> LiveWindow {
         let mut window = LiveWindow::default();
         window.begin_session(6, 2, false);
         for number in 0..segments {
@@ -231,25 +231,22 @@ mod tests {
                 duration_ms: 2_000,
                 discontinuity: number == 3,
                 program_date_time_ms: Some(1_893_456_000_000),
+                independent,
             });
         }
         window
     }
 
-    fn render(window: &LiveWindow, tags: LiveTags) -> String {
-        window.playlist_with(tags).map(|list| list.render()).unwrap_or_default()
+    fn render(window: &LiveWindow) -> String {
+        window.playlist().map(|list| list.render()).unwrap_or_default()
     }
 
     #[test]
-    fn live_lists_of_ours_with_apples_tags_keep_the_rules() {
-        let tags = LiveTags { independent_segments: true, discontinuity_sequence: true };
-        assert_eq!(authoring_issues(&render(&window(6), tags)), []);
-        assert_eq!(authoring_issues(&render(&window(30), tags)), []);
-        assert_eq!(authoring_issues(&render(&window(5), tags)), [FewSegments(5)]);
-        assert_eq!(
-            authoring_issues(&render(&window(6), LiveTags::default())),
-            [Missing("#EXT-X-INDEPENDENT-SEGMENTS"), Missing("#EXT-X-DISCONTINUITY-SEQUENCE"),]
-        );
+    fn live_lists_of_ours_keep_the_rules() {
+        assert_eq!(authoring_issues(&render(&window(6, true))), []);
+        assert_eq!(authoring_issues(&render(&window(30, true))), []);
+        assert_eq!(authoring_issues(&render(&window(5, true))), [FewSegments(5)]);
+        assert_eq!(authoring_issues(&render(&window(6, false))), [Missing("#EXT-X-INDEPENDENT-SEGMENTS")]);
     }
 
     #[test]

@@ -14,6 +14,9 @@ pub struct LiveSegment {
     pub discontinuity: bool,
     /// Wall-clock time of its first frame in Unix milliseconds; `None` while the switch of decision D10 is off.
     pub program_date_time_ms: Option<i64>,
+    /// Whether it can be decoded without any other
+    /// ([`SegmentClosing::independent`](crate::remux::SegmentClosing::independent)).
+    pub independent: bool,
 }
 
 /// The window's state, pure and plain, so that a store can keep it as it is.
@@ -39,16 +42,6 @@ pub struct LiveWindow {
     pub ended: bool,
     /// The segments listed, oldest first.
     pub segments: VecDeque<LiveSegment>,
-}
-
-/// Tags of a live list beyond those of OSS.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct LiveTags {
-    /// EXT-X-INDEPENDENT-SEGMENTS. It has to be true of every segment listed
-    /// ([`SegmentClosing::independent`](crate::remux::SegmentClosing::independent)), and may go once it no longer is.
-    pub independent_segments: bool,
-    /// EXT-X-DISCONTINUITY-SEQUENCE also while it is 0, so that players need not guess when the first discontinuity comes.
-    pub discontinuity_sequence: bool,
 }
 
 /// Where the running session stands.
@@ -109,12 +102,10 @@ impl LiveWindow {
     }
 
     /// The playlist as it is to be published; `None` before the first segment of the channel.
+    ///
+    /// Beyond the tags of OSS it has EXT-X-INDEPENDENT-SEGMENTS while that is true of every segment listed, and
+    /// EXT-X-DISCONTINUITY-SEQUENCE also while it is 0: a player that joined before the first discontinuity need not guess.
     pub fn playlist(&self) -> Option<MediaPlaylist> {
-        self.playlist_with(LiveTags::default())
-    }
-
-    /// The same with further tags.
-    pub fn playlist_with(&self, tags: LiveTags) -> Option<MediaPlaylist> {
         let first = self.segments.front()?;
         let dated = first.program_date_time_ms.is_some();
         let segments = self.segments.iter().enumerate().map(|(index, segment)| PlaylistSegment {
@@ -128,13 +119,12 @@ impl LiveWindow {
         let needed = self.segments.iter().map(|segment| rounded_s(segment.duration_ms)).max().unwrap_or(0);
         Some(MediaPlaylist {
             media_sequence: self.next_sequence.saturating_sub(self.segments.len() as u64),
-            discontinuity_sequence: (tags.discontinuity_sequence || self.sessions > 1 || self.discontinuities_gone > 0)
-                .then_some(self.discontinuities_gone),
+            discontinuity_sequence: Some(self.discontinuities_gone),
             // A restored window whose target does not fit its segments is repaired here (decision D13).
             target_duration_s: self.target_duration_s.max(needed).max(1),
             segments: segments.collect(),
             end_list: self.ended,
-            independent_segments: tags.independent_segments,
+            independent_segments: self.segments.iter().all(|segment| segment.independent),
             is_vod: false,
         })
     }
@@ -158,7 +148,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn segment(name: u64, duration_ms: u64) -> LiveSegment {
-        LiveSegment { uri: format!("{name}.ts"), duration_ms, discontinuity: false, program_date_time_ms: None }
+        LiveSegment {
+            uri: format!("{name}.ts"),
+            duration_ms,
+            discontinuity: false,
+            program_date_time_ms: None,
+            independent: false,
+        }
     }
 
     fn check(name: &str, window: &LiveWindow, expected: &str) {
@@ -176,7 +172,7 @@ mod tests {
         check(
             "first session",
             &window,
-            "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-TARGETDURATION:5\n#EXTINF:5.040,\n2.ts\n#EXTINF:4.960,\n3.ts\n",
+            "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-DISCONTINUITY-SEQUENCE:0\n#EXT-X-TARGETDURATION:5\n#EXTINF:5.040,\n2.ts\n#EXTINF:4.960,\n3.ts\n",
         );
         let before = window.playlist();
         window.begin_session(2, 2, false);
@@ -217,17 +213,20 @@ mod tests {
     }
 
     #[test]
-    fn apples_tags_are_there_when_they_are_asked_for() {
+    fn segments_are_called_independent_while_all_of_them_are() {
         let mut window = LiveWindow::default();
         window.begin_session(3, 2, false);
-        window.push(segment(1, 2_000));
-        let tags = LiveTags { independent_segments: true, discontinuity_sequence: true };
-        let list = window.playlist_with(tags).expect("a segment");
-        assert_eq!(
-            list.render(),
-            "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-DISCONTINUITY-SEQUENCE:0\n#EXT-X-TARGETDURATION:2\n#EXTINF:2.000,\n1.ts\n"
-        );
-        assert_eq!(violations(window.playlist().as_ref(), &list), [], "the tags may come while a list goes on");
+        let mut before = None;
+        for (name, independent, is_said) in
+            [(1, true, true), (2, false, false), (3, true, false), (4, true, false), (5, true, true)]
+        {
+            window.push(LiveSegment { independent, ..segment(name, 2_000) });
+            let list = window.playlist().expect("a segment");
+            assert_eq!(list.independent_segments, is_said, "{name}");
+            assert_eq!(list.render().contains("#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-INDEPENDENT-SEGMENTS\n"), is_said);
+            assert_eq!(violations(before.as_ref(), &list), [], "the tag may come and go while a list goes on");
+            before = Some(list);
+        }
     }
 
     #[test]

@@ -6,6 +6,6 @@ mod playlist;
 mod rules;
 
 pub use authoring::{AuthoringIssue, authoring_issues, authoring_issues_of_answer};
-pub use live::{LiveSegment, LiveTags, LiveWindow, SessionState};
+pub use live::{LiveSegment, LiveWindow, SessionState};
 pub use playlist::{MediaPlaylist, PlaylistSegment, VodSegment, vod_list, vod_playlist};
 pub use rules::{Violation, violations};

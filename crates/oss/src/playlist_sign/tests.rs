@@ -69,6 +69,7 @@ fn whole_answer(
             process: route.query.first("x-oss-process").unwrap(),
             signs_tags,
             signs_siblings,
+            folder: &written_folder(&raw.path),
         },
     )
 }
@@ -102,7 +103,9 @@ fn the_worked_example() {
     assert_eq!(answer(&u3(), STORED), expected);
     assert_eq!(answer(&in_path_style(&u3()), STORED), expected);
     let escaped = RawRequest { path: "/live%2Fch1%2Fplaylist.m3u8".to_owned(), ..u3() };
-    assert_eq!(answer(&escaped, STORED), expected);
+    // To the reader of this address, the folder is the root; to others it is not.
+    let led = expected.replace("\n17041646", "\n/live/ch1/17041646");
+    assert_eq!(answer(&escaped, STORED), led);
     assert_eq!(
         answer(&u3(), "720p.m3u8"),
         format!("720p.m3u8?x-oss-process=hls%2Fsign&{U1}JHhIKF6zfaxa%2FdaMnW5WfDVyZ%2BM%3D")
@@ -130,6 +133,43 @@ fn the_worked_example() {
             "720p.m3u8?{claim}&x-oss-process=hls%2Fsign&{version}f91b1d1b3c678b7314992b0010d6df61aae274e70d902bdb1566726e8c7cd914"
         )
     );
+}
+
+#[test]
+fn a_folder_that_was_written_as_one_word_stands_before_its_objects() {
+    for (path, folder) in [
+        ("/live/ch1/a.m3u8", ""),
+        ("/bucket/live%2Fch1%2Fa.m3u8", "/bucket/live/ch1/"),
+        ("/bucket/live/ch1%2fa.m3u8", "/bucket/live/ch1/"),
+        ("/bucket/li:ve%2F%C3%A9%2Fa.m3u8", "/bucket/li%3Ave/%C3%A9/"),
+        ("/bucket/live%2F..%2Fch1%2Fa.m3u8", "/bucket/live%2F..%2Fch1%2F"),
+        ("/bucket/live%2F%2Fa.m3u8", "/bucket/live%2F%2F"),
+        ("/bucket/%2Fa.m3u8", "/bucket/%2F"),
+        ("/bucket/live%2Fa.m3u8%3Fx-oss-process=hls%2Fsign", "/bucket/live/"),
+        ("/bucket/live%2Fa.m3u8%3fx-oss-process%3Dhls/sign", "/bucket/live/"),
+        ("/bucket/live/a.m3u8%3Fx-oss-process=hls/sign", "/bucket/live/"),
+        ("/a.m3u8", ""),
+        ("", ""),
+    ] {
+        assert_eq!(written_folder(path), folder, "{path}");
+    }
+    let escaped = RawRequest { path: "/live%2Fch1%2Fplaylist.m3u8".to_owned(), ..u3() };
+    let text = "#EXT-X-MAP:URI=\"i.mp4\"\n../b.ts\n/live/ch1/c.ts\nd.ts?acl\nhttp://cdn.example/e.ts\n";
+    let signed = answer(&escaped, text);
+    let starts: Vec<&str> = signed.lines().map(|line| line.split(['?', '&']).next().unwrap()).collect();
+    let expected = [
+        "#EXT-X-MAP:URI=\"/live/ch1/i.mp4",
+        "/live/ch1/../b.ts",
+        "/live/ch1/c.ts",
+        "/live/ch1/d.ts",
+        "http://cdn.example/e.ts",
+    ];
+    assert_eq!(starts, expected);
+    let untouched = answer_with(&escaped, text.as_bytes(), false).unwrap();
+    assert!(String::from_utf8(untouched).unwrap().starts_with("#EXT-X-MAP:URI=\"/live/ch1/i.mp4\"\n"));
+    // What is signed leads to the object that was meant, and verifies.
+    let raw = follow(&escaped, signed.lines().nth(2).unwrap());
+    assert_eq!(raw.path, "/live/ch1/c.ts");
 }
 
 /// The request that a player makes for a signed URI in an answer to `raw`.

@@ -69,10 +69,24 @@ pub(super) fn push_signed(
             Ok(())
         }
         Err(why) => {
-            out.extend_from_slice(uri);
+            push_unsigned(out, uri, context);
             Err(why)
         }
     }
+}
+
+/// Appends a URI as it is; a relative one leads where it leads in the stored playlist.
+pub(super) fn push_unsigned(out: &mut Vec<u8>, uri: &[u8], context: &SignContext<'_>) {
+    let path = uri.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default();
+    if std::str::from_utf8(path).is_ok_and(is_relative) {
+        out.extend_from_slice(context.folder.as_bytes());
+    }
+    out.extend_from_slice(uri);
+}
+
+/// Whether a path starts from the folder of its playlist.
+fn is_relative(path: &str) -> bool {
+    !path.is_empty() && !path.starts_with('/') && !has_scheme(path)
 }
 
 fn sign(uri: &str, context: &SignContext<'_>, signer: &ChildSigner<'_>) -> Result<String, Unsigned> {
@@ -97,7 +111,8 @@ fn sign(uri: &str, context: &SignContext<'_>, signer: &ChildSigner<'_>) -> Resul
     }
     let added = signer.sign(context.bucket, &key, &own, process);
     let separator = if kept.is_empty() { "" } else { "&" };
-    Ok(format!("{path}?{kept}{separator}{added}{fragment}"))
+    let folder = if is_relative(path) { context.folder } else { "" };
+    Ok(format!("{folder}{path}?{kept}{separator}{added}{fragment}"))
 }
 
 /// Whether a key is one that a playlist of this name may hand out (D25): below its own folder, or, for a playlist in a

@@ -30,11 +30,12 @@ pub enum RangeBehaviour {
 }
 
 impl RangeBehaviour {
-    /// As the request asks.
-    pub fn of(raw: &RawRequest) -> Self {
+    /// As the request asks; `unsaid` when it does not say.
+    pub fn of(raw: &RawRequest, unsaid: Self) -> Self {
         match raw.header_text("x-oss-range-behavior") {
             Some(text) if text.eq_ignore_ascii_case("standard") => Self::Standard,
-            _ => Self::Usual,
+            Some(_) => Self::Usual,
+            None => unsaid,
         }
     }
 }
@@ -117,6 +118,19 @@ mod tests {
     fn check(header: &str, usual: RangeOutcome, standard: RangeOutcome) {
         assert_eq!(apply_range(Some(header), RangeBehaviour::Usual, 10), usual, "{header}");
         assert_eq!(apply_range(Some(header), RangeBehaviour::Standard, 10), standard, "{header} standard");
+    }
+
+    #[test]
+    fn the_header_wins() {
+        let raw = |said: &[&str]| RawRequest {
+            headers: said.iter().map(|said| ("x-oss-range-behavior".to_owned(), said.as_bytes().to_vec())).collect(),
+            ..RawRequest::default()
+        };
+        for unsaid in [RangeBehaviour::Usual, RangeBehaviour::Standard] {
+            assert_eq!(RangeBehaviour::of(&raw(&[]), unsaid), unsaid);
+            assert_eq!(RangeBehaviour::of(&raw(&["Standard"]), unsaid), RangeBehaviour::Standard);
+            assert_eq!(RangeBehaviour::of(&raw(&["oss"]), unsaid), RangeBehaviour::Usual);
+        }
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! `Cache-Control` on what the server recorded (D23).
 
+use model::OperationKind;
+use model::access::Caller;
+
 use super::Answer;
 use super::Asked;
-use crate::ops::caching::{Keeper, Keeping, Page};
+use crate::ops::Call;
+use crate::ops::caching::{Keeper, Keeping, Page, SECRET};
 
 /// The page that a request comes from.
 pub(super) fn page<'a>(asked: &Asked<'a>) -> Option<Page<'a>> {
@@ -17,6 +21,15 @@ pub(super) fn announce(answer: Answer, keeping: Option<Keeping>) -> Answer {
         Some(keeping) => with(answer, keeping),
         None => answer,
     }
+}
+
+/// Says that documents for somebody whom the server knows are for nobody else. What is said of objects was said with them.
+pub(super) fn contain(answer: Answer, asked: &Asked<'_>, call: &Call<'_>) -> Answer {
+    let is_read = matches!(asked.raw.method.as_str(), "GET" | "HEAD");
+    let is_of_object = matches!(asked.kind(), OperationKind::GetObject | OperationKind::HeadObject);
+    let is_known = !matches!(call.granted.grant.caller(), Caller::Anonymous);
+    let is_secret = is_read && is_known && !is_of_object && asked.config.cache.headers;
+    announce(answer, is_secret.then_some(SECRET))
 }
 
 /// An answer that is kept for a while has to tell origins apart even in a bucket without CORS rules: the rules may come
@@ -36,6 +49,7 @@ fn control(keeper: Keeper, longest_s: u64, is_final: bool) -> String {
         (Keeper::Reader(left_s), longest_s) if left_s.min(longest_s) > 0 => {
             format!("private, max-age={}", left_s.min(longest_s))
         }
+        (Keeper::Reading, _) => "private".to_owned(),
         (Keeper::Reader(_) | Keeper::ReaderWhoAsks, _) => "private, no-cache".to_owned(),
     }
 }
@@ -56,6 +70,7 @@ mod tests {
             (Keeper::Reader(600), 0, false, "private, no-cache"),
             (Keeper::Reader(0), 60, true, "private, no-cache"),
             (Keeper::ReaderWhoAsks, 60, true, "private, no-cache"),
+            (Keeper::Reading, 60, true, "private"),
         ] {
             assert_eq!(control(keeper, longest_s, is_final), expected, "{keeper:?} {longest_s}");
         }

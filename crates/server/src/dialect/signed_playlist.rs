@@ -1,12 +1,12 @@
 //! GetSignedPlaylist on the wire: `x-oss-process=hls/sign` (OSS auth 9).
 
 use model::{Error, ErrorCode};
-use oss::playlist_sign::{self, SignContext, SignedPlaylist, check_size, sign_playlist};
+use oss::playlist_sign::{self, SignContext, SignedPlaylist, check_size, sign_playlist, written_folder};
 use oss::request::{Conditions, ResponseOverrides, Style};
 
 use super::Asked;
 use super::object::{if_proceeds, overridden, version};
-use super::{Answer, Content};
+use super::{Answer, playlist};
 use crate::accounts::Identity;
 use crate::objects::PLAYLIST_TYPE;
 use crate::ops::signed_playlist::{self, Left, Signing, Variant};
@@ -26,22 +26,25 @@ pub(super) async fn get(asked: &Asked<'_>, call: &Call<'_>) -> Result<Answer, Er
     let process = asked.query().first("x-oss-process").unwrap_or_default();
     let record = object::find_content(call, version(asked)).await?;
     check_size(record.size)?;
+    let folder = written_folder(&asked.raw.path);
     let variant = Variant {
+        folder: folder.clone(),
         host: asked.raw.host.clone(),
         style: name_of(asked.route.style),
         query: asked.raw.query.clone(),
         process: process.to_owned(),
     };
-    let signed = signed_playlist::get(call, &record, variant, |text| sign(asked, text, process)).await?;
+    let signed = signed_playlist::get(call, &record, variant, |text| sign(asked, text, process, &folder)).await?;
     // Conditions are about the text that is sent, not about the one that is stored (OSS auth 9.5).
-    let outcome = Conditions::of_read(asked.raw, asked.now_ms).evaluate(&signed.etag, record.modified_ms);
+    let (answer, etag) = playlist::made(asked, Answer::empty(200), signed.text, &signed.etag);
+    let outcome = Conditions::of_read(asked.raw, asked.now_ms).evaluate(&etag, record.modified_ms);
     let content_type = match &record.headers.content_type {
-        Some(stored) if stored != UNKNOWN_TYPE => stored.clone(),
-        _ => PLAYLIST_TYPE.into(),
+        Some(stored) if stored != UNKNOWN_TYPE && stored != PLAYLIST_TYPE.as_bytes() => stored.clone(),
+        _ => playlist::content_type(asked).into(),
     };
-    let mut answer = Answer { status: 200, headers: Vec::new(), content: Content::Bytes(signed.text) }
+    let mut answer = answer
         .header("content-type", content_type)
-        .header("etag", signed.etag.quoted())
+        .header("etag", etag.quoted())
         .header("last-modified", model::date::format_http(record.modified_ms))
         .header("x-oss-object-type", record.object_type.as_str());
     if let Some(stored) = &record.headers.cache_control {
@@ -55,7 +58,7 @@ pub(super) async fn get(asked: &Asked<'_>, call: &Call<'_>) -> Result<Answer, Er
     if_proceeds(outcome, answer)
 }
 
-fn sign(asked: &Asked<'_>, text: &[u8], process: &str) -> Result<Signing, Error> {
+fn sign(asked: &Asked<'_>, text: &[u8], process: &str, folder: &str) -> Result<Signing, Error> {
     let bucket = asked.bucket()?;
     let switches = &asked.config.hls_sign;
     let secret = asked.identity.map(Identity::secret).ok_or(ErrorCode::AccessDenied)?;
@@ -64,6 +67,7 @@ fn sign(asked: &Asked<'_>, text: &[u8], process: &str) -> Result<Signing, Error>
         &SignContext {
             bucket,
             key: asked.key()?,
+            folder,
             style: asked.route.style,
             host: &asked.raw.host,
             addressing: asked.addressing,

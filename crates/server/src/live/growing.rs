@@ -15,6 +15,7 @@ use store::blob::{Blob, BlobId, BlobStore, BlobWriter, OnDrop};
 
 use super::Live;
 use super::losses::Cause;
+use super::torn::Torn;
 use crate::checksums::{BodyDigest, Checksums};
 use crate::config::SegmentEtag;
 
@@ -28,8 +29,6 @@ const MIN_SHARED: usize = 64 << 10;
 const PAUSE: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
 /// Read at once from a blob that is copied.
 const READ_BYTES: usize = 1 << 20;
-/// The most of a segment that ends before a hole; what is beyond counts as lost.
-const MAX_SALVAGED: u64 = 256 << 20;
 
 /// The open segment's bytes.
 pub(super) struct Growing {
@@ -313,24 +312,18 @@ impl Growing {
             self.settled
         };
         let reader = self.blobs.open(blob).await?;
-        let counts = counts.min(MAX_SALVAGED);
-        let mut bytes = Vec::with_capacity(usize::try_from(counts).unwrap_or(0));
-        while (bytes.len() as u64) < counts {
-            let left = usize::try_from(counts).unwrap_or(usize::MAX) - bytes.len();
-            let piece = reader.read_at(bytes.len() as u64, left.min(READ_BYTES)).await?;
-            if piece.is_empty() {
-                break;
-            }
-            bytes.extend_from_slice(&piece);
-        }
-        let recovered = media::recover::recover(&bytes);
+        let torn = Torn::new(reader, counts);
+        let recovered = torn.recover().await?;
         if !recovered.can_be_played(self.is_first) {
             return Ok(None);
         }
-        bytes.truncate(recovered.valid_len);
-        let mut digest = digest_of(self.etag);
-        digest.update(&bytes);
-        writer = self.cut(writer, blob, bytes.len() as u64).await?;
+        let whole = torn.cut(&recovered);
+        let (mut digest, mut at) = (digest_of(self.etag), 0);
+        while let Some(piece) = whole.piece(at).await? {
+            at += piece.len() as u64;
+            digest.update(&piece);
+        }
+        writer = self.cut(writer, blob, whole.len()).await?;
         let blob = writer.finish(self.is_durable).await?;
         let cause = self.fault.as_ref().map(|fault| fault.cause);
         Ok(Some(Grown { blob, sums: digest.finish(), part_ms: Some(recovered.duration_ms), cause }))

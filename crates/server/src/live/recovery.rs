@@ -14,16 +14,14 @@ use store::meta::{OpenSegment, PublicationRecord};
 
 use super::Live;
 use super::channels::ChannelId;
+use super::payload::Payload;
 use super::publication::{Finished, LEASE, segmenting, still_live};
+use super::torn::Torn;
 use super::window::Window;
 use crate::checksums::BodyDigest;
 use crate::config::SegmentEtag;
+use crate::metering::tally;
 use crate::objects::internal;
-
-/// A torn segment longer than this is not read into memory; at 100 Mbit/s it would last ten minutes.
-const MAX_TORN_BYTES: u64 = 8 << 30;
-/// Read at once while a torn segment is looked through.
-const READ_BYTES: usize = 1 << 20;
 
 /// How often a lease is asked for that somebody of this server took meanwhile.
 const ACQUIRE_ATTEMPTS: u32 = 4;
@@ -161,8 +159,8 @@ async fn close_torn(
         Err(error) if error.is_not_found() => return Ok(None),
         Err(error) => return Err(internal(error)),
     };
-    let bytes = read(live, open, writer.len()).await?;
-    let recovered = media::recover::recover(&bytes);
+    let torn = Torn::new(live.blobs.open(open.blob).await.map_err(internal)?, writer.len());
+    let recovered = torn.recover().await.map_err(internal)?;
     if !recovered.can_be_played(details.place != Place::Later) {
         writer.abort().await.map_err(internal)?;
         return Ok(None);
@@ -171,25 +169,33 @@ async fn close_torn(
     let longest = segmenting(&live.settings.live).longest(details.frag_duration_s);
     let longest_ms = longest.map_or(u64::MAX, |longest| u64::try_from(longest.to_ms()).unwrap_or(0));
     let duration_ms = recovered.duration_ms.min(longest_ms);
-    let valid = bytes.get(..recovered.valid_len).unwrap_or(&bytes);
+    let whole = torn.cut(&recovered);
     let mut digest = match live.settings.live.segment_etag {
         SegmentEtag::Crc => BodyDigest::with_crc(),
         SegmentEtag::Md5 => BodyDigest::with_md5(),
     };
-    digest.update(valid);
+    let (mut payload, mut at) = (Payload::default(), 0);
+    while let Some(piece) = whole.piece(at).await.map_err(internal)? {
+        at += piece.len() as u64;
+        digest.update(&piece);
+        payload.feed(&piece);
+    }
     let is_durable = live.settings.is_durable;
-    let len = valid.len() as u64;
-    let completed = match writer.truncate(len).await {
+    let completed = match writer.truncate(whole.len()).await {
         Ok(()) => writer.finish(is_durable).await,
         Err(error) => Err(error),
     };
     let blob = match completed {
         Ok(blob) => blob,
-        // A flush that failed is final for its file (D29), but the bytes are still at hand.
+        // A flush that failed is final for its file (D29), but what it holds can still be read.
         Err(error) => {
             tracing::warn!(%error, segment = open.number_ms, "a torn segment cannot be completed and is written again");
             let mut again = live.blobs.create(OnDrop::Delete).await.map_err(internal)?;
-            again.append(Bytes::copy_from_slice(valid)).await.map_err(internal)?;
+            let mut at = 0;
+            while let Some(piece) = whole.piece(at).await.map_err(internal)? {
+                at += piece.len() as u64;
+                again.append(piece).await.map_err(internal)?;
+            }
             again.finish(is_durable).await.map_err(internal)?
         }
     };
@@ -198,42 +204,31 @@ async fn close_torn(
     if details.place != Place::Later {
         // The push had not stored a segment yet, so the window is still that of the push before.
         let continues = details.place == Place::FirstAfterReturn;
-        window.list.begin_session(details.frag_count, details.frag_duration_s, continues);
+        window.begin_session(details.frag_count, details.frag_duration_s, continues);
         window.playlist.clone_from(&details.playlist);
     }
     let before = window.list.playlist();
+    let counts = window.count_segment(duration_ms, payload.bytes());
+    let opened_ms = details.opened_ms.unwrap_or_else(|| i64::try_from(open.number_ms).unwrap_or(i64::MAX));
     let finished = Finished {
         number_ms: open.number_ms,
+        opened_ms,
         date_ms: details.date_ms,
         duration_ms,
         discontinuity: details.discontinuity,
+        // Where recovery points start segments, the mark of one is that of a key frame.
+        independent: recovered.key_frame && !live.settings.live.recovery_points_start_segments,
         blob,
         sums: digest.finish(),
     };
     // The push ended when its last bytes came, not when the server found them.
-    let end_ms = i64::try_from(open.number_ms.saturating_add(duration_ms)).unwrap_or(i64::MAX);
+    let end_ms = opened_ms.saturating_add_unsigned(duration_ms);
     let dated = live.settings.live.program_date_time;
     let now_ms = live.clock.now_ms();
     let (mut commit, _) =
         finished.commit(&id, record.session, &mut window, before.as_ref(), dated, None, now_ms).map_err(internal)?;
     commit.end_ms = end_ms.min(now_ms);
-    live.meta.commit_segment(lease, &commit).await.map_err(internal)?;
+    let tally = tally(&id.0, id.1.as_str(), details.user, counts);
+    live.meta.counting(tally).commit_segment(lease, &commit).await.map_err(internal)?;
     Ok(Some(duration_ms))
-}
-
-async fn read(live: &Arc<Live>, open: &OpenSegment, len: u64) -> Result<Vec<u8>, Error> {
-    if len > MAX_TORN_BYTES {
-        tracing::error!(len, "a torn segment is too large to be looked through");
-        return Err(Error::new(ErrorCode::InternalError));
-    }
-    let reader = live.blobs.open(open.blob).await.map_err(internal)?;
-    let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
-    while (bytes.len() as u64) < len {
-        let piece = reader.read_at(bytes.len() as u64, READ_BYTES).await.map_err(internal)?;
-        if piece.is_empty() {
-            break;
-        }
-        bytes.extend_from_slice(&piece);
-    }
-    Ok(bytes)
 }

@@ -57,6 +57,13 @@ impl PublishRefusal {
         Self::new(error, target, now_ms)
     }
 
+    /// Nothing of what comes can be recorded, for this reason.
+    pub(crate) fn unrecordable(target: &str, why: &str, now_ms: i64) -> Self {
+        let error =
+            Error::new(ErrorCode::InvalidArgument).message(format!("Nothing of this push can be recorded: {why}"));
+        Self::new(Error { ec: None, ..error }, target, now_ms)
+    }
+
     /// Everything that the server has belongs to pushes.
     pub(crate) fn no_room(target: &str, now_ms: i64) -> Self {
         let error = Error::new(ErrorCode::ServiceUnavailable)

@@ -6,6 +6,9 @@ use bytes::Bytes;
 use media::hls::{LiveSegment, LiveWindow, MediaPlaylist, SessionState, violations};
 use store::live::{Kept, WindowRecord, WindowSegment, WindowState};
 
+use crate::config::Authoring;
+use usage::{Counters, Meter, StreamMeter};
+
 /// The state of a channel's live playlist, with what the server needs to go on with it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Window {
@@ -17,6 +20,8 @@ pub(crate) struct Window {
     pub(crate) last_number_ms: u64,
     /// When the newest segment was stored, unix ms.
     pub(crate) stored_ms: i64,
+    /// The minutes that were counted of the stream that is listed: one push, or several in the reconnect window (D11).
+    pub(crate) streamed: StreamMeter,
 }
 
 impl Window {
@@ -34,6 +39,7 @@ impl Window {
                 duration_ms: segment.duration_ms,
                 discontinuity: segment.discontinuity,
                 program_date_time_ms: segment.date_ms,
+                independent: segment.independent,
             })
             .collect();
         Ok(Self {
@@ -56,6 +62,7 @@ impl Window {
             playlist: kept.playlist,
             last_number_ms: kept.last_number_ms,
             stored_ms: kept.stored_ms,
+            streamed: kept.streamed,
         })
     }
 
@@ -66,6 +73,7 @@ impl Window {
             duration_ms: segment.duration_ms,
             discontinuity: segment.discontinuity,
             date_ms: segment.program_date_time_ms,
+            independent: segment.independent,
         };
         let kept = WindowRecord {
             next_sequence: self.list.next_sequence,
@@ -85,9 +93,23 @@ impl Window {
             playlist: self.playlist.clone(),
             last_number_ms: self.last_number_ms,
             stored_ms: self.stored_ms,
+            streamed: self.streamed,
         };
         // Plain members of plain types: this cannot fail, and an empty window would be noticed when it is read.
         kept.to_bytes().unwrap_or_default()
+    }
+
+    /// A push begins that continues the list, and with it the stream whose minutes are counted, or begins both anew.
+    pub(crate) fn begin_session(&mut self, frag_count: u32, frag_duration_s: u32, is_return: bool) {
+        if !is_return {
+            self.streamed = StreamMeter::default();
+        }
+        self.list.begin_session(frag_count, frag_duration_s, is_return);
+    }
+
+    /// What a segment counts that is stored now: the minutes that begin with it, and its media.
+    pub(crate) fn count_segment(&mut self, duration_ms: u64, payload: u64) -> Counters {
+        self.streamed.advance(duration_ms.saturating_mul(90)).with(Meter::IngestBytes, payload)
     }
 
     /// The number of a segment that is opened now: the time, but more than the last (LiveChannel 4.3).
@@ -121,6 +143,17 @@ pub(crate) fn checked(window: &mut LiveWindow, before: Option<&MediaPlaylist>) -
     window.playlist()
 }
 
+/// Apple's rules ask live lists for so many segments.
+const APPLES_SEGMENTS: u32 = 6;
+
+/// How many segments a live list has at most: those that were configured, and with Apple's rules at least theirs.
+pub(super) fn frag_count(configured: u32, authoring: Authoring) -> u32 {
+    match authoring {
+        Authoring::Oss => configured,
+        Authoring::Apple => configured.max(APPLES_SEGMENTS),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +168,7 @@ mod tests {
                 duration_ms: 5000,
                 discontinuity: false,
                 program_date_time_ms: Some(1_704_164_645_000 + n * 5000),
+                independent: n > 2,
             });
         }
         window.last_number_ms = 1_704_164_665_000;

@@ -21,6 +21,8 @@ pub(crate) enum Keeper {
     Reader(u64),
     /// Whoever asked, and may use it again once the server was asked again.
     ReaderWhoAsks,
+    /// Whoever asked, and as they like: only that nobody else may have it is known.
+    Reading,
 }
 
 /// Who may keep an answer, and how.
@@ -48,13 +50,34 @@ pub(crate) struct Page<'a> {
 /// Who may keep an answer with an object; `None` for objects about which nothing is said.
 pub(super) fn of(call: &Call<'_>, record: &ObjectRecord, page: Option<Page<'_>>) -> Option<Keeping> {
     let config = &call.services.cache;
-    let longest_s = longest_s(config, record)?;
+    let Some(longest_s) = longest_s(config, record) else {
+        return (config.headers && is_secret(call, record)).then_some(SECRET);
+    };
     Some(Keeping {
         keeper: keeper(call, record, page),
         longest_s,
         is_final: record.role == ObjectRole::LiveSegment,
         varies_by_origin: config.vary_origin,
     })
+}
+
+/// How an answer is kept that was given to somebody whom the server knows: by nobody else. Caches in front that do not look
+/// at signatures would give it to everybody.
+pub(crate) const SECRET: Keeping =
+    Keeping { keeper: Keeper::Reading, longest_s: 0, is_final: false, varies_by_origin: false };
+
+/// Whether somebody whom the server knows reads what strangers may not, or not all of them.
+fn is_secret(call: &Call<'_>, record: &ObjectRecord) -> bool {
+    if matches!(call.granted.grant.caller(), Caller::Anonymous) {
+        return false;
+    }
+    let Some(bucket) = call.granted.bucket.as_ref().map(|bucket| &bucket.record) else { return true };
+    let is_open = match record.acl {
+        ObjectAcl::Default => matches!(bucket.acl, BucketAcl::PublicRead | BucketAcl::PublicReadWrite),
+        ObjectAcl::PublicRead | ObjectAcl::PublicReadWrite => true,
+        ObjectAcl::Private => false,
+    };
+    !is_open || bucket.referer.as_ref().is_some_and(referer::restricts) || bucket.policy_json.is_some()
 }
 
 /// As [`of`], for a playlist that is made for its reader. `longest_s` is how long it may be kept, 0 not at all.

@@ -51,6 +51,8 @@ pub(crate) struct Signed {
 /// What beside the stored text a signed playlist depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Variant {
+    /// What stands before relative URIs.
+    pub(crate) folder: String,
     /// The host that was asked.
     pub(crate) host: String,
     /// How the bucket was named there.
@@ -142,8 +144,8 @@ struct ByBytes;
 
 impl Weighter<SignedName, Signed> for ByBytes {
     fn weight(&self, name: &SignedName, signed: &Signed) -> u64 {
-        let Variant { host, query, process, .. } = &name.variant;
-        let words = name.key.as_str().len() + host.len() + query.len() + process.len();
+        let Variant { folder, host, query, process, .. } = &name.variant;
+        let words = name.key.as_str().len() + folder.len() + host.len() + query.len() + process.len();
         (words + signed.text.len() + 256) as u64
     }
 }
@@ -158,7 +160,13 @@ mod tests {
             key: ObjectKey::parse(b"live/a.m3u8").unwrap(),
             etag: checksums(b"text").etag,
             modified_ms: 0,
-            variant: Variant { host: "localhost".to_owned(), style: "path", query, process: "hls/sign".to_owned() },
+            variant: Variant {
+                folder: String::new(),
+                host: "localhost".to_owned(),
+                style: "path",
+                query,
+                process: "hls/sign".to_owned(),
+            },
         }
     }
 

@@ -152,6 +152,7 @@ fn check_playlists(segments: &[Segment], frag_duration_s: u32) -> LiveWindow {
             duration_ms: segment.closing.duration_ms,
             discontinuity: segment.opening.discontinuity,
             program_date_time_ms: Some(1_893_456_000_000 + segment.opening.media_time_ms),
+            independent: segment.closing.independent,
         });
         let next = window.playlist().expect("a segment was pushed");
         let found: Vec<_> =

@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 
+use super::super::client::{ClientConfig, ClientSession};
 use super::super::handshake::{HandshakeKind, tests as handshakes};
+use super::super::url::RtmpUrl;
 use super::*;
 
 struct Replay {
@@ -40,6 +42,55 @@ const CAPTURES: [(&str, &[u8]); 4] = [
     ("gstreamer-1.22-rtmp2sink", include_bytes!("../../../testdata/gstreamer-1.22-rtmp2sink.c2s")),
     ("librtmp-2.4-rtmpsink", include_bytes!("../../../testdata/librtmp-2.4-rtmpsink.c2s")),
 ];
+
+/// Odd streams, which the client of this crate sends as they stand in their files.
+const INPUTS: [(&str, &[u8]); 6] = [
+    ("0.2 fps with B-frames", include_bytes!("../../../testdata/0.2fps-b-frames.flv")),
+    ("sound stamped 2 s early", include_bytes!("../../../testdata/sound-stamped-2s-early.flv")),
+    ("GStreamer, live", include_bytes!("../../../testdata/gstreamer-live-b-frames.flv")),
+    ("open GOP", include_bytes!("../../../testdata/open-gop.flv")),
+    ("intra refresh", include_bytes!("../../../testdata/intra-refresh.flv")),
+    ("enhanced RTMP, HEVC", include_bytes!("../../../testdata/enhanced-hevc.flv")),
+];
+
+/// All connections of the corpus: those that were captured, and what a client sends of the odd streams.
+fn corpus() -> Vec<(&'static str, Vec<u8>)> {
+    let captured = CAPTURES.iter().map(|(name, bytes)| (*name, bytes.to_vec()));
+    captured.chain(INPUTS.iter().map(|(name, file)| (*name, sent(file)))).collect()
+}
+
+/// What a client sends to publish an FLV file.
+fn sent(file: &[u8]) -> Vec<u8> {
+    let url = RtmpUrl::parse("rtmp://127.0.0.1/examplebucket/live/test-channel").unwrap();
+    let mut client = ClientSession::new(ClientConfig::new(&url), &handshakes::random());
+    let mut server = ServerSession::new(Limits::default(), handshakes::random());
+    let mut bytes = Vec::new();
+    for _ in 0..20 {
+        let output = client.take_output();
+        bytes.extend_from_slice(&output);
+        server.feed(&output);
+        while let Some(event) = server.next_event().unwrap() {
+            if matches!(event, Event::Publish(_)) {
+                server.accept();
+            }
+        }
+        client.feed(&server.take_output());
+        while client.next_event().unwrap().is_some() {}
+    }
+    let mut rest = &file[13..];
+    while let Some((head, body)) = rest.split_first_chunk::<11>() {
+        let length = usize::from(head[1]) << 16 | usize::from(head[2]) << 8 | usize::from(head[3]);
+        let time = u32::from_be_bytes([head[7], head[4], head[5], head[6]]);
+        match head[0] {
+            8 => client.send_audio(time, &body[..length]).unwrap(),
+            9 => client.send_video(time, &body[..length]).unwrap(),
+            _ => {}
+        }
+        rest = &body[length + 4..];
+    }
+    bytes.extend_from_slice(&client.take_output());
+    bytes
+}
 
 /// One line per event kind, readable enough to review.
 fn summary(name: &str, bytes: &[u8]) -> String {
@@ -119,6 +170,12 @@ fn q01_captures_dribbled_byte_by_byte() {
         assert_eq!(whole.output, dribbled.output, "{name}");
         assert!(whole.events.len() > 3, "{name}");
     }
+    for (name, bytes) in corpus() {
+        let (whole, dribbled) = (replay(&bytes, &[bytes.len()]).unwrap(), replay(&bytes, &[1]).unwrap());
+        assert!(whole.events == dribbled.events, "{name}");
+        let media = whole.events.iter().filter(|event| matches!(event, Event::Media(_))).count();
+        assert!(media > 20, "{name}: {media}");
+    }
 }
 
 #[test]
@@ -133,16 +190,27 @@ fn a_digest_client_is_served() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn any_split_gives_the_same_events(pieces in prop::collection::vec(1usize..9000, 1..20)) {
-        for (name, bytes) in CAPTURES {
-            let (whole, parts) = (replay(bytes, &[bytes.len()]).unwrap(), replay(bytes, &pieces).unwrap());
+        static CORPUS: std::sync::LazyLock<Vec<(&str, Vec<u8>, Replay)>> = std::sync::LazyLock::new(|| {
+            let replayed = |(name, bytes): (&'static str, Vec<u8>)| {
+                let whole = replay(&bytes, &[bytes.len()]).unwrap();
+                (name, bytes, whole)
+            };
+            corpus().into_iter().map(replayed).collect()
+        });
+        for (name, bytes, whole) in CORPUS.iter() {
+            let parts = replay(bytes, &pieces).unwrap();
             prop_assert!(whole.events == parts.events, "{} in {:?}", name, pieces);
-            prop_assert_eq!(whole.stats.quirks, parts.stats.quirks);
+            prop_assert_eq!(&whole.stats.quirks, &parts.stats.quirks);
         }
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn damaged_captures_never_panic(
