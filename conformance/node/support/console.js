@@ -60,22 +60,7 @@ export async function enter(browser, server, hash = "", { id, secret, ...options
 
 export const goTo = (page, hash) => page.evaluate((text) => (location.hash = text), hash);
 
-/**
- * The management API under the console's host. A server that has it there answers itself; for one that does not, the calls
- * are handed to its management listener, which takes the same signatures.
- */
-export async function withManagement(context, server) {
-  const probe = await fetch(`http://${server.address}/-/api/v1/users`);
-  if (probe.status === 403) return;
-  await context.route(/\/-\/api\/v1\/(users|sessions)/, async (route) => {
-    const request = route.request();
-    const url = new URL(request.url());
-    const answer = await fetch(`http://${server.adminAddress}${url.pathname.slice(2)}${url.search}`, { method: request.method(), headers: request.headers(), body: request.postData() ?? undefined });
-    await route.fulfill({ status: answer.status, headers: { "content-type": answer.headers.get("content-type") ?? "application/json" }, body: await answer.text() });
-  });
-}
-
-/** Answers a call that the server does not have yet; `work` gets its query and body. */
+/** Answers a call instead of the server, for what no small server has, such as a thousand channels; `work` gets its query and body. */
 export async function answering(context, name, work) {
   let calls = 0;
   await context.route((url) => url.pathname === `/-/api/v1/${name}`, async (route) => {

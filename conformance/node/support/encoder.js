@@ -5,10 +5,10 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 
 /** H.264 with B-frames, 30 fps, a key frame each second, and AAC. */
-export function makeSource(seconds, size = "640x360") {
+export function makeSource(seconds, size = "640x360", scene = "testsrc2") {
   const file = path.join(mkdtempSync(path.join(tmpdir(), "millpond-source-")), "source.flv");
   const made = spawnSync("ffmpeg", [
-    "-v", "error", "-y", "-f", "lavfi", "-i", `testsrc2=size=${size}:rate=30:duration=${seconds}`,
+    "-v", "error", "-y", "-f", "lavfi", "-t", String(seconds), "-i", `${scene}${scene.includes("=") ? ":" : "="}size=${size}:rate=30`,
     "-f", "lavfi", "-i", `sine=frequency=440:sample_rate=44100:duration=${seconds}`,
     "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-bf", "2", "-g", "30", "-sc_threshold", "0",
     "-c:a", "aac", "-b:a", "96k", "-f", "flv", file,

@@ -21,10 +21,24 @@ export class Server {
     const server = new Server();
     server.folder = mkdtempSync(path.join(tmpdir(), "millpond-node-"));
     server.logPath = path.join(server.folder, "server.log");
+    await server.#run("127.0.0.1:0", extra);
+    return server;
+  }
+
+  /** Kills the server, and starts it again on the same data and the same port after a pause. */
+  async restart(pauseMs = 0, ...extra) {
+    this.process.kill("SIGKILL");
+    await this.ended;
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    await this.#run(this.address, extra);
+  }
+
+  async #run(listen, extra) {
+    const server = this;
     server.process = spawn(
       binary,
       [
-        "serve", "--data-dir", path.join(server.folder, "data"), "--listen", "127.0.0.1:0", "--rtmp-listen", "127.0.0.1:0",
+        "serve", "--data-dir", path.join(server.folder, "data"), "--listen", listen, "--rtmp-listen", "127.0.0.1:0",
         "--admin-listen", "127.0.0.1:0", "--log-format", "json", ...extra,
       ],
       {
@@ -40,7 +54,6 @@ export class Server {
     /** Where the console and the management API are when they have a listener of their own. */
     server.consoleAddress = ready.console;
     server.port = Number(server.address.split(":").at(-1));
-    return server;
   }
 
   async #listening() {

@@ -4,9 +4,9 @@ import assert from "node:assert/strict";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { launch, plays } from "../support/browser.js";
-import { answering, enter, fits, goTo, isAccessible, open, signIn, withManagement } from "../support/console.js";
+import { answering, enter, fits, goTo, isAccessible, open, signIn } from "../support/console.js";
 import { Server, waitFor } from "../support/server.js";
-import { answers, channelsOnAir, furnish, PAGES } from "../support/walk.js";
+import { channelsOnAir, furnish, PAGES } from "../support/walk.js";
 
 let server, browser, furniture;
 before(async () => {
@@ -37,8 +37,6 @@ const SOME = ["on-air", "channel", "cors", "recordings"];
 for (const [way, options] of WAYS) {
   test(`every page: ${way}`, async () => {
     const { page, context, complaints } = await open(browser, server.address, { viewport: { width: 1280, height: 800 }, ...options });
-    await withManagement(context, server);
-    await answers(context, server);
     await page.locator("h1").waitFor();
     await isAccessible(page, `${way}: sign-in`);
     if (WHOLE.includes(way)) await keep(page, `sign-in-${way}`);
@@ -46,8 +44,10 @@ for (const [way, options] of WAYS) {
     for (const [name, hash, sight] of PAGES) {
       await goTo(page, hash);
       await page.locator(sight).first().waitFor();
+      // A machine that is busy makes its pictures later; the tiles are whole without them.
+      if (pictures && name === "on-air") await page.locator(".tile img >> nth=4").waitFor().catch(() => {});
       // Pictures, counters and the last answers.
-      await page.waitForTimeout(name === "channel" ? 4000 : 400);
+      await page.waitForTimeout(name === "channel" ? 4000 : name === "on-air" ? 1500 : 400);
       if (WHOLE.includes(way) || SOME.includes(name)) await keep(page, `${name}-${way}`);
       await isAccessible(page, `${way}: ${name}`);
       assert.ok(await fits(page), `${way}: ${name} is wider than the window`);
@@ -135,8 +135,6 @@ test("a key with few rights walks every page and meets no dead end", async () =>
   const document_ = { Version: "1", Statement: [{ Effect: "Allow", Action: ["oss:GetLiveChannel", "oss:GetLiveChannelStat"], Resource: ["acs:oss:*:*:media/entrance"] }] };
   server.manage(["policy", "put", "guest", "one-channel", "--document", "-"], JSON.stringify(document_));
   const { page, context, complaints } = await open(browser, server.address);
-  await withManagement(context, server);
-  await answering(context, "rights", ({ query }) => ({ body: { caller: { kind: "user", name: "guest" }, actions: query.get("key") === "entrance" ? ["oss:GetLiveChannel", "oss:GetLiveChannelStat"] : [] } }));
   await signIn(page, key.access_key_id, key.access_key_secret);
   for (const [name, hash] of PAGES) {
     await goTo(page, hash);
@@ -163,7 +161,7 @@ test("a key with few rights walks every page and meets no dead end", async () =>
 
 test("on air: one call a refresh and a bounded page for a thousand channels; search, sort, live first", async () => {
   const { page, context, complaints } = await open(browser, server.address);
-  const all = channelsOnAir(1000, false);
+  const all = channelsOnAir(1000);
   const calls = await answering(context, "on-air", () => ({ body: { now: new Date().toISOString(), total: all.length, truncated: false, channels: all } }));
   const others = [];
   page.on("request", (request) => new URL(request.url()).pathname.startsWith("/-/console") || request.url().startsWith("blob:") || others.push(new URL(request.url()).pathname));

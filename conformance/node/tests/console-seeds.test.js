@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { launch, observe, pictureOf, plays } from "../support/browser.js";
-import { answering, enter } from "../support/console.js";
+import { enter } from "../support/console.js";
 import { makeSource, push } from "../support/encoder.js";
 import { PageServer } from "../support/pages.js";
 import { Server, waitFor } from "../support/server.js";
@@ -161,11 +161,6 @@ test("Hotlink Protection: Configure, Referer Whitelist, Allow Empty Referer, Sav
 
 test("Try it asks the server for its decision, and shows status, Code, EC and headers", async () => {
   const { page, context, section: hotlink } = await section("Hotlink Protection");
-  const asked = [];
-  await answering(context, "buckets/seeds/try", ({ body }) => {
-    asked.push(body);
-    return { body: { status: 403, code: "AccessDenied", ec: "0003-00000503", message: "You are denied by bucket referer policy.", headers: [["content-type", "application/xml"]] } };
-  });
   await hotlink.waitFor();
   const card = page.getByRole("region", { name: "Try it" });
   await card.getByLabel("File").fill("camera/playlist.m3u8");
@@ -173,7 +168,9 @@ test("Try it asks the server for its decision, and shows status, Code, EC and he
   await card.getByRole("button", { name: "Try" }).click();
   const outcome = card.locator(".outcome");
   await outcome.waitFor();
-  for (const text of ["403", "AccessDenied", "0003-00000503", "You are denied by bucket referer policy.", "content-type: application/xml"]) assert.ok((await outcome.innerText()).includes(text), text);
-  assert.deepEqual(asked, [{ key: "camera/playlist.m3u8", origin: "", referer: "http://evil.example/", caller: "anonymous", method: "GET", preflight: false }]);
+  for (const text of ["403", "AccessDenied", "0003-00000503", "denied by bucket referer policy", "content-type: application/xml"]) assert.ok((await outcome.innerText()).includes(text), text);
+  // The same as for whoever really asks.
+  const real = await fetch(playlist(), { headers: { referer: "http://evil.example/" } });
+  assert.deepEqual([real.status, real.headers.get("x-oss-ec")], [403, "0003-00000503"]);
   await context.close();
 });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { launch, plays } from "../support/browser.js";
-import { answering, enter, fromDisk, goTo, open, signIn, withManagement } from "../support/console.js";
+import { enter, fromDisk, goTo, open, signIn } from "../support/console.js";
 import { makeSource, push } from "../support/encoder.js";
 import { makeCertificate } from "../support/pages.js";
 import { accessKeyId, Server, waitFor } from "../support/server.js";
@@ -202,9 +202,16 @@ test("settings of a bucket: ACL, policy, lifecycle, logging, static pages, tags"
   await page.getByRole("row", { name: /old/ }).getByRole("button", { name: "Turn off" }).click();
   await waitFor(async () => (await client.getBucketLifecycle("rules")).rules.find(({ id }) => id === "old").status === "Disabled", "the rule is off");
   assert.equal((await client.getBucketLifecycle("rules")).rules.find(({ id }) => id === "label").transition.storageClass, "IA");
-  await answering(context, "buckets/rules/lifecycle/due", () => ({ body: { rules: [{ id: "old", objects: 12, bytes: 3e6, uploads: 1, examples: ["cam1/1.ts"] }] } }));
+  // What is due now: a rule for what was made before a day to come.
+  client.useBucket("rules");
+  for (const name of ["due/a.txt", "due/b.txt"]) await client.put(name, Buffer.from("12345"));
+  const kept = (await client.getBucketLifecycle("rules")).rules;
+  await client.putBucketLifecycle("rules", [...kept, { id: "due", prefix: "due/", status: "Enabled", expiration: { createdBeforeDate: "2100-01-01T00:00:00.000Z" } }]);
   await page.getByRole("button", { name: "Look" }).click();
-  await page.getByText("12 files, 3.0 MB; 1 unfinished uploads").waitFor();
+  await page.getByText("2 files, 10 B; 0 unfinished uploads").waitFor();
+  await client.putBucketLifecycle("rules", kept);
+  for (const name of ["due/a.txt", "due/b.txt"]) await client.delete(name);
+  client.useBucket("works");
 
   await goTo(page, "#/b/rules/logging");
   await page.getByLabel("Target bucket").fill("logs");
@@ -241,7 +248,6 @@ test("settings of a bucket: ACL, policy, lifecycle, logging, static pages, tags"
 
 test("users: a key that is shown once, a policy from a template, rotation, a temporary key", async () => {
   const { page, context, complaints } = await open(browser, server.address);
-  await withManagement(context, server);
   await signIn(page);
   await goTo(page, "#/users");
   await page.getByText("No users yet").waitFor();

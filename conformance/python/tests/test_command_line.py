@@ -12,6 +12,7 @@ import requests
 from millpond_test import media
 from millpond_test.playback import fetch_playlist, read_stream
 from millpond_test.server import ACCESS_KEY_ID, ACCESS_KEY_SECRET, BINARY, create_channel, wait_for
+from test_tls import make_certificate
 
 KEYS = {"OSS_ACCESS_KEY_ID": ACCESS_KEY_ID, "OSS_ACCESS_KEY_SECRET": ACCESS_KEY_SECRET}
 
@@ -158,3 +159,106 @@ def test_check_says_what_of_the_metadata_file_is_damaged(fresh_server):
     found = server.findings()
     assert found.returncode == 1
     assert "the metadata file is damaged: 1 long values are missing" in found.stdout
+
+
+def test_the_help_of_publish_names_its_placeholder():
+    shown = millpond("publish", "--help")
+    assert shown.returncode == 0 and "{N} in it becomes the number of the publisher" in shown.stdout
+
+
+def test_a_new_channel_says_how_far_behind_viewers_are_and_what_to_type(server):
+    created = millpond("channel", "create", "cli-bucket/cli-lines", "--endpoint", server.endpoint)
+    assert created.returncode == 0, created.stderr
+    assert re.search(r"ffmpeg -re -i FILE\.mp4 .* -f flv 'rtmp://[^']*&[^']*'", created.stdout), "the URL is quoted, since it contains &"
+    for row in ("1 s → 3.5 s ", "2 s → 8 s*", "5 s → 19 s "):
+        assert row in created.stdout
+    configuration = server.bucket("cli-bucket").get_live_channel("cli-lines")
+    assert int(configuration.target.frag_duration) == 2
+
+
+@pytest.mark.parametrize(
+    "address, said",
+    [
+        ("9000", "type 127.0.0.1:9000 for this machine alone, or 0.0.0.0:9000"),
+        ("localhost:9000", "names are not looked up: type 127.0.0.1:9000"),
+        ("0.0.0.0", "the port is missing: type 0.0.0.0:9000"),
+    ],
+)
+def test_an_address_that_is_none_says_what_to_type(address, said, tmp_path):
+    refused = millpond("serve", "--listen", address, "--data-dir", str(tmp_path / "data"))
+    assert refused.returncode != 0 and said in refused.stderr, refused.stderr
+
+
+def serving(tmp_path, *arguments: str):
+    options = ["--rtmp-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir", str(tmp_path / "data")]
+    return subprocess.Popen(
+        [str(BINARY), "serve", *options, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={name: value for name, value in os.environ.items() if not name.startswith("OSS_")},
+    )  # fmt: skip
+
+
+def said_until(process, text: str) -> str:
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if text in line:
+            return "".join(lines)
+    raise AssertionError("".join(lines))
+
+
+def test_a_taken_port_says_what_to_do(server, tmp_path):
+    refused = millpond("serve", "--listen", server.http_address, "--admin-listen", "127.0.0.1:0", "--data-dir", str(tmp_path / "data"))
+    assert refused.returncode != 0
+    assert "another program has this port" in refused.stderr and "--listen" in refused.stderr
+
+
+def test_the_start_says_where_the_secret_is_and_what_is_open(tmp_path):
+    first = serving(tmp_path, "--listen", "0.0.0.0:0")
+    try:
+        said = said_until(first, "is open to whoever reaches this machine")
+        assert "export OSS_ACCESS_KEY_SECRET=" in said and "root-key.json" not in said.split("A root access key was made")[0]
+    finally:
+        first.terminate()
+        first.wait(timeout=20)
+    second = serving(tmp_path, "--listen", "127.0.0.1:0")
+    try:
+        said = said_until(second, "Access key")
+        assert re.search(r"its secret: in \S*root-key\.json", said) and "is open to" not in said
+    finally:
+        second.terminate()
+        second.wait(timeout=20)
+
+
+def test_a_list_without_users_says_so(fresh_server):
+    server = fresh_server()
+    admin = ["--admin", f"http://{server.admin_address}"]
+    shown = millpond("user", "list", *admin)
+    assert (shown.returncode, shown.stdout) == (0, "") and "There are no users yet" in shown.stderr
+    assert json.loads(millpond("user", "list", "--json", *admin).stdout) == {"users": []}
+
+
+def test_the_commands_speak_https(fresh_server, tmp_path):
+    certificate, key = make_certificate(tmp_path, "cli")
+    server = fresh_server("--tls-cert", str(certificate), "--tls-key", str(key))
+    admin = ["--admin", f"https://{server.admin_address}"]
+    assert millpond("user", "create", "anna", *admin, "--ca", str(certificate)).returncode == 0
+    assert "anna" in millpond("user", "list", *admin, "--ca", str(certificate)).stdout
+    other, _ = make_certificate(tmp_path, "other")
+    for arguments in ([], ["--ca", str(other)]):
+        refused = millpond("user", "list", *admin, *arguments)
+        assert refused.returncode != 0 and "no TLS with" in refused.stderr, refused.stderr
+    assert "--ca FILE" in millpond("user", "list", *admin).stderr
+    endpoint = server.endpoint.replace("http:", "https:")
+    created = millpond("channel", "create", "cli-tls/cam", "--endpoint", endpoint, "--ca", str(certificate))
+    assert created.returncode == 0, created.stderr
+    assert "Push to   rtmps://" in created.stdout and f"Play      {endpoint}/" in created.stdout
+
+
+def test_a_push_that_is_faster_than_time_lasts_as_long_as_its_media(server, short_source):
+    bucket = server.bucket("cli-bucket")
+    create_channel(bucket, "cli-fast", frag_duration=1)
+    media.push_file(short_source.path, server.on_rtmp_port(bucket.sign_rtmp_url("cli-fast", "playlist.m3u8", 600)))
+    admin = ["--admin", f"http://{server.admin_address}"]
+    sessions = lambda: json.loads(millpond("channel", "sessions", "cli-bucket/cli-fast", "--json", *admin).stdout)["sessions"]  # noqa: E731
+    report = wait_for(lambda: (sessions() or [{"report": None}])[-1]["report"], "the report")
+    assert report["seconds"] in (4, 5), report

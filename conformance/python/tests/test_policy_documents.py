@@ -2,6 +2,7 @@
 
 import json
 
+import oss2
 import pytest
 import requests
 
@@ -326,3 +327,16 @@ def test_encryption_is_seen(fresh_server, tmp_path):
         assert seen(server, name) == over_http
         url = f"https://{server.http_address}/{name}/a"
         assert requests.get(url, verify=str(certificate), timeout=10).status_code == over_https, value
+
+
+@pytest.mark.parametrize("action", ["oss:GetObjekt", "oss:Frobnicate*"])
+def test_an_action_that_there_is_not_is_refused_where_it_is_stored(server, bucket, action):
+    """A slip of the pen would otherwise look like a right. Actions of OSS whose operations are not built are fine."""
+    def document(one):
+        return json.dumps({"Version": "1", "Statement": [{"Effect": "Allow", "Action": [one], "Principal": ["*"], "Resource": [f"acs:oss:*:*:{bucket.bucket_name}/*"]}]})
+
+    with pytest.raises(oss2.exceptions.OssError) as refused:
+        bucket.put_bucket_policy(document(action))
+    assert refused.value.code == "InvalidPolicyDocument" and action.lower() in refused.value.message
+    bucket.put_bucket_policy(document("oss:PutBucketEncryption"))
+    bucket.put_bucket_policy(document("oss:*Object*"))

@@ -17,7 +17,8 @@ export function Usage({ bucket }) {
         ...data.classes.filter((one) => one.objects > 0).map((one) => [one.name, bytes(one.storage)]),
       ]} /><p class="hint">${t("usage.at", { date: moment(data.at) })}</p>`}<//><//>
     ${used.error ? html`<${Card} title=${t("usage.byDay")}>${used.error.status === 404 || used.error.status === 405 ? html`<p class="hint">${t("usage.notYet")}</p>` : html`<${Refused} error=${used.error} />`}<//>`
-      : html`<${Loaded} of=${used}>${(data) => html`<${Table} title=${t("usage.byMonth")} name="month" rows=${data.months} /><${Days} days=${data.days} />
+      : html`<${Loaded} of=${used}>${(data) => html`${data.months.length > 0 && html`<${Table} title=${t("usage.byMonth")} name="month" rows=${data.months} />`}
+        ${data.days.some((one) => one.sent_bytes > 0) ? html`<${Days} days=${data.days} />` : html`<p class="hint">${t("usage.noneSent")}</p>`}
         <${Table} title=${t("usage.byDay")} name="day" rows=${[...data.days].reverse()} />`}<//>`}`;
 }
 

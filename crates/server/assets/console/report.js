@@ -21,6 +21,8 @@ export function Session({ one, isFirst }) {
       ${of("lost").length > 0 && html`<span class="mark lost">${t("report.left", { count: of("lost").length })}</span>`}
       ${of("fixed").length > 0 && html`<span class="mark fixed">${t("report.corrected", { count: of("fixed").length })}</span>`}
     </summary>
+    ${report?.advice?.length > 0 && html`<div class="advice"><h3>${t("report.advice")}</h3><ul>${report.advice.map((text) => html`<li key=${text}>
+      <${Icon} name="triangle-alert" /><span lang="en">${text}</span></li>`)}</ul></div>`}
     ${report ? html`<${Figures} one=${one} report=${report} />` : html`<p class="hint">${t("report.from", { address: one.remote_addr })} ${report === null && t("report.lostWithServer")}</p>`}
     ${quirks.length > 0 && html`<ul class="quirks">${["lost", "fixed", "seen"].flatMap(of).map((each) => html`<li class=${each.kind} key=${each.what}>
       <span class="dot" role="img" aria-label=${t(`kind.${each.kind}`)}></span>

@@ -239,5 +239,6 @@ export const BUCKET = {
   "usage.requests": ["Requests", "请求次数"],
   "usage.minutes": ["Minutes on air", "推流分钟数"],
   "usage.sentByDay": ["Sent by day", "每日流出流量"],
+  "usage.noneSent": ["Nothing was sent in these days.", "这些天没有流出流量。"],
   "usage.notYet": ["This server does not keep use by day yet. Its counters are in /metrics of the admin listener.", "此服务器尚未按日统计用量，计数器可在管理端口的 /metrics 查看。"],
 };

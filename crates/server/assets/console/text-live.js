@@ -106,6 +106,7 @@ export const LIVE = {
   "report.corrected": ["{count} corrected", "{count} 项已修正"],
   "report.from": ["From {address}.", "来自 {address}。"],
   "report.lostWithServer": ["The server did not live to write a report; what was recorded is listed all the same.", "服务器未能写下报告，但已录制的内容照常列出。"],
+  "report.advice": ["What to change in the encoder", "编码器设置建议"],
   "report.clean": ["Nothing had to be corrected or left out.", "没有需要修正或舍弃的内容。"],
   "report.encoder": ["Encoder", "编码器"],
   "report.unsaid": ["did not say", "未说明"],

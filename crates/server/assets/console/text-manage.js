@@ -30,6 +30,9 @@ export const MANAGE = {
   "warning.key_frames_late": ["Key frames come late", "关键帧间隔过长"],
   "warning.no_media": ["No media arrives", "没有收到音视频"],
   "warning.media_lost": ["Media could not be stored", "部分内容未能存储"],
+  "warning.no_picture": ["Sound without a picture: nothing is recorded", "只有声音没有画面，无法录制"],
+  "warning.sound_apart": ["Sound and picture arrive far apart", "音频和视频到达时间相差过大"],
+  "warning.fast": ["The encoder is faster than real time", "编码器快于实时"],
   "warning.slow": ["The encoder is slower than real time", "编码器慢于实时"],
 
   "users.sub": ["Everybody but the account itself may do what policies allow, and nothing else.", "除账号自身外，每个用户只能执行策略允许的操作。"],

@@ -15,6 +15,7 @@ use oss::sign::presign::Signer;
 use serde_json::{Value, json};
 
 use super::client::{Call, Client};
+use super::wire::Trust;
 use crate::clock::Clock;
 use crate::management::{BUCKET, NONCE, PURPOSE};
 use crate::root_key::RootKey;
@@ -25,6 +26,8 @@ pub(crate) struct Server {
     /// The management API.
     #[arg(long, env = "MILLPOND_ADMIN", default_value = "http://127.0.0.1:9001", value_name = "URL")]
     admin: String,
+    #[command(flatten)]
+    trust: Trust,
     /// Folder of a server whose generated key is used when OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET are not set.
     #[arg(long, env = "MILLPOND_DATA_DIR", value_name = "DIR", default_value = "./millpond-data")]
     data_dir: PathBuf,
@@ -241,10 +244,29 @@ impl OnePolicy {
 }
 
 impl Server {
-    fn request(&self, method: Method, path: &str, body: String) -> anyhow::Result<Value> {
+    /// Sends a request and gives what the answer says.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, or refuses.
+    pub(super) fn request(&self, method: Method, path: &str, body: String) -> anyhow::Result<Value> {
+        let answer = self.answer(method, path, &[], body)?;
+        if answer.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&answer).context("the server's answer is no JSON; is this the management API?")
+    }
+
+    /// The answer to a request as it comes.
+    pub(super) fn answer(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, Option<&str>)],
+        body: String,
+    ) -> anyhow::Result<Bytes> {
         let root = RootKey::find(&self.data_dir)?;
         let signer = Signer { access_key: root.id.clone(), secret: root.secret.clone(), token: None };
-        let client = Client::new(&self.admin, signer)?;
+        let client = Client::new(&self.admin, &self.trust, signer)?;
         let body = Bytes::from(body);
         let nonce = model::hex_upper(&crate::ids::random::<16>());
         let mut headers =
@@ -257,15 +279,11 @@ impl Server {
             method,
             bucket: &BucketName::parse(BUCKET)?,
             key: &format!("v1/{path}"),
-            query: &[],
+            query,
             headers: &headers,
             body,
         };
-        let answer = super::small_runtime()?.block_on(client.call(call, Clock::system().now_s()))?;
-        if answer.is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_slice(&answer).context("the server's answer is no JSON; is this the management API?")
+        super::small_runtime()?.block_on(client.call(call, Clock::system().now_s()))
     }
 
     /// Sends a request whose answer says nothing new.
@@ -293,6 +311,10 @@ impl Server {
             return Ok(());
         }
         let Some(items) = answer[name].as_array() else { bail!("the server's answer has no {name}") };
+        if let (true, Some(hint)) = (items.is_empty(), nothing(name)) {
+            // On standard error, so that what is piped on is a list of nothing.
+            complain!("{hint}");
+        }
         for item in items {
             say!("{}", line(item).trim_end());
         }
@@ -314,6 +336,19 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// What is said of a list that is empty.
+fn nothing(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "users" => "There are no users yet; the account itself is not one. Make one with: millpond user create NAME",
+        "keys" => {
+            "No keys. (The first key of the account comes from its environment or from root-key.json, and is not listed.)"
+        }
+        "policies" => "No policies: this user may do nothing. Attach one with: millpond policy put USER POLICY",
+        "sessions" => "Nobody has pushed to this channel yet.",
+        _ => return None,
+    })
 }
 
 /// A member that is a text; empty when it is none.

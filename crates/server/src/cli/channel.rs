@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::accounts::{Server, text};
 use super::client::{Call, Client};
+use super::wire::{Endpoint, Trust};
 use crate::clock::Clock;
 use crate::root_key::RootKey;
 
@@ -21,6 +22,9 @@ use crate::root_key::RootKey;
 pub(crate) enum Channel {
     /// Make a bucket and a channel in it, and print URLs to push to and to play.
     Create(Create),
+    /// Change settings of a channel that its configuration in OSS has no elements for, or show them. The next push follows
+    /// them.
+    Set(Set),
     /// Show what the last pushes to a channel left behind: encoder, length, pictures, segments, quirks.
     Sessions(Sessions),
 }
@@ -35,6 +39,54 @@ pub(crate) struct Sessions {
     server: Server,
 }
 
+/// The flags of `channel set`.
+#[derive(Debug, Args)]
+pub(crate) struct Set {
+    /// Bucket and channel.
+    #[arg(value_name = "BUCKET/CHANNEL")]
+    channel: String,
+    /// Settings: recovery_points_start_segments=true, refuse_unrecordable_after_s=5. An empty value leaves one to the server.
+    /// Without any, those of the channel are shown.
+    #[arg(value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    #[command(flatten)]
+    server: Server,
+}
+
+impl Set {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let (bucket, name) = super::sign::split(&self.channel)?;
+        let path = format!("channels/{bucket}/{}/settings", model::percent::percent_encode(name.as_bytes(), false));
+        let answer = if self.settings.is_empty() {
+            self.server.request(Method::GET, &path, String::new())?
+        } else {
+            let wanted = self.settings.iter().map(|setting| parse_setting(setting)).collect::<anyhow::Result<_>>()?;
+            self.server.request(Method::PATCH, &path, Value::Object(wanted).to_string())?
+        };
+        match answer.as_object() {
+            Some(settings) if !self.server.json => {
+                for (key, value) in settings {
+                    say!("{key}={}", if value.is_null() { "(as the server)".to_owned() } else { value.to_string() });
+                }
+            }
+            _ => say!("{answer}"),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// `key=value`, with a number, a truth value or nothing.
+fn parse_setting(setting: &str) -> anyhow::Result<(String, Value)> {
+    let (key, value) =
+        setting.split_once('=').ok_or_else(|| anyhow::anyhow!("{setting:?} is no setting; write KEY=VALUE"))?;
+    let value = match value {
+        "" => Value::Null,
+        value => serde_json::from_str(value)
+            .map_err(|_| anyhow::anyhow!("{value:?} is neither a number nor true or false"))?,
+    };
+    Ok((key.to_owned(), value))
+}
+
 /// The flags of `channel create`.
 #[derive(Debug, Args)]
 pub(crate) struct Create {
@@ -44,11 +96,13 @@ pub(crate) struct Create {
     /// The server.
     #[arg(long, default_value = "http://127.0.0.1:9000", value_name = "URL")]
     endpoint: String,
+    #[command(flatten)]
+    trust: Trust,
     /// Let everybody play it; without this, play URLs need a signature.
     #[arg(long)]
     public: bool,
-    /// Shortest length of a segment, seconds.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    /// Shortest length of a segment, seconds; viewers are about four times as far behind.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=100))]
     frag_duration: u32,
     /// Segments in the live playlist.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
@@ -70,6 +124,7 @@ impl Channel {
         match self {
             Channel::Create(create) => create.run(),
             Channel::Sessions(sessions) => sessions.run(),
+            Channel::Set(set) => set.run(),
         }
     }
 }
@@ -134,14 +189,28 @@ impl Create {
             },
         };
         let expires_s = Clock::system().now_s() + i64::from(create.expires);
-        let urls = super::small_runtime()?.block_on(make(&create.endpoint, &root, &wish, expires_s))?;
+        let urls = super::small_runtime()?.block_on(make(&create.endpoint, &create.trust, &root, &wish, expires_s))?;
         say!("Push to   {}", urls.push);
         say!("  in OBS  Server      {}", urls.obs_server);
         say!("          Stream Key  {}", urls.obs_key);
+        say!("  ffmpeg  {}", urls.ffmpeg());
         say!("Play      {}", urls.play);
         say!("  page    {}", urls.page);
+        say!("{}", delays(create.frag_duration));
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// How far viewers are behind, as measured with hls.js and a key frame every second; what was chosen is marked.
+fn delays(frag_duration: u32) -> String {
+    const MEASURED: [(u32, &str); 3] = [(1, "3.5 s"), (2, "8 s"), (5, "19 s")];
+    let mut text = "Delay     FragDuration".to_owned();
+    for (seconds, delay) in MEASURED {
+        let mark = if seconds == frag_duration { "*" } else { "" };
+        text.push_str(&format!("   {seconds} s → {delay}{mark}"));
+    }
+    text.push_str("   (--frag-duration; a key frame must come as often: -g, or the keyframe interval of OBS)");
+    text
 }
 
 /// A channel somebody wants.
@@ -161,13 +230,26 @@ pub(super) struct Urls {
     pub(super) page: String,
 }
 
+impl Urls {
+    /// A line for a shell. The URL is quoted, since it contains `&`.
+    pub(super) fn ffmpeg(&self) -> String {
+        format!("ffmpeg -re -i FILE.mp4 -c:v libx264 -g 60 -c:a aac -f flv '{}'", self.push)
+    }
+}
+
 /// Makes the bucket and the channel over the API.
 ///
 /// # Errors
 /// When the server cannot be reached, or refuses.
-pub(super) async fn make(endpoint: &str, root: &RootKey, wish: &Wish, expires_s: i64) -> anyhow::Result<Urls> {
+pub(super) async fn make(
+    endpoint: &str,
+    trust: &Trust,
+    root: &RootKey,
+    wish: &Wish,
+    expires_s: i64,
+) -> anyhow::Result<Urls> {
     let signer = Signer { access_key: root.id.clone(), secret: root.secret.clone(), token: None };
-    let client = Client::new(endpoint, signer.clone())?;
+    let client = Client::new(endpoint, trust, signer.clone())?;
     let acl: Vec<_> = wish.acl.iter().map(|acl| ("x-oss-acl".to_owned(), acl.as_str().into())).collect();
     let now_s = Clock::system().now_s();
     let bucket = Call {
@@ -188,10 +270,13 @@ pub(super) async fn make(endpoint: &str, root: &RootKey, wish: &Wish, expires_s:
         body: oss::xml::live_channel::render_configuration(&wish.config).into(),
     };
     client.call(channel, now_s).await?;
-    Ok(urls(client.authority(), &signer, wish, expires_s))
+    Ok(urls(client.endpoint(), &signer, wish, expires_s))
 }
 
-fn urls(authority: &str, signer: &Signer, wish: &Wish, expires_s: i64) -> Urls {
+fn urls(endpoint: &Endpoint, signer: &Signer, wish: &Wish, expires_s: i64) -> Urls {
+    let authority = endpoint.authority();
+    // The port of HTTPS speaks RTMPS, too.
+    let (web, rtmp) = if endpoint.is_tls() { ("https", "rtmps") } else { ("http", "rtmp") };
     let url = RtmpUrl {
         host: authority,
         style: RtmpStyle::Path,
@@ -200,7 +285,8 @@ fn urls(authority: &str, signer: &Signer, wish: &Wish, expires_s: i64) -> Urls {
         parameters: &[("playlistName", wish.config.playlist_name.as_str())],
     };
     let push = sign_rtmp_url(&url, &signer.access_key, &signer.secret, None, expires_s);
-    let obs_server = format!("rtmp://{authority}/{}/live", wish.bucket);
+    let push = push.replacen("rtmp://", &format!("{rtmp}://"), 1);
+    let obs_server = format!("{rtmp}://{authority}/{}/live", wish.bucket);
     let obs_key = push.strip_prefix(&obs_server).map_or("", |rest| rest.trim_start_matches('/')).to_owned();
     let key = format!("{}/{}", wish.channel, wish.config.playlist_name);
     let is_public = wish.acl.is_some_and(|acl| acl != BucketAcl::Private);
@@ -212,11 +298,11 @@ fn urls(authority: &str, signer: &Signer, wish: &Wish, expires_s: i64) -> Urls {
         query: if is_public { &[] } else { &process },
         headers: &[],
     };
-    let mut play = format!("http://{authority}/{}{}", wish.bucket, unsigned.encoded_path());
+    let mut play = format!("{web}://{authority}/{}{}", wish.bucket, unsigned.encoded_path());
     if !is_public {
         play.push('?');
         play.push_str(&signer.v1_url_query(&unsigned, expires_s));
     }
-    let page = format!("http://{authority}/-/play?url={}", model::percent::percent_encode(play.as_bytes(), false));
+    let page = format!("{web}://{authority}/-/play?url={}", model::percent::percent_encode(play.as_bytes(), false));
     Urls { push, obs_server, obs_key, play, page }
 }

@@ -1,17 +1,18 @@
 //! A small client of the API, for commands that talk to a running server.
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::{Method, Request, Uri};
+use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use model::name::BucketName;
 use oss::sign::presign::{Signer, UnsignedRequest};
-use tokio::net::TcpStream;
+
+use super::wire::{Endpoint, Trust};
 
 /// Speaks to one endpoint, in path style.
 pub(super) struct Client {
-    endpoint: Uri,
+    endpoint: Endpoint,
     signer: Signer,
 }
 
@@ -33,21 +34,17 @@ struct Fault {
 }
 
 impl Client {
-    /// A client of `http://host:port`.
+    /// A client of `http://host:port` or `https://host:port`.
     ///
     /// # Errors
     /// When the endpoint is no such URL.
-    pub(super) fn new(endpoint: &str, signer: Signer) -> anyhow::Result<Self> {
-        let endpoint: Uri = endpoint.parse().with_context(|| format!("{endpoint:?} is no URL"))?;
-        if endpoint.scheme_str() != Some("http") || endpoint.host().is_none() {
-            bail!("the endpoint is http://HOST:PORT, such as http://127.0.0.1:9000");
-        }
-        Ok(Self { endpoint, signer })
+    pub(super) fn new(endpoint: &str, trust: &Trust, signer: Signer) -> anyhow::Result<Self> {
+        Ok(Self { endpoint: Endpoint::parse(endpoint, trust)?, signer })
     }
 
-    /// Host and port of the endpoint.
-    pub(super) fn authority(&self) -> &str {
-        self.endpoint.authority().map_or("", |authority| authority.as_str())
+    /// Where it calls.
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     /// Sends a request and gives the body of a successful answer.
@@ -71,17 +68,14 @@ impl Client {
                 target.push_str(&model::percent::percent_encode(value.as_bytes(), false));
             }
         }
-        let mut request = Request::builder().method(call.method.clone()).uri(target).header("host", self.authority());
+        let mut request =
+            Request::builder().method(call.method.clone()).uri(target).header("host", self.endpoint.authority());
         for (name, value) in call.headers.iter().chain(&self.signer.v1_headers(&unsigned, now_s)) {
             request = request.header(name.as_str(), value.as_slice());
         }
         let request = request.body(Full::new(call.body))?;
 
-        let port = self.endpoint.port_u16().unwrap_or(80);
-        let host = self.endpoint.host().unwrap_or_default();
-        let stream = TcpStream::connect((host, port))
-            .await
-            .with_context(|| format!("no server at {} (start one with: millpond serve)", self.endpoint))?;
+        let stream = self.endpoint.connect().await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let driver = tokio::spawn(connection);
         let response = sender.send_request(request).await?;

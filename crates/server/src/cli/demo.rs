@@ -10,8 +10,10 @@ use model::name::{BucketName, ChannelName};
 use model::{BucketAcl, LiveChannelConfig};
 
 use super::channel::{self, Urls, Wish};
+use super::wire::Trust;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigArgs};
+use crate::listen::Inherited;
 use crate::log::{self, LogFormat};
 use crate::publisher::{self, Pace};
 use crate::shutdown::Signals;
@@ -37,9 +39,9 @@ impl Demo {
         let config = Config::load(&self.config)?;
         let numbers = crate::metrics::install()?;
         let sample = super::publish::sample()?;
-        super::serve::runtime()?.block_on(async {
+        super::serve::run(async {
             let mut signals = Signals::listen()?;
-            let running = startup::start(config, numbers).await?;
+            let running = startup::start(config, Inherited::default(), numbers).await?;
             super::serve::announce(&running, self.log_format);
             let authority = running.http.first().map_or_else(String::new, |a| super::serve::shown(*a).to_string());
             let endpoint = format!("http://{authority}");
@@ -47,12 +49,13 @@ impl Demo {
             let expires_s = Clock::system().now_s() + 7 * 86_400;
             let config = LiveChannelConfig { frag_duration: 2, frag_count: 5, ..LiveChannelConfig::default() };
             let bucket = BucketName::parse("demo")?;
+            let trust = Trust::default();
             let wish = |name: &str| -> anyhow::Result<Wish> {
                 let channel = ChannelName::parse(name.as_bytes())?;
                 Ok(Wish { bucket: bucket.clone(), channel, acl: Some(BucketAcl::PublicRead), config: config.clone() })
             };
-            let clock = channel::make(&endpoint, root, &wish("clock")?, expires_s).await?;
-            let camera = channel::make(&endpoint, root, &wish("camera")?, expires_s).await?;
+            let clock = channel::make(&endpoint, &trust, root, &wish("clock")?, expires_s).await?;
+            let camera = channel::make(&endpoint, &trust, root, &wish("camera")?, expires_s).await?;
             let push = clock.push.clone();
             let publishing = tokio::spawn(async move {
                 loop {
@@ -75,7 +78,7 @@ impl Demo {
             }
             signals.wait().await;
             publishing.abort();
-            running.stop().await;
+            running.stop(signals.wait()).await;
             Ok(ExitCode::SUCCESS)
         })
     }

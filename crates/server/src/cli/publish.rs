@@ -18,7 +18,7 @@ const SAMPLE_MS: u32 = 24_000;
 /// The flags of `publish`.
 #[derive(Debug, Args)]
 pub(crate) struct Publish {
-    /// Where to push; `{n}` in it is replaced by the number of the publisher, from 0.
+    /// Where to push; {N} in it becomes the number of the publisher, from 0.
     url: String,
     /// FLV file to push; the built-in sample when absent.
     #[arg(long, value_name = "FLV")]
@@ -49,7 +49,8 @@ impl Publish {
         super::small_runtime()?.block_on(async {
             let mut pushes = tokio::task::JoinSet::new();
             for n in 0..self.publishers {
-                let (url, recording) = (self.url.replace("{n}", &n.to_string()), recording.clone());
+                let (url, recording) =
+                    (self.url.replace("{N}", &n.to_string()).replace("{n}", &n.to_string()), recording.clone());
                 pushes.spawn(async move { publisher::publish(&url, &recording, pace).await });
             }
             let mut failed = 0;

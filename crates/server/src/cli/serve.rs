@@ -8,7 +8,9 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::config::{Config, ConfigArgs};
+use crate::listen::Inherited;
 use crate::log::{self, LogFormat};
+use crate::root_key::RootKey;
 use crate::shutdown::Signals;
 use crate::startup::{self, Running};
 
@@ -25,23 +27,36 @@ pub(crate) struct Serve {
 impl Serve {
     /// Runs the server until an interrupt or a termination request.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let inherited = Inherited::take()?;
         log::start(self.log_format, "info")?;
         let config = Config::load(&self.config)?;
         let numbers = crate::metrics::install()?;
-        runtime()?.block_on(async {
+        run(async {
             let mut signals = Signals::listen()?;
-            let running = startup::start(config, numbers).await?;
+            let running = startup::start(config, inherited, numbers).await?;
             announce(&running, self.log_format);
+            crate::notify::tell("READY=1");
             signals.wait().await;
             tracing::info!("stopping");
-            running.stop().await;
+            running.stop(signals.wait()).await;
             Ok(ExitCode::SUCCESS)
         })
     }
 }
 
+/// Runs a server until its end; what waits for a disk then is not waited for.
+pub(crate) fn run<T>(server: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = runtime()?;
+    let outcome = runtime.block_on(server);
+    runtime.shutdown_timeout(LAST_WORK);
+    outcome
+}
+
+/// How long the last work on the disk may take once everything else has ended.
+const LAST_WORK: std::time::Duration = std::time::Duration::from_secs(3);
+
 /// The runtime of a server.
-pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("millpond")
@@ -74,7 +89,7 @@ fn announce_json(running: &Running, out: &mut String) -> std::fmt::Result {
     let line = serde_json::json!({
         "level": "INFO", "message": "listening", "version": env!("CARGO_PKG_VERSION"),
         "http": running.http, "rtmp": running.rtmp, "console": running.console, "admin": running.admin,
-        "data_dir": running.edge.config.data_dir, "pid": std::process::id(),
+        "open_without_tls": open_without_tls(running), "data_dir": running.edge.config.data_dir, "pid": std::process::id(),
     });
     writeln!(out, "{line}")
 }
@@ -106,9 +121,28 @@ fn announce_text(running: &Running, out: &mut String) -> std::fmt::Result {
         writeln!(out, "  export {}={}", crate::root_key::ID_VARIABLE, root.id)?;
         writeln!(out, "  export {}={}", crate::root_key::SECRET_VARIABLE, root.text)?;
     } else {
-        writeln!(out, "  {:<14} {}", "Access key", root.id)?;
+        let secret = RootKey::place_of_secret(&running.edge.config.data_dir);
+        writeln!(out, "  {:<14} {} (its secret: {secret})", "Access key", root.id)?;
+    }
+    for address in open_without_tls(running) {
+        writeln!(
+            out,
+            "\n  {address} is open to whoever reaches this machine, and without TLS: what is pushed, played and stored \
+             can be\n  read on its way, signed addresses too. Turn TLS on with --tls-cert FILE --tls-key FILE, or keep \
+             to this machine\n  with 127.0.0.1:{}.",
+            address.port()
+        )?;
     }
     writeln!(out)
+}
+
+/// Listeners that other machines may reach in clear.
+fn open_without_tls(running: &Running) -> Vec<SocketAddr> {
+    if running.edge.tls.is_some() {
+        return Vec::new();
+    }
+    let listening = running.edge.listening.get().map(Vec::as_slice).unwrap_or_default();
+    listening.iter().map(|(_, address)| *address).filter(|address| !address.ip().is_loopback()).collect()
 }
 
 /// An address as a person on this machine would use it.

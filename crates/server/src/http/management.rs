@@ -11,6 +11,7 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use oss::request::RawRequest;
 
+use super::around::Around;
 use super::patience::Patience;
 use super::pipeline::receive;
 use crate::dialect::Answer;
@@ -52,7 +53,9 @@ pub(crate) async fn answer(
     let request_id = crate::ids::request_id(edge.clock.now_ms());
     let patience = Patience::new(BODY_TIMEOUT, edge.config.http.min_body_bytes_per_s);
     let (raw, mut body, _) = receive(request, is_secure, patience);
-    let Reply { status, content_type, text } = edge.management.answer(&raw, &mut body, peer, &request_id).await;
+    let around = Around::operators(edge, &raw);
+    let reply = edge.management.answer(&around, &raw, &mut body, peer, &request_id).await;
+    let Reply { status, content_type, text } = reply;
     let mut response = Response::new(Bytes::from(text));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();

@@ -15,6 +15,7 @@ use crate::http::door::Door;
 #[include = "*.html"]
 #[include = "*.js"]
 #[include = "*.css"]
+#[include = "*.svg"]
 #[include = "*.LICENSE"]
 struct Assets;
 
@@ -29,8 +30,11 @@ const CONSOLE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src '
                               media-src 'self' blob:; connect-src 'self'; form-action 'none'; frame-ancestors 'none'; \
                               base-uri 'none'";
 
-/// The library that both pages play with.
-const PLAYER_LIBRARY: &str = "hls.light.min.js";
+/// What every page has, wherever it is: the library that pages play with, and the sign in the tab.
+const COMMON: &[&str] = &["hls.light.min.js", "favicon.svg", "logo.svg"];
+
+/// What browsers ask for by themselves.
+pub(super) const FAVICON: &str = "/favicon.ico";
 
 /// The console shares its windows with nobody, and lends its files to nobody: a page that opened it, or that it opened,
 /// has no hold on it where browsers trust the way it came (HTTPS, loopback).
@@ -56,6 +60,25 @@ pub(super) fn answer(raw: &RawRequest, config: &Config, door: Door) -> Answer {
     if is_known { Answer { status: 304, content: Content::Empty, ..answer } } else { answer }
 }
 
+/// Whether somebody typed the address of the server into a browser: it asks for a page, and signs nothing. Clients of the
+/// API ask for anything, and sign or read their refusal.
+pub(super) fn is_visit(raw: &RawRequest) -> bool {
+    let wants_page = raw.header_text("accept").is_some_and(|accept| accept.contains("text/html"));
+    matches!(raw.method.as_str(), "GET" | "HEAD")
+        && raw.path == "/"
+        && raw.query.is_empty()
+        && wants_page
+        && raw.header("authorization").is_none()
+}
+
+/// Leads a visitor to the console.
+pub(super) fn to_console() -> Answer {
+    Answer::empty(302)
+        .header("location", "/-/console")
+        .header("vary", "Accept, Authorization")
+        .header("cache-control", "no-store")
+}
+
 fn page(raw: &RawRequest, config: &Config, door: Door) -> Answer {
     let (method, path) = (raw.method.as_str(), raw.path.as_str());
     if method != "GET" && method != "HEAD" {
@@ -64,6 +87,7 @@ fn page(raw: &RawRequest, config: &Config, door: Door) -> Answer {
     let name = match path {
         "/-/play" | "/-/play/" => "play.html",
         "/-/console" | "/-/console/" => "console/index.html",
+        FAVICON => "favicon.svg",
         _ => path.strip_prefix("/-/").unwrap_or_default(),
     };
     let is_console = name.starts_with("console/");
@@ -77,7 +101,7 @@ fn page(raw: &RawRequest, config: &Config, door: Door) -> Answer {
         );
     }
     // The player shows whatever somebody links to; it is for the public, on the other side.
-    if !is_console && name != PLAYER_LIBRARY && door != Door::Public {
+    if !is_console && !COMMON.contains(&name) && door != Door::Public {
         return text(404, "This address has the console at /-/console and the management API, and nothing else.\n");
     }
     if name == SETTINGS {
@@ -90,6 +114,7 @@ fn page(raw: &RawRequest, config: &Config, door: Door) -> Answer {
         Some("html") => "text/html; charset=utf-8",
         Some("js") => "text/javascript; charset=utf-8",
         Some("css") => "text/css; charset=utf-8",
+        Some("svg") => "image/svg+xml",
         _ => "text/plain; charset=utf-8",
     };
     let bytes = match file.data {

@@ -7,11 +7,13 @@ use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use model::Error;
 use model::access::cors::CorsHeaders;
-use oss::request::bare_host;
+use oss::request::{RawRequest, bare_host};
 
 use crate::dialect::{Answer, Content};
+use crate::edge::Edge;
 use crate::http::active::{self, Author};
 use crate::http::body::AnswerBody;
+use crate::http::door::Door;
 
 /// What every response says about its request.
 pub(super) struct Envelope {
@@ -38,6 +40,29 @@ pub(super) struct Envelope {
 }
 
 impl Envelope {
+    /// That of a request that came by this door.
+    pub(super) fn new(
+        edge: &Edge,
+        raw: &RawRequest,
+        request_id: String,
+        now_ms: i64,
+        started: Instant,
+        door: Door,
+    ) -> Self {
+        Self {
+            request_id,
+            started,
+            now_ms,
+            answered_ms: now_ms,
+            host: raw.host.clone(),
+            is_head: raw.method == "HEAD",
+            cors: None,
+            vary_origin: false,
+            has_pages: door != Door::Public || edge.addressing.has_pages(&raw.host),
+            keeps_no_refusal: edge.config.cache.headers,
+        }
+    }
+
     /// A successful answer.
     pub(super) fn answer(&self, answer: Answer) -> Response<AnswerBody> {
         let Answer { status, headers, content } = answer;
@@ -130,9 +155,24 @@ impl Envelope {
     }
 }
 
+/// Adds a name to `Vary`.
+fn add_varying(map: &mut hyper::HeaderMap, value: HeaderValue) {
+    let said = map.get(hyper::header::VARY).and_then(|said| said.to_str().ok()).unwrap_or_default();
+    let new = value.to_str().unwrap_or_default();
+    if said.split(',').any(|name| name.trim().eq_ignore_ascii_case(new)) {
+        return;
+    }
+    let all = if said.is_empty() { Ok(value) } else { HeaderValue::from_str(&format!("{said}, {new}")) };
+    if let Ok(all) = all {
+        map.insert(hyper::header::VARY, all);
+    }
+}
+
 /// Sets a header; a value that HTTP cannot carry is left out rather than failing the answer.
 fn insert(map: &mut hyper::HeaderMap, name: &str, value: &[u8]) {
     match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
+        // What a cache has to tell apart comes from several places.
+        (Ok(name), Ok(value)) if name == hyper::header::VARY => add_varying(map, value),
         (Ok(name), Ok(value)) => {
             map.insert(name, value);
         }

@@ -7,9 +7,18 @@
 //! sure that no request that was signed for a real bucket of that name works here. A body is covered too, by
 //! Content-MD5 or `x-oss-content-sha256`. A call that changes something works once.
 
+mod attempt;
+mod channel_settings;
+mod due;
+mod host;
+mod on_air;
 mod operator;
+mod rights;
 mod sessions;
+mod table;
+mod usage;
 mod users;
+mod visitor;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,8 +37,12 @@ use crate::accounts::{Accounts, Fault, Identity, code_of};
 use crate::clock::Clock;
 use crate::live::Live;
 use crate::memory::Memory;
-use crate::objects::{BodySource, read_whole};
+use crate::metering::Usage;
+use crate::objects::{BodySource, Objects, read_whole};
+pub(crate) use host::{As, Attempt, Host, Rehearsed};
 use operator::{Operator, denied};
+use table::{CallKind, Right};
+pub(crate) use visitor::Visitor;
 
 /// The header that says for whom a request was signed, and its value.
 pub(crate) const PURPOSE: (&str, &str) = ("x-oss-admin", "v1");
@@ -47,9 +60,14 @@ const JSON: &str = "application/json";
 /// The management API.
 pub(crate) struct Management {
     accounts: Arc<Accounts>,
+    objects: Arc<Objects>,
     live: Arc<Live>,
     memory: Arc<Memory>,
+    usage: Arc<Usage>,
     clock: Clock,
+    survey: on_air::Survey,
+    /// One preview of lifecycle rules at a time.
+    previews: tokio::sync::Mutex<()>,
 }
 
 /// What a call is answered.
@@ -85,19 +103,36 @@ fn is_form(kind: &str) -> bool {
 
 impl Management {
     /// What is managed here.
-    pub(crate) fn new(accounts: Arc<Accounts>, live: Arc<Live>, memory: Arc<Memory>, clock: Clock) -> Self {
-        Self { accounts, live, memory, clock }
+    pub(crate) fn new(
+        accounts: Arc<Accounts>,
+        objects: Arc<Objects>,
+        live: Arc<Live>,
+        memory: Arc<Memory>,
+        usage: Arc<Usage>,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            accounts,
+            objects,
+            live,
+            memory,
+            usage,
+            clock,
+            survey: on_air::Survey::default(),
+            previews: Default::default(),
+        }
     }
 
-    /// Answers a call, whose path begins with `/api/` or is that of the official call.
+    /// Answers a call, whose path begins with `/api/` or is that of the official call. `host` is the server around it.
     pub(crate) async fn answer(
         &self,
+        host: &dyn Host,
         raw: &RawRequest,
         body: &mut dyn BodySource,
         peer: SocketAddr,
         request_id: &str,
     ) -> Reply {
-        let fault = match self.run(raw, body, peer, request_id).await {
+        let fault = match self.run(host, raw, body, peer, request_id).await {
             Ok(reply) => return reply,
             Err(fault) => fault,
         };
@@ -126,6 +161,7 @@ impl Management {
 
     async fn run(
         &self,
+        host: &dyn Host,
         raw: &RawRequest,
         body: &mut dyn BodySource,
         peer: SocketAddr,
@@ -148,17 +184,55 @@ impl Management {
         if !matches!(raw.method.as_str(), "GET" | "HEAD") || raw.path == "/" {
             self.refuse_replay(&fingerprint).await?;
         }
-        let caller = Operator::of(self, &identity).await?;
         if raw.path == "/" {
+            let caller = Operator::of(self, &identity).await?;
             return sessions::assume_role(self, &caller, &parameters, request_id).await;
         }
         let path = raw.path.strip_prefix("/api/v1/").unwrap_or_default().trim_end_matches('/').to_owned();
         let parts: Vec<&str> = path.split('/').collect();
-        if parts == ["sessions"] && raw.method == "POST" {
-            return sessions::begin(self, &caller, &body).await;
+        let method = if raw.method == "HEAD" { "GET" } else { raw.method.as_str() };
+        let Some(row) = table::find(method, &parts) else {
+            // What there is, is no secret: it is documented.
+            if table::has_path(&parts) {
+                return Err(Error::new(ErrorCode::MethodNotAllowed).into());
+            }
+            return Err(Fault::NotFound("There is no such call in this API.".to_owned()));
+        };
+        let visitor = Visitor::new(&identity, raw, peer, self.clock.now_ms());
+        match row.right {
+            Right::Root => {
+                Operator::of(self, &identity).await?.must_be_root()?;
+                users::answer(self, row.kind, &parts, &body).await
+            }
+            Right::Own => sessions::begin(self, &Operator::of(self, &identity).await?, &body).await,
+            Right::Signed => match row.kind {
+                CallKind::OnAir => on_air::answer(self, &visitor, &Query::parse(&raw.query)).await,
+                CallKind::Usage => usage::answer(self, &visitor, &Query::parse(&raw.query)).await,
+                CallKind::Rights => rights::answer(self, &visitor, &Query::parse(&raw.query)).await,
+                _ => Ok(Reply::json(200, &host.about(visitor.is_root()).await)),
+            },
+            Right::Bucket(operation) => {
+                let name = parts.get(1).copied().unwrap_or_default();
+                let grant = self.grant(&visitor, operation, name).await?;
+                match row.kind {
+                    CallKind::Try => attempt::answer(host, &visitor, BucketName::parse(name)?, &body).await,
+                    CallKind::BucketUsage => usage::of_bucket(self, name).await,
+                    _ => due::answer(self, &grant).await,
+                }
+            }
         }
-        caller.must_be_root()?;
-        users::answer(self, &raw.method, &parts, &body).await
+    }
+
+    /// The right to do something to a bucket, which every call about one shows.
+    async fn grant(
+        &self,
+        visitor: &Visitor<'_>,
+        operation: OperationKind,
+        bucket: &str,
+    ) -> Result<model::access::Grant, Fault> {
+        let judged = visitor::Judged::find(&self.objects, bucket).await?;
+        let resource = Resource::Bucket(judged.bucket.name.clone());
+        Ok(visitor.may(operation, &resource, Some(&judged), None)?)
     }
 
     /// Who makes the official call: signed in the way of the official SDKs, or with OSS V4. The parameters, which may be
@@ -276,5 +350,8 @@ fn check_body(raw: &RawRequest, credentials: &Credentials, body: &Bytes) -> Resu
 type Fingerprint = [u8; 32];
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(Fault::Invalid("The body is not a JSON object.".to_owned()));
+    }
     serde_json::from_slice(body).map_err(|error| Fault::Invalid(format!("The body is not as expected: {error}")))
 }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use store::meta::{KeyRecord, UserRecord};
 
+use super::table::CallKind;
 use super::{Management, Reply, parse};
 use crate::accounts::Fault;
 
@@ -28,27 +29,32 @@ struct NewKey {
 }
 
 /// What only the account may do.
-pub(super) async fn answer(management: &Management, method: &str, parts: &[&str], body: &[u8]) -> Result<Reply, Fault> {
-    match (method, parts) {
-        ("GET", ["users"]) => {
+pub(super) async fn answer(
+    management: &Management,
+    kind: CallKind,
+    parts: &[&str],
+    body: &[u8],
+) -> Result<Reply, Fault> {
+    match (kind, parts) {
+        (CallKind::ListUsers, _) => {
             let users = management.accounts.users().await?;
             Ok(Reply::json(200, &json!({"users": users.iter().map(shown_user).collect::<Vec<_>>()})))
         }
-        ("POST", ["users"]) => {
+        (CallKind::CreateUser, _) => {
             let sent: NewUser = parse(body)?;
             Ok(Reply::json(201, &shown_user(&management.accounts.create_user(&sent.name).await?)))
         }
-        ("GET", ["users", name]) => Ok(Reply::json(200, &shown_user(&management.accounts.user(name).await?))),
-        ("PATCH", ["users", name]) => {
+        (CallKind::GetUser, [_, name]) => Ok(Reply::json(200, &shown_user(&management.accounts.user(name).await?))),
+        (CallKind::ChangeUser, [_, name]) => {
             let sent: Enabled = parse(body)?;
             Ok(Reply::json(200, &shown_user(&management.accounts.enable_user(name, sent.enabled).await?)))
         }
-        ("DELETE", ["users", name]) => management.accounts.delete_user(name).await.map(|()| Reply::done()),
-        ("GET", ["users", name, "keys"]) => {
+        (CallKind::DeleteUser, [_, name]) => management.accounts.delete_user(name).await.map(|()| Reply::done()),
+        (CallKind::ListKeys, [_, name, _]) => {
             let keys = management.accounts.keys(name).await?;
             Ok(Reply::json(200, &json!({"keys": keys.iter().map(shown_key).collect::<Vec<_>>()})))
         }
-        ("POST", ["users", name, "keys"]) => {
+        (CallKind::CreateKey, [_, name, _]) => {
             let sent: NewKey = if body.is_empty() { NewKey::default() } else { parse(body)? };
             let key = management.accounts.create_key(name, &sent.description).await?;
             let mut shown = shown_key(&key);
@@ -56,26 +62,29 @@ pub(super) async fn answer(management: &Management, method: &str, parts: &[&str]
             shown["access_key_secret"] = key.secret.into();
             Ok(Reply::json(201, &shown))
         }
-        ("PATCH", ["users", name, "keys", id]) => {
+        (CallKind::ChangeKey, [_, name, _, id]) => {
             let sent: Enabled = parse(body)?;
             Ok(Reply::json(200, &shown_key(&management.accounts.enable_key(name, id, sent.enabled).await?)))
         }
-        ("DELETE", ["users", name, "keys", id]) => {
+        (CallKind::DeleteKey, [_, name, _, id]) => {
             management.accounts.delete_key(name, id).await.map(|()| Reply::done())
         }
-        ("GET", ["users", name, "policies"]) => {
+        (CallKind::ListPolicies, [_, name, _]) => {
             let user = management.accounts.user(name).await?;
             Ok(Reply::json(200, &json!({"policies": shown_policies(&user)})))
         }
-        ("PUT", ["users", name, "policies", policy]) => {
+        (CallKind::PutPolicy, [_, name, _, policy]) => {
             let text = (!body.is_empty()).then(|| String::from_utf8(body.to_vec())).transpose();
             let document = text.map_err(|_| Fault::Invalid("The policy is no UTF-8.".to_owned()))?;
             management.accounts.put_policy(name, policy, document).await.map(|()| Reply::done())
         }
-        ("DELETE", ["users", name, "policies", policy]) => {
+        (CallKind::DeletePolicy, [_, name, _, policy]) => {
             management.accounts.delete_policy(name, policy).await.map(|()| Reply::done())
         }
-        ("GET", ["channels", bucket, channel, "sessions"]) => {
+        (CallKind::ChannelSettings | CallKind::ChangeChannelSettings, parts) => {
+            super::channel_settings::answer(management, kind, parts, body).await
+        }
+        (CallKind::ChannelSessions, [_, bucket, channel, _]) => {
             let bucket = BucketName::parse(bucket)?;
             let channel = ChannelName::parse(&percent_decode(channel))?;
             let missing = || Fault::NotFound("There is no such channel.".to_owned());

@@ -3,6 +3,7 @@
 mod condition;
 mod document;
 mod json;
+mod known;
 
 pub use condition::ConditionValues;
 
@@ -105,6 +106,16 @@ impl Policy {
         self.statements.iter().any(|statement| {
             let is_for_everybody = statement.principals.iter().flatten().any(|who| *who == Principal::Everybody);
             statement.allows && is_for_everybody && !statement.conditions.iter().any(Condition::names_callers)
+        })
+    }
+
+    /// Whether a statement allows the action to somebody, for something, on some condition. No decision: it tells who need
+    /// not ask at all from who may have luck.
+    pub fn allows_somewhere(&self, action: &str) -> bool {
+        let action = action.to_ascii_lowercase();
+        self.statements.iter().any(|statement| {
+            statement.allows
+                && statement.actions.selects(|pattern| wildcard::matches(pattern, &action, QuestionMark::Literal))
         })
     }
 
