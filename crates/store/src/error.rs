@@ -55,6 +55,8 @@ pub enum Subject {
     Record,
     /// The engine below.
     Engine,
+    /// A folder of backups.
+    Backup,
     /// A file descriptor, of which the process or the system has no more at the moment.
     Descriptor,
 }

@@ -4,6 +4,7 @@
 //! The order that every writer keeps: a blob is durable before the commit that names it, and a name is gone before its
 //! blob is deleted. A crash may leave a blob without a name, never a name that leads nowhere; [`check`] proves it.
 
+pub mod backup;
 pub mod blob;
 pub mod check;
 pub mod clock;

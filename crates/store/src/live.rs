@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use usage::StreamMeter;
 
 use crate::error::{Error, Result, Subject};
 use crate::record::{Record, decode, encode, newer};
@@ -73,6 +74,13 @@ pub struct WindowRecord {
     pub last_number_ms: u64,
     /// When the newest segment was stored, Unix milliseconds.
     pub stored_ms: i64,
+    /// The minutes that were counted of the stream that is listed, which may be several pushes (D11).
+    #[serde(skip_serializing_if = "is_new")]
+    pub streamed: StreamMeter,
+}
+
+fn is_new(meter: &StreamMeter) -> bool {
+    *meter == StreamMeter::default()
 }
 
 /// Where a push stands in the list.
@@ -99,6 +107,13 @@ pub struct WindowSegment {
     pub discontinuity: bool,
     /// When it was recorded, Unix milliseconds.
     pub date_ms: Option<i64>,
+    /// Whether it can be decoded without any other.
+    #[serde(skip_serializing_if = "is_not")]
+    pub independent: bool,
+}
+
+fn is_not(flag: &bool) -> bool {
+    !flag
 }
 
 impl Record for WindowRecord {
@@ -117,6 +132,9 @@ impl Kept for WindowRecord {}
 pub struct OpenDetails {
     /// When its first picture was taken, Unix milliseconds.
     pub date_ms: i64,
+    /// When it was opened, Unix milliseconds, as corrected since; `None`: the number in its name says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opened_ms: Option<i64>,
     /// Whether it does not continue the one before it.
     pub discontinuity: bool,
     /// The name of the playlist below its channel.
@@ -127,6 +145,9 @@ pub struct OpenDetails {
     pub frag_duration_s: u32,
     /// Where it stands in its push.
     pub place: Place,
+    /// Who pushes, for whom usage is counted; empty for nobody in particular.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub user: String,
 }
 
 /// Where an open segment stands in its push.
@@ -237,10 +258,12 @@ mod tests {
                 duration_ms: 5000,
                 discontinuity: true,
                 date_ms: Some(1_704_164_645_000),
+                independent: false,
             }],
             playlist: "playlist.m3u8".to_owned(),
             last_number_ms: 1_704_164_665_000,
             stored_ms: 1_704_164_670_000,
+            streamed: StreamMeter::default(),
         };
         check(
             &record,
@@ -261,11 +284,13 @@ mod tests {
     fn notes_on_open_segments_of_every_version_are_read() {
         let record = OpenDetails {
             date_ms: 1_704_164_645_000,
+            opened_ms: None,
             discontinuity: true,
             playlist: "playlist.m3u8".to_owned(),
             frag_count: 3,
             frag_duration_s: 5,
             place: Place::FirstAfterReturn,
+            user: String::new(),
         };
         check(
             &record,
@@ -310,9 +335,9 @@ mod tests {
         "7374416674657252657475726e",
     );
     const REPORT_HEX: &str = concat!(
-        "81262a01548da7656e636f646572a64c6176663630a968616e647368616b65a673696d706c65a77365636f6e647305ab7669",
+        "815df86a0e8ea7656e636f646572a64c6176663630a968616e647368616b65a673696d706c65a77365636f6e647305ab7669",
         "64656f5f627974657300ab617564696f5f627974657300ab766964656f5f636f646563a0ab617564696f5f636f646563a0a8",
         "706963747572657364aa6b65795f6672616d657300ac617564696f5f6672616d657300a87365676d656e747302a76c6f7374",
-        "5f6d7300a6717569726b7381ac72657061697265645f70747303",
+        "5f6d7300a6717569726b7381ac72657061697265645f70747303a661647669636591aa536c6f7720646f776e2e",
     );
 }

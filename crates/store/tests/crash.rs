@@ -4,6 +4,8 @@
 //! off one write later; whatever the moment, a cut may leave blobs without a name, and nothing else.
 #![allow(clippy::unwrap_used, reason = "a failed expectation of a test is a panic")]
 
+mod engine;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -17,7 +19,7 @@ use store::blob::{
 };
 use store::check::{Finding, check, sweep};
 use store::clock::{ManualClock, Randomness};
-use store::kv::{Claim, Commit, Entry, Kv, Lease, MemoryKv, Outcome, Range, Snapshot, Versioned};
+use store::kv::{Claim, Commit, Entry, Kv, Lease, Outcome, Range, Snapshot, Versioned};
 use store::live::{Kept, WindowRecord};
 use store::meta::{
     Body, BucketRecord, ChannelRecord, Extent, Meta, ObjectRecord, ObjectRole, OpenSegment, PartRecord, PutGuard,
@@ -38,7 +40,7 @@ impl Budget {
     }
 }
 
-struct CutKv(MemoryKv, Budget);
+struct CutKv(Arc<dyn Kv>, Budget);
 
 #[async_trait]
 impl Kv for CutKv {
@@ -292,7 +294,7 @@ async fn upload(meta: &Meta, blobs: &dyn BlobStore) -> Result<()> {
 
 async fn push(meta: &Meta, blobs: &dyn BlobStore) -> Result<()> {
     let (bucket, channel) = (bucket(), channel());
-    let record = ChannelRecord { config: LiveChannelConfig::default(), modified_ms: 1 };
+    let record = ChannelRecord { config: LiveChannelConfig::default(), modified_ms: 1, settings: Default::default() };
     meta.put_channel(&bucket, &channel, &record, 9).await?;
     let lease = meta.acquire_publisher(&bucket, &channel, "first life", Duration::from_secs(60), Claim::IfFree).await?;
     let start = StartRecord {
@@ -321,10 +323,12 @@ fn segment(number_ms: u64, session: u32, blob: Blob) -> SegmentCommit {
         object: object(Body::Blobs(vec![Extent { blob: blob.id, offset: 0, len: blob.len }])),
         entry: SegmentEntry {
             number_ms,
+            opened_ms: number_ms,
             duration_ms: 1000,
             session,
             size: blob.len,
             is_discontinuous: false,
+            is_independent: false,
             is_damaged: false,
         },
         playlist: Some((key("ch/playlist.m3u8"), object(Body::Inline(Bytes::from(number_ms.to_string()))))),
@@ -362,14 +366,14 @@ async fn a_cut_at_any_write_leaves_at_most_orphans() {
     for cut in 0.. {
         let clock = ManualClock::new(1_000_000);
         let budget = Budget(Arc::new(AtomicI64::new(cut)));
-        let kv = MemoryKv::new(clock.clock());
+        let kv = engine::map(&clock).await;
         let ids = BlobIds::new(clock.clock(), Randomness::seeded(cut.unsigned_abs()));
         let blobs = MemoryBlobs::new(ids, clock.clock());
         let cut_meta = Meta::new(Arc::new(CutKv(kv.clone(), budget.clone())), clock.clock());
         is_whole = tell(&cut_meta, &CutBlobs(blobs.clone(), budget), &clock).await.is_ok();
 
         // The second life, on what the first one left.
-        let meta = Meta::new(Arc::new(kv), clock.clock());
+        let meta = Meta::new(kv, clock.clock());
         clock.advance_ms(10_000);
         let now_ms = clock.clock().now_ms();
         for finding in check(&meta, &blobs, now_ms, 0).await.unwrap().findings {

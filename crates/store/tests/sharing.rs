@@ -2,8 +2,9 @@
 //! reads as the map says, every blob is counted as often as it is named, and nothing is left of what was deleted.
 #![allow(clippy::unwrap_used, reason = "a failed expectation of a test is a panic")]
 
+mod engine;
+
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use model::name::{BucketName, ObjectKey};
@@ -12,7 +13,6 @@ use proptest::prelude::*;
 use store::blob::{BlobIds, BlobStore, MemoryBlobs, OnDrop};
 use store::check::check;
 use store::clock::{ManualClock, Randomness};
-use store::kv::MemoryKv;
 use store::meta::{
     Body, BucketRecord, Extent, Meta, ObjectRecord, ObjectRole, PartRecord, PutGuard, Source, Stored, UploadRecord,
 };
@@ -136,7 +136,7 @@ fn slice(extents: &[Extent], mut skip: u64, mut len: u64) -> Vec<Extent> {
 impl World {
     async fn new() -> Self {
         let clock = ManualClock::new(1_000_000);
-        let meta = Meta::new(Arc::new(MemoryKv::new(clock.clock())), clock.clock());
+        let meta = Meta::new(engine::map(&clock).await, clock.clock());
         let blobs = MemoryBlobs::new(BlobIds::new(clock.clock(), Randomness::seeded(7)), clock.clock());
         let bucket = BucketName::parse("bucket").unwrap();
         meta.create_bucket(&bucket, &BucketRecord::new(&bucket, OwnerId("1".to_owned()), 1), 9).await.unwrap();
@@ -372,11 +372,11 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: if engine::is_real() { 25 } else { 400 }, ..ProptestConfig::default() })]
 
     #[test]
     fn copies_live_as_long_as_they_are_named(steps in proptest::collection::vec(step(), 1..40)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let mut world = World::new().await;
             for step in steps {

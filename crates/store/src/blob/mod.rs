@@ -8,6 +8,8 @@ mod direct;
 pub mod files;
 pub mod memory;
 mod pins;
+#[cfg(feature = "s3")]
+pub mod s3;
 
 use std::any::Any;
 use std::fmt;
@@ -24,9 +26,11 @@ use crate::clock::{Clock, Randomness};
 use crate::error::{Error, Result, Subject};
 
 pub use damage::{BlobDamage, Verified};
-pub use files::FileBlobs;
+pub use files::{Adopted, FileBlobs, Hold};
 pub use memory::MemoryBlobs;
 pub use pins::{Pinned, Pins};
+#[cfg(feature = "s3")]
+pub use s3::{S3Address, S3Blobs, S3Options};
 
 /// The name of a blob: 48 bits of time and 74 of randomness, laid out as a UUID of version 7 (RFC 9562 5.7).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -175,6 +179,29 @@ pub struct ScanPage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScanCursor(pub String);
 
+/// The right to delete blobs that lost their names, as long as it lives. Nobody who copies the store is at it.
+pub struct Collecting {
+    _held: Option<Box<dyn Any + Send>>,
+}
+
+impl Collecting {
+    /// A right that nobody can take away.
+    pub fn always() -> Self {
+        Self { _held: None }
+    }
+
+    /// A right that is given back by dropping `held`.
+    pub(crate) fn until_dropped(held: impl Any + Send) -> Self {
+        Self { _held: Some(Box::new(held)) }
+    }
+}
+
+impl fmt::Debug for Collecting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Collecting")
+    }
+}
+
 /// A place for blobs. Methods fail with `Unavailable` when the disk or the network does; other kinds are named.
 #[async_trait]
 pub trait BlobStore: Send + Sync {
@@ -209,6 +236,11 @@ pub trait BlobStore: Send + Sync {
     /// `NotFound`.
     async fn verify(&self, id: BlobId, _range: Range<u64>) -> Result<Verified> {
         Ok(Verified { len: self.open(id).await?.len(), has_sums: false, damaged: Vec::new() })
+    }
+
+    /// The right to delete garbage now; `None` while somebody copies the store, a backup in another process for example.
+    fn collecting(&self) -> Result<Option<Collecting>> {
+        Ok(Some(Collecting::always()))
     }
 
     /// Waits for damage that was found since the last call, by whoever read the blob. To be asked by one task.

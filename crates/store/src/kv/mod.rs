@@ -4,6 +4,8 @@
 //! behaves as if it ran alone, preconditions included. An engine that has only optimistic transactions retries inside.
 
 pub mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod sqlite;
 
 use std::time::Duration;
@@ -14,7 +16,9 @@ use bytes::Bytes;
 use crate::error::Result;
 
 pub use memory::MemoryKv;
-pub use sqlite::{BeforeFlush, Durability, SqliteKv, SqliteOptions};
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresAddress, PostgresKv, PostgresOptions};
+pub use sqlite::{BeforeFlush, Durability, SqliteKv, SqliteOptions, copy_map};
 
 /// When a key was last written, in commits since the map was made. It rises with each commit and is never used twice,
 /// so equal versions mean an unchanged value; keys written by one commit share its version.

@@ -288,6 +288,7 @@ impl Meta {
             Table::Numbering,
             Table::Part,
             Table::Segment,
+            Table::Moment,
             Table::Window,
         ] {
             commit = commit.write(Write::DeletePrefix(table.below(name.as_str())));
@@ -414,7 +415,8 @@ mod tests {
             tags: Vec::new(),
             initiator: None,
         };
-        let record = ChannelRecord { config: LiveChannelConfig::default(), modified_ms: 1 };
+        let record =
+            ChannelRecord { config: LiveChannelConfig::default(), modified_ms: 1, settings: Default::default() };
         f.meta.put_object(&f.bucket, &key("a"), &inline("x"), PutGuard::Any).await.unwrap();
         f.meta.initiate_upload(&f.bucket, &key("b"), "ID", &upload).await.unwrap();
         f.meta.put_channel(&f.bucket, &channel("c"), &record, 9).await.unwrap();

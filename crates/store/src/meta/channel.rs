@@ -21,6 +21,27 @@ pub struct ChannelRecord {
     pub config: LiveChannelConfig,
     /// When it was last configured, Unix milliseconds.
     pub modified_ms: i64,
+    /// Settings that no configuration of OSS has an element for. Configuring the channel anew leaves them as they are.
+    #[serde(default, skip_serializing_if = "ChannelSettings::are_none")]
+    pub settings: ChannelSettings,
+}
+
+/// Settings of a channel beside its configuration; what is `None` is the server's to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ChannelSettings {
+    /// Whether recovery points may start segments (quirk Q42).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery_points_start_segments: Option<bool>,
+    /// Seconds after which a push is refused of which nothing can be recorded; 0 never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refuse_unrecordable_after_s: Option<u64>,
+}
+
+impl ChannelSettings {
+    fn are_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Record for ChannelRecord {
@@ -77,7 +98,8 @@ impl Meta {
         for _ in 0..ATTEMPTS {
             let mut transaction = MetaTransaction::new(self, bucket);
             require_nobody_publishes(&mut transaction, bucket, channel);
-            let seen = self.kv().get(&row).await?.map(|row| row.version);
+            let kept = self.kv().get(&row).await?;
+            let seen = kept.as_ref().map(|row| row.version);
             transaction.expect_unchanged(row.clone(), seen);
             if seen.is_none() {
                 let count = self.move_channel_count(&mut transaction, bucket, 1).await?;
@@ -88,7 +110,10 @@ impl Meta {
                 transaction.write(Write::Put(key::channel_by_name(channel, bucket), Bytes::new()));
             }
             transaction.write(Write::Delete(key::of_channel(Table::History, bucket, channel)));
-            transaction.put(row.clone(), record)?;
+            // What cannot be read is replaced.
+            let before = kept.and_then(|row| decode::<ChannelRecord>(&row.value).ok());
+            let settings = before.map_or(record.settings, |before| before.settings);
+            transaction.put(row.clone(), &ChannelRecord { settings, ..record.clone() })?;
             if transaction.commit().await?.is_some() {
                 return Ok(if seen.is_some() { ChannelPut::Replaced } else { ChannelPut::Created });
             }
@@ -271,7 +296,11 @@ mod tests {
     use model::ChannelStatus;
 
     fn record(frag_count: u32) -> ChannelRecord {
-        ChannelRecord { config: LiveChannelConfig { frag_count, ..LiveChannelConfig::default() }, modified_ms: 1 }
+        ChannelRecord {
+            config: LiveChannelConfig { frag_count, ..LiveChannelConfig::default() },
+            modified_ms: 1,
+            settings: Default::default(),
+        }
     }
 
     async fn put(f: &Fixture, name: &str, max: u64) -> Result<ChannelPut, ErrorKind> {

@@ -90,7 +90,7 @@ impl Meta {
         for _ in 0..ATTEMPTS {
             let Some(seen) = self.record::<SegmentRow>(&row).await? else { return Ok(false) };
             let mut segment = seen.value;
-            if std::mem::replace(&mut segment.is_damaged, true) {
+            if segment.set_damaged() {
                 return Ok(true);
             }
             let value = encode(&segment)?;

@@ -15,6 +15,7 @@
 //! G <due ms> <blob>                        blobs to be deleted
 //! H <bucket> 00 <channel>                  history of pushes
 //! L <bucket> 00 <channel>                  the push that is live
+//! M <bucket> 00 <channel> 00 <opened> <number>  segment by its time, where its number tells another
 //! N <bucket> 00 <channel>                  number of pushes; outlives the channel
 //! O <bucket> 00 <key>                      object
 //! P <bucket> 00 <upload id> 00 <number>    part
@@ -27,6 +28,7 @@
 //! W <bucket> 00 <channel>                  window of the live playlist
 //! X <channel> 00 <bucket>                  channels by name
 //! Y <digest>                               a signed call that was made, not to be made again
+//! Z <window, subject, shard>               what was used in an hour or a month
 //! ```
 
 use model::name::{BucketName, ChannelName, ObjectKey};
@@ -47,6 +49,7 @@ pub(crate) enum Table {
     Garbage = b'G' as isize,
     History = b'H' as isize,
     Publication = b'L' as isize,
+    Moment = b'M' as isize,
     Numbering = b'N' as isize,
     Object = b'O' as isize,
     Part = b'P' as isize,
@@ -59,6 +62,7 @@ pub(crate) enum Table {
     Window = b'W' as isize,
     ChannelByName = b'X' as isize,
     Happened = b'Y' as isize,
+    Usage = b'Z' as isize,
 }
 
 impl Table {
@@ -127,6 +131,15 @@ pub(crate) fn segment(bucket: &BucketName, channel: &ChannelName, number_ms: u64
 pub(crate) fn segment_number(entry: &Entry) -> Result<u64> {
     let number = entry.key.last_chunk::<8>().ok_or_else(|| strange(entry))?;
     Ok(u64::from_be_bytes(*number))
+}
+
+/// A segment by the time at which it was opened. `Moment` rows of a channel lie in the order of time.
+pub(crate) fn moment(bucket: &BucketName, channel: &ChannelName, opened_ms: u64, number_ms: u64) -> Vec<u8> {
+    let mut key = of_channel(Table::Moment, bucket, channel);
+    key.push(0);
+    key.extend_from_slice(&opened_ms.to_be_bytes());
+    key.extend_from_slice(&number_ms.to_be_bytes());
+    key
 }
 
 /// The channel and number of which an object of this name would be the segment (LiveChannel 4.3).

@@ -18,6 +18,7 @@ pub(crate) mod secret;
 mod segment;
 mod transaction;
 mod upload;
+mod usage;
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,9 +30,10 @@ use crate::kv::{Entry, Kv, Range, Version, Versioned};
 use crate::record::{Record, decode};
 use crate::vault::Vault;
 
+pub use self::usage::{Tally, TooMuchUsage};
 pub use account::{AccountChange, AccountsSeen, KeyRecord, SessionRecord, SessionRole, UserPolicy, UserRecord};
 pub use bucket::{BucketRecord, BucketStatistics, ClassStatistics};
-pub use channel::{ChannelPut, ChannelRecord, HistoryEntry};
+pub use channel::{ChannelPut, ChannelRecord, ChannelSettings, HistoryEntry};
 pub use damage::{BodiesVerified, Named};
 pub use garbage::Collected;
 pub use listing::{ListQuery, ListedObject, ListedUpload, Listing, UploadListQuery, UploadListing, UploadMarker};
@@ -76,6 +78,9 @@ pub struct Meta {
     garbage_grace_ms: i64,
     pins: Pins,
     vault: Option<Arc<Vault>>,
+    /// What the next change counts.
+    tally: Option<Arc<Tally>>,
+    usage_shard: u8,
 }
 
 impl fmt::Debug for Meta {
@@ -87,7 +92,15 @@ impl fmt::Debug for Meta {
 impl Meta {
     /// The nouns in this map. `clock` dates the garbage.
     pub fn new(kv: Arc<dyn Kv>, clock: Clock) -> Self {
-        Self { kv, clock, garbage_grace_ms: GARBAGE_GRACE_MS, pins: Pins::default(), vault: None }
+        Self {
+            kv,
+            clock,
+            garbage_grace_ms: GARBAGE_GRACE_MS,
+            pins: Pins::default(),
+            vault: None,
+            tally: None,
+            usage_shard: 0,
+        }
     }
 
     /// Keeps blobs without a name for this long: from looking a name up to opening or pinning its blob. A store that

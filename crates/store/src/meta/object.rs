@@ -221,6 +221,11 @@ impl StoredObject {
         Ok((stored, row.as_ref().map(encode).transpose()?))
     }
 
+    /// What the server made it for.
+    pub(crate) fn role(&self) -> ObjectRole {
+        self.role
+    }
+
     pub(crate) fn has_body_row(&self) -> bool {
         matches!(self.body, StoredBody::Inline | StoredBody::ManyBlobs)
     }

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use model::name::{BucketName, ObjectKey};
+use model::name::{BucketName, ChannelName, ObjectKey};
 
 use super::bucket::StatisticsDelta;
 use super::key::{self, Table};
 use super::object::{BodyRow, StoredObject};
+use super::segment::SegmentRow;
+use super::usage::StoredChange;
 use super::{GarbageRecord, Meta, ObjectRecord, PutGuard, Source};
 use crate::blob::BlobId;
 use crate::error::{Error, ErrorKind, Result, Subject};
@@ -42,6 +44,7 @@ pub(crate) struct MetaTransaction<'a> {
     refusals: Vec<Refusal>,
     names: BTreeMap<BlobId, Names>,
     statistics: StatisticsDelta,
+    stored: StoredChange,
 }
 
 impl<'a> MetaTransaction<'a> {
@@ -54,6 +57,7 @@ impl<'a> MetaTransaction<'a> {
             refusals: Vec::new(),
             names: BTreeMap::new(),
             statistics: StatisticsDelta::default(),
+            stored: StoredChange::default(),
         };
         let absent = Error::not_found(Subject::Bucket, bucket);
         transaction.require(Precondition::Exists(key::bucket(bucket)), absent);
@@ -132,6 +136,7 @@ impl<'a> MetaTransaction<'a> {
         }
         self.name(record.body.blobs());
         self.statistics.add_object(record.storage_class, record.size, 1);
+        self.stored.add(key.as_str(), record.role, record.storage_class, record.size.cast_signed());
         let body_row = key::body(self.bucket, key);
         match body {
             Some(body) => self.write(Write::Put(body_row, body)),
@@ -159,14 +164,30 @@ impl<'a> MetaTransaction<'a> {
             self.write(Write::Delete(key::body(self.bucket, key)));
         }
         if let Some((channel, number_ms)) = key::segment_named(key) {
-            self.write(Write::Delete(key::segment(self.bucket, &channel, number_ms)));
+            self.forget_segment(&channel, number_ms).await?;
         }
         self.write(Write::Delete(row));
         Ok(true)
     }
 
+    /// Removes an entry of the segment index, if there is one.
+    async fn forget_segment(&mut self, channel: &ChannelName, number_ms: u64) -> Result<()> {
+        let row = key::segment(self.bucket, channel, number_ms);
+        // What cannot be read goes all the same; its moment, if it has one, leads nowhere then and is passed over.
+        if let Ok(Some(entry)) = self.meta.record::<SegmentRow>(&row).await
+            && let Some(opened_ms) = entry.value.opened_ms
+        {
+            self.expect_unchanged(row.clone(), Some(entry.version));
+            self.write(Write::Delete(key::moment(self.bucket, channel, opened_ms, number_ms)));
+        }
+        self.write(Write::Delete(row));
+        Ok(())
+    }
+
     async fn forget_object(&mut self, key: &ObjectKey, old: &StoredObject) -> Result<()> {
         self.statistics.add_object(old.storage_class, old.size, -1);
+        let gone = old.size.cast_signed().wrapping_neg();
+        self.stored.add(key.as_str(), old.role(), old.storage_class, gone);
         let blobs: Vec<BlobId> = match old.extents() {
             Some(extents) => extents.iter().map(|extent| extent.blob).collect(),
             None => match self.meta.kv().get(&key::body(self.bucket, key)).await? {
@@ -213,6 +234,8 @@ impl<'a> MetaTransaction<'a> {
         if let Some(deltas) = self.statistics.deltas() {
             self.commit.writes.push(Write::Add(Table::Statistics.name(self.bucket.as_str()), deltas));
         }
+        let stored = std::mem::take(&mut self.stored);
+        self.commit.writes.extend(self.meta.usage_writes(self.bucket, stored));
         let garbage = self.settle_names().await?;
         if let Some(first) = garbage.first() {
             let due_ms = self.meta.clock.now_ms().saturating_add(self.meta.garbage_grace_ms);

@@ -4,10 +4,14 @@
 //! they fill evenly. A file is renamed within its directory and its data flushed; then the directory is flushed, once
 //! for all renames that wait for it.
 //!
-//! Behind the bytes of a finished blob its file has their checksums ([`sums`]).
+//! Behind the bytes of a finished blob its file has their checksums (`sums.rs`).
 
+mod adopt;
+#[cfg(feature = "s3")]
+mod arrivals;
 mod directories;
 mod entries;
+mod hold;
 mod known;
 mod late;
 mod reader;
@@ -25,12 +29,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::direct::Runs;
-use super::{BlobDamage, BlobId, BlobIds, BlobReader, BlobStore, BlobWriter, OnDrop, ScanCursor, ScanPage, Verified};
+use super::{
+    BlobDamage, BlobId, BlobIds, BlobReader, BlobStore, BlobWriter, Collecting, OnDrop, ScanCursor, ScanPage, Verified,
+};
 use crate::error::{Error, Result, Subject};
 use directories::{Directories, SHARDS, shard_of};
+use hold::HoldFile;
 use known::Known;
 use reader::FileReader;
 use writer::{FileWriter, Mark};
+
+pub use adopt::Adopted;
+pub use hold::Hold;
 
 /// The size of the directories' turns: so many blobs are made in one before the next.
 const TURN: u64 = 256;
@@ -50,6 +60,7 @@ struct Shared {
     /// Cleared once a read without waiting was refused by the filesystem.
     may_peek: AtomicBool,
     runs: Runs,
+    hold: HoldFile,
     /// Blobs made so far, and the directory whose turn it is.
     made: AtomicU64,
     current: AtomicUsize,
@@ -70,6 +81,7 @@ impl FileBlobs {
             late: Mutex::default(),
             may_peek: AtomicBool::new(cfg!(target_os = "linux")),
             runs: Runs::new(root),
+            hold: HoldFile::open(root),
             made: AtomicU64::new(0),
             current: AtomicUsize::new(0),
         })))
@@ -185,6 +197,10 @@ impl BlobStore for FileBlobs {
     async fn delete(&self, id: BlobId) -> Result<()> {
         let store = Arc::clone(&self.0);
         blocking(id, move || store.delete(id)).await
+    }
+
+    fn collecting(&self) -> Result<Option<Collecting>> {
+        self.0.collecting()
     }
 
     async fn scan(&self, cursor: Option<ScanCursor>) -> Result<ScanPage> {

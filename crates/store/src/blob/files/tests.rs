@@ -178,6 +178,8 @@ fn files_below(root: &Path) -> Vec<String> {
         let path = entry.unwrap().path();
         match path.is_dir() {
             true => found.extend(files_below(&path)),
+            // The lock of backups.
+            false if path.ends_with(super::hold::NAME) => {}
             false => found.push(path.file_name().unwrap().to_string_lossy().into_owned()),
         }
     }

@@ -9,8 +9,10 @@
 mod cache;
 mod changes;
 mod checkpoint;
+mod copy;
 mod disk;
 mod layout;
+mod reserve;
 mod rows;
 mod stamp;
 mod writer;
@@ -33,6 +35,7 @@ use disk::Disk;
 use stamp::Stamp;
 use writer::{Job, Request};
 
+pub use copy::copy_map;
 pub use writer::MAX_BATCH;
 
 /// Older versions can corrupt a file in WAL mode (the WAL-reset bug, fixed in 3.51.3).

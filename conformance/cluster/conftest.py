@@ -1,0 +1,72 @@
+"""Fixtures: the engines once, and two servers that share them."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python"))
+pytest.register_assert_rewrite("millpond_test")
+
+from engines import S3_KEY, S3_SECRET, Postgres, Seaweed  # noqa: E402
+from millpond_test import media  # noqa: E402
+from millpond_test.server import BINARY, Server  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("engines")
+    # The database runs as another user, who has to reach its folder.
+    for parent in [folder, *folder.parents][:3]:
+        parent.chmod(0o755)
+    engine = Postgres(folder / "postgres").make()
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory):
+    engine = Seaweed(tmp_path_factory.mktemp("seaweed")).start()
+    engine.make_bucket()
+    yield engine
+    engine.kill()
+
+
+@pytest.fixture(scope="session")
+def environment(postgres, seaweed):
+    """What every server of the installation is given."""
+    given = {
+        "MILLPOND_META": postgres.url,
+        "MILLPOND_BLOBS": seaweed.url,
+        "PGPASSWORD": "cluster-password",
+        "AWS_ACCESS_KEY_ID": S3_KEY,
+        "AWS_SECRET_ACCESS_KEY": S3_SECRET,
+        "MILLPOND_SECRETS_KEY": secrets.token_hex(32),
+    }
+    made = media.run(["env", *[f"{name}={value}" for name, value in given.items()], str(BINARY), "store", "init"])
+    assert made.returncode == 0, made.stdout + made.stderr
+    return given
+
+
+@pytest.fixture
+def servers(environment, tmp_path):
+    started = [Server(tmp_path / name, environment=environment, settings="max_buckets = 10000\n").start() for name in "ab"]
+    yield started
+    for server in started:
+        server.kill()
+        assert "panicked" not in server.log(), server.log()[-3000:]
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory):
+    """Twelve seconds, and what they decode to."""
+    path = media.make_source(tmp_path_factory.mktemp("media") / "source.flv")
+    return path, media.decode(str(path))
+
+
+def pytest_report_header():
+    return f"binary: {BINARY}, {os.cpu_count()} cores"

@@ -1,0 +1,163 @@
+"""A private PostgreSQL and an S3-compatible store on loopback, each in a folder of its own."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+S3_KEY = "clusterkey"
+S3_SECRET = "cluster-secret-0001"
+BUCKET = "pond"
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def tool(name: str, *places: str) -> str:
+    """A program on the path, beside this interpreter, or in one of the places."""
+    beside = Path(sys.executable).parent / name
+    found = shutil.which(name) or (str(beside) if beside.exists() else None)
+    for place in places:
+        found = found or next(iter(sorted(glob.glob(place), reverse=True)), None)
+    if found is None:
+        raise FileNotFoundError(f"{name} is missing: run conformance/cluster/setup.sh")
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+class Postgres:
+    """A cluster of PostgreSQL that forgets nothing it acknowledged: fsync is on."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.port = free_port()
+        self.programs = Path(tool("postgres", "/usr/lib/postgresql/*/bin/postgres")).resolve().parent
+        # PostgreSQL refuses to run as root.
+        self.user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+
+    def _run(self, *command: str) -> None:
+        prefix = ["setpriv", f"--reuid={self.user}", f"--regid={self.user}", "--clear-groups"] if os.geteuid() == 0 else []
+        done = subprocess.run([*prefix, *command], capture_output=True, text=True, timeout=60, cwd="/")
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+
+    def make(self) -> "Postgres":
+        self.folder.mkdir(parents=True)
+        if os.geteuid() == 0:
+            shutil.chown(self.folder, self.user)
+        password = self.folder / "password"
+        password.write_text("cluster-password\n")
+        if os.geteuid() == 0:
+            shutil.chown(password, self.user)
+        self._run(
+            str(self.programs / "initdb"), "-D", str(self.folder / "data"), "-U", "mill", "-A", "scram-sha-256",
+            "--pwfile", str(password), "-E", "UTF8", "--no-locale",
+        )  # fmt: skip
+        return self.start()
+
+    def start(self) -> "Postgres":
+        options = f"-p {self.port} -c unix_socket_directories= -c listen_addresses=127.0.0.1 -c max_connections=120"
+        data, log = str(self.folder / "data"), str(self.folder / "log")
+        self._run(str(self.programs / "pg_ctl"), "-D", data, "-w", "-l", log, "-o", options, "start")
+        return self
+
+    def kill(self) -> None:
+        """SIGKILL of every process: what is not on disk is gone."""
+        pid = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+        listed = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()
+        pids = [pid, *map(int, listed)]
+        for one in pids:
+            try:
+                os.kill(one, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        deadline = time.monotonic() + 20
+        while any(alive(one) for one in pids) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        # Where nobody reaps orphans at once, its number still looks taken.
+        (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
+
+    def stop(self) -> None:
+        self._run(str(self.programs / "pg_ctl"), "-D", str(self.folder / "data"), "-m", "immediate", "-w", "stop")
+
+    @property
+    def url(self) -> str:
+        return f"postgres://mill@127.0.0.1:{self.port}/postgres"
+
+
+class Seaweed:
+    """SeaweedFS with its S3 gateway."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.port = free_port()
+        self.ports = {name: free_port() for name in ("master", "volume", "filer")}
+        self.process: subprocess.Popen | None = None
+
+    def start(self) -> "Seaweed":
+        data = self.folder / "data"
+        data.mkdir(parents=True, exist_ok=True)
+        identity = {
+            "name": "mill",
+            "credentials": [{"accessKey": S3_KEY, "secretKey": S3_SECRET}],
+            "actions": ["Admin", "Read", "Write", "List"],
+        }
+        (self.folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+        command = [
+            tool("weed"), "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3",
+            f"-s3.port={self.port}", f"-s3.config={self.folder / 's3.json'}", "-master.volumeSizeLimitMB=256",
+            "-volume.max=40", "-s3.port.iceberg=0", "-s3.port.lance=0", *[f"-{name}.port={port}" for name, port in self.ports.items()],
+        ]  # fmt: skip
+        # Ports for gRPC are these plus 10,000 unless they are chosen.
+        command += [f"-{name}.port.grpc={free_port()}" for name in self.ports] + [f"-s3.port.grpc={free_port()}"]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", timeout=2)
+                return self
+            except urllib.error.HTTPError:
+                return self
+            except OSError:
+                time.sleep(0.2)
+        raise AssertionError(f"SeaweedFS did not start: {(self.folder / 'log').read_text()[-2000:]}")
+
+    def make_bucket(self) -> None:
+        """A bucket is a folder of the filer."""
+        deadline = time.monotonic() + 60
+        while True:
+            request = urllib.request.Request(f"http://127.0.0.1:{self.ports['filer']}/buckets/{BUCKET}/", method="POST")
+            try:
+                urllib.request.urlopen(request, timeout=10)
+                return
+            except OSError as error:
+                assert time.monotonic() < deadline, error
+                time.sleep(0.5)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    @property
+    def url(self) -> str:
+        return f"s3://{BUCKET}/mill?endpoint=http://127.0.0.1:{self.port}"

@@ -1,0 +1,73 @@
+//! Pushes whose server died, found by those that live: where several servers share a map.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use store::kv::{Claim, FencingToken};
+
+use super::Live;
+use super::channels::ChannelId;
+use super::publication::LEASE;
+use super::recovery;
+use crate::shutdown::Shutdown;
+
+/// How often pushes without a publisher are looked for.
+const INTERVAL: Duration = Duration::from_secs(8);
+
+/// A push that nobody publishes any more, as somebody saw it: its channel, and how often it was published to.
+type Seen = HashSet<(ChannelId, u32)>;
+
+/// Ends pushes that nobody publishes any more. One is left alone until it was seen twice, so that its own server, which
+/// still has the bytes of its open segment, comes first if it comes back, and a returning encoder is not in the way.
+pub(crate) async fn reap(live: Arc<Live>, mut shutdown: Shutdown) {
+    let mut seen = Seen::new();
+    loop {
+        // Not all servers at the same moment.
+        let pause = INTERVAL + Duration::from_millis(u64::from(crate::ids::random::<1>()[0]) * 8);
+        tokio::select! {
+            () = shutdown.wait() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        seen = look(&live, seen).await;
+    }
+}
+
+async fn look(live: &Arc<Live>, before: Seen) -> Seen {
+    let dangling = match live.meta.dangling_publications(None).await {
+        Ok(dangling) => dangling,
+        Err(error) => {
+            tracing::warn!(%error, "pushes without a publisher cannot be looked for");
+            return before;
+        }
+    };
+    let mut seen = Seen::new();
+    for push in dangling {
+        let id = (push.bucket, push.channel);
+        let key = (id, push.record.session);
+        if before.contains(&key) {
+            end(live, &key.0).await;
+        } else {
+            seen.insert(key);
+        }
+    }
+    seen
+}
+
+async fn end(live: &Arc<Live>, id: &ChannelId) {
+    let lease = match live.meta.acquire_publisher(&id.0, &id.1, &live.holder, LEASE, Claim::IfFree).await {
+        Ok(lease) => lease,
+        Err(error) => {
+            tracing::debug!(%error, bucket = %id.0, channel = %id.1, "a push without a publisher has one by now");
+            return;
+        }
+    };
+    let FencingToken(token) = lease.token();
+    match recovery::repair(live, &lease).await {
+        Ok(()) => tracing::info!(bucket = %id.0, channel = %id.1, token, "a push whose server died was ended"),
+        Err(error) => {
+            tracing::warn!(%error, bucket = %id.0, channel = %id.1, "a push whose server died cannot be ended now")
+        }
+    }
+    let _ = live.meta.release_publisher(&lease).await;
+}

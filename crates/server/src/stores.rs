@@ -1,0 +1,131 @@
+//! The stores of a data directory.
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, bail, ensure};
+use store::blob::{BlobIds, FileBlobs};
+use store::clock::{Clock, Randomness};
+use store::kv::{BeforeFlush, SqliteKv, SqliteOptions};
+use store::meta::Meta;
+
+use crate::config::Durability;
+use crate::metrics::TimedKv;
+use crate::{data_dir, descriptors};
+
+/// The stores of a data directory, held by this process alone.
+pub(crate) struct Stores {
+    pub(crate) meta: Meta,
+    pub(crate) blobs: Arc<dyn store::blob::BlobStore>,
+    pub(crate) lock: File,
+}
+
+/// What to do about stores that are not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// A new installation begins.
+    Make,
+    /// Who looks for something does not make it.
+    Refuse,
+}
+
+/// Opens the stores below `data_dir`.
+///
+/// # Errors
+/// When another process has them, a part of them is missing, or the disk refuses.
+pub(crate) fn open_stores(data_dir: &Path, durability: Durability, missing: Missing) -> anyhow::Result<Stores> {
+    open_stores_at(data_dir, durability, missing, &crate::clock::Clock::system())
+}
+
+/// The same with the clock of a server.
+pub(crate) fn open_stores_at(
+    data_dir: &Path,
+    durability: Durability,
+    missing: Missing,
+    clock: &crate::clock::Clock,
+) -> anyhow::Result<Stores> {
+    if missing == Missing::Refuse {
+        ensure!(data_dir.is_dir(), "there is no data directory {}", data_dir.display());
+        data_dir::check_is_whole(data_dir)?;
+        ensure!(data_dir::has_metadata(data_dir)?, "there is no metadata in {}", data_dir.display());
+    }
+    data_dir::close_to_others(data_dir)?;
+    let lock = lock(data_dir)?;
+    // Again, now that nobody else is at it.
+    let was_here = data_dir::check_is_whole(data_dir)?;
+    let clock = clock.for_stores();
+    let blobs = open_files(data_dir, &clock)?;
+    let before_flush = (durability == Durability::Relaxed).then(|| {
+        let blobs = blobs.clone();
+        BeforeFlush::new(move || blobs.flush_late())
+    });
+    let kv = open_map(data_dir, durability, was_here || missing == Missing::Refuse, before_flush, &clock)?;
+    Ok(Stores { meta: Meta::new(Arc::new(TimedKv::new(Arc::new(kv))), clock), blobs: Arc::new(blobs), lock })
+}
+
+/// Keeps other processes from a data directory.
+pub(crate) fn lock(data_dir: &Path) -> anyhow::Result<File> {
+    let lock_path = data_dir.join(data_dir::LOCK);
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&lock_path)
+        .with_context(|| format!("cannot open {}", lock_path.display()))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => {
+            bail!("another millpond runs on {}; stop it first, or use another --data-dir", data_dir.display())
+        }
+        Err(TryLockError::Error(error)) => Err(error).context("cannot lock the data directory"),
+    }
+}
+
+/// The random bits of the operating system.
+pub(crate) fn randomness() -> Randomness {
+    Randomness::new(|buffer| {
+        for chunk in buffer.chunks_mut(16) {
+            chunk.copy_from_slice(&crate::ids::random::<16>()[..chunk.len()]);
+        }
+    })
+}
+
+/// Where the ids of new blobs come from.
+pub(crate) fn blob_ids(clock: &Clock) -> BlobIds {
+    BlobIds::new(clock.clone(), randomness())
+}
+
+/// What the store calls a setting.
+pub(crate) fn durability(durability: Durability) -> store::kv::Durability {
+    match durability {
+        Durability::Full => store::kv::Durability::Full,
+        Durability::Relaxed => store::kv::Durability::Relaxed,
+    }
+}
+
+/// The blobs of a data directory that is locked.
+pub(crate) fn open_files(data_dir: &Path, clock: &Clock) -> anyhow::Result<FileBlobs> {
+    FileBlobs::open(&data_dir.join(data_dir::BLOBS), blob_ids(clock)).context("cannot open the blob store")
+}
+
+/// The map of a data directory that is locked.
+pub(crate) fn open_map(
+    data_dir: &Path,
+    wanted: Durability,
+    must_exist: bool,
+    before_flush: Option<BeforeFlush>,
+    clock: &Clock,
+) -> anyhow::Result<SqliteKv> {
+    let options = SqliteOptions {
+        durability: durability(wanted),
+        // The lock says so.
+        is_alone: true,
+        must_exist,
+        max_readers: descriptors::store_readers(descriptors::limit()),
+        before_flush,
+        ..SqliteOptions::default()
+    };
+    SqliteKv::open(&data_dir.join(data_dir::METADATA), &options, clock.clone())
+        .context("cannot open the metadata store")
+}

@@ -1,0 +1,460 @@
+//! Finished blobs on an S3-compatible store, for several servers; what grows, in a spool on this machine.
+//!
+//! A blob is uploaded whole when it is finished, and only then may it be named. Its file then moves into a bounded cache,
+//! from which it is read as on one machine; short blobs that others stored are fetched into it when they are first read.
+//! Asked of the store are PUT, ranged GET, HEAD, DELETE, LIST and multipart uploads: never an append, never a condition.
+//! See `docs/design/many-servers.md`.
+
+mod address;
+mod cache;
+mod reader;
+mod upload;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+use std::hash::Hash;
+use std::ops::Range;
+use std::path::Path as FilePath;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use object_store::path::Path;
+use object_store::{ClientOptions, ObjectStore, ObjectStoreExt as _, RetryConfig};
+use tokio::sync::Semaphore;
+
+use super::{
+    BlobDamage, BlobId, BlobIds, BlobInfo, BlobReader, BlobState, BlobStore, BlobWriter, FileBlobs, OnDrop, ScanCursor,
+    ScanPage, Verified,
+};
+use crate::error::{Error, Result, Subject};
+use cache::Index;
+use reader::RemoteReader;
+use writer::S3Writer;
+
+pub use address::S3Address;
+
+/// Uploads at once; each has at most 16 MiB in memory.
+const UPLOADS: usize = 8;
+/// Blobs that are fetched at once.
+const FETCHES: usize = 64;
+/// Blobs in one page of a scan of the store.
+const PAGE: usize = 1000;
+
+/// How to open the store.
+#[derive(Debug, Clone)]
+pub struct S3Options {
+    /// The most bytes of finished blobs kept on this machine.
+    pub cache_bytes: u64,
+    /// How long an upload of a client is tried.
+    pub patience: Duration,
+    /// How long a segment is tried to be stored, while its push waits.
+    pub segment_patience: Duration,
+}
+
+impl Default for S3Options {
+    fn default() -> Self {
+        Self { cache_bytes: 4 << 30, patience: Duration::from_secs(30), segment_patience: Duration::from_secs(120) }
+    }
+}
+
+/// Blobs on an S3-compatible store. Clones share it.
+#[derive(Clone)]
+pub struct S3Blobs(Arc<Shared>);
+
+struct Shared {
+    remote: Arc<dyn ObjectStore>,
+    prefix: String,
+    spool: FileBlobs,
+    cache: FileBlobs,
+    /// What lies in the spool.
+    spooled: Mutex<HashSet<BlobId>>,
+    /// What of it is finished and on its way.
+    uploading: Mutex<HashSet<BlobId>>,
+    cached: Mutex<Index>,
+    uploads: Semaphore,
+    /// Whoever fetches a blob holds the lock that its id chooses, so that others wait for the same.
+    fetches: Vec<tokio::sync::Mutex<()>>,
+    options: S3Options,
+}
+
+impl std::fmt::Debug for S3Blobs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("S3Blobs")
+    }
+}
+
+impl S3Blobs {
+    /// Opens the store, with a spool and a cache below `root`, which belong to this process alone.
+    ///
+    /// # Errors
+    /// `Unavailable` when the directories cannot be made or the credentials not be found.
+    pub async fn open(address: &S3Address, root: &FilePath, ids: BlobIds, options: S3Options) -> Result<Self> {
+        let client = ClientOptions::new()
+            .with_timeout(Duration::from_secs(30))
+            .with_connect_timeout(Duration::from_secs(5))
+            .with_allow_http(address.endpoint.as_deref().is_some_and(|url| url.starts_with("http://")));
+        let retry = RetryConfig { max_retries: 4, retry_timeout: Duration::from_secs(15), ..RetryConfig::default() };
+        let remote = address
+            .builder()?
+            .with_client_options(client)
+            .with_retry(retry)
+            .build()
+            .map_err(|error| Error::unavailable(Subject::Blob, error))?;
+        Self::with_store(Arc::new(remote), &address.prefix, root, ids, options).await
+    }
+
+    async fn with_store(
+        remote: Arc<dyn ObjectStore>,
+        prefix: &str,
+        root: &FilePath,
+        ids: BlobIds,
+        options: S3Options,
+    ) -> Result<Self> {
+        let spool = FileBlobs::open(&root.join("spool"), ids.clone())?;
+        let cache = FileBlobs::open(&root.join("cache"), ids)?;
+        let mut fetches = Vec::new();
+        fetches.resize_with(FETCHES, tokio::sync::Mutex::default);
+        let shared = Shared {
+            remote,
+            prefix: prefix.to_owned(),
+            spool,
+            cache,
+            spooled: Mutex::default(),
+            uploading: Mutex::default(),
+            cached: Mutex::new(Index::new(options.cache_bytes)),
+            uploads: Semaphore::new(UPLOADS),
+            fetches,
+            options,
+        };
+        for blob in every(&shared.spool).await? {
+            shared.note_spooled(blob.id);
+        }
+        let mut kept = every(&shared.cache).await?;
+        // What was fetched last is read again soonest.
+        kept.sort_unstable_by_key(|blob| blob.modified_ms);
+        for blob in kept {
+            let gone = match blob.state {
+                BlobState::Finished => lock(&shared.cached).add(blob.id, blob.len),
+                BlobState::Growing | BlobState::Torn => vec![blob.id],
+            };
+            for id in gone {
+                shared.cache.delete(id).await?;
+            }
+        }
+        Ok(Self(Arc::new(shared)))
+    }
+
+    /// Writes, reads and deletes a blob of its own, to find out whether the store answers and may be used.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub async fn probe(&self) -> Result<()> {
+        let path = Path::from(format!("{}probe", self.0.folder()));
+        let id = BlobId::from_bytes([0; 16]);
+        let failed = |error: object_store::Error| failed(id, &error);
+        let bytes = Bytes::from_static(b"millpond");
+        self.0.remote.put(&path, bytes.clone().into()).await.map_err(failed)?;
+        let found = self.0.remote.get(&path).await.map_err(failed)?.bytes().await.map_err(failed)?;
+        self.0.remote.delete(&path).await.map_err(failed)?;
+        match found == bytes {
+            true => Ok(()),
+            false => Err(Error::unavailable(Subject::Blob, "the store returned other bytes than it was given")),
+        }
+    }
+}
+
+async fn every(blobs: &FileBlobs) -> Result<Vec<BlobInfo>> {
+    let (mut found, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = blobs.scan(cursor).await?;
+        found.extend(page.blobs);
+        cursor = page.next;
+        if cursor.is_none() {
+            return Ok(found);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes a value out of a set when it is dropped.
+struct Within<'a, T: Eq + Hash + Copy>(&'a Mutex<HashSet<T>>, T);
+
+impl<T: Eq + Hash + Copy> Drop for Within<'_, T> {
+    fn drop(&mut self) {
+        lock(self.0).remove(&self.1);
+    }
+}
+
+impl Shared {
+    /// The prefix with a slash at its end, if there is one.
+    fn folder(&self) -> String {
+        if self.prefix.is_empty() { String::new() } else { format!("{}/", self.prefix) }
+    }
+
+    /// The name of a blob. Its folder is chosen by random digits, as stores spread their load by the beginnings of names.
+    fn path(&self, id: BlobId) -> Path {
+        let name = id.to_string();
+        let shard = name.get(name.len().saturating_sub(2)..).unwrap_or_default();
+        Path::from(format!("{}{shard}/{name}", self.folder()))
+    }
+
+    fn patience(&self, on_drop: OnDrop) -> Duration {
+        match on_drop {
+            OnDrop::Delete => self.options.patience,
+            OnDrop::Keep => self.options.segment_patience,
+        }
+    }
+
+    fn note_spooled(&self, id: BlobId) {
+        lock(&self.spooled).insert(id);
+    }
+
+    fn note_gone(&self, id: BlobId) {
+        lock(&self.spooled).remove(&id);
+    }
+
+    fn is_spooled(&self, id: BlobId) -> bool {
+        lock(&self.spooled).contains(&id)
+    }
+
+    fn uploading(&self, id: BlobId) -> Within<'_, BlobId> {
+        lock(&self.uploading).insert(id);
+        Within(&self.uploading, id)
+    }
+
+    /// Moves a stored blob from the spool into the cache. What fails here costs a request to the store later.
+    async fn keep(&self, id: BlobId, len: u64) {
+        match self.cache.take_over(&self.spool, id, len).await {
+            Ok(()) => {
+                let gone = lock(&self.cached).add(id, len);
+                self.evict(gone).await;
+            }
+            Err(error) => {
+                tracing::debug!(%id, %error, "a stored blob could not be kept here");
+                let _ = self.spool.delete(id).await;
+            }
+        }
+        self.note_gone(id);
+    }
+
+    async fn evict(&self, gone: Vec<BlobId>) {
+        for id in gone {
+            if let Err(error) = self.cache.delete(id).await {
+                tracing::debug!(%id, %error, "a blob of the cache could not be deleted");
+            }
+        }
+    }
+
+    /// Deletes what lies on this machine of a blob.
+    async fn forget(&self, id: BlobId) -> Result<()> {
+        lock(&self.cached).remove(id);
+        self.cache.delete(id).await?;
+        self.spool.delete(id).await?;
+        self.note_gone(id);
+        Ok(())
+    }
+
+    async fn delete_stored(&self, id: BlobId) -> Result<()> {
+        match self.remote.delete(&self.path(id)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(failed(id, &error)),
+        }
+    }
+
+    /// Opens a blob that lies on this machine.
+    async fn open_here(&self, id: BlobId) -> Result<Option<Box<dyn BlobReader>>> {
+        // In this order, as it may move from the spool into the cache between the looks.
+        if self.is_spooled(id) {
+            match self.spool.open(id).await {
+                Ok(reader) => return Ok(Some(reader)),
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let is_cached = lock(&self.cached).has(id);
+        if is_cached {
+            match self.cache.open(id).await {
+                Ok(reader) => return Ok(Some(reader)),
+                Err(error) if error.is_not_found() => lock(&self.cached).remove(id),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Opens a blob of the store, which comes into the cache if it is short.
+    async fn open_there(self: &Arc<Self>, id: BlobId) -> Result<Box<dyn BlobReader>> {
+        let [.., chooses] = id.to_bytes();
+        let turn = match self.fetches.get(usize::from(chooses) % FETCHES) {
+            Some(turn) => Some(turn.lock().await),
+            None => None,
+        };
+        // Somebody may have fetched it meanwhile.
+        if let Some(reader) = self.open_here(id).await? {
+            return Ok(reader);
+        }
+        let path = self.path(id);
+        let (len, bytes) = upload::fetch(self.remote.as_ref(), &path, id).await?;
+        if bytes.len() as u64 == len {
+            match self.cache.put_as(id, bytes.clone()).await {
+                Ok(()) => {
+                    let gone = lock(&self.cached).add(id, len);
+                    let reader = self.cache.open(id).await;
+                    self.evict(gone).await;
+                    if let Ok(reader) = reader {
+                        return Ok(reader);
+                    }
+                }
+                Err(error) => tracing::debug!(%id, %error, "a blob could not be kept here"),
+            }
+        }
+        drop(turn);
+        let remote = Arc::clone(&self.remote);
+        Ok(Box::new(RemoteReader { store: remote, path, id, len, last: Mutex::new((0, bytes)) }))
+    }
+
+    /// Brings a stored blob back into the spool, whole.
+    async fn bring_back(&self, id: BlobId) -> Result<()> {
+        if lock(&self.cached).has(id) {
+            lock(&self.cached).remove(id);
+            if self.spool.take_over(&self.cache, id, 0).await.is_ok() {
+                return Ok(());
+            }
+        }
+        let path = self.path(id);
+        let (len, bytes) = upload::fetch(self.remote.as_ref(), &path, id).await?;
+        if bytes.len() as u64 == len {
+            return self.spool.put_as(id, bytes).await;
+        }
+        let mut writer = self.spool.create_as(id, OnDrop::Delete).await?;
+        while writer.len() < len {
+            let from = writer.len();
+            let to = from.saturating_add(upload::WHOLE).min(len);
+            writer.append(upload::fetch_range(self.remote.as_ref(), &path, id, from, to).await?).await?;
+        }
+        writer.finish(true).await.map(drop)
+    }
+
+    /// A page of what lies in the spool. What is finished there is not stored yet.
+    async fn scan_spool(&self, cursor: Option<ScanCursor>) -> Result<ScanPage> {
+        let mut page = self.spool.scan(cursor).await?;
+        let uploading = lock(&self.uploading).clone();
+        for blob in page.blobs.iter_mut().filter(|blob| blob.state == BlobState::Finished) {
+            blob.state = if uploading.contains(&blob.id) { BlobState::Growing } else { BlobState::Torn };
+        }
+        let next = page.next.map_or_else(|| "stored/".to_owned(), |next| format!("spool/{}", next.0));
+        Ok(ScanPage { blobs: page.blobs, next: Some(ScanCursor(next)) })
+    }
+
+    async fn scan_stored(&self, after: &str) -> Result<ScanPage> {
+        let prefix = (!self.prefix.is_empty()).then(|| Path::from(self.prefix.as_str()));
+        let mut names = match after.is_empty() {
+            true => self.remote.list(prefix.as_ref()),
+            false => self.remote.list_with_offset(prefix.as_ref(), &Path::from(after)),
+        };
+        let mut page = ScanPage::default();
+        let (mut seen, mut last) = (0, None);
+        while seen < PAGE
+            && let Some(found) = names.next().await
+        {
+            let found = found.map_err(|error| failed(BlobId::from_bytes([0; 16]), &error))?;
+            seen += 1;
+            // Objects of others are none of our business, and never deleted.
+            if let Some(id) = found.location.filename().and_then(|name| name.parse::<BlobId>().ok())
+                && found.location == self.path(id)
+                && !self.is_spooled(id)
+            {
+                page.blobs.push(BlobInfo {
+                    id,
+                    len: found.size,
+                    modified_ms: found.last_modified.timestamp_millis(),
+                    state: BlobState::Finished,
+                });
+            }
+            last = Some(found.location);
+        }
+        page.next = last.filter(|_| seen == PAGE).map(|last| ScanCursor(format!("stored/{last}")));
+        Ok(page)
+    }
+}
+
+#[async_trait]
+impl BlobStore for S3Blobs {
+    async fn create(&self, on_drop: OnDrop) -> Result<Box<dyn BlobWriter>> {
+        let spooled = self.0.spool.create(on_drop).await?;
+        Ok(Box::new(S3Writer::new(&self.0, spooled, on_drop, false)))
+    }
+
+    async fn open(&self, id: BlobId) -> Result<Box<dyn BlobReader>> {
+        match self.0.open_here(id).await? {
+            Some(reader) => Ok(reader),
+            None => self.0.open_there(id).await,
+        }
+    }
+
+    async fn recover(&self, id: BlobId, on_drop: OnDrop) -> Result<Box<dyn BlobWriter>> {
+        if lock(&self.0.uploading).contains(&id) {
+            return Err(Error::conflict(Subject::Blob, format!("{id} is being stored")));
+        }
+        if !self.0.is_spooled(id) {
+            self.0.bring_back(id).await?;
+            self.0.note_spooled(id);
+        }
+        let spooled = self.0.spool.recover(id, on_drop).await?;
+        Ok(Box::new(S3Writer::new(&self.0, spooled, on_drop, true)))
+    }
+
+    async fn delete(&self, id: BlobId) -> Result<()> {
+        self.0.forget(id).await?;
+        self.0.delete_stored(id).await
+    }
+
+    async fn verify(&self, id: BlobId, range: Range<u64>) -> Result<Verified> {
+        if self.0.is_spooled(id) {
+            return self.0.spool.verify(id, range).await;
+        }
+        // The store looks after its bytes itself; whether it has them is all there is to ask.
+        let found = self.0.remote.head(&self.0.path(id)).await.map_err(|error| failed(id, &error))?;
+        Ok(Verified { len: found.size, has_sums: false, damaged: Vec::new() })
+    }
+
+    async fn next_damage(&self) -> BlobDamage {
+        loop {
+            tokio::select! {
+                damage = self.0.spool.next_damage() => return damage,
+                damage = self.0.cache.next_damage() => {
+                    // The store has the right bytes.
+                    tracing::warn!(%damage, "a blob of the cache is damaged and forgotten");
+                    lock(&self.0.cached).remove(damage.blob);
+                    let _ = self.0.cache.delete(damage.blob).await;
+                }
+            }
+        }
+    }
+
+    async fn scan(&self, cursor: Option<ScanCursor>) -> Result<ScanPage> {
+        let Some(ScanCursor(place)) = cursor else { return self.0.scan_spool(None).await };
+        if let Some(shard) = place.strip_prefix("spool/") {
+            return self.0.scan_spool(Some(ScanCursor(shard.to_owned()))).await;
+        }
+        let after = place.strip_prefix("stored/");
+        self.0.scan_stored(after.ok_or_else(|| Error::corrupt(Subject::Blob, "scan cursor"))?).await
+    }
+}
+
+/// An error of the store in our words. It names requests, never keys.
+fn failed(id: BlobId, error: &object_store::Error) -> Error {
+    match error {
+        object_store::Error::NotFound { .. } => Error::not_found(Subject::Blob, id),
+        error => Error::unavailable(Subject::Blob, format!("{id}: {error}")),
+    }
+}

@@ -1,0 +1,203 @@
+//! Against a store in memory, and against a real one: `MILLPOND_TEST_S3=s3://BUCKET/PREFIX?endpoint=URL` names one, with
+//! keys in the environment.
+
+use std::path::Path as FilePath;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use object_store::memory::InMemory;
+
+use super::*;
+use crate::clock::{Clock, Randomness};
+use crate::conformance;
+
+fn ids(seed: u64) -> BlobIds {
+    BlobIds::new(Clock::system(), Randomness::seeded(seed))
+}
+
+fn options() -> S3Options {
+    let quick = Duration::from_millis(1500);
+    S3Options { cache_bytes: 1 << 30, patience: quick, segment_patience: quick }
+}
+
+async fn opened(remote: &Arc<dyn ObjectStore>, root: &FilePath, seed: u64, options: S3Options) -> S3Blobs {
+    S3Blobs::with_store(Arc::clone(remote), "a/b", root, ids(seed), options).await.unwrap()
+}
+
+async fn stored(blobs: &S3Blobs, bytes: Vec<u8>) -> BlobId {
+    let mut writer = blobs.create(OnDrop::Delete).await.unwrap();
+    writer.append(Bytes::from(bytes)).await.unwrap();
+    writer.finish(true).await.unwrap().id
+}
+
+async fn read(blobs: &S3Blobs, id: BlobId) -> Bytes {
+    blobs.open(id).await.unwrap().read_at(0, usize::MAX).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn passes_the_suite_in_memory() {
+    let remote: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    for cache_bytes in [1 << 30, 0] {
+        let root = tempfile::tempdir().unwrap();
+        conformance::blob::check(&opened(&remote, root.path(), 1, S3Options { cache_bytes, ..options() }).await).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn passes_the_suite_on_a_real_store() {
+    let Ok(text) = std::env::var("MILLPOND_TEST_S3") else { return };
+    let mut address = S3Address::parse(&text).unwrap();
+    address.prefix = format!("{}{}", address.prefix, std::process::id());
+    let root = tempfile::tempdir().unwrap();
+    let seed = u64::from(std::process::id());
+    let blobs = S3Blobs::open(&address, root.path(), ids(seed), options()).await.unwrap();
+    blobs.probe().await.unwrap();
+    conformance::blob::check(&blobs).await;
+    // In parts, and read by another server in ranges.
+    let long: Vec<u8> = (0..40_000_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+    let id = stored(&blobs, long.clone()).await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = S3Blobs::open(&address, elsewhere.path(), ids(seed + 1), options()).await.unwrap();
+    let reader = other.open(id).await.unwrap();
+    assert_eq!(reader.len(), 40_000_000);
+    for (offset, len) in [(0, 1000), (500, 5_000_000), (39_999_000, 5000), (17, 17)] {
+        let expected = long.iter().skip(offset).take(len).copied().collect::<Vec<u8>>();
+        assert!(reader.read_at(offset as u64, len).await.unwrap() == expected, "{offset}+{len}");
+    }
+    blobs.delete(id).await.unwrap();
+    assert!(other.open(id).await.map(drop).unwrap_err().is_not_found());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_server_reads_what_was_stored_and_keeps_it() {
+    let remote: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let one = opened(&remote, here.path(), 1, options()).await;
+    let two = opened(&remote, there.path(), 2, S3Options { cache_bytes: 2500, ..options() }).await;
+    let mut blobs = Vec::new();
+    for n in 0..3_u8 {
+        blobs.push(stored(&one, vec![n; 1000]).await);
+    }
+    for (id, n) in blobs.iter().zip(0..) {
+        assert_eq!(read(&two, *id).await, vec![n; 1000]);
+    }
+    // The first had to go; the others are read without the store.
+    for id in &blobs {
+        remote.delete(&two.0.path(*id)).await.unwrap();
+    }
+    assert!(two.open(blobs[0]).await.map(drop).unwrap_err().is_not_found());
+    assert_eq!(read(&two, blobs[2]).await, vec![2; 1000]);
+    drop(two);
+    let again = opened(&remote, there.path(), 3, options()).await;
+    assert_eq!(read(&again, blobs[1]).await, vec![1; 1000], "the cache outlives the process");
+}
+
+/// A store that can be away.
+#[derive(Debug)]
+struct Away(InMemory, AtomicBool);
+
+impl std::fmt::Display for Away {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Away")
+    }
+}
+
+impl Away {
+    fn ask(&self) -> object_store::Result<()> {
+        match self.1.load(Ordering::SeqCst) {
+            true => Err(object_store::Error::Generic { store: "away", source: "it does not answer".into() }),
+            false => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Away {
+    async fn put_opts(
+        &self,
+        path: &Path,
+        payload: object_store::PutPayload,
+        options: object_store::PutOptions,
+    ) -> object_store::Result<object_store::PutResult> {
+        self.ask()?;
+        self.0.put_opts(path, payload, options).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        path: &Path,
+        options: object_store::PutMultipartOptions,
+    ) -> object_store::Result<Box<dyn object_store::MultipartUpload>> {
+        self.ask()?;
+        self.0.put_multipart_opts(path, options).await
+    }
+
+    async fn get_opts(
+        &self,
+        path: &Path,
+        options: object_store::GetOptions,
+    ) -> object_store::Result<object_store::GetResult> {
+        self.ask()?;
+        self.0.get_opts(path, options).await
+    }
+
+    fn delete_stream(
+        &self,
+        paths: futures_util::stream::BoxStream<'static, object_store::Result<Path>>,
+    ) -> futures_util::stream::BoxStream<'static, object_store::Result<Path>> {
+        self.0.delete_stream(paths)
+    }
+
+    fn list(
+        &self,
+        prefix: Option<&Path>,
+    ) -> futures_util::stream::BoxStream<'static, object_store::Result<object_store::ObjectMeta>> {
+        self.0.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<object_store::ListResult> {
+        self.0.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: object_store::CopyOptions) -> object_store::Result<()> {
+        self.0.copy_opts(from, to, options).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_segment_waits_in_the_spool_while_the_store_is_away() {
+    let away = Arc::new(Away(InMemory::new(), AtomicBool::new(true)));
+    let remote: Arc<dyn ObjectStore> = away.clone();
+    let root = tempfile::tempdir().unwrap();
+    let patient = S3Options { segment_patience: Duration::from_secs(60), ..options() };
+    let blobs = opened(&remote, root.path(), 1, patient).await;
+    let mut writer = blobs.create(OnDrop::Keep).await.unwrap();
+    writer.append(Bytes::from_static(b"segment")).await.unwrap();
+    let id = writer.id();
+    let finishing = tokio::spawn(writer.finish(true));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!finishing.is_finished());
+    assert_eq!(read(&blobs, id).await, "segment", "it can be read meanwhile");
+    assert_eq!(blobs.recover(id, OnDrop::Keep).await.map(drop).unwrap_err().kind, crate::ErrorKind::Conflict);
+    away.1.store(false, Ordering::SeqCst);
+    assert_eq!(finishing.await.unwrap().unwrap().len, 7);
+    assert_eq!(away.0.head(&blobs.0.path(id)).await.unwrap().size, 7);
+
+    // One that could not be stored in time is taken up by the next life; an upload's is deleted.
+    away.1.store(true, Ordering::SeqCst);
+    let impatient = opened(&remote, &root.path().join("other"), 2, options()).await;
+    let mut left = Vec::new();
+    for on_drop in [OnDrop::Keep, OnDrop::Delete] {
+        let mut writer = impatient.create(on_drop).await.unwrap();
+        writer.append(Bytes::from_static(b"left")).await.unwrap();
+        left.push(writer.id());
+        assert_eq!(writer.finish(true).await.unwrap_err().kind, crate::ErrorKind::Unavailable);
+    }
+    drop(impatient);
+    away.1.store(false, Ordering::SeqCst);
+    let next = opened(&remote, &root.path().join("other"), 3, options()).await;
+    assert!(next.open(left[1]).await.map(drop).unwrap_err().is_not_found());
+    let writer = next.recover(left[0], OnDrop::Keep).await.unwrap();
+    assert_eq!(writer.len(), 4);
+    writer.finish(true).await.unwrap();
+    assert_eq!(away.0.head(&next.0.path(left[0])).await.unwrap().size, 4);
+}
