@@ -4,11 +4,11 @@ PYTHON := .venv/bin/python
 MILLPOND_BIN ?= $(CURDIR)/target/release/millpond
 # How long each fuzz target and the soak run, in seconds.
 FUZZ_SECONDS ?= 60
-SOAK_SECONDS ?= 60
+SOAK_SECONDS ?= 90
 
 export MILLPOND_BIN
 
-.PHONY: help check test policy tools release bench fuzz soak demo screenshots
+.PHONY: help check test policy tools release bench fuzz soak monitoring demo screenshots cluster
 
 help:
 	@echo 'make check   format, lints, unit tests, documentation, layering: a minute or two'
@@ -16,10 +16,13 @@ help:
 	@echo '             STAGES="rust python" runs only these: policy rust release fuzz python node clients'
 	@echo 'make policy  dependencies, citations, links and commands of documents: seconds'
 	@echo 'make demo    a server with a moving picture, and the lines to paste for ffmpeg and OBS'
+	@echo 'make cluster two servers over PostgreSQL and an S3-compatible store: what one loses when the other dies'
 	@echo 'make bench   cost and latency beside a floor program, as a table'
 	@echo 'make fuzz    every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds'
 	@echo 'make screenshots   the pages of the console as pictures, into docs/img'
-	@echo 'make soak    kill -9 and restart under a push for SOAK_SECONDS=$(SOAK_SECONDS) seconds'
+	@echo 'make soak    eight pushes, writers, readers and a nemesis for SOAK_SECONDS=$(SOAK_SECONDS) seconds, and as long again system'
+	@echo '             calls that fail'
+	@echo 'make monitoring   the metrics, the dashboard and the alerts of deploy/ beside a real Prometheus, which it installs'
 
 check:
 	python3 scripts/check_references.py
@@ -55,6 +58,16 @@ fuzz:
 
 soak: tools release
 	cd conformance/python && ../../$(PYTHON) soak.py --seconds $(SOAK_SECONDS)
+	cd conformance/python && ../../$(PYTHON) soak.py --seconds $(SOAK_SECONDS) --syscalls
+
+monitoring: tools release
+	scripts/setup-monitoring.sh
+	cd conformance/python && MILLPOND_NEEDS_PROMETHEUS=1 ../../$(PYTHON) -m pytest tests/test_monitoring.py
+
+# Two servers over PostgreSQL and SeaweedFS, which it starts itself.
+cluster: tools release
+	conformance/cluster/setup.sh
+	cd conformance/cluster && ../../$(PYTHON) -m pytest
 
 demo:
 	cargo run --release --locked -- demo

@@ -106,6 +106,10 @@ class Server:
         self.kill()
         raise AssertionError(f"the server did not start; its log ends:\n{self.log()[-3000:]}")
 
+    def keys(self) -> "Dict[str, str]":
+        """The environment of commands that talk to it."""
+        return {**os.environ, "OSS_ACCESS_KEY_ID": ACCESS_KEY_ID, "OSS_ACCESS_KEY_SECRET": ACCESS_KEY_SECRET}
+
     def log(self) -> str:
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 

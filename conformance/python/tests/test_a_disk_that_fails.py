@@ -21,7 +21,7 @@ from millpond_test.ts import check
 
 from conftest import Channel
 
-LOST = "millpond_media_lost_milliseconds_total"
+LOST = "millpond_media_lost_seconds_total"
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def test_what_cannot_be_stored_is_counted_shown_and_marked(faulty, source, durab
     assert all(faults.hits(rule) for rule in refused)
     playlist, report = read_stream(channel.play_url)
     listed_ms = sum(segment.duration_ms for segment in playlist.segments)
-    lost_ms = metric(channel.server, LOST)
+    lost_ms = round(metric(channel.server, LOST) * 1000)
     assert lost_ms >= 1000
     assert listed_ms + lost_ms == pytest.approx(media.SOURCE_SECONDS * 1000, abs=120)
     assert metric_of_log(channel, "lost_ms") == lost_ms
@@ -190,7 +190,7 @@ def test_d29_what_cannot_be_written_again_ends_before_the_hole(faulty, source):
     found = media.decode_listed(channel.play_url)
     assert found.errors == ""
     assert set(found.video) <= set(source.decoded.video)
-    lost_ms = metric(channel.server, LOST)
+    lost_ms = round(metric(channel.server, LOST) * 1000)
     assert sum(s.duration_ms for s in playlist.segments) + lost_ms == pytest.approx(media.SOURCE_SECONDS * 1000, abs=120)
     first_gap = [segment.discontinuity for segment in playlist.segments].index(True)
     assert first_gap >= 1 and sum(segment.discontinuity for segment in playlist.segments) == 1

@@ -450,6 +450,25 @@ operations! {
         on: On::Object, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
         hotlink: Hotlink::Checked, metering: Metering::Nothing, log_name: "ProcessObject", log_size: LogSize::Unknown,
     };
+    /// GET or HEAD key `?x-oss-process=video/snapshot`: a picture of a recording (14).
+    GetVideoSnapshot "GetObject" Read {
+        query: &["x-oss-process", "versionId"], headers: PLAIN,
+        on: On::Object, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
+        hotlink: Hotlink::Checked, metering: Metering::Nothing, log_name: "GetVideoSnapshot", log_size: LogSize::Unknown,
+    };
+    /// GET or HEAD playlist `?x-oss-process=live/still`: the newest picture of a channel; not an operation of OSS.
+    GetLiveStill "GetObject" Read {
+        query: &["x-oss-process", "versionId"], headers: PLAIN,
+        on: On::Object, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
+        hotlink: Hotlink::Checked, metering: Metering::Nothing, log_name: "GetLiveStill", log_size: LogSize::Unknown,
+    };
+    /// POST playlist `?x-oss-process=video/storyboard`: sheets of small pictures beside it; not an operation of OSS. What
+    /// it writes needs PutObject as well.
+    PostStoryboard "GetObject" Read {
+        query: &["x-oss-process", "versionId"], headers: PLAIN,
+        on: On::Object, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
+        hotlink: Hotlink::Checked, metering: Metering::Nothing, log_name: "PostStoryboard", log_size: LogSize::Unknown,
+    };
     /// POST key `?restore` (15).
     RestoreObject "RestoreObject" OwnerOnly {
         query: &["restore", "versionId"], headers: PLAIN,

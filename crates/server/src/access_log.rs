@@ -97,6 +97,11 @@ impl AccessLog {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Bytes that wait to be written.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.pending().bytes
+    }
+
     /// Takes whole lines, unless too many wait.
     fn push(&self, route: &Route, lines: &str) {
         let mut pending = self.pending();

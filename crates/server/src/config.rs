@@ -18,6 +18,10 @@ use crate::proxies::{ForwardedHeader, TrustedProxies};
 pub(crate) struct Config {
     /// Where objects and metadata are kept.
     pub(crate) data_dir: PathBuf,
+    /// Where the map is, when several servers share it: `postgres://USER@HOST:PORT/DATABASE`. Absent: the data directory.
+    pub(crate) meta: Option<String>,
+    /// Where blobs are, when several servers share them: `s3://BUCKET/PREFIX?endpoint=URL`. Absent: the data directory.
+    pub(crate) blobs: Option<String>,
     /// Addresses that speak HTTP and RTMP (told apart by the first byte, D15).
     pub(crate) listen: Vec<SocketAddr>,
     /// Addresses that speak RTMP; the same sockets answer HTTP too.
@@ -64,6 +68,9 @@ pub(crate) struct Config {
     pub(crate) trusted_proxies: Vec<String>,
     /// The header in which they say it.
     pub(crate) forwarded_header: ForwardedHeader,
+    /// How long requests in flight may take to end once the server stops, seconds; 20 more and the process has left,
+    /// whatever its disk does.
+    pub(crate) drain_s: u64,
     /// The certificate of HTTPS and RTMPS.
     pub(crate) tls: TlsConfig,
     /// How long HTTP peers may take.
@@ -78,6 +85,8 @@ pub(crate) struct Config {
     pub(crate) hls_sign: HlsSignConfig,
     /// How live pushes are handled.
     pub(crate) live: LiveConfig,
+    /// Pictures of pushes and recordings.
+    pub(crate) snapshots: SnapshotsConfig,
     /// How bytes are kept.
     pub(crate) storage: StorageConfig,
     /// What all peers together may make the server hold.
@@ -121,6 +130,19 @@ pub(crate) struct HttpConfig {
     pub(crate) stalled_answer_s: u64,
     /// The console at `/-/console` and the call that it needs beside those of OSS.
     pub(crate) console: bool,
+    /// How ranges that do not lie within their object are answered when the request does not say it (HTTP API 9.2).
+    pub(crate) range_behavior: RangeBehavior,
+}
+
+/// How ranges that do not lie within their object are answered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RangeBehavior {
+    /// Mostly with the whole object, as OSS does.
+    #[default]
+    Oss,
+    /// As RFC 9110 says: cut at the end of the object, or 416.
+    Standard,
 }
 
 /// What a host means that is neither a domain of the configuration, nor built in, nor an IP address.
@@ -184,6 +206,10 @@ pub(crate) struct LiveConfig {
     pub(crate) segmenting: Segmenting,
     /// Recovery points, and I pictures marked as key frames, may start segments (quirk Q42).
     pub(crate) recovery_points_start_segments: bool,
+    /// Seconds after which a push is refused of which nothing can be recorded; 0 never (D21).
+    pub(crate) refuse_unrecordable_after_s: u64,
+    /// Whose rules playlists keep beyond the standard, where those of OSS and Apple differ.
+    pub(crate) authoring: Authoring,
     /// PROGRAM-DATE-TIME in live playlists (D10).
     pub(crate) program_date_time: bool,
     /// PROGRAM-DATE-TIME in VOD playlists (D10).
@@ -220,6 +246,18 @@ pub(crate) struct LiveConfig {
     pub(crate) segment_etag: SegmentEtag,
 }
 
+/// Whose rules playlists keep.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Authoring {
+    /// As OSS writes and sends them.
+    #[default]
+    Oss,
+    /// As Apple's authoring specification wants them: named VOD, six segments at least, compressed, with their registered
+    /// type.
+    Apple,
+}
+
 /// Where segments are cut when a key frame comes late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -240,6 +278,34 @@ pub(crate) enum SegmentEtag {
     Md5,
 }
 
+/// Pictures: those that channels ask for, those that requests ask for, and what they may cost.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SnapshotsConfig {
+    /// Whether pictures are made at all. Without, no decoder is ever started.
+    pub(crate) enabled: bool,
+    /// Decoder processes for the pictures of pushes, and as many for those of requests; 0 is half of the processors, at
+    /// least one.
+    pub(crate) workers: usize,
+    /// How long a decoder may take for the picture of a push, milliseconds.
+    pub(crate) deadline_ms: u64,
+    /// How long it may take for a picture that a request asks for, milliseconds.
+    pub(crate) request_deadline_ms: u64,
+    /// The largest picture that is decoded, pixels.
+    pub(crate) max_pixels: u64,
+    /// Pictures that may wait for a decoder; further ones are dropped and counted.
+    pub(crate) max_waiting: usize,
+    /// Memory for the newest key frames of the channels on air, of which stills are made, MiB; 0 makes them of the last
+    /// segment.
+    pub(crate) stills_mib: usize,
+    /// Quality of JPEG files, 1 to 100.
+    pub(crate) jpeg_quality: u8,
+    /// A program `ffmpeg` that decodes interlaced video; absent: it is refused.
+    pub(crate) ffmpeg: Option<PathBuf>,
+    /// Where the messages about pictures go: `topic = "http://..."` (LiveChannel 6.2).
+    pub(crate) topics: BTreeMap<String, String>,
+}
+
 /// The switches of the store.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -252,6 +318,11 @@ pub(crate) struct StorageConfig {
     pub(crate) lifecycle_interval_s: u64,
     /// How often access logs are written to their buckets, seconds (HTTP API 8.15).
     pub(crate) access_log_interval_s: u64,
+    /// Free space of the file system below which uploads are refused, MiB, at most a twentieth of it: deletions and pushes
+    /// live on it; 0 keeps none.
+    pub(crate) reserve_mib: u64,
+    /// Bytes of blobs that are kept on this machine when `blobs` are elsewhere, MiB.
+    pub(crate) cache_mib: u64,
     /// How fast everything stored is read in the background and compared with its checksums, MiB a second; 0 never.
     pub(crate) scrub_mib_per_s: u32,
 }
@@ -270,6 +341,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data_dir: PathBuf::from("./millpond-data"),
+            meta: None,
+            blobs: None,
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 9000))],
             rtmp_listen: vec![SocketAddr::from(([127, 0, 0, 1], 1935))],
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 9001)),
@@ -292,6 +365,7 @@ impl Default for Config {
             secrets_key_file: None,
             trusted_proxies: Vec::new(),
             forwarded_header: ForwardedHeader::default(),
+            drain_s: 30,
             tls: TlsConfig::default(),
             http: HttpConfig::default(),
             cache: CacheConfig::default(),
@@ -299,6 +373,7 @@ impl Default for Config {
             referer: RefererConfig::default(),
             hls_sign: HlsSignConfig::default(),
             live: LiveConfig::default(),
+            snapshots: SnapshotsConfig::default(),
             storage: StorageConfig::default(),
             memory: MemoryConfig::default(),
         }
@@ -313,7 +388,14 @@ impl Default for MemoryConfig {
 
 impl Default for HttpConfig {
     fn default() -> Self {
-        Self { head_timeout_s: 30, body_timeout_s: 60, min_body_bytes_per_s: 256, stalled_answer_s: 600, console: true }
+        Self {
+            head_timeout_s: 30,
+            body_timeout_s: 60,
+            min_body_bytes_per_s: 256,
+            stalled_answer_s: 900,
+            console: true,
+            range_behavior: RangeBehavior::Oss,
+        }
     }
 }
 
@@ -340,6 +422,8 @@ impl Default for LiveConfig {
         Self {
             segmenting: Segmenting::Oss,
             recovery_points_start_segments: false,
+            refuse_unrecordable_after_s: 0,
+            authoring: Authoring::Oss,
             program_date_time: true,
             vod_program_date_time: false,
             reconnect_window_s: 60,
@@ -361,6 +445,23 @@ impl Default for LiveConfig {
     }
 }
 
+impl Default for SnapshotsConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            workers: 0,
+            deadline_ms: 2_000,
+            request_deadline_ms: 10_000,
+            max_pixels: 4096 * 2304,
+            max_waiting: 256,
+            stills_mib: 64,
+            jpeg_quality: 95,
+            ffmpeg: None,
+            topics: BTreeMap::new(),
+        }
+    }
+}
+
 impl Default for StorageConfig {
     fn default() -> Self {
         Self {
@@ -368,6 +469,8 @@ impl Default for StorageConfig {
             garbage_grace_s: 300,
             lifecycle_interval_s: 3600,
             access_log_interval_s: 60,
+            reserve_mib: 256,
+            cache_mib: 4096,
             scrub_mib_per_s: 4,
         }
     }
@@ -382,17 +485,25 @@ pub(crate) struct ConfigArgs {
     /// Folder for objects and metadata [default: ./millpond-data].
     #[arg(long, env = "MILLPOND_DATA_DIR", value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Map that several servers share, in PostgreSQL: `postgres://USER@HOST:PORT[,HOST:PORT]/DATABASE`. The password
+    /// comes from PGPASSWORD or a PGPASSFILE.
+    #[arg(long, env = "MILLPOND_META", value_name = "URL", hide_env_values = true)]
+    pub(crate) meta: Option<String>,
+    /// Blobs that several servers share, on an S3-compatible store: `s3://BUCKET[/PREFIX]?endpoint=URL`. Keys come from
+    /// AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+    #[arg(long, env = "MILLPOND_BLOBS", value_name = "URL", hide_env_values = true)]
+    pub(crate) blobs: Option<String>,
     /// Address for HTTP and RTMP; may be repeated [default: 127.0.0.1:9000].
-    #[arg(long, env = "MILLPOND_LISTEN", value_name = "ADDR", value_delimiter = ',')]
+    #[arg(long, env = "MILLPOND_LISTEN", value_name = "ADDR", value_parser = crate::address::parse, value_delimiter = ',')]
     pub(crate) listen: Vec<SocketAddr>,
     /// Further address for RTMP; may be repeated [default: 127.0.0.1:1935].
-    #[arg(long, env = "MILLPOND_RTMP_LISTEN", value_name = "ADDR", value_delimiter = ',')]
+    #[arg(long, env = "MILLPOND_RTMP_LISTEN", value_name = "ADDR", value_parser = crate::address::parse, value_delimiter = ',')]
     pub(crate) rtmp_listen: Vec<SocketAddr>,
     /// Address for /healthz, /readyz and /metrics [default: 127.0.0.1:9001].
-    #[arg(long, env = "MILLPOND_ADMIN_LISTEN", value_name = "ADDR")]
+    #[arg(long, env = "MILLPOND_ADMIN_LISTEN", value_name = "ADDR", value_parser = crate::address::parse)]
     pub(crate) admin_listen: Option<SocketAddr>,
     /// Address for the console and the management API, which the other addresses then do not have.
-    #[arg(long, env = "MILLPOND_CONSOLE_LISTEN", value_name = "ADDR")]
+    #[arg(long, env = "MILLPOND_CONSOLE_LISTEN", value_name = "ADDR", value_parser = crate::address::parse)]
     pub(crate) console_listen: Option<SocketAddr>,
     /// Endpoint domain: bucket.HOST then names a bucket; may be repeated.
     #[arg(long = "domain", env = "MILLPOND_DOMAIN", value_name = "HOST", value_delimiter = ',')]
@@ -447,6 +558,12 @@ impl Config {
             }
         }
         replace(&mut config.data_dir, &args.data_dir);
+        if args.meta.is_some() {
+            config.meta.clone_from(&args.meta);
+        }
+        if args.blobs.is_some() {
+            config.blobs.clone_from(&args.blobs);
+        }
         replace_list(&mut config.listen, &args.listen);
         replace_list(&mut config.rtmp_listen, &args.rtmp_listen);
         replace(&mut config.admin_listen, &args.admin_listen);
@@ -532,6 +649,9 @@ impl Config {
         if !(1..=86_400).contains(&self.storage.lifecycle_interval_s) {
             bail!("`storage.lifecycle_interval_s` is between a second and a day");
         }
+        if self.storage.cache_mib > 1 << 30 {
+            bail!("`storage.cache_mib` is at most 1 PiB");
+        }
         if !(1..=3600).contains(&self.storage.access_log_interval_s) {
             bail!("`storage.access_log_interval_s` is between a second and an hour");
         }
@@ -540,6 +660,12 @@ impl Config {
         }
         if !(1..=86_400).contains(&self.http.stalled_answer_s) {
             bail!("`http.stalled_answer_s` is between a second and a day");
+        }
+        if self.drain_s > 3600 {
+            bail!("`drain_s` is at most an hour");
+        }
+        if self.storage.reserve_mib > 1 << 24 {
+            bail!("`storage.reserve_mib` is at most 16 TiB");
         }
         if ![self.memory.receive_mib, self.memory.send_mib].iter().all(|mib| (1..=1 << 20).contains(mib)) {
             bail!("`memory.receive_mib` and `memory.send_mib` are between 1 MiB and 1 TiB");
@@ -554,8 +680,29 @@ impl Config {
         {
             bail!("`cache.segment_max_age_s` and the others like it are at most 31536000, a year");
         }
+        self.snapshots.check()?;
         if self.live.media_timeout_s == 0 || self.live.ping_after_s == 0 {
             bail!("`live.media_timeout_s` and `live.ping_after_s` are at least 1");
+        }
+        Ok(())
+    }
+}
+
+impl SnapshotsConfig {
+    fn check(&self) -> anyhow::Result<()> {
+        if self.workers > 256 || !(1..=100_000).contains(&self.max_waiting) || self.stills_mib > 1 << 20 {
+            bail!("`snapshots.workers`, `snapshots.max_waiting` or `snapshots.stills_mib` is out of its bounds");
+        }
+        if ![self.deadline_ms, self.request_deadline_ms].iter().all(|ms| (50..=120_000).contains(ms)) {
+            bail!("`snapshots.deadline_ms` and `snapshots.request_deadline_ms` are between 50 ms and two minutes");
+        }
+        if !(1..=100).contains(&self.jpeg_quality) || !(256..=1 << 28).contains(&self.max_pixels) {
+            bail!("`snapshots.jpeg_quality` is 1 to 100, `snapshots.max_pixels` 256 to 268435456");
+        }
+        for (topic, url) in &self.topics {
+            if !(url.starts_with("http://") || url.starts_with("https://")) {
+                bail!("`snapshots.topics` maps {topic:?} to {url:?}, which is no address of HTTP");
+            }
         }
         Ok(())
     }
@@ -594,6 +741,8 @@ mod tests {
     fn the_reference_names_every_setting() {
         let reference = include_str!("../../../docs/config.md");
         let text = toml::to_string(&Config {
+            meta: Some(String::new()),
+            blobs: Some(String::new()),
             public_endpoint: Some(String::new()),
             internal_endpoint: Some(String::new()),
             public_rtmp: Some(String::new()),
@@ -608,6 +757,7 @@ mod tests {
                 default_bucket: Some(String::new()),
                 ..LiveConfig::default()
             },
+            snapshots: SnapshotsConfig { ffmpeg: Some(PathBuf::new()), ..SnapshotsConfig::default() },
             ..Config::default()
         })
         .unwrap();

@@ -74,6 +74,11 @@ pub(crate) fn close_to_others(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What this process makes from here on is private to its owner.
+pub(crate) fn keep_private() {
+    make_private_from_here_on(GROUP_AND_OTHERS);
+}
+
 fn make_private_from_here_on(closed: u32) {
     use rustix::fs::Mode;
     use rustix::process::umask;

@@ -14,9 +14,11 @@ use crate::files::Files;
 use crate::live::{self, Admissions, Live};
 use crate::management::Management;
 use crate::memory::Memory;
+use crate::metering::Usage;
 use crate::objects::{self, Objects};
 use crate::ops::Services;
 use crate::proxies::TrustedProxies;
+use crate::stills::Stills;
 use crate::tls::Tls;
 
 /// The parts of a running server. Nothing below the edge knows it.
@@ -31,6 +33,10 @@ pub(crate) struct Edge {
     pub(crate) accounts: Arc<Accounts>,
     /// Channels and pushes.
     pub(crate) live: Arc<Live>,
+    /// What makes pictures.
+    pub(crate) stills: Arc<Stills>,
+    /// What was used.
+    pub(crate) usage: Arc<Usage>,
     /// What the operations of the API work with.
     pub(crate) services: Services,
     /// The management API.
@@ -53,6 +59,10 @@ pub(crate) struct Edge {
     pub(crate) tls: Option<Arc<Tls>>,
     /// Whose word about addresses is believed.
     pub(crate) proxies: TrustedProxies,
+    /// When the server started, unix ms.
+    pub(crate) started_ms: i64,
+    /// Where it listens, once it does: what for, and the address with its real port.
+    pub(crate) listening: std::sync::OnceLock<Vec<(&'static str, std::net::SocketAddr)>>,
 }
 
 /// What the edge is built from.
@@ -90,19 +100,31 @@ impl Edge {
         let settings = objects::Settings::of(&config);
         let objects = Objects::new(meta.clone(), files.clone(), blobs.clone(), memory.clone(), clock.clone(), settings);
         let objects = Arc::new(objects);
+        let usage = Arc::new(Usage::new(meta.clone(), clock.clone()));
         let accounts = Arc::new(Accounts::new(meta.clone(), root, clock.clone(), &config));
-        let live = Arc::new(Live::new(meta, blobs, clock.clone(), live::Settings::of(&config), holder));
+        let stills = Stills::new(config.snapshots.clone(), objects.clone(), accounts.root().id.clone(), clock.clone());
+        let stills = Arc::new(stills);
+        let live = Live::new(meta, blobs, clock.clone(), live::Settings::of(&config), holder);
+        let live = Arc::new(live.with_stills(stills.clone()));
         let log_interval = Duration::from_secs(config.storage.access_log_interval_s);
         Ok(Self {
             services: Services {
                 objects: objects.clone(),
                 live: live.clone(),
+                stills: stills.clone(),
                 signed_playlists: Default::default(),
                 files: files.clone(),
                 cache: config.cache.clone(),
                 callback_allow_private: config.callback_allow_private,
             },
-            management: Management::new(accounts.clone(), live.clone(), memory.clone(), clock.clone()),
+            management: Management::new(
+                accounts.clone(),
+                objects.clone(),
+                live.clone(),
+                memory.clone(),
+                usage.clone(),
+                clock.clone(),
+            ),
             admissions: Admissions {
                 objects: objects.clone(),
                 accounts: accounts.clone(),
@@ -112,10 +134,14 @@ impl Edge {
             access_log: Arc::new(AccessLog::new(objects.clone(), log_interval)),
             admin_connections: Connections::new(Caps::admin(&shares)),
             proxies: config.proxies()?,
+            started_ms: clock.now_ms(),
+            listening: Default::default(),
             clock,
             objects,
             accounts,
             live,
+            usage,
+            stills,
             files,
             memory,
             connections,

@@ -1,5 +1,10 @@
 //! Millpond: a live-streaming recorder and an object store in one binary.
 
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "Millpond runs on Linux only: sendfile, low-water marks of sockets, O_DIRECT and fallocate are its ground"
+);
+
 /// Prints a line for people; that nobody reads it (a closed pipe) is no reason to fail.
 macro_rules! say {
     ($($arg:tt)*) => {{
@@ -18,9 +23,11 @@ mod log;
 
 mod access_log;
 mod accounts;
+mod address;
 mod admin;
 mod auth_failures;
 mod callback;
+mod certificate;
 mod checksums;
 mod cli;
 mod clock;
@@ -42,15 +49,20 @@ mod management;
 mod memory;
 mod metering;
 mod metrics;
+mod notify;
 mod objects;
 mod ops;
 mod panics;
+mod places;
 mod proxies;
 mod publisher;
 mod root_key;
 mod secrets;
 mod shutdown;
+mod space;
 mod startup;
+mod stills;
+mod stores;
 mod tls;
 
 use std::process::ExitCode;
@@ -98,11 +110,29 @@ enum Command {
     Publish(cli::publish::Publish),
     /// Look for dangling names and orphaned bytes in a data directory.
     Check(cli::check::Check),
+    /// Look at a playlist, here or anywhere, for what Apple's authoring rules for HLS want.
+    CheckHls(cli::check_hls::CheckHls),
+    /// Copy a data directory, also of a running server, into a folder of backups.
+    Backup(cli::backup::Backup),
+    /// Make a data directory from a backup.
+    Restore(cli::restore::Restore),
+    /// Print what a month costs by a table of prices, or what was used.
+    Usage(cli::usage::Usage),
+    /// Prepare the database and the bucket that several servers share.
+    #[command(subcommand)]
+    Store(cli::store::Store),
     /// Run the lifecycle rules of a data directory once, or say what they would do.
     Lifecycle(cli::lifecycle::Lifecycle),
 }
 
 fn main() -> ExitCode {
+    // A decoder of pictures is no server: nothing of one may run in it.
+    if std::env::args_os().nth(1).is_some_and(|name| name == stills::WORKER) {
+        return match pictures::worker_main(std::io::stdin().lock(), std::io::stdout().lock()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
     // Threads that each touch a little of a huge page would hold megabytes that nobody uses. Where this is refused the
     // process is larger and otherwise the same.
     #[cfg(target_os = "linux")]
@@ -119,6 +149,11 @@ fn main() -> ExitCode {
         Command::Channel(channel) => channel.run(),
         Command::Publish(publish) => publish.run(),
         Command::Check(check) => check.run(),
+        Command::CheckHls(check) => check.run(),
+        Command::Backup(backup) => backup.run(),
+        Command::Restore(restore) => restore.run(),
+        Command::Usage(usage) => usage.run(),
+        Command::Store(store) => store.run(),
         Command::Lifecycle(lifecycle) => lifecycle.run(),
     };
     let code = outcome.unwrap_or_else(|error| {

@@ -16,7 +16,7 @@ pub(crate) const ID_VARIABLE: &str = "OSS_ACCESS_KEY_ID";
 /// The variable that holds the secret.
 pub(crate) const SECRET_VARIABLE: &str = "OSS_ACCESS_KEY_SECRET";
 /// The file below the data directory that keeps a generated key.
-const FILE: &str = "root-key.json";
+pub(crate) const FILE: &str = "root-key.json";
 /// The account that owns everything in this release (HTTP API 5.4).
 const ROOT_OWNER: &str = "1000000000000001";
 
@@ -72,6 +72,14 @@ impl RootKey {
                 data_dir.display()
             )
         })
+    }
+
+    /// Where the secret of the key can be read, for people.
+    pub(crate) fn place_of_secret(data_dir: &Path) -> String {
+        match Self::from_environment() {
+            Ok(Some(_)) => format!("from {SECRET_VARIABLE}"),
+            _ => format!("in {}", data_dir.join(FILE).display()),
+        }
     }
 
     fn from_environment() -> anyhow::Result<Option<Self>> {

@@ -1,37 +1,44 @@
 //! The story of a run: open the stores, repair what a crash left, listen, wait, close in order.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
 use model::name::BucketName;
 use oss::request::{Addressing, HostFallback};
-use store::blob::{BlobIds, FileBlobs};
-use store::clock::Randomness;
-use store::kv::{BeforeFlush, SqliteKv, SqliteOptions};
-use store::meta::Meta;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
 use crate::access_log::{self};
 use crate::clock::Clock;
-use crate::config::{Config, Durability, UnknownHost};
+use crate::config::{Config, UnknownHost};
+use crate::connections::Connections;
 use crate::data_dir;
 use crate::descriptors::{self, Shares};
 use crate::edge::{Edge, Parts};
-use crate::listen::{self, Fallback};
+use crate::listen::{self, Fallback, Inherited};
 use crate::live::{self};
+use crate::places::Places;
 use crate::root_key::RootKey;
 use crate::secrets::KeySource;
 use crate::shutdown::{Shutdown, ShutdownTrigger};
+use crate::space::Disk;
+use crate::stores::{Missing, Stores};
 use crate::tls::{self, Tls};
 
-/// How long running pushes and requests may take to end once the server stops.
+/// How long running pushes may take to end once the server stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
+/// How long tasks and the last access logs may take after the requests.
+const TASKS_PATIENCE: Duration = Duration::from_secs(3);
+const LOGS_PATIENCE: Duration = Duration::from_secs(5);
+/// When the process has left at the latest, counted from when requests may not take longer.
+const LEAVE_AFTER: Duration = Duration::from_secs(20);
+/// How long connections whose last answer was sent may take to close.
+const LAST_BYTES: Duration = Duration::from_secs(1);
 
 /// A server that listens.
 pub(crate) struct Running {
@@ -46,84 +53,18 @@ pub(crate) struct Running {
     /// Its parts.
     pub(crate) edge: Arc<Edge>,
     trigger: ShutdownTrigger,
+    /// Given to those who serve until the end.
+    ends: ShutdownTrigger,
     accepting: Vec<JoinHandle<()>>,
     _lock: File,
-}
-
-/// The stores of a data directory, held by this process alone.
-pub(crate) struct Stores {
-    pub(crate) meta: Meta,
-    pub(crate) blobs: Arc<dyn store::blob::BlobStore>,
-    pub(crate) lock: File,
-}
-
-/// What to do about stores that are not there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Missing {
-    /// A new installation begins.
-    Make,
-    /// Who looks for something does not make it.
-    Refuse,
-}
-
-/// Opens the stores below `data_dir`.
-///
-/// # Errors
-/// When another process has them, a part of them is missing, or the disk refuses.
-pub(crate) fn open_stores(data_dir: &Path, durability: Durability, missing: Missing) -> anyhow::Result<Stores> {
-    if missing == Missing::Refuse {
-        ensure!(data_dir.is_dir(), "there is no data directory {}", data_dir.display());
-        data_dir::check_is_whole(data_dir)?;
-        ensure!(data_dir::has_metadata(data_dir)?, "there is no metadata in {}", data_dir.display());
-    }
-    data_dir::close_to_others(data_dir)?;
-    let lock_path = data_dir.join(data_dir::LOCK);
-    let lock = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&lock_path)
-        .with_context(|| format!("cannot open {}", lock_path.display()))?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            bail!("another millpond runs on {}; stop it first, or use another --data-dir", data_dir.display())
-        }
-        Err(TryLockError::Error(error)) => return Err(error).context("cannot lock the data directory"),
-    }
-    // Again, now that nobody else is at it.
-    let was_here = data_dir::check_is_whole(data_dir)?;
-    let is_full = durability == Durability::Full;
-    let clock = store::clock::Clock::system();
-    let randomness = Randomness::new(|buffer| {
-        for chunk in buffer.chunks_mut(16) {
-            chunk.copy_from_slice(&crate::ids::random::<16>()[..chunk.len()]);
-        }
-    });
-    let blobs = FileBlobs::open(&data_dir.join(data_dir::BLOBS), BlobIds::new(clock.clone(), randomness))
-        .context("cannot open the blob store")?;
-    let options = SqliteOptions {
-        durability: if is_full { store::kv::Durability::Full } else { store::kv::Durability::Relaxed },
-        // The lock says so.
-        is_alone: true,
-        must_exist: was_here || missing == Missing::Refuse,
-        max_readers: descriptors::store_readers(descriptors::limit()),
-        before_flush: (!is_full).then(|| {
-            let blobs = blobs.clone();
-            BeforeFlush::new(move || blobs.flush_late())
-        }),
-        ..SqliteOptions::default()
-    };
-    let kv = SqliteKv::open(&data_dir.join(data_dir::METADATA), &options, clock.clone())
-        .context("cannot open the metadata store")?;
-    Ok(Stores { meta: Meta::new(Arc::new(kv), clock), blobs: Arc::new(blobs), lock })
 }
 
 /// Starts everything that a configuration asks for.
 ///
 /// # Errors
 /// When something a server cannot do without is missing; nothing is left running then.
-pub(crate) async fn start(config: Config, numbers: PrometheusHandle) -> anyhow::Result<Running> {
+pub(crate) async fn start(config: Config, inherited: Inherited, numbers: PrometheusHandle) -> anyhow::Result<Running> {
+    let clock = Clock::steady();
     let limit = descriptors::raise();
     tracing::info!(limit = limit.now, before = limit.before, "limit of open files");
     let listeners = config.listen.len() + config.rtmp_listen.len() + usize::from(config.console_listen.is_some()) + 1;
@@ -140,13 +81,17 @@ pub(crate) async fn start(config: Config, numbers: PrometheusHandle) -> anyhow::
     // Before anything is made or opened, so that the reason is not an error of the store.
     shares(0)?;
     data_dir::make(&config.data_dir)?;
-    // Before anything is made that would look like a remainder.
-    data_dir::check_is_whole(&config.data_dir)?;
+    let places = Places::of(&config)?;
+    places.check_secrets(config.secrets_key_file.as_deref())?;
+    if places.are_local() {
+        // Before anything is made that would look like a remainder.
+        data_dir::check_is_whole(&config.data_dir)?;
+    }
     let root = RootKey::obtain(&config.data_dir)?;
     let tls = Tls::load(&config.tls)?.map(Arc::new);
     // From here on a SIGHUP does not end the process any more, whatever is configured.
     let hang_up = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
-    let Stores { meta, blobs, lock } = open_stores(&config.data_dir, config.storage.durability, Missing::Make)?;
+    let Stores { meta, blobs, lock } = places.open(&config.data_dir, &config.storage, Missing::Make, &clock).await?;
     let meta = KeySource::new(&config.data_dir, config.secrets_key_file.as_deref()).unlock(meta).await?;
     let addressing = addressing(&config)?;
     let grace_ms = i64::try_from(config.storage.garbage_grace_s.saturating_mul(1000)).unwrap_or(i64::MAX);
@@ -160,7 +105,9 @@ pub(crate) async fn start(config: Config, numbers: PrometheusHandle) -> anyhow::
             "the limit of open files allows fewer connections than configured"
         );
     }
-    let meta = meta.with_garbage_grace_ms(grace_ms);
+    // Servers on one map have rows of their own.
+    let shard = holder.bytes().fold(0_u8, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte));
+    let meta = meta.with_garbage_grace_ms(grace_ms).with_usage_shard(shard);
     let edge = Arc::new(Edge::new(Parts {
         meta: meta.clone(),
         blobs: blobs.clone(),
@@ -169,38 +116,56 @@ pub(crate) async fn start(config: Config, numbers: PrometheusHandle) -> anyhow::
         shares,
         tls: tls.clone(),
         addressing,
-        clock: Clock::system(),
+        clock: clock.clone(),
         config,
     })?);
+    if meta.begin_usage().await.context("cannot count what is stored")? {
+        tracing::info!("usage is counted from here on; what is stored counts from now");
+    }
+    let mut disk = Disk::new(edge.config.data_dir.join(data_dir::BLOBS), edge.config.storage.reserve_mib);
+    disk.begin();
     live::recover(&edge.live).await.context("cannot repair what a crash left")?;
 
     let (trigger, shutdown) = crate::shutdown::channel();
+    let (ends, ending) = crate::shutdown::channel();
     let mut accepting = Vec::new();
     let mut http = Vec::new();
-    for address in &edge.config.listen {
-        http.push(open(*address, Fallback::Http, &edge, &shutdown, &mut accepting)?);
+    for listener in sockets(inherited.http, &edge.config.listen)? {
+        http.push(open(listener, Fallback::Http, &edge, &shutdown, &mut accepting)?);
     }
     let mut rtmp = Vec::new();
-    for address in &edge.config.rtmp_listen {
-        rtmp.push(open(*address, Fallback::Rtmp, &edge, &shutdown, &mut accepting)?);
+    for listener in sockets(inherited.rtmp, &edge.config.rtmp_listen)? {
+        rtmp.push(open(listener, Fallback::Rtmp, &edge, &shutdown, &mut accepting)?);
     }
-    let console = match edge.config.console_listen {
-        Some(address) => {
-            let public_port = http.first().map_or(address.port(), SocketAddr::port);
-            Some(open(address, Fallback::Console { public_port }, &edge, &shutdown, &mut accepting)?)
-        }
-        None => None,
+    let mut console = None;
+    for listener in sockets(inherited.console, edge.config.console_listen.as_slice())? {
+        let address = listener.local_addr()?;
+        let public_port = http.first().map_or(address.port(), SocketAddr::port);
+        console = Some(open(listener, Fallback::Console { public_port }, &edge, &shutdown, &mut accepting)?);
+    }
+    let listener = match inherited.admin {
+        Some(socket) => listen::adopt(socket).context("cannot listen on the inherited socket")?,
+        None => bind(edge.config.admin_listen)?,
     };
-    let listener = bind(edge.config.admin_listen)?;
     let admin = listener.local_addr()?;
-    accepting
-        .push(crate::panics::spawn("admin", crate::admin::serve(listener, edge.clone(), numbers, shutdown.clone())));
+    accepting.push(crate::panics::spawn(
+        "admin",
+        crate::admin::serve(listener, edge.clone(), numbers, shutdown.clone(), ending.clone()),
+    ));
+    crate::panics::spawn("watchdog", crate::notify::keep_alive(ending));
     accepting.push(crate::panics::spawn("certificate", tls::watch(tls, hang_up, shutdown.clone())));
     accepting.push(crate::panics::spawn("sessions", edge.accounts.clone().forget_sessions(shutdown.clone())));
     accepting.push(crate::panics::spawn("memory", crate::memory::watch(edge.memory.clone(), shutdown.clone())));
+    accepting.push(crate::panics::spawn("usage", edge.usage.clone().keep(shutdown.clone())));
     accepting.push(crate::panics::spawn("upkeep", live::upkeep(edge.live.clone(), shutdown.clone())));
+    accepting.push(crate::panics::spawn("disk", disk.watch(shutdown.clone())));
+    accepting.push(crate::panics::spawn("clock", crate::clock::watch(clock, shutdown.clone())));
     accepting.push(crate::panics::spawn("strangers", crate::log::strangers::tell(shutdown.clone())));
+    if places.has_shared_map() {
+        accepting.push(crate::panics::spawn("reaper", live::reap(edge.live.clone(), shutdown.clone())));
+    }
     crate::panics::spawn("end lists", live::resume_end_lists(edge.live.clone()));
+    accepting.extend(edge.stills.start());
     accepting.push(crate::panics::spawn("access log", access_log::deliver(edge.access_log.clone(), shutdown.clone())));
     let interval = Duration::from_secs(edge.config.storage.lifecycle_interval_s);
     accepting.push(crate::panics::spawn(
@@ -211,33 +176,113 @@ pub(crate) async fn start(config: Config, numbers: PrometheusHandle) -> anyhow::
     accepting.push(crate::panics::spawn("damage", damage));
     let pace = edge.config.storage.scrub_mib_per_s;
     accepting.push(crate::panics::spawn("scrub", crate::damage::scrub_forever(meta, blobs, pace, shutdown.clone())));
-    Ok(Running { http, rtmp, console, admin, edge, trigger, accepting, _lock: lock })
+    let mut listening: Vec<(&'static str, SocketAddr)> = http.iter().map(|address| ("http", *address)).collect();
+    listening.extend(rtmp.iter().map(|address| ("rtmp", *address)));
+    listening.extend(console.iter().map(|address| ("console", *address)));
+    listening.push(("admin", admin));
+    let _ = edge.listening.set(listening);
+    Ok(Running { http, rtmp, console, admin, edge, trigger, ends, accepting, _lock: lock })
 }
 
 impl Running {
-    /// Stops listening, ends pushes with their last segment listed, lets requests finish, writes access logs, and closes.
-    pub(crate) async fn stop(self) {
+    /// Stops listening, ends pushes with their last segment listed, lets requests in flight finish for as long as the
+    /// settings say or until `hurry` ends, writes access logs, and closes. From here on the process ends in a bounded time.
+    pub(crate) async fn stop(self, hurry: impl Future<Output = ()>) {
+        let drain = Duration::from_secs(self.edge.config.drain_s);
+        crate::shutdown::leave_within(drain.saturating_add(LEAVE_AFTER));
+        crate::notify::tell("STOPPING=1");
         self.trigger.fire();
-        self.edge.live.stop_all(STOP_PATIENCE).await;
-        for task in self.accepting {
-            let _ = tokio::time::timeout(STOP_PATIENCE, task).await;
+        let requests = drained(&self.edge.connections, drain, hurry);
+        let ((), cut) = tokio::join!(self.edge.live.stop_all(STOP_PATIENCE), requests);
+        self.edge.stills.close();
+        if cut > 0 {
+            tracing::warn!(requests = cut, "requests that were not through in time are cut");
         }
-        self.edge.access_log.flush().await;
+        self.ends.fire();
+        let tasks = async {
+            for task in self.accepting {
+                let _ = task.await;
+            }
+        };
+        let _ = tokio::time::timeout(TASKS_PATIENCE, tasks).await;
+        if tokio::time::timeout(LOGS_PATIENCE, self.edge.access_log.flush()).await.is_err() {
+            tracing::warn!("the last access logs could not be written in time");
+        }
+        match tokio::time::timeout(TASKS_PATIENCE, self.edge.usage.write()).await {
+            Ok(Ok(())) => {}
+            _ => tracing::warn!("the last requests could not be counted as usage in time"),
+        }
     }
 }
 
+/// Waits until no request is in flight, and returns how many still are after `limit`.
+async fn drained(connections: &Connections, limit: Duration, hurry: impl Future<Output = ()>) -> usize {
+    let (mut hurry, mut late) = (pin!(hurry), pin!(tokio::time::sleep(limit)));
+    let mut looks = tokio::time::interval(Duration::from_millis(50));
+    let begun = connections.census().in_request;
+    if begun > 0 {
+        tracing::info!(requests = begun, limit_s = limit.as_secs(), "requests in flight may finish");
+    }
+    let mut sent_at = None;
+    loop {
+        tokio::select! {
+            _ = looks.tick() => {}
+            () = late.as_mut() => return connections.census().in_request,
+            () = hurry.as_mut() => return connections.census().in_request,
+        }
+        let census = connections.census();
+        if census.in_request > 0 {
+            sent_at = None;
+            continue;
+        }
+        // What was answered may still be on its way into the socket.
+        let since = *sent_at.get_or_insert_with(Instant::now);
+        if census.idle == 0 || since.elapsed() >= LAST_BYTES {
+            return 0;
+        }
+    }
+}
+
+/// The sockets that were inherited, or else those of the settings.
+fn sockets(
+    inherited: impl IntoIterator<Item = std::net::TcpListener>,
+    addresses: &[SocketAddr],
+) -> anyhow::Result<Vec<tokio::net::TcpListener>> {
+    let adopted = inherited.into_iter().map(listen::adopt).collect::<Result<Vec<_>, _>>();
+    let adopted = adopted.context("cannot listen on an inherited socket")?;
+    if !adopted.is_empty() {
+        return Ok(adopted);
+    }
+    addresses.iter().map(|address| bind(*address)).collect()
+}
+
 fn bind(address: SocketAddr) -> anyhow::Result<tokio::net::TcpListener> {
-    listen::bind(address).with_context(|| format!("cannot listen on {address}"))
+    listen::bind(address).map_err(|error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::AddrInUse => format!(
+                "another program has this port, perhaps another millpond (`ss -ltnp sport = :{}` shows it): stop it, or \
+                 choose others with --listen, --rtmp-listen, --admin-listen, --console-listen",
+                address.port()
+            ),
+            std::io::ErrorKind::PermissionDenied => {
+                "ports below 1024 need the right to take them (CAP_NET_BIND_SERVICE), or choose another".to_owned()
+            }
+            std::io::ErrorKind::AddrNotAvailable => {
+                "this machine has no such address; 0.0.0.0 stands for all it has".to_owned()
+            }
+            _ => error.to_string(),
+        };
+        anyhow::Error::from(error).context(format!("cannot listen on {address}: {hint}"))
+    })
 }
 
 fn open(
-    address: SocketAddr,
+    listener: tokio::net::TcpListener,
     fallback: Fallback,
     edge: &Arc<Edge>,
     shutdown: &Shutdown,
     accepting: &mut Vec<JoinHandle<()>>,
 ) -> anyhow::Result<SocketAddr> {
-    let listener = bind(address)?;
     let real = listener.local_addr()?;
     accepting.push(crate::panics::spawn("accept", listen::accept(listener, fallback, edge.clone(), shutdown.clone())));
     Ok(real)

@@ -67,6 +67,8 @@ fn oss_is_pure_and_imports_the_model_only() {
     check(&folder, &["use media", "media::", "use store", "store::"]);
 }
 
+/// It knows `usage`, which is arithmetic and knows nothing: what a commit counts is added to the rows of its hour and month by the
+/// commit itself, so the rows are the store's.
 #[test]
 fn store_knows_no_protocol() {
     check(&crates_folder().join("store/src"), &["use media", "media::", "use oss", "oss::", "hyper", "axum", "http::"]);

@@ -124,6 +124,9 @@ fn request(kind: OperationKind) -> Option<Asked> {
             asked.header("content-type", "multipart/form-data; boundary=b").body(form.as_bytes())
         }),
         Kind::GetSignedPlaylist => object("GET", &[("x-oss-process", Some("hls/sign"))]),
+        Kind::GetVideoSnapshot => object("GET", &[("x-oss-process", Some("video/snapshot,t_0"))]),
+        Kind::GetLiveStill => object("GET", &[("x-oss-process", Some("live/still"))]),
+        Kind::PostStoryboard => object("POST", &[("x-oss-process", Some("video/storyboard"))]),
         Kind::ProcessObject => object("GET", &[("x-oss-process", Some("image/info"))]),
         Kind::RestoreObject => object("POST", &[("restore", None)]),
         Kind::PutLiveChannel => channel("PUT", &[("live", None)]),

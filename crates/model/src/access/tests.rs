@@ -92,7 +92,8 @@ fn class(kind: OperationKind) -> Class {
     use OperationKind::*;
     match kind {
         Preflight => Class::Always,
-        GetObject | HeadObject | GetObjectMeta | GetSymlink | GetSignedPlaylist | ProcessObject => Class::Read,
+        GetObject | HeadObject | GetObjectMeta | GetSymlink | GetSignedPlaylist | ProcessObject | GetVideoSnapshot
+        | GetLiveStill | PostStoryboard => Class::Read,
         PutObject
         | PostObject
         | AppendObject

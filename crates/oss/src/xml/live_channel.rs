@@ -291,6 +291,17 @@ pub struct AudioStat {
     pub codec: String,
 }
 
+/// What became of the snapshots of a push; not in the documents of OSS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotStat {
+    /// Pictures stored.
+    pub taken: u64,
+    /// Pictures that were due and are not stored.
+    pub missing: u64,
+    /// Why the last of these was not, as a word and as a sentence; absent while all are.
+    pub fault: Option<(String, String)>,
+}
+
 /// The state of a channel (LiveChannel 2.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LiveChannelStat {
@@ -308,6 +319,8 @@ pub enum LiveChannelStat {
         video: Option<VideoStat>,
         /// Absent until audio arrives.
         audio: Option<AudioStat>,
+        /// Absent where no snapshots are asked for.
+        snapshots: Option<SnapshotStat>,
     },
 }
 
@@ -315,7 +328,7 @@ impl LiveChannelStat {
     /// Writes the document.
     pub fn render(&self) -> String {
         let mut document = Document::new("LiveChannelStat");
-        let (connected_ms, remote, video, audio) = match self {
+        let (connected_ms, remote, video, audio, snapshots) = match self {
             Self::Disabled => {
                 document.text("Status", "Disabled");
                 return document.finish();
@@ -324,7 +337,9 @@ impl LiveChannelStat {
                 document.text("Status", "Idle");
                 return document.finish();
             }
-            Self::Live { connected_ms, remote, video, audio } => (*connected_ms, remote, video, audio),
+            Self::Live { connected_ms, remote, video, audio, snapshots } => {
+                (*connected_ms, remote, video, audio, snapshots)
+            }
         };
         document.text("Status", "Live").text("ConnectedTime", &format_iso8601(connected_ms)).text("RemoteAddr", remote);
         if let Some(video) = video {
@@ -343,6 +358,14 @@ impl LiveChannelStat {
                     .value("Bandwidth", audio.bandwidth)
                     .value("SampleRate", audio.sample_rate)
                     .text("Codec", &audio.codec);
+            });
+        }
+        if let Some(snapshots) = snapshots {
+            document.within("Snapshot", |element| {
+                element.value("Taken", snapshots.taken).value("Missing", snapshots.missing);
+                if let Some((reason, message)) = &snapshots.fault {
+                    element.text("Reason", reason).text("Message", message);
+                }
             });
         }
         document.finish()
@@ -404,7 +427,13 @@ mod tests {
     fn the_fixtures_are_byte_exact() {
         check_golden(&LiveChannelStat::Idle.render(), 100, "315D5D361DD1341BE36A59D1C6DE35E4");
         check_golden(&LiveChannelStat::Disabled.render(), 104, "51064F01E5343F4E9FC41D8B157E1125");
-        let live = |video, audio| LiveChannelStat::Live { connected_ms: T0, remote: REMOTE.into(), video, audio };
+        let live = |video, audio| LiveChannelStat::Live {
+            connected_ms: T0,
+            remote: REMOTE.into(),
+            video,
+            audio,
+            snapshots: None,
+        };
         check_golden(&live(None, None).render(), 202, "7BDC126FB98A8906C49C96243E3CF82A");
         let video = VideoStat { width: 1280, height: 536, frame_rate: 24, bandwidth: 72513, codec: "H264".into() };
         let audio = AudioStat { bandwidth: 6519, sample_rate: 44100, codec: "AAC".into() };

@@ -311,7 +311,7 @@ impl Accounts {
                 return Err(Fault::Invalid(format!("{policy} is predefined, so it has no document of its own.")));
             }
             Some(document) => {
-                Policy::parse_for_user(document.as_bytes(), &self.region)?;
+                Policy::parse_for_user(document.as_bytes(), &self.region)?.check_actions()?;
             }
             None if !is_predefined => {
                 return Err(Fault::NotFound(format!(

@@ -75,6 +75,11 @@ impl Identity {
         self.session.as_ref().map(|session| session.expires_at_s)
     }
 
+    /// The token that requests with a temporary key carry.
+    pub(crate) fn token(&self) -> Option<&str> {
+        self.session.as_ref().map(|session| session.token.as_str())
+    }
+
     /// Whether the key is a temporary one.
     pub(crate) fn is_session(&self) -> bool {
         self.session.is_some()

@@ -40,7 +40,7 @@ impl Accounts {
             return Err(Fault::Invalid(format!("A session lasts 1 to {MAX_SESSION_S} seconds.")));
         }
         if let Some(policy) = &request.policy {
-            Policy::parse_for_user(policy.as_bytes(), &self.region)?;
+            Policy::parse_for_user(policy.as_bytes(), &self.region)?.check_actions()?;
         }
         let uid = self.uid(request.user).await?;
         let now_ms = self.clock.now_ms();

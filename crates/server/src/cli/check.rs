@@ -12,7 +12,7 @@ use store::meta::Meta;
 use crate::config::Durability;
 use crate::log::{self, LogFormat};
 use crate::secrets::KeySource;
-use crate::startup::{Missing, Stores, open_stores};
+use crate::stores::{Missing, Stores, open_stores};
 
 /// Names, then counters; more rounds would find the same again.
 const MAX_ROUNDS: usize = 4;
@@ -41,6 +41,16 @@ impl Check {
     /// Prints each finding; the exit code says whether a name leads nowhere.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         log::start(LogFormat::Text, "warn")?;
+        self.examine()
+    }
+
+    /// A look at everything in this data directory that changes nothing.
+    pub(super) fn of(data_dir: PathBuf, secrets_key_file: Option<PathBuf>) -> Self {
+        Self { data_dir, secrets_key_file, reclaim: false, repair: false, quick: false }
+    }
+
+    /// The same, where a log is written already.
+    pub(super) fn examine(self) -> anyhow::Result<ExitCode> {
         let Stores { meta, blobs, lock: _lock } = open_stores(&self.data_dir, Durability::Full, Missing::Refuse)?;
         let secrets = KeySource::new(&self.data_dir, self.secrets_key_file.as_deref());
         super::small_runtime()?.block_on(async {

@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::config::Durability;
 use crate::lifecycle::Run;
 use crate::log::{self, LogFormat};
-use crate::startup::{Missing, Stores, open_stores};
+use crate::stores::{Missing, Stores, open_stores};
 
 /// The flags of `lifecycle`.
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ use oss::request::{
 };
 use oss::xml::live_channel::{
     AudioStat, ConfigurationRules, ListLiveChannelResult, ListedChannel, LiveChannelStat, LiveRecord,
-    SentConfiguration, VideoStat, render_configuration, render_create_result, render_history,
+    SentConfiguration, SnapshotStat, VideoStat, render_configuration, render_create_result, render_history,
 };
 
 use super::Answer;
@@ -49,7 +49,7 @@ pub(super) async fn stat(asked: &Asked<'_>, call: &Call<'_>) -> Result<Answer, E
     let shown = match live_channel::stat(call, channel_name(asked)?).await? {
         Stat::Disabled => LiveChannelStat::Disabled,
         Stat::Idle => LiveChannelStat::Idle,
-        Stat::Live { connected_ms, remote, measured } => {
+        Stat::Live { connected_ms, remote, measured, snapshots } => {
             let facts = measured.facts;
             LiveChannelStat::Live {
                 connected_ms,
@@ -65,6 +65,11 @@ pub(super) async fn stat(asked: &Asked<'_>, call: &Call<'_>) -> Result<Answer, E
                     bandwidth,
                     sample_rate: facts.sample_rate,
                     codec: facts.audio_codec,
+                }),
+                snapshots: snapshots.map(|shown| SnapshotStat {
+                    taken: shown.taken,
+                    missing: shown.refused.values().sum(),
+                    fault: shown.last.map(|(reason, detail)| (reason.to_owned(), detail)),
                 }),
             }
         }

@@ -18,6 +18,8 @@ mod live_channel;
 mod multipart;
 mod object;
 mod object_settings;
+mod picture;
+mod playlist;
 mod policy;
 mod post_object;
 mod read;
@@ -42,6 +44,11 @@ use crate::ops::bucket_settings::Setting;
 /// # Errors
 /// What the request is refused for.
 pub(crate) async fn run(asked: &Asked<'_>, call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
+    let answer = carry_out(asked, call, body).await?;
+    Ok(caching::contain(answer, asked, call))
+}
+
+async fn carry_out(asked: &Asked<'_>, call: &Call<'_>, body: &mut dyn BodySource) -> Result<Answer, Error> {
     use OperationKind as Kind;
     match call.granted.grant.operation() {
         Kind::ListBuckets => bucket::list(asked, call).await,
@@ -66,6 +73,9 @@ pub(crate) async fn run(asked: &Asked<'_>, call: &Call<'_>, body: &mut dyn BodyS
         Kind::GetObjectMeta => object::meta(asked, call).await,
         Kind::DeleteObject => object::delete(asked, call).await,
         Kind::GetSignedPlaylist => signed_playlist::get(asked, call).await,
+        Kind::GetVideoSnapshot => picture::snapshot(asked, call).await,
+        Kind::GetLiveStill => picture::still(asked, call).await,
+        Kind::PostStoryboard => picture::storyboard(asked, call).await,
         Kind::ProcessObject => Err(unknown_process(asked.query())),
         Kind::RestoreObject => Err(restore_not_supported()),
 

@@ -12,7 +12,8 @@ use oss::request::{
 use store::meta::ObjectRecord;
 
 use super::{Answer, Content};
-use super::{Asked, caching, callback, expiration};
+use super::{Asked, caching, callback, expiration, playlist};
+use crate::config::RangeBehavior;
 use crate::objects::BodySource;
 use crate::objects::Expected;
 use crate::ops::Call;
@@ -107,12 +108,15 @@ fn read_object<'a>(asked: &Asked<'a>) -> ReadObject<'a> {
 
 /// An object as GET sends it: whole or in part, unless a condition forbids.
 async fn send(asked: &Asked<'_>, call: &Call<'_>, shown: &Shown) -> Result<Answer, Error> {
+    if let Some(answer) = playlist::compressed(asked, call, shown).await? {
+        return Ok(answer);
+    }
     let answer = conditional_headers(asked, call, shown)?;
     let record = &shown.record;
     let size = record.size;
     let is_current = range_is_current(asked.raw, &record.etag, record.modified_ms, asked.now_ms);
     let requested = asked.raw.header_text("range").filter(|_| is_current);
-    let range = apply_range(requested, RangeBehaviour::of(asked.raw), size);
+    let range = apply_range(requested, range_behaviour(asked), size);
     let (status, start, len) = match range {
         RangeOutcome::Whole => (200, 0, size),
         RangeOutcome::Part { start, .. } => (206, start, range.length(size)),
@@ -124,6 +128,15 @@ async fn send(asked: &Asked<'_>, call: &Call<'_>, shown: &Shown) -> Result<Answe
         Some(text) => answer.header("content-range", text),
         None => answer,
     })
+}
+
+/// How ranges that do not fit are answered: as the request asks, else as the server was configured.
+fn range_behaviour(asked: &Asked<'_>) -> RangeBehaviour {
+    let unsaid = match asked.config.http.range_behavior {
+        RangeBehavior::Oss => RangeBehaviour::Usual,
+        RangeBehavior::Standard => RangeBehaviour::Standard,
+    };
+    RangeBehaviour::of(asked.raw, unsaid)
 }
 
 async fn content(call: &Call<'_>, record: &ObjectRecord, start: u64, len: u64) -> Result<Content, Error> {
@@ -156,11 +169,12 @@ pub(super) async fn delete(asked: &Asked<'_>, call: &Call<'_>) -> Result<Answer,
 }
 
 /// Evaluates the conditions and gives the headers of the object, overrides included.
-fn conditional_headers(asked: &Asked<'_>, call: &Call<'_>, shown: &Shown) -> Result<Answer, Error> {
+pub(super) fn conditional_headers(asked: &Asked<'_>, call: &Call<'_>, shown: &Shown) -> Result<Answer, Error> {
     let record = &shown.record;
     let is_anonymous = matches!(call.granted.grant.caller(), Caller::Anonymous);
     let overrides = ResponseOverrides::parse(asked.query(), is_anonymous)?;
     let answer = expiration::announce(object_headers(Answer::empty(200), record), shown.expiration.as_ref());
+    let answer = playlist::dressed(answer, asked, record);
     let answer = caching::announce(overridden(answer, overrides), shown.keeping);
     let conditions = Conditions::of_read(asked.raw, asked.now_ms);
     if_proceeds(conditions.evaluate(&record.etag, record.modified_ms), answer)

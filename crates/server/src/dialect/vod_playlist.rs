@@ -5,8 +5,7 @@ use oss::request::{PlaylistTarget, VodParameters};
 
 use super::Answer;
 use super::live_channel::channel_name;
-use super::{Asked, caching};
-use crate::objects::PLAYLIST_TYPE;
+use super::{Asked, caching, playlist};
 use crate::ops::Call;
 use crate::ops::vod_playlist::{self, Recorded};
 
@@ -25,6 +24,7 @@ pub(super) async fn get(asked: &Asked<'_>, call: &Call<'_>) -> Result<Answer, Er
     let span = VodParameters::parse(asked.query())?;
     let recorded = Recorded { channel, from_s: span.start_s, to_s: span.end_s };
     let made = vod_playlist::get(call, &recorded).await?;
-    let answer = Answer::bytes(PLAYLIST_TYPE, made.text).header("etag", made.etag.quoted());
-    Ok(caching::announce(answer, made.keeping))
+    let answer = Answer::bytes(playlist::content_type(asked), Vec::new());
+    let (answer, etag) = playlist::made(asked, answer, made.text.into(), &made.etag);
+    Ok(caching::announce(answer.header("etag", etag.quoted()), made.keeping))
 }

@@ -19,6 +19,7 @@ use crate::http::body::{AnswerBody, Way};
 use crate::http::door::Door;
 use crate::http::file_stream::{FileStream, Outbox};
 use crate::http::lifetime::{self, Lifetime};
+use crate::http::linger::{Lingering, Rest, Unread};
 use crate::http::logged::LoggedBody;
 use crate::http::management::{self, is_management};
 use crate::http::pipeline;
@@ -27,10 +28,12 @@ use crate::shutdown::Shutdown;
 /// Requests that one HTTP/2 connection may have open: with all of their answers stalled, it holds 8 MiB.
 const MAX_STREAMS: u32 = 128;
 
-/// Answers the requests of a connection without TLS, whose kernel can take the bytes of files from where they lie.
+/// Answers the requests of a connection without TLS, whose kernel can take the bytes of files from where they lie. The
+/// client may have spoken TLS with a proxy (`is_secure`).
 pub(crate) async fn serve_plain(
     stream: TcpStream,
     peer: SocketAddr,
+    is_secure: bool,
     door: Door,
     slot: Arc<Slot>,
     edge: Arc<Edge>,
@@ -38,7 +41,7 @@ pub(crate) async fn serve_plain(
 ) {
     let outbox = Arc::new(Outbox::default());
     let stream = FileStream::new(stream, outbox.clone());
-    serve(stream, Some(outbox), Origin { peer, is_secure: false, door, slot }, edge, shutdown).await;
+    serve(stream, Some(outbox), Origin { peer, is_secure, door, slot }, edge, shutdown).await;
 }
 
 /// Answers the requests of a connection behind TLS.
@@ -81,15 +84,19 @@ async fn serve<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let head_timeout = Duration::from_secs(edge.config.http.head_timeout_s);
-    let stream = Watched::new(stream, slot.clone());
+    let rest = Arc::new(Rest::default());
+    let stream = Lingering::new(Watched::new(stream, slot.clone()), rest.clone());
+    let stalling = slot.clone();
     let lifetime = Lifetime::begin();
     let sending = Arc::new(edge.memory.send.connection());
     let (requests, answers) = (lifetime.clone(), sending.clone());
+    let pause = Duration::from_secs(edge.config.http.stalled_answer_s);
     let service = service_fn(move |request: Request<Incoming>| {
         let version = request.version();
         // Only HTTP/1 hands a body to the stream as it is.
         let outbox = outbox.clone().filter(|_| version <= Version::HTTP_11);
         let (edge, slot, answers, open) = (edge.clone(), slot.clone(), answers.clone(), requests.open(version));
+        let rest = rest.clone();
         async move {
             let (in_request, room) = match edge.connections.begin_request(&slot) {
                 Ok(Some(in_request)) => (Some(in_request), Ok(())),
@@ -100,16 +107,28 @@ async fn serve<S>(
             let response = match door != Door::Public && is_management(&request) {
                 true => management::answer(request, &edge, peer, is_secure)
                     .await
-                    .map(|body| LoggedBody::new(AnswerBody::Whole(body), None, None)),
+                    .map(|body| LoggedBody::new(AnswerBody::Whole(body), None, Default::default())),
                 false => pipeline::answer(edge, request, peer, is_secure, door, room).await,
             };
+            if version <= Version::HTTP_11 && response.extensions().get::<Unread>().is_some() {
+                rest.expect();
+            }
             let way = Way { outbox, sending: &answers, is_http1: version <= Version::HTTP_11, open };
             Ok::<_, Infallible>(response.map(|body| InUse::new(body.on(way), in_request)))
         }
     });
-    let builder = lifetime::builder(head_timeout, MAX_STREAMS);
+    let builder = lifetime::builder(head_timeout, MAX_STREAMS, pause);
     let connection = Box::pin(builder.serve_connection(TokioIo::new(stream), service).into_owned());
-    let ended = lifetime::run(connection, &lifetime, head_timeout, shutdown.wait(), sending.ended()).await;
+    let end = async {
+        tokio::select! {
+            () = sending.ended() => {}
+            // What the kernel sends from files is in nobody's budget, and may stand still as well.
+            () = stalling.stalled(pause) => {
+                metrics::counter!(crate::metrics::STALLED_ANSWERS_ENDED).increment(1);
+            }
+        }
+    };
+    let ended = lifetime::run(connection, &lifetime, head_timeout, shutdown.wait(), end).await;
     if let Err(error) = ended {
         // A peer that goes away, or speaks something else, ends its own connection only.
         tracing::debug!(%peer, %error, "http connection ended");

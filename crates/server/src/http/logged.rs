@@ -5,22 +5,22 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use metrics::Counter;
 use model::Error;
 
 use crate::access_log::Entry;
 use crate::http::body::{AnswerBody, Way};
+use crate::metering::Sent;
 
 /// The body of an answer to a request that may be logged.
 pub(crate) struct LoggedBody {
     body: AnswerBody,
     entry: Option<Box<Entry>>,
-    sent: Option<Counter>,
+    sent: Sent,
 }
 
 impl LoggedBody {
     /// A body, the line about it, and where its bytes are counted.
-    pub(super) fn new(body: AnswerBody, entry: Option<Entry>, sent: Option<Counter>) -> Self {
+    pub(super) fn new(body: AnswerBody, entry: Option<Entry>, sent: Sent) -> Self {
         Self { body, entry: entry.map(Box::new), sent }
     }
 
@@ -45,9 +45,7 @@ impl Body for LoggedBody {
             if let Some(entry) = &mut self.entry {
                 entry.count_sent(data.len());
             }
-            if let Some(sent) = &self.sent {
-                sent.increment(data.len() as u64);
-            }
+            self.sent.count(data.len());
         }
         polled
     }

@@ -1,6 +1,7 @@
 //! HTTP: connections, the pipeline every request goes through, bodies in and out, and the pages under `/-/`.
 
 mod active;
+mod around;
 mod body;
 mod connection;
 mod door;
@@ -8,6 +9,7 @@ mod file_stream;
 mod interpret;
 mod lifetime;
 mod line;
+mod linger;
 mod logged;
 pub(crate) mod management;
 mod page;

@@ -9,19 +9,21 @@ use std::time::{Duration, Instant};
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::{Request, Response, Version};
-use model::Error;
 use model::OperationKind;
 use model::access::cors::{self, CorsHeaders};
+use model::{Error, ErrorCode};
 use oss::request::{RawRequest, Route};
 
 use crate::accounts::Authenticated;
 use crate::dialect::{self, Answer, Asked, Content, Judge};
 use crate::edge::Edge;
 use crate::http::active;
+use crate::http::around::Around;
 use crate::http::body::RequestBody;
 use crate::http::door::Door;
 use crate::http::interpret::{Interpreted, Understood};
 use crate::http::line::{About, Logged};
+use crate::http::linger::Unread;
 use crate::http::logged::LoggedBody;
 use crate::http::page;
 use crate::http::patience::Patience;
@@ -55,18 +57,8 @@ pub(super) async fn answer(
     let (raw, mut body, shape) = receive(request, is_secure, patience);
     let shape = shape.and(room);
     let expects_continue = raw.header("expect").is_some();
-    let mut envelope = Envelope {
-        request_id: crate::ids::request_id(now_ms),
-        started,
-        now_ms,
-        answered_ms: now_ms,
-        host: raw.host.clone(),
-        is_head: raw.method == "HEAD",
-        cors: None,
-        vary_origin: false,
-        has_pages: door != Door::Public || edge.addressing.has_pages(&raw.host),
-        keeps_no_refusal: edge.config.cache.headers,
-    };
+    let request_id = crate::ids::request_id(now_ms);
+    let mut envelope = Envelope::new(&edge, &raw, request_id, now_ms, started, door);
     let mut seen = Seen::default();
     let is_ambiguous = shape.is_err();
     let mut held = edge.memory.receive.hold();
@@ -95,6 +87,10 @@ pub(super) async fn answer(
     };
     if !body.is_read() || is_ambiguous {
         // What was not read cannot be skipped, nor is it sure where a doubtful request ends, so the connection cannot be used again.
+        // Who was too slow for an answer is not listened to any longer.
+        if error_code != Some(ErrorCode::RequestTimeout) {
+            response.extensions_mut().insert(Unread);
+        }
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     } else if let Some(said) = said_of_connection(version, raw.header("connection")) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static(said));
@@ -108,7 +104,7 @@ pub(super) async fn answer(
         let about = About { version, envelope: &envelope, error_code, operation: seen.kind, received: body.received() };
         logged.entry(&edge.access_log, &raw, peer, &about, &response)
     });
-    let sent = seen.metered.and_then(|request| request.answered(status, now_ms));
+    let sent = seen.metered.map(|request| request.answered(&edge.usage, status, now_ms)).unwrap_or_default();
     response.map(|body| LoggedBody::new(body, entry, sent))
 }
 
@@ -205,26 +201,81 @@ async fn run(
     envelope: &mut Envelope,
     seen: &mut Seen,
 ) -> Result<Answer, Error> {
+    let (raw, authenticated, granted) = match decide(edge, raw, body, peer, door, envelope, seen).await? {
+        Decided::Answer(answer) => return Ok(answer),
+        Decided::Granted(granted) => *granted,
+    };
+    let step = Step { edge, raw: &raw, authenticated: &authenticated, peer, now_ms: envelope.now_ms };
+    let answer = dialect::run(&step.asked(), &step.call(granted, &envelope.request_id), body).await?;
+    note_viewer(edge, &authenticated.route, &raw, peer);
+    Ok(answer)
+}
+
+/// What the way of a request leads to.
+enum Decided<'a> {
+    /// It is answered without an operation: a page, a preflight, a call of the management API.
+    Answer(Answer),
+    /// It may be carried out.
+    Granted(Box<(Cow<'a, RawRequest>, Authenticated, Granted)>),
+}
+
+/// Who reads the playlist of a push watches it, whatever the answer is made of.
+fn note_viewer(edge: &Edge, route: &Route, raw: &RawRequest, peer: SocketAddr) {
+    if !matches!(route.kind, OperationKind::GetObject | OperationKind::GetSignedPlaylist) {
+        return;
+    }
+    if let Some((bucket, key)) = route.bucket.as_ref().zip(route.resource.key()) {
+        let user_agent = raw.header("user-agent").unwrap_or_default();
+        edge.live.note_reader(bucket, key.as_str(), peer.ip(), user_agent);
+    }
+}
+
+/// Everything before the operation: what is meant, who calls, may they.
+async fn decide<'r>(
+    edge: &'r Arc<Edge>,
+    raw: &'r RawRequest,
+    body: &mut dyn BodySource,
+    peer: SocketAddr,
+    door: Door,
+    envelope: &mut Envelope,
+    seen: &mut Seen,
+) -> Result<Decided<'r>, Error> {
     let interpreted = match Interpreted::of(raw, &edge.addressing) {
         // No bucket can be called `-`; a key that begins with `-/` needs a virtual host.
         Err(_) if raw.path.starts_with("/-/") && envelope.has_pages => {
             if door.has_console(&edge.config) && reports::is_wanted(&raw.path) {
                 seen.operation = "ChannelSessions";
-                return reports::answer(edge, raw, body, peer, envelope.now_ms, &envelope.request_id).await;
+                let answer = reports::answer(edge, raw, body, peer, envelope.now_ms, &envelope.request_id);
+                return answer.await.map(Decided::Answer);
             }
             if let Some(path) = raw.path.strip_prefix("/-").filter(|path| path.starts_with("/api/"))
                 && door.has_console(&edge.config)
             {
                 seen.operation = "Management";
                 let call = RawRequest { path: path.to_owned(), ..raw.clone() };
-                return Ok(edge.management.answer(&call, body, peer, &envelope.request_id).await.into());
+                let around = Around::public(edge, raw, door);
+                let reply = edge.management.answer(&around, &call, body, peer, &envelope.request_id).await;
+                return Ok(Decided::Answer(reply.into()));
             }
             seen.operation = "Page";
-            return Ok(page::answer(raw, &edge.config, door));
+            return Ok(Decided::Answer(page::answer(raw, &edge.config, door)));
+        }
+        // No bucket can be called so either.
+        Err(_) if raw.path == page::FAVICON && envelope.has_pages => {
+            seen.operation = "Page";
+            return Ok(Decided::Answer(page::answer(raw, &edge.config, door)));
         }
         interpreted => interpreted?,
     };
     let route = interpreted.route();
+    if route.kind == OperationKind::ListBuckets
+        && envelope.has_pages
+        && door.has_console(&edge.config)
+        && page::is_visit(raw)
+    {
+        seen.operation = "Page";
+        return Ok(Decided::Answer(page::to_console()));
+    }
     seen.operation = route.kind.name();
     seen.kind = Some(route.kind);
     door.check(raw)?;
@@ -232,7 +283,7 @@ async fn run(
         active::refuse_service_worker(raw)?;
     }
     let bucket = look_up(edge, route).await?;
-    seen.metered = bucket.as_ref().and_then(|bucket| MeteredRequest::of(&bucket.name, route));
+    seen.metered = Some(MeteredRequest::of(bucket.as_ref().map(|bucket| &bucket.name), route, &raw.method));
     seen.logged = bucket.as_ref().and_then(|bucket| Logged::of(bucket, route));
     add_cors(envelope, raw, route, bucket.as_ref(), edge.config.cache.vary_origin);
     let answer = match route.kind {
@@ -243,7 +294,7 @@ async fn run(
     let is_echo = envelope.cors.as_ref().is_some_and(CorsHeaders::echoes_origin);
     envelope.vary_origin |= edge.config.cors.vary_on_echo && is_echo;
     if let Some(answer) = answer {
-        return answer;
+        return answer.map(Decided::Answer);
     }
     let (raw, authenticated) = match interpreted.authenticate(&edge.accounts, envelope.now_ms).await {
         Ok(found) => found,
@@ -252,6 +303,9 @@ async fn run(
     if let Some(logged) = &mut seen.logged {
         logged.learn_caller(&authenticated);
     }
+    if let Some(metered) = &mut seen.metered {
+        metered.learn_caller(&authenticated.caller);
+    }
     let raw = match door.as_public(&raw, &edge.config) {
         Some(public) => Cow::Owned(public),
         None => raw,
@@ -259,7 +313,7 @@ async fn run(
     let Understood { raw, authenticated, bucket } = Understood::new(raw, authenticated, bucket, &edge.objects).await?;
     let step = Step { edge, raw: &raw, authenticated: &authenticated, peer, now_ms: envelope.now_ms };
     let granted = step.grant(bucket, body).await?;
-    dialect::run(&step.asked(), &step.call(granted, &envelope.request_id), body).await
+    Ok(Decided::Granted(Box::new((raw, authenticated, granted))))
 }
 
 /// A request whose caller is known, on its way to its operation.
@@ -352,3 +406,4 @@ fn preflight(
 
 #[cfg(test)]
 mod reads;
+pub(super) mod rehearsal;

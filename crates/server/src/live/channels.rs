@@ -1,19 +1,21 @@
 //! Who is on air in this process: at most one publisher a channel, what may be known of it, and how it is told to stop.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use model::name::{BucketName, ChannelName};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::audience::Audience;
 use super::facts::ShownFacts;
 use super::rate::RateMeter;
 use super::refused::RefusalLog;
 use super::succession::Succession;
+use crate::stills::{Progress, ShownProgress};
 
 /// How long a new publisher waits for one whose connection has ended. Storing the last segment takes milliseconds; on a
 /// disk that fails it may take longer than anybody should wait.
@@ -28,6 +30,8 @@ pub(crate) enum StopReason {
     TakenOver,
     /// The server stops.
     Shutdown,
+    /// Nothing of it can be recorded, and the channel does not want to wait for better.
+    Unrecordable,
 }
 
 /// A channel, as a key.
@@ -43,7 +47,13 @@ pub(crate) struct OnAir {
     started: Instant,
     /// Milliseconds after `started` at which the last byte arrived.
     last_byte_ms: AtomicU64,
+    /// The same of the last key frame, and a millisecond more; 0 before the first.
+    last_key_ms: AtomicU64,
     measured: Mutex<Measured>,
+    listed: Mutex<Listed>,
+    audience: Mutex<Audience>,
+    /// What becomes of its snapshots, where its channel asks for some.
+    snapshots: OnceLock<Arc<Progress>>,
     stop: watch::Sender<Option<StopReason>>,
     /// How far its end has come, and who waits for it.
     pub(super) succession: Succession,
@@ -56,8 +66,20 @@ struct Measured {
     facts: ShownFacts,
 }
 
+/// Where players find the push, and what is wrong with it.
+#[derive(Debug, Default)]
+struct Listed {
+    /// The name of its playlist.
+    playlist: String,
+    /// `EXT-X-TARGETDURATION`, seconds.
+    target_s: u32,
+    /// It lists something.
+    has_segments: bool,
+    warnings: Vec<&'static str>,
+}
+
 /// What LiveChannelStat shows of one elementary stream.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Measurement {
     /// Codec facts so far.
     pub(crate) facts: ShownFacts,
@@ -76,11 +98,15 @@ impl OnAir {
             remote,
             started,
             last_byte_ms: AtomicU64::new(0),
+            last_key_ms: AtomicU64::new(0),
+            listed: Mutex::default(),
+            audience: Mutex::new(Audience::new()),
             measured: Mutex::new(Measured {
                 video: RateMeter::new(started),
                 audio: RateMeter::new(started),
                 facts: ShownFacts::default(),
             }),
+            snapshots: OnceLock::new(),
             stop: watch::Sender::new(None),
             succession: Succession::default(),
         }
@@ -88,8 +114,61 @@ impl OnAir {
 
     /// Notes that bytes arrived.
     pub(crate) fn touch(&self) {
-        let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.last_byte_ms.store(elapsed, Ordering::Relaxed);
+        self.last_byte_ms.store(self.elapsed_ms(), Ordering::Relaxed);
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Notes that a key frame arrived.
+    pub(super) fn touch_key(&self) {
+        self.last_key_ms.store(self.elapsed_ms().saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// How long ago the last key frame arrived, milliseconds; `None` before the first.
+    pub(crate) fn key_frame_age_ms(&self) -> Option<u64> {
+        let at_ms = self.last_key_ms.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(self.elapsed_ms().saturating_sub(at_ms))
+    }
+
+    /// Says where players find the push, how long its segments are at most, and what is wrong with it.
+    pub(super) fn list(&self, playlist: &str, target_s: u32, has_segments: bool, warnings: Vec<&'static str>) {
+        let mut listed = self.listed.lock();
+        if listed.playlist != playlist {
+            playlist.clone_into(&mut listed.playlist);
+        }
+        listed.target_s = target_s;
+        listed.has_segments = has_segments;
+        listed.warnings = warnings;
+    }
+
+    /// The name of its playlist, once there is one.
+    pub(crate) fn playlist(&self) -> Option<String> {
+        let listed = self.listed.lock();
+        listed.has_segments.then(|| listed.playlist.clone())
+    }
+
+    /// What is wrong with the push, each a short name.
+    pub(crate) fn warnings(&self) -> Vec<&'static str> {
+        self.listed.lock().warnings.clone()
+    }
+
+    /// Who fetches the playlist watches, and is counted for three target durations.
+    pub(super) fn note_viewer(&self, playlist: &str, address: IpAddr, user_agent: &[u8]) {
+        let listed = self.listed.lock();
+        if listed.playlist != playlist {
+            return;
+        }
+        let window = viewing_window(listed.target_s);
+        drop(listed);
+        self.audience.lock().note(address, user_agent, Instant::now(), window);
+    }
+
+    /// About how many watch.
+    pub(crate) fn viewers(&self) -> u64 {
+        let window = viewing_window(self.listed.lock().target_s);
+        self.audience.lock().count(Instant::now(), window)
     }
 
     /// How long nothing has arrived.
@@ -136,6 +215,17 @@ impl OnAir {
         (measured.video.total(), measured.audio.total())
     }
 
+    /// Notes where what becomes of its snapshots is told.
+    pub(super) fn take_snapshots(&self, progress: Arc<Progress>) {
+        // A publication begins once.
+        let _ = self.snapshots.set(progress);
+    }
+
+    /// What became of its snapshots so far; `None` where its channel asks for none.
+    pub(crate) fn snapshots(&self) -> Option<ShownProgress> {
+        self.snapshots.get().map(|progress| progress.shown())
+    }
+
     /// The word to stop, for the task that publishes.
     pub(crate) fn stop_word(&self) -> watch::Receiver<Option<StopReason>> {
         self.stop.subscribe()
@@ -149,6 +239,12 @@ impl OnAir {
             first
         });
     }
+}
+
+/// How long who fetched a playlist is taken to watch: players come again after a target duration at the latest, and may
+/// miss one.
+fn viewing_window(target_s: u32) -> Duration {
+    Duration::from_secs(u64::from(target_s.max(1)) * 3)
 }
 
 /// The channels that are on air here.
@@ -250,6 +346,11 @@ impl Channels {
     /// The publication on a channel, if there is one.
     pub(crate) fn find(&self, id: &ChannelId) -> Option<Arc<OnAir>> {
         self.on_air.lock().get(id).cloned()
+    }
+
+    /// All publications, with their channels.
+    pub(crate) fn all(&self) -> HashMap<ChannelId, Arc<OnAir>> {
+        self.on_air.lock().clone()
     }
 
     /// Waits for the publication on a channel if its connection has ended, at most `patience`.

@@ -57,6 +57,7 @@ impl Losses {
     /// Storing failed; something may still be done about it.
     pub(super) fn failed(&mut self, id: &ChannelId, failed: &Failed) {
         metrics::counter!(crate::metrics::SEGMENT_FAILURES, "cause" => failed.cause.name()).increment(1);
+        crate::space::suspect();
         let lost_before_ms = self.ms;
         let incident = self.incident.get_or_insert_with(|| {
             tracing::warn!(
@@ -69,8 +70,9 @@ impl Losses {
     }
 
     /// Media is lost for good: all of a segment, or what followed the part of it that is stored.
-    pub(super) fn lost(&mut self, cause: Cause, ms: u64, is_whole_segment: bool) {
+    pub(super) fn lost(&mut self, id: &ChannelId, cause: Cause, ms: u64, is_whole_segment: bool) {
         self.ms = self.ms.saturating_add(ms);
+        crate::metrics::channels::loses(id.0.as_str(), id.1.as_str(), cause.name(), ms);
         metrics::counter!(crate::metrics::MEDIA_LOST_MS, "cause" => cause.name()).increment(ms);
         if is_whole_segment {
             self.segments += 1;

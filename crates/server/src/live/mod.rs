@@ -1,14 +1,20 @@
 //! Live pushes: who may begin one, what becomes of its media, who is on air, and what a crash leaves.
 
 mod admission;
+mod audience;
 mod channels;
+mod corrections;
 mod doors;
 mod facts;
 mod growing;
 mod limits;
 mod losses;
+mod neighbours;
+mod payload;
+mod pictures;
 mod publication;
 mod rate;
+mod reaper;
 mod recovery;
 mod refusal;
 mod refused;
@@ -18,15 +24,18 @@ mod scenario;
 mod service;
 mod sessions;
 mod succession;
+mod torn;
 mod upkeep;
 mod vod;
+mod warnings;
 mod window;
 
 pub(crate) use admission::{Admission, Admissions, admit};
-pub(crate) use channels::{Channels, Measurement, StopReason};
+pub(crate) use channels::{ChannelId, Channels, Measurement, OnAir, StopReason};
 pub(crate) use limits::RateLimits;
 use publication::LEASE;
 pub(crate) use publication::Publication;
+pub(crate) use reaper::reap;
 pub(crate) use recovery::recover;
 pub(crate) use refusal::PublishRefusal;
 pub(crate) use refused::Refused;

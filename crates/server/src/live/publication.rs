@@ -26,19 +26,21 @@ use tokio::sync::watch;
 
 use super::Live;
 use super::admission::Admission;
-use super::channels::{Claim, OnAir, StopReason, Unclaimed};
+use super::channels::{Channels, Claim, OnAir, StopReason, Unclaimed};
+use super::corrections::{Dating, correct};
 use super::facts::ShownFacts;
 use super::growing::{Failed, Growing};
 use super::losses::{Cause, Losses};
+use super::payload::Payload;
 use super::recovery;
 use super::refusal::PublishRefusal;
 use super::report::SessionReport;
-use super::window::{Window, checked};
+use super::window::{Window, checked, frag_count};
 use crate::config::{LiveConfig, Segmenting};
-use crate::metering::IngestMeter;
+use crate::metering::{IngestMeter, tally, user_of};
 
 /// How long a lease holds without being renewed; another server may take the channel after that.
-pub(super) const LEASE: Duration = Duration::from_secs(15);
+pub(super) const LEASE: Duration = Duration::from_secs(10);
 /// How often it is renewed.
 const RENEWAL: Duration = Duration::from_secs(4);
 /// How often an open segment is made to survive a power cut (D8: at most the last second is missing).
@@ -71,6 +73,8 @@ pub(crate) struct Publication {
     open: Option<Open>,
     /// Wall-clock and media time of the frame from which dates are counted (D10, quirk Q34).
     anchor: Option<(i64, i64)>,
+    /// The clock by which segments are dated.
+    dating: Dating,
     /// Media was lost behind the last segment, so the next does not continue it.
     has_gap: bool,
     losses: Losses,
@@ -82,6 +86,8 @@ pub(crate) struct Publication {
     renewed: Instant,
     synced: Instant,
     segments: u64,
+    /// What they last together, milliseconds.
+    recorded_ms: u64,
     /// The push lost its channel or its store and only waits for its connection to end.
     is_lost: bool,
     /// Whether it was said in the log that what comes cannot be recorded.
@@ -91,9 +97,15 @@ pub(crate) struct Publication {
 /// The segment that grows.
 struct Open {
     number_ms: u64,
+    /// When it was opened, by the clock as it is known now (D32).
+    opened_ms: i64,
     date_ms: i64,
     discontinuity: bool,
+    /// Segments in the list.
+    listed: u32,
     bytes: Growing,
+    /// The media in them.
+    payload: Payload,
 }
 
 impl Publication {
@@ -132,24 +144,27 @@ impl Publication {
         };
         let config = &admission.channel.config;
         let settings = &live.settings.live;
-        let remuxer = Remuxer::new(RemuxConfig {
+        let mut remuxer = Remuxer::new(RemuxConfig {
             frag_duration_ms: u64::from(config.frag_duration) * 1000,
             segmenting: segmenting(settings),
             max_video_bytes: settings.max_message_bytes,
-            recovery_points_start_segments: settings.recovery_points_start_segments,
+            recovery_points_start_segments: admission
+                .channel
+                .settings
+                .recovery_points_start_segments
+                .unwrap_or(settings.recovery_points_start_segments),
             ..RemuxConfig::default()
         });
         let meter = IngestMeter::new(&admission.id.0, now_ms);
-        if config.snapshot.is_some() {
-            meter.no_snapshots();
-            tracing::warn!(channel = %admission.id.1, "snapshots are configured, but taking pictures is not built yet");
-        }
+        super::pictures::attach(&live, &admission.id, config, &claim.on_air, &meter, &mut remuxer);
         let now = Instant::now();
+        let dating = Dating::begin(&live);
         let published = window.list.playlist();
         tracing::info!(
             bucket = %admission.id.0, channel = %admission.id.1, remote = %admission.remote, session,
             playlist = window.playlist, "push begins"
         );
+        crate::metrics::channels::begins(admission.id.0.as_str(), admission.id.1.as_str());
         Ok(Self {
             live,
             admission,
@@ -161,6 +176,7 @@ impl Publication {
             published,
             open: None,
             anchor: None,
+            dating,
             has_gap: false,
             losses: Losses::default(),
             is_unnoted: false,
@@ -170,6 +186,7 @@ impl Publication {
             renewed: now,
             synced: now,
             segments: 0,
+            recorded_ms: 0,
             is_lost: false,
             is_warned: false,
         })
@@ -205,7 +222,8 @@ impl Publication {
         let is_return = reconnect_ms > 0
             && now_ms.saturating_sub(window.stored_ms) <= reconnect_ms
             && window.playlist == admission.playlist.as_str();
-        window.list.begin_session(config.frag_count, config.frag_duration, is_return);
+        let listed = frag_count(config.frag_count, live.settings.live.authoring);
+        window.begin_session(listed, config.frag_duration, is_return);
         window.playlist = admission.playlist.to_string();
         Ok((session, window))
     }
@@ -256,8 +274,9 @@ impl Publication {
         self.meter.count(tag.payload.len());
         match tag.kind {
             TagKind::Video => {
-                if tag.payload.first().is_some_and(|head| (head & 0x7f) >> 4 == 1) {
+                if tag.begins_key_frame() {
                     self.key_arrived = Instant::now();
+                    self.claim.on_air.touch_key();
                 }
                 self.claim.on_air.count(tag.payload.len(), 0);
             }
@@ -275,15 +294,20 @@ impl Publication {
         let now_ms = self.live.clock.now_ms();
         self.remuxer.note_time(now_ms);
         self.warn_of_codecs(now_ms);
+        self.refuse_unrecordable(now_ms);
+        self.show();
         self.remuxer.flush();
         self.handle_outputs().await;
         self.flush().await;
+        self.follow_clock();
         self.learn();
         self.meter.pass(self.live.clock.now_ms());
         if self.synced.elapsed() >= SYNC
             && let Some(open) = &mut self.open
         {
+            let begun = Instant::now();
             let synced = open.bytes.sync().await;
+            metrics::histogram!(crate::metrics::SEGMENT_SYNC_SECONDS).record(begun.elapsed());
             self.note_failure(synced);
             self.synced = Instant::now();
         }
@@ -291,7 +315,10 @@ impl Publication {
         if self.renewed.elapsed() >= RENEWAL {
             self.renewed = Instant::now();
             match self.live.meta.renew_publisher(&self.lease, LEASE).await {
-                Ok(lease) => self.lease = lease,
+                Ok(lease) => {
+                    self.lease = lease;
+                    self.live.heed_neighbours(&self.admission.id, &self.claim.on_air).await;
+                }
                 Err(error) if error.kind == store::ErrorKind::Conflict => self.lose(&error),
                 Err(error) => tracing::warn!(%error, "the publisher's lease cannot be renewed"),
             }
@@ -309,7 +336,8 @@ impl Publication {
         let ended_ms = self.live.clock.now_ms();
         self.meter.pass(ended_ms);
         self.losses.settle(&self.admission.id);
-        let report = self.report(stats, ended_ms).with_advice(&advice);
+        let snapshots = self.claim.on_air.snapshots();
+        let report = self.report(stats, ended_ms).with_advice(&advice).with_snapshots(&self.admission.id, snapshots);
         if !self.is_lost {
             let kept = report.to_bytes();
             if let Err(error) = self.live.meta.end_publication(&self.lease, Some(ended_ms), kept).await {
@@ -330,6 +358,29 @@ impl Publication {
         }
     }
 
+    /// Lets those who look at what is on air know where the playlist is and what is wrong.
+    fn show(&self) {
+        let target_s = self.published.as_ref().map_or(0, |list| list.target_duration_s);
+        let target_s = target_s.max(self.admission.channel.config.frag_duration);
+        let on_air = &self.claim.on_air;
+        let warnings = super::warnings::of(&advice(&self.remuxer.measured()), on_air, &self.losses);
+        on_air.list(&self.window.playlist, target_s, self.published.is_some(), warnings);
+    }
+
+    /// Corrects what was dated by a clock that was wrong: the open segment, and what is stored of this push.
+    fn follow_clock(&mut self) {
+        let Some(by_ms) = self.dating.correction_ms(&self.live) else { return };
+        let until_ms = match &mut self.open {
+            Some(open) => {
+                open.opened_ms = open.opened_ms.saturating_add(by_ms);
+                self.is_unnoted = true;
+                open.number_ms.saturating_sub(1)
+            }
+            None => self.window.last_number_ms,
+        };
+        correct(&self.live, &self.admission.id, self.session, until_ms, by_ms);
+    }
+
     /// Says once in the log that media comes which cannot be recorded, and what to do (D21).
     fn warn_of_codecs(&mut self, now_ms: i64) {
         if self.is_warned || now_ms.saturating_sub(self.claim.on_air.connected_ms) < WARN_AFTER_MS {
@@ -345,6 +396,31 @@ impl Publication {
                 "what this encoder sends is not recorded: {found}"
             );
         }
+    }
+
+    /// Ends a push of which nothing can be recorded, where its channel does not want to wait.
+    fn refuse_unrecordable(&mut self, now_ms: i64) {
+        let own = self.admission.channel.settings.refuse_unrecordable_after_s;
+        let after_s = own.unwrap_or(self.live.settings.live.refuse_unrecordable_after_s);
+        let after_ms = i64::try_from(after_s.saturating_mul(1000)).unwrap_or(i64::MAX);
+        let is_due = after_s > 0 && now_ms.saturating_sub(self.claim.on_air.connected_ms) >= after_ms;
+        if is_due && self.segments == 0 && self.open.is_none() && self.nothing_recordable().is_some() {
+            self.claim.on_air.stop(StopReason::Unrecordable);
+        }
+    }
+
+    /// Why nothing of what comes is recorded, if that is so.
+    fn nothing_recordable(&self) -> Option<Advice> {
+        let is_total = |one: &Advice| matches!(one, Advice::VideoCodec(_) | Advice::NoPicture);
+        advice(&self.remuxer.measured()).into_iter().find(is_total)
+    }
+
+    /// How the encoder is told that nothing of its push is recorded. The refusal is kept beside the channel.
+    pub(crate) fn unrecordable(&self, channels: &Channels, now_ms: i64) -> PublishRefusal {
+        let why = self.nothing_recordable().map(|one| one.to_string()).unwrap_or_default();
+        let refusal = PublishRefusal::unrecordable(&self.target(), &why, now_ms).of(Some(self.admission.id.clone()));
+        refusal.report(self.admission.remote, channels);
+        refusal
     }
 
     fn lose(&mut self, error: &store::Error) {
@@ -380,6 +456,7 @@ impl Publication {
 
     /// Makes the blob of the segment that begins.
     async fn open_segment(&mut self, opening: SegmentOpening) -> Option<Open> {
+        self.follow_clock();
         let now_ms = self.live.clock.now_ms();
         let number_ms = self.window.next_number_ms(now_ms);
         self.window.last_number_ms = number_ms;
@@ -391,7 +468,8 @@ impl Publication {
         let discontinuity = opening.discontinuity || std::mem::take(&mut self.has_gap);
         let (bytes, begun) = Growing::begin(&self.live, self.segments == 0).await;
         self.note_failure(begun);
-        Some(Open { number_ms, date_ms, discontinuity, bytes })
+        let listed = self.window.list.frag_count;
+        Some(Open { number_ms, opened_ms: now_ms, date_ms, discontinuity, listed, bytes, payload: Payload::default() })
     }
 
     /// Writes down which segment is open.
@@ -411,6 +489,7 @@ impl Publication {
 
     async fn append(&mut self, bytes: Bytes) {
         let Some(open) = &mut self.open else { return };
+        open.payload.feed(&bytes);
         let appended = open.bytes.append(bytes).await;
         self.note_failure(appended);
     }
@@ -451,6 +530,7 @@ impl Publication {
         match self.store_segment(open, close, patience).await {
             Ok(lost_ms) => {
                 self.segments += 1;
+                self.recorded_ms = self.recorded_ms.saturating_add(close.duration_ms.saturating_sub(lost_ms));
                 metrics::counter!(crate::metrics::SEGMENTS).increment(1);
                 if close.reason == CutReason::KeyFrame {
                     metrics::histogram!(crate::metrics::SEGMENT_PUBLISH_SECONDS).record(key_arrived.elapsed());
@@ -462,7 +542,7 @@ impl Publication {
             }
             Err(Unstored::Channel(error)) => self.lose(&error),
             Err(Unstored::Segment(cause)) => {
-                self.losses.lost(cause, close.duration_ms, true);
+                self.losses.lost(&self.admission.id, cause, close.duration_ms, true);
                 self.mark_gap();
                 let next = self.open.take();
                 self.note_open(next).await;
@@ -492,9 +572,11 @@ impl Publication {
         let lost_ms = close.duration_ms - duration_ms;
         let finished = Finished {
             number_ms: open.number_ms,
+            opened_ms: open.opened_ms,
             date_ms: open.date_ms,
             duration_ms,
             discontinuity: open.discontinuity,
+            independent: close.independent,
             blob: grown.blob,
             sums: grown.sums,
         };
@@ -505,6 +587,14 @@ impl Publication {
         let is_noted = next.is_some() || self.open.is_none();
         let stored_ms = self.live.clock.now_ms();
         let mut window = self.window.clone();
+        // Where only a part could be kept, its media is what it holds of the whole in proportion.
+        let payload = match (grown.part_ms, close.duration_ms) {
+            (Some(_), whole_ms) if whole_ms > 0 => open.payload.bytes() / whole_ms * duration_ms,
+            _ => open.payload.bytes(),
+        };
+        let counts = window.count_segment(duration_ms, payload);
+        let user = user_of(self.admission.grant.caller());
+        let counting = self.live.meta.counting(tally(&self.admission.id.0, self.admission.id.1.as_str(), user, counts));
         let dated = self.live.settings.live.program_date_time;
         let (commit, playlist) = finished
             .commit(&self.admission.id, self.session, &mut window, self.published.as_ref(), dated, next, stored_ms)
@@ -515,7 +605,7 @@ impl Publication {
                 Unstored::Channel(store::Error::new(store::ErrorKind::Conflict, store::Subject::Object, error))
             })?;
         }
-        while let Err(error) = self.live.meta.commit_segment(&self.lease, &commit).await {
+        while let Err(error) = counting.commit_segment(&self.lease, &commit).await {
             if matches!(error.kind, store::ErrorKind::Conflict | store::ErrorKind::NotFound) {
                 return Err(Unstored::Channel(error));
             }
@@ -527,7 +617,7 @@ impl Publication {
             tokio::time::sleep(RETRY).await;
         }
         if let Some(cause) = grown.cause.filter(|_| lost_ms > 0) {
-            self.losses.lost(cause, lost_ms, false);
+            self.losses.lost(&self.admission.id, cause, lost_ms, false);
         }
         self.is_unnoted = !is_noted;
         // What opened meanwhile has taken the next number already.
@@ -543,12 +633,15 @@ impl Publication {
 
     /// What there is to say about the session (D7).
     fn report(&self, stats: &SessionStats, ended_ms: i64) -> SessionReport {
+        let connected_ms = ended_ms.saturating_sub(self.claim.on_air.connected_ms);
+        // What is pushed faster than real time lasts as long as its media.
+        let lasted_ms = connected_ms.max(i64::try_from(self.recorded_ms).unwrap_or(i64::MAX));
         SessionReport::new(
             stats,
             &self.remuxer.stats(),
             self.segments,
             self.claim.on_air.totals(),
-            (ended_ms - self.claim.on_air.connected_ms) / 1000,
+            lasted_ms.saturating_add(500) / 1000,
         )
         .with_codecs(self.remuxer.facts())
         .with_losses(&self.losses)
@@ -568,12 +661,14 @@ impl Open {
     fn record(&mut self, admission: &Admission, place: Place) -> Option<OpenSegment> {
         let blob = self.bytes.blob_to_note()?;
         let details = OpenDetails {
+            opened_ms: Some(self.opened_ms).filter(|opened_ms| u64::try_from(*opened_ms) != Ok(self.number_ms)),
             date_ms: self.date_ms,
             discontinuity: self.discontinuity,
             playlist: admission.playlist.to_string(),
-            frag_count: admission.channel.config.frag_count,
+            frag_count: self.listed,
             frag_duration_s: admission.channel.config.frag_duration,
             place,
+            user: user_of(admission.grant.caller()),
         };
         Some(OpenSegment { number_ms: self.number_ms, blob, details: details.to_bytes().unwrap_or_default() })
     }
@@ -582,9 +677,12 @@ impl Open {
 /// A segment whose blob is complete, however it came to be.
 pub(super) struct Finished {
     pub(super) number_ms: u64,
+    pub(super) opened_ms: i64,
     pub(super) date_ms: i64,
     pub(super) duration_ms: u64,
     pub(super) discontinuity: bool,
+    /// Whether it can be decoded without any other.
+    pub(super) independent: bool,
     pub(super) blob: Blob,
     pub(super) sums: crate::checksums::Checksums,
 }
@@ -613,6 +711,7 @@ impl Finished {
             duration_ms: self.duration_ms,
             discontinuity: self.discontinuity,
             program_date_time_ms: dated.then_some(self.date_ms),
+            independent: self.independent,
         });
         window.last_number_ms = window.last_number_ms.max(self.number_ms);
         window.stored_ms = stored_ms;
@@ -639,10 +738,12 @@ impl Finished {
         };
         let entry = SegmentEntry {
             number_ms: self.number_ms,
+            opened_ms: u64::try_from(self.opened_ms).unwrap_or(0),
             duration_ms: u32::try_from(self.duration_ms).unwrap_or(u32::MAX),
             session,
             size: self.blob.len,
             is_discontinuous: self.discontinuity,
+            is_independent: self.independent,
             is_damaged: false,
         };
         let commit = SegmentCommit {

@@ -9,6 +9,7 @@ use store::meta::Meta;
 use super::{Channels, RateLimits};
 use crate::clock::Clock;
 use crate::config::{Config, Durability, LiveConfig};
+use crate::stills::Stills;
 
 /// Who publishes, what is on air, and what a crash left. A test of a push builds this and nothing else.
 pub(crate) struct Live {
@@ -18,6 +19,8 @@ pub(crate) struct Live {
     pub(super) settings: Settings,
     pub(super) channels: Arc<Channels>,
     pub(super) limits: RateLimits,
+    /// What takes pictures of pushes; `None` where nothing does.
+    pub(super) stills: Option<Arc<Stills>>,
     /// The name under which this data directory's server holds leases, the same in its next life.
     pub(super) holder: String,
 }
@@ -31,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) is_durable: bool,
     /// How long what was deleted is still there for its readers, seconds.
     pub(crate) garbage_grace_s: u64,
+    /// Whether other servers may share the map.
+    pub(crate) is_shared: bool,
 }
 
 impl Settings {
@@ -40,6 +45,7 @@ impl Settings {
             live: config.live.clone(),
             is_durable: config.storage.durability == Durability::Full,
             garbage_grace_s: config.storage.garbage_grace_s,
+            is_shared: config.meta.as_ref().is_some_and(|meta| !meta.is_empty()),
         }
     }
 }
@@ -48,7 +54,12 @@ impl Live {
     /// Pushes into these stores.
     pub(crate) fn new(meta: Meta, blobs: Arc<dyn BlobStore>, clock: Clock, settings: Settings, holder: String) -> Self {
         let limits = RateLimits::new(settings.live.max_list_calls_per_s);
-        Self { meta, blobs, clock, settings, channels: Arc::new(Channels::default()), limits, holder }
+        Self { meta, blobs, clock, settings, channels: Arc::new(Channels::default()), limits, stills: None, holder }
+    }
+
+    /// The same with what takes pictures of pushes.
+    pub(crate) fn with_stills(self, stills: Arc<Stills>) -> Self {
+        Self { stills: Some(stills), ..self }
     }
 
     /// Who is on air.

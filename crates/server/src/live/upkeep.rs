@@ -16,6 +16,8 @@ use crate::shutdown::Shutdown;
 
 /// How often garbage is looked for at most, and at least.
 const INTERVAL: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
+/// What is left of the grace while room is scarce.
+const SCARCE_GRACE_MS: i64 = 5_000;
 /// Blobs deleted in one go; between two goes others get the disk.
 const BATCH: usize = 256;
 
@@ -29,10 +31,19 @@ pub(crate) async fn upkeep(live: Arc<Live>, mut shutdown: Shutdown) {
             () = tokio::time::sleep(interval) => {}
         }
         loop {
-            let now_ms = live.clock.now_ms();
+            let mut now_ms = live.clock.now_ms();
+            if crate::space::is_scarce() {
+                // Room that was made is wanted now; who has just looked something up still gets a moment.
+                let grace_ms = i64::try_from(live.settings.garbage_grace_s.saturating_mul(1000)).unwrap_or(i64::MAX);
+                now_ms = now_ms.saturating_add(grace_ms.saturating_sub(SCARCE_GRACE_MS).max(0));
+            }
             match live.meta.collect_garbage(live.blobs.as_ref(), now_ms, BATCH).await {
                 Ok(collected) if collected.has_more && !shutdown.is_on() => {}
-                Ok(_) => break,
+                Ok(collected) => {
+                    let is_held = f64::from(u8::from(collected.is_held));
+                    metrics::gauge!(crate::metrics::GARBAGE_HELD).set(is_held);
+                    break;
+                }
                 Err(error) => {
                     tracing::warn!(%error, "garbage cannot be collected now");
                     break;

@@ -9,6 +9,10 @@ use model::{Error, ErrorCode, OwnerId};
 use store::meta::{BucketRecord, BucketStatistics, ListQuery, ListedObject, Listing, Page};
 
 use super::{Judged, Objects, internal};
+use crate::lifecycle::{Preview, Run};
+
+/// The most buckets whose bytes are added up.
+const MAX_SUMMED: usize = 1000;
 
 /// A bucket as it was when the request arrived.
 #[derive(Debug, Clone)]
@@ -158,6 +162,31 @@ impl Objects {
     /// Those of the store.
     pub(crate) async fn statistics(&self, grant: &Grant) -> Result<BucketStatistics, Error> {
         self.meta.bucket_statistics(named(grant)?).await.map_err(internal)
+    }
+
+    /// What the lifecycle rules of the bucket of the grant would do at a moment; nothing is done.
+    ///
+    /// # Errors
+    /// `NoSuchBucket`, and those of the store.
+    pub(crate) async fn lifecycle_due(&self, grant: &Grant, now_ms: i64) -> Result<Preview, Error> {
+        let name = named(grant)?;
+        let record = self.meta.bucket(name).await.map_err(internal)?.ok_or_else(|| no_such_bucket(name))?;
+        let run = Run { meta: &self.meta, now_ms, is_dry: true };
+        run.preview(name, record.lifecycle.as_deref().unwrap_or_default()).await.map_err(internal)
+    }
+
+    /// The bytes that are stored under names, of all buckets together.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn stored_bytes(&self) -> Result<u64, Error> {
+        let mut sum: u64 = 0;
+        for record in self.meta.list_buckets(None, "", "", MAX_SUMMED).await.map_err(internal)?.items {
+            let Ok(name) = BucketName::parse(&record.name) else { continue };
+            let statistics = self.meta.bucket_statistics(&name).await.map_err(internal)?;
+            sum = sum.saturating_add(statistics.total.bytes);
+        }
+        Ok(sum)
     }
 
     /// A page of the objects in the bucket of the grant.

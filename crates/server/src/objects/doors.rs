@@ -59,7 +59,7 @@ impl Objects {
         kept: &[store::blob::BlobId],
     ) -> Result<Version, store::Error> {
         check_may_write(grant)?;
-        match self.meta.put_object(grant.bucket(), grant.key(), record, guard).await {
+        match self.meta.counting(grant.tally()).put_object(grant.bucket(), grant.key(), record, guard).await {
             Ok(version) => Ok(version),
             Err(error) => {
                 self.discard(record.body.blobs().filter(|blob| !kept.contains(blob)), &error).await;
@@ -81,7 +81,11 @@ impl Objects {
     ) -> Result<(), store::Error> {
         check_may_write(grant)?;
         let source = Source { bucket: from.grant.bucket(), key: from.grant.key(), version: from.version };
-        self.meta.put_object_from(grant.bucket(), grant.key(), record, guard, &source).await.map(drop)
+        self.meta
+            .counting(grant.tally())
+            .put_object_from(grant.bucket(), grant.key(), record, guard, &source)
+            .await
+            .map(drop)
     }
 
     /// Changes what is known of an object in one commit.

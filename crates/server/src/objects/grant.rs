@@ -5,7 +5,10 @@ use std::sync::Arc;
 use model::access::Grant;
 use model::name::{BucketName, ObjectKey};
 use model::{Error, ErrorCode, Resource};
-use store::meta::{ObjectRecord, Stored};
+use store::meta::{ObjectRecord, Stored, Tally};
+use usage::Counters;
+
+use crate::metering::{tally, user_of};
 
 /// What the decision saw of the object.
 #[derive(Debug, Clone)]
@@ -40,6 +43,7 @@ pub(crate) struct ObjectGrant {
     bucket: BucketName,
     key: ObjectKey,
     judged: Judged,
+    tally: Tally,
 }
 
 impl ObjectGrant {
@@ -51,10 +55,30 @@ impl ObjectGrant {
         match grant.resource() {
             Resource::Object(bucket, key) => {
                 let (bucket, key) = (bucket.clone(), key.clone());
-                Ok(Self { grant, bucket, key, judged })
+                Ok(Self { grant, bucket, key, judged, tally: Tally::default() })
             }
             Resource::Service | Resource::Bucket(_) => Err(Error::new(ErrorCode::InvalidArgument)),
         }
+    }
+
+    /// The grant for a change that counts this as usage of its caller, in the commit that makes the change. `channel` is
+    /// that for which it is counted, in this bucket; empty for none.
+    #[must_use]
+    pub(crate) fn counting(self, channel: &str, counts: Counters) -> Self {
+        let bucket = self.bucket.clone();
+        self.counting_for(&bucket, channel, counts)
+    }
+
+    /// The same for a channel of another bucket.
+    #[must_use]
+    pub(crate) fn counting_for(mut self, bucket: &BucketName, channel: &str, counts: Counters) -> Self {
+        self.tally = tally(bucket, channel, user_of(self.grant.caller()), counts);
+        self
+    }
+
+    /// What a change with this grant counts.
+    pub(super) fn tally(&self) -> Tally {
+        self.tally.clone()
     }
 
     /// What was decided.

@@ -11,6 +11,7 @@ mod intake;
 mod lengthen;
 mod log_object;
 mod made;
+mod picture;
 mod uploads;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub(crate) use intake::{Expected, INLINE_BYTES, Intake, Keep, Received, copy, re
 pub(crate) use lengthen::lengthened;
 pub(crate) use log_object::{LogObject, NotWritten};
 pub(crate) use made::{PLAYLIST_TYPE, playlist_record};
+pub(crate) use picture::PictureOfPush;
 
 use crate::clock::Clock;
 use crate::config::{Config, Durability};

@@ -44,7 +44,8 @@ impl Objects {
         part: &PartRecord,
     ) -> Result<(), store::Error> {
         check_may_write(grant)?;
-        let Err(error) = self.meta.put_part(grant.bucket(), grant.key(), id, number, part).await else { return Ok(()) };
+        let counting = self.meta.counting(grant.tally());
+        let Err(error) = counting.put_part(grant.bucket(), grant.key(), id, number, part).await else { return Ok(()) };
         self.discard(part.extents.iter().map(|extent| extent.blob), &error).await;
         Err(error)
     }

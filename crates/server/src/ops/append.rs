@@ -10,7 +10,7 @@ use store::blob::BlobId;
 use store::meta::{Body, ObjectRecord, ObjectRole, PutGuard, Stored};
 
 use super::multipart::combined_crc64;
-use super::object::{NewHeaders, Written, already_exists};
+use super::object::{NewHeaders, Written, already_exists, counting_upload};
 use super::{BodySource, Call, internal, upload};
 use crate::objects::{Expected, Keep, Received, lengthened, no_such_bucket};
 
@@ -43,7 +43,7 @@ pub(crate) async fn append(
 ) -> Result<Appended, Error> {
     let AppendObject { position, headers, expected } = request;
     let grant = call.object_grant()?;
-    let key = grant.key();
+    let key = &grant.key().clone();
     let expected = upload::check_announced(body, expected)?;
     let found = call.objects().read(&grant).await?;
     // Behind the beginning there is always something to append to.
@@ -65,6 +65,7 @@ pub(crate) async fn append(
         call.objects().forget(received.body.blobs()).await;
         return Err(Error::new(ErrorCode::EntityTooLarge));
     }
+    let grant = counting_upload(grant, received.sums.len);
     let guard = found.as_ref().map_or(PutGuard::Absent, |object| PutGuard::VersionIs(object.version));
     let old: Vec<BlobId> = found.iter().flat_map(|object| object.value.body.blobs()).collect();
     let record = grown(call, found.map(|object| object.value.clone()), headers, received).await?;

@@ -8,6 +8,7 @@ use store::meta::{ChannelRecord, HistoryEntry, Page};
 
 use super::Call;
 use crate::live::Measurement;
+use crate::stills::ShownProgress;
 
 /// How a channel is to be.
 #[derive(Debug)]
@@ -33,8 +34,8 @@ pub(crate) async fn put(call: &Call<'_>, request: NewChannel) -> Result<LiveChan
     }
     let config = config?;
     let id = (call.bucket()?.name.clone(), name);
-    let record = ChannelRecord { config, modified_ms: call.now_ms };
-    call.live().configure(&id, &record).await?;
+    let record = ChannelRecord { config, modified_ms: call.now_ms, settings: Default::default() };
+    call.live().configure(&id, &record, call.granted.grant.caller()).await?;
     Ok(record.config)
 }
 
@@ -63,7 +64,8 @@ async fn check_snapshot(call: &Call<'_>, channel: &ChannelName, snapshot: &Snaps
 /// # Errors
 /// `NoSuchLiveChannel`, and those of the store.
 pub(crate) async fn put_status(call: &Call<'_>, name: ChannelName, status: ChannelStatus) -> Result<(), Error> {
-    call.live().set_status(&(call.bucket()?.name.clone(), name), status, call.now_ms).await
+    let id = (call.bucket()?.name.clone(), name);
+    call.live().set_status(&id, status, call.now_ms, call.granted.grant.caller()).await
 }
 
 /// GetLiveChannelInfo (LiveChannel 1.3): how a channel is configured.
@@ -88,7 +90,9 @@ pub(crate) enum Stat {
         /// The publisher.
         remote: SocketAddr,
         /// What is known of its media.
-        measured: Measurement,
+        measured: Box<Measurement>,
+        /// What became of the snapshots that the channel asks for.
+        snapshots: Option<ShownProgress>,
     },
 }
 
@@ -101,10 +105,21 @@ pub(crate) async fn stat(call: &Call<'_>, name: ChannelName) -> Result<Stat, Err
     let id = (call.bucket()?.name.clone(), name);
     Ok(match (channel.config.status, call.live().on_air(&id)) {
         (ChannelStatus::Disabled, _) => Stat::Disabled,
-        (ChannelStatus::Enabled, None) => Stat::Idle,
-        (ChannelStatus::Enabled, Some(on_air)) => {
-            Stat::Live { connected_ms: on_air.connected_ms, remote: on_air.remote, measured: on_air.measure() }
-        }
+        (ChannelStatus::Enabled, None) => match call.live().elsewhere(&id).await? {
+            Some(push) => Stat::Live {
+                connected_ms: push.started_ms,
+                remote: push.remote,
+                measured: Box::default(),
+                snapshots: None,
+            },
+            None => Stat::Idle,
+        },
+        (ChannelStatus::Enabled, Some(on_air)) => Stat::Live {
+            connected_ms: on_air.connected_ms,
+            remote: on_air.remote,
+            measured: Box::new(on_air.measure()),
+            snapshots: on_air.snapshots(),
+        },
     })
 }
 

@@ -17,9 +17,12 @@ pub(crate) mod live_channel;
 pub(crate) mod multipart;
 pub(crate) mod object;
 pub(crate) mod object_settings;
+pub(crate) mod picture;
 pub(crate) mod policy;
 pub(crate) mod post_object;
+mod recording;
 pub(crate) mod signed_playlist;
+pub(crate) mod storyboard;
 pub(crate) mod symlink;
 mod upload;
 pub(crate) mod vod_playlist;
@@ -33,12 +36,14 @@ use model::name::ObjectKey;
 use model::{Error, ErrorCode, Resource, Tag};
 
 pub(crate) use asking::{Asking, judge};
+pub(crate) use recording::bad_process;
 pub(crate) use signed_playlist::SignedPlaylists;
 
 use crate::config::CacheConfig;
 use crate::files::Files;
 use crate::live::Live;
 use crate::objects::{BodySource, Bucket, Judged, ObjectGrant, Objects, internal, no_such_bucket};
+use crate::stills::Stills;
 
 /// What the operations work with.
 pub(crate) struct Services {
@@ -46,6 +51,8 @@ pub(crate) struct Services {
     pub(crate) objects: Arc<Objects>,
     /// Channels and pushes.
     pub(crate) live: Arc<Live>,
+    /// What makes pictures.
+    pub(crate) stills: Arc<Stills>,
     /// Playlists signed lately.
     pub(crate) signed_playlists: SignedPlaylists,
     /// The share of descriptors that callbacks are made with.

@@ -4,6 +4,7 @@ use model::name::ObjectKey;
 use model::{ContentHeaders, ObjectAcl, ObjectType, OperationKind, StorageClass, Tag};
 use model::{Error, ErrorCode};
 use store::meta::{Body, ObjectRecord, ObjectRole, PutGuard};
+use usage::{Counters, Meter};
 
 use super::caching::{self, Keeping, Page};
 use super::callback::{self, Callback, Told};
@@ -85,6 +86,7 @@ pub(crate) async fn put(call: &Call<'_>, request: PutObject, body: &mut dyn Body
     let guard = guard_of(headers.forbid_overwrite);
     let received = upload::receive(call, expected, body, Keep::Anywhere).await?;
     let record = uploaded(call, headers, received, ObjectType::Normal)?;
+    let grant = counting_upload(grant, record.size);
     store(call, &grant, &record, guard).await?;
     Written::of(call, grant.key(), record, callback.as_ref()).await
 }
@@ -138,6 +140,11 @@ pub(super) async fn store(
     guard: PutGuard,
 ) -> Result<(), Error> {
     call.objects().write(grant, record, guard, &[]).await.map(drop).map_err(|error| refused(grant, error))
+}
+
+/// The grant for an upload by HTTP, which counts the bytes of its body.
+pub(super) fn counting_upload(grant: ObjectGrant, bytes: u64) -> ObjectGrant {
+    grant.counting("", Counters::of(Meter::UploadBytes, bytes))
 }
 
 /// Why an object was not given its name.
@@ -234,6 +241,14 @@ pub(crate) async fn head(call: &Call<'_>, request: ReadObject<'_>) -> Result<Sho
 /// `InternalError`, `ServiceUnavailable`.
 pub(crate) async fn bytes(call: &Call<'_>, record: &ObjectRecord, start: u64, len: u64) -> Result<StoredBody, Error> {
     call.objects().content(&record.body, start, len).await
+}
+
+/// All bytes of an object that was found and is small.
+///
+/// # Errors
+/// `InternalError`, `ServiceUnavailable`.
+pub(crate) async fn whole(call: &Call<'_>, record: &ObjectRecord) -> Result<bytes::Bytes, Error> {
+    bytes(call, record, 0, record.size).await?.whole().await
 }
 
 /// DeleteObject (HTTP API 9.5).

@@ -10,7 +10,7 @@ use super::{Call, bucket, bucket_settings};
 /// # Errors
 /// `InvalidPolicyDocument`, `NoSuchBucket`, and those of the store.
 pub(crate) async fn put(call: &Call<'_>, document: &[u8]) -> Result<(), Error> {
-    Policy::parse_for_bucket(document, &call.bucket()?.name, bucket::region(call))?;
+    Policy::parse_for_bucket(document, &call.bucket()?.name, bucket::region(call))?.check_actions()?;
     let text = String::from_utf8(document.to_vec())
         .map_err(|_| Error::new(ErrorCode::InvalidPolicyDocument).message("The policy is no UTF-8."))?;
     set(call, Some(text)).await

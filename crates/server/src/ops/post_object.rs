@@ -9,7 +9,7 @@ use store::meta::PutGuard;
 
 use super::callback::{self, Callback};
 use super::further::Wording;
-use super::object::{NewHeaders, Written, already_exists, exists, guard_of, store, uploaded};
+use super::object::{NewHeaders, Written, already_exists, counting_upload, exists, guard_of, store, uploaded};
 use super::{BodySource, Call};
 use crate::objects::{Intake, Keep, ObjectGrant};
 
@@ -94,6 +94,7 @@ impl Posted<'_> {
         let Self { grant, headers, guard, callback, intake } = self;
         let received = intake.finish(|_| Ok(())).await?;
         let record = uploaded(call, headers, received, ObjectType::Normal)?;
+        let grant = counting_upload(grant, record.size);
         store(call, &grant, &record, guard).await?;
         Written::of(call, grant.key(), record, callback.as_ref()).await
     }

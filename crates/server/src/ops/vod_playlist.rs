@@ -3,6 +3,7 @@
 use model::name::{ChannelName, ObjectKey};
 use model::{ETag, Error};
 use store::meta::{ObjectRole, PutGuard};
+use usage::{Counters, Meter};
 
 use super::caching::{self, Keeping};
 use super::{Call, internal};
@@ -39,6 +40,7 @@ pub(crate) async fn post(call: &Call<'_>, recorded: &Recorded, key: ObjectKey) -
     let text = playlist(call, recorded).await?;
     let record = playlist_record(text.into_bytes(), ObjectRole::VodPlaylist, call.now_ms);
     let target = ObjectGrant::new(call.granted.grant.put_below_channel(key)?, Judged::Unread)?;
+    let target = target.counting(recorded.channel.as_str(), Counters::of(Meter::VodPlaylists, 1));
     call.objects().write(&target, &record, PutGuard::Any, &[]).await.map_err(internal)?;
     Ok(record.etag)
 }

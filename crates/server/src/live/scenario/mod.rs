@@ -7,6 +7,7 @@ mod ending;
 mod recorder;
 mod sessions;
 mod two_hours;
+mod usage;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -86,7 +87,7 @@ impl Stage {
 
     async fn configure(&self, frag_duration: u32, frag_count: u32) {
         let config = LiveChannelConfig { frag_duration, frag_count, ..LiveChannelConfig::default() };
-        let record = ChannelRecord { config, modified_ms: self.live.clock.now_ms() };
+        let record = ChannelRecord { config, modified_ms: self.live.clock.now_ms(), settings: Default::default() };
         self.meta.put_channel(&self.id.0, &self.id.1, &record, 10).await.unwrap();
     }
 
@@ -231,6 +232,7 @@ fn parse(text: &str) -> MediaPlaylist {
         let (tag, value) = line.split_once(':').unwrap_or((line, ""));
         match tag {
             "#EXTM3U" | "#EXT-X-VERSION" => {}
+            "#EXT-X-INDEPENDENT-SEGMENTS" => list.independent_segments = true,
             "#EXT-X-MEDIA-SEQUENCE" => list.media_sequence = value.parse().unwrap(),
             "#EXT-X-DISCONTINUITY-SEQUENCE" => list.discontinuity_sequence = Some(value.parse().unwrap()),
             "#EXT-X-TARGETDURATION" => list.target_duration_s = value.parse().unwrap(),
@@ -251,10 +253,14 @@ fn parse(text: &str) -> MediaPlaylist {
     list
 }
 
-/// A date of January 2030, in which all scenarios play.
+/// A date of January 2030, in which all scenarios play, or of the month before, where clocks are set back to.
 fn unix_ms(text: &str) -> i64 {
     let digits = |from: usize, to: usize| text[from..to].parse::<i64>().unwrap();
-    assert!(text.starts_with("2030-01-"), "{text}");
-    let minutes = (digits(8, 10) - 1) * 1440 + digits(11, 13) * 60 + digits(14, 16);
+    let first = match &text[..8] {
+        "2030-01-" => 1,
+        "2029-12-" => 32,
+        _ => panic!("{text}"),
+    };
+    let minutes = (digits(8, 10) - first) * 1440 + digits(11, 13) * 60 + digits(14, 16);
     BEGIN_MS + minutes * 60_000 + digits(17, 19) * 1000 + digits(20, 23)
 }

@@ -45,7 +45,7 @@ pub(crate) async fn copy_part(call: &Call<'_>, request: CopiedPart<'_>) -> Resul
     }
     let mut intake = Intake::new(call.objects(), Keep::InBlob);
     objects::copy(&mut intake, call.objects().content(body, *start, *len).await?).await?;
-    store_part(call, upload_id, *number, intake.finish(|_| Ok(())).await?).await
+    store_part(call, &call.object_grant()?, upload_id, *number, intake.finish(|_| Ok(())).await?).await
 }
 
 /// Makes a range of an object a part that shares its blobs; `None` when the bytes have to be copied.

@@ -5,7 +5,8 @@ use store::meta::{Body, Extent, PartRecord};
 
 use super::{absent, find};
 use crate::checksums::Checksums;
-use crate::objects::{BodySource, Expected, Keep, Received};
+use crate::objects::{BodySource, Expected, Keep, ObjectGrant, Received};
+use crate::ops::object::counting_upload;
 use crate::ops::{Call, internal, upload};
 
 /// Which part a body becomes.
@@ -31,7 +32,8 @@ pub(crate) async fn put_part(
     let expected = upload::check_announced(body, expected)?;
     find(call, upload_id).await?;
     let received = upload::receive(call, expected, body, Keep::InBlob).await?;
-    store_part(call, upload_id, number, received).await
+    let grant = counting_upload(call.object_grant()?, received.sums.len);
+    store_part(call, &grant, upload_id, number, received).await
 }
 
 /// Makes what was received a part.
@@ -40,6 +42,7 @@ pub(crate) async fn put_part(
 /// `NoSuchUpload` when the upload is over, and those of the store; the bytes are deleted then.
 pub(super) async fn store_part(
     call: &Call<'_>,
+    grant: &ObjectGrant,
     upload_id: &str,
     number: u16,
     received: Received,
@@ -49,7 +52,7 @@ pub(super) async fn store_part(
         Body::Inline(_) | Body::Link(_) => return Err(Error::new(ErrorCode::InternalError)),
     };
     let part = part_of(call, received.sums, extents);
-    match call.objects().put_part(&call.object_grant()?, upload_id, number, &part).await {
+    match call.objects().put_part(grant, upload_id, number, &part).await {
         Ok(()) => Ok(part),
         Err(error) if error.is_not_found() => Err(absent(call, upload_id)),
         Err(error) => Err(internal(error)),
