@@ -4,7 +4,7 @@
 #   scripts/stages.sh                  all of them
 #   scripts/stages.sh rust python      only these
 #
-# They are not run side by side: the Python suites use two processes already, and tests of time and of browsers need a core to
+# They are not run side by side: the Python suites use three processes already, and tests of time and of browsers need a core to
 # themselves on small machines. The budgets (minutes on 2 cores) come to less
 # than 45. A stage beyond its own is marked, and does not fail: machines differ.
 set -uo pipefail
@@ -18,7 +18,7 @@ policy() { scripts/deny.sh && scripts/check_dependencies.py && scripts/check_ref
 rust() { cargo test --workspace --locked; }
 release() { cargo build --release --locked; }
 fuzz() { scripts/fuzz.sh "${FUZZ_STAGE_SECONDS:-5}"; }
-python() { (cd conformance/python && "$python" -m pytest -n 2 --dist loadfile); }
+python() { (cd conformance/python && "$python" -m pytest -n 3 --dist loadfile); }
 node() { npm --prefix conformance/node test; }
 clients() { cargo test --locked --manifest-path conformance/rust/Cargo.toml; }
 

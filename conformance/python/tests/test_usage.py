@@ -2,6 +2,7 @@
 
 import csv
 import datetime
+import decimal
 import io
 import re
 import subprocess
@@ -248,6 +249,10 @@ def test_hours_months_and_the_page_of_a_bucket(fresh_server):
         "storage_bytes": 1234, "received_bytes": 1234, "sent_bytes": month["outgoing_bytes"], "ingest_minutes": 0,
         "requests": month["write_requests"] + month["read_requests"] + month["standard_requests"],
     }
+    bill = page["bill"]
+    assert bill["month"] == MONTH
+    assert all(line["formula"] and line["item"] for line in bill["lines"])
+    assert sum(decimal.Decimal(line["amount"]) for line in bill["lines"]) == decimal.Decimal(bill["total"])
     rows = list(csv.DictReader(io.StringIO(ask(server, "usage", bucket=name, format="csv").text)))
     assert [(row["window"], row["upload_bytes"], row["stored_bytes_Standard"]) for row in rows] == [(MONTH, "1234", "1234")]
 

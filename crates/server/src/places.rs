@@ -1,6 +1,6 @@
 //! Where the map and the blobs are: in the data directory, or in engines that several servers share.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
@@ -46,6 +46,11 @@ impl Places {
     /// Whether other servers may use the same map.
     pub(crate) fn has_shared_map(&self) -> bool {
         self.meta.is_some()
+    }
+
+    /// Where on this machine bytes are written: blobs, or what waits to be put elsewhere.
+    pub(crate) fn local_folder(&self, data_dir: &Path) -> PathBuf {
+        if self.blobs.is_some() { data_dir.to_owned() } else { data_dir.join(data_dir::BLOBS) }
     }
 
     /// Refuses what would set servers of one installation apart from each other.

@@ -122,7 +122,7 @@ pub(crate) async fn start(config: Config, inherited: Inherited, numbers: Prometh
     if meta.begin_usage().await.context("cannot count what is stored")? {
         tracing::info!("usage is counted from here on; what is stored counts from now");
     }
-    let mut disk = Disk::new(edge.config.data_dir.join(data_dir::BLOBS), edge.config.storage.reserve_mib);
+    let mut disk = Disk::new(places.local_folder(&edge.config.data_dir), edge.config.storage.reserve_mib);
     disk.begin();
     live::recover(&edge.live).await.context("cannot repair what a crash left")?;
 

@@ -19,7 +19,8 @@ export function Usage({ bucket }) {
     ${used.error ? html`<${Card} title=${t("usage.byDay")}>${used.error.status === 404 || used.error.status === 405 ? html`<p class="hint">${t("usage.notYet")}</p>` : html`<${Refused} error=${used.error} />`}<//>`
       : html`<${Loaded} of=${used}>${(data) => html`${data.months.length > 0 && html`<${Table} title=${t("usage.byMonth")} name="month" rows=${data.months} />`}
         ${data.days.some((one) => one.sent_bytes > 0) ? html`<${Days} days=${data.days} />` : html`<p class="hint">${t("usage.noneSent")}</p>`}
-        <${Table} title=${t("usage.byDay")} name="day" rows=${[...data.days].reverse()} />`}<//>`}`;
+        <${Table} title=${t("usage.byDay")} name="day" rows=${[...data.days].reverse()} />
+        ${data.bill && html`<${Bill} bill=${data.bill} />`}`}<//>`}`;
 }
 
 const COLUMNS = [["storage_bytes", "overview.storage", bytes], ["received_bytes", "usage.received", bytes], ["sent_bytes", "usage.sent", bytes], ["requests", "usage.requests", count], ["ingest_minutes", "usage.minutes", count]];
@@ -28,6 +29,13 @@ const Table = ({ title, name, rows }) => html`<${Card} title=${title}><div class
   <thead><tr><th>${t(`usage.${name}`)}</th>${COLUMNS.map(([, text]) => html`<th class="right">${t(text)}</th>`)}</tr></thead>
   <tbody>${rows.map((row) => html`<tr key=${row[name]}>
     <td>${row[name]}</td>${COLUMNS.map(([field, , write]) => html`<td class="right number">${row[field] === undefined ? "–" : write(row[field])}</td>`)}</tr>`)}</tbody></table></div><//>`;
+
+/** What the month would cost by the default price table, each line with its formula. */
+const Bill = ({ bill }) => html`<${Card} title=${t("usage.bill", { month: bill.month })}><div class="scroller" tabindex="0" role="group" aria-label=${t("usage.bill", { month: bill.month })}><table>
+  <thead><tr><th>${t("usage.item")}</th><th>${t("usage.formula")}</th><th class="right">${t("usage.amount")}</th></tr></thead>
+  <tbody>${bill.lines.map((line, index) => html`<tr key=${index}><td>${line.item}</td><td class="number">${line.formula}</td><td class="right number">${line.amount}</td></tr>`)}
+    <tr><td><b>${t("usage.total")}</b></td><td></td><td class="right number"><b>${bill.total}${bill.currency ? ` ${bill.currency}` : ""}</b></td></tr></tbody></table></div>
+  <p class="hint">${t("usage.billHint")}</p><//>`;
 
 const [HEIGHT, LEFT, BOTTOM] = [120, 62, 20];
 

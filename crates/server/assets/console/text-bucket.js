@@ -240,5 +240,11 @@ export const BUCKET = {
   "usage.minutes": ["Minutes on air", "推流分钟数"],
   "usage.sentByDay": ["Sent by day", "每日流出流量"],
   "usage.noneSent": ["Nothing was sent in these days.", "这些天没有流出流量。"],
+  "usage.bill": ["Bill of {month}, so far", "{month} 账单（至今）"],
+  "usage.item": ["Item", "计费项"],
+  "usage.formula": ["Formula", "计算公式"],
+  "usage.amount": ["Amount", "金额"],
+  "usage.total": ["Total", "合计"],
+  "usage.billHint": ["By the default price table, with the free tier applied to this bucket alone. `millpond usage --prices FILE` uses your own.", "按默认价目表计算，免费额度仅计入此 Bucket。使用 `millpond usage --prices FILE` 可采用自定义价目表。"],
   "usage.notYet": ["This server does not keep use by day yet. Its counters are in /metrics of the admin listener.", "此服务器尚未按日统计用量，计数器可在管理端口的 /metrics 查看。"],
 };

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ::usage::{GroupBy, Hour, Meter, Month, Query, Row, Step, rows_csv, rows_json};
+use ::usage::{Bill, GroupBy, Hour, Meter, Month, PriceTable, Query, Row, Step, bill_json, rows_csv, rows_json};
 use model::OperationKind;
 use model::date;
 use oss::request::Query as Parameters;
@@ -79,7 +79,10 @@ pub(super) async fn of_bucket(management: &Management, bucket: &str) -> Result<R
     }
     let mut months: BTreeMap<u64, (String, Figures)> = BTreeMap::new();
     let first_month = Month::of(now_s).back(MONTHS - 1);
-    for row in ask(management, &query(first_month.start(), Step::Month)).await? {
+    let rows = ask(management, &query(first_month.start(), Step::Month)).await?;
+    // By the default table: which prices hold is known to the command line only.
+    let bill = Bill::new(Month::of(now_s), &rows, &PriceTable::default()).ok().map(|bill| bill_json(&bill));
+    for row in rows {
         let start_s = row.window.start();
         months.entry(start_s).or_insert_with(|| (Month::of(start_s).to_string(), Figures::default())).1.add(&row);
     }
@@ -87,7 +90,7 @@ pub(super) async fn of_bucket(management: &Management, bucket: &str) -> Result<R
         |day: u64| date::format_iso8601(i64::try_from(day * DAY_S * 1000).unwrap_or(0)).chars().take(10).collect();
     let days: Vec<Value> = days.iter().map(|(day, figures)| figures.shown("day", day_of(*day))).collect();
     let months: Vec<Value> = months.into_values().map(|(month, figures)| figures.shown("month", month)).collect();
-    Ok(Reply::json(200, &json!({"days": days, "months": months})))
+    Ok(Reply::json(200, &json!({"days": days, "months": months, "bill": bill})))
 }
 
 /// What was used of a bucket in a day or month.
