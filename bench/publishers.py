@@ -4,21 +4,16 @@ publishers   CPU of the server, in percent of one core, and resident memory for 
              publishers of 0.9 Mbit/s (1280x720, 25 pictures a second, key frames every 2 s, AAC), pushed at the pace of
              life by one process of their own. Both write segments of 2 s; Millpond is durable, nginx never flushes.
              Medians of the rounds, the servers taking turns.
-lag          From the last byte of a key frame that was sent to the playlist that lists its segment, read over HTTP by the
-             clock of the client, while the publishers run (Millpond only).
 """
 
-import http.client
 import os
-import re
 import shutil
 import socket
 import statistics
 import subprocess
-import threading
 import time
 
-from harness import BUCKET, Millpond, cpu_seconds, resident_kib, run, say
+from harness import Millpond, cpu_seconds, resident_kib, run, say
 
 COUNTS = (100, 300, 1000)
 SECONDS = 12
@@ -84,7 +79,7 @@ def publishers(args, sample, url, count):
     return subprocess.Popen(command, env={**os.environ}, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def measured(args, sample, server, url, count, watch=None):
+def measured(args, sample, server, url, count):
     """CPU in percent of a core, and KiB for each publisher."""
     time.sleep(1)
     idle = resident_kib(server.pid)
@@ -92,11 +87,11 @@ def measured(args, sample, server, url, count, watch=None):
     try:
         time.sleep(6 + count / 100)
         before, begun = cpu_seconds(server.pid), time.monotonic()
-        lags = watch(SECONDS) if watch else time.sleep(SECONDS)
+        time.sleep(SECONDS)
         spent = (cpu_seconds(server.pid) - before) / (time.monotonic() - begun)
         if pushes.poll() is not None:
             raise RuntimeError("the publishers ended early")
-        return 100 * spent, (resident_kib(server.pid) - idle) / count, lags
+        return 100 * spent, (resident_kib(server.pid) - idle) / count
     finally:
         pushes.terminate()
         pushes.wait()
@@ -108,16 +103,13 @@ def rows(args, _only):
     found = []
     for count in COUNTS:
         costs = {"nginx-rtmp": [], "millpond": []}
-        lags = []
         for number in range(min(args.rounds, 3)):
             with NginxRtmp(args.scratch / f"nginx-{count}-{number}") as nginx:
-                costs["nginx-rtmp"].append(measured(args, sample, nginx, nginx.url, count)[:2])
+                costs["nginx-rtmp"].append(measured(args, sample, nginx, nginx.url, count))
             shutil.rmtree(args.scratch / f"nginx-{count}-{number}", ignore_errors=True)
             with Millpond(args.millpond, args.scratch / f"millpond-{count}-{number}") as millpond:
                 millpond.create_channels([f"ch{n}" for n in range(count)], 2)
-                *cost, seen = measured(args, sample, millpond, millpond.push_url("ch{n}"), count, Watcher(millpond).watch)
-                costs["millpond"].append(tuple(cost))
-                lags += seen
+                costs["millpond"].append(measured(args, sample, millpond, millpond.push_url("ch{n}"), count))
             shutil.rmtree(args.scratch / f"millpond-{count}-{number}", ignore_errors=True)
             say(f"{count} publishers: nginx-rtmp {costs['nginx-rtmp'][-1]}, millpond {costs['millpond'][-1]}")
         cpu = {name: statistics.median(one[0] for one in seen) for name, seen in costs.items()}
@@ -127,90 +119,4 @@ def rows(args, _only):
             (f"{count} publishers, Millpond, durable", f"{cpu['millpond']:.0f} % of a core, {memory['millpond']:.0f} KiB each", "192 KiB"),
             (f"{count} publishers, Millpond : nginx-rtmp", f"{cpu['millpond'] / cpu['nginx-rtmp']:.2f}", "at most 0.6"),
         ]
-        if lags:
-            lags.sort()
-            p99 = lags[min(len(lags) - 1, int(len(lags) * 0.99))]
-            goal = "" if count < 300 else f"p99 at most {50 if count == 300 else 100} ms"
-            shown = f"p50 {1000 * statistics.median(lags):.0f} ms, p99 {1000 * p99:.0f} ms ({len(lags)} segments)"
-            found.append((f"{count} publishers: last byte of a key frame sent to playlist read", shown, goal))
     return found
-
-
-class Watcher:
-    """Pushes one stream of its own and polls its playlist: what lies between a key frame sent and its segment listed."""
-
-    def __init__(self, millpond):
-        self.millpond = millpond
-        millpond.create_channels(["watched"], 2)
-
-    def watch(self, seconds):
-        sent, listed, stop = [], [], threading.Event()
-        poller = threading.Thread(target=self._poll, args=(listed, stop))
-        poller.start()
-        try:
-            relay(self.millpond, sent, seconds)
-        finally:
-            time.sleep(1)
-            stop.set()
-            poller.join()
-        # The first key frame opens the first segment; each later one closes the segment before it.
-        return [at_listed - at_sent for at_sent, at_listed in zip(sent[1:], listed)]
-
-    def _poll(self, listed, stop):
-        host, port = self.millpond.http.split(":")
-        connection = http.client.HTTPConnection(host, int(port))
-        known = 0
-        while not stop.is_set():
-            connection.request("GET", f"/{BUCKET}/watched/playlist.m3u8")
-            answer = connection.getresponse()
-            text = answer.read().decode()
-            now = time.monotonic()
-            sequence = re.search(r"#EXT-X-MEDIA-SEQUENCE:(\d+)", text)
-            count = (int(sequence[1]) if sequence else 0) + len(re.findall(r"^#EXTINF", text, re.M)) if answer.status == 200 else 0
-            while known < count:
-                known += 1
-                listed.append(now)
-            time.sleep(0.002)
-
-
-def relay(millpond, sent, seconds):
-    """ffmpeg pushes through a socket of ours, which notes when the last byte of each key frame has gone to the server."""
-    host, port = millpond.rtmp.split(":")
-    listener = socket.create_server(("127.0.0.1", 0))
-    front = listener.getsockname()[1]
-    url = millpond.push_url("watched").replace(f":{port}/", f":{front}/")
-    # Key frames stand out by their size: ffmpeg sends a packet with few writes, and after a key frame there is a pause of
-    # 40 ms, so the end of a burst that carries more than a quarter of a key frame is the end of the key frame.
-    command = ["ffmpeg", "-v", "error", "-re", "-f", "lavfi", "-i", "testsrc2=size=640x360:rate=25", "-c:v", "libx264", "-preset",
-               "ultrafast", "-tune", "zerolatency", "-g", "50", "-keyint_min", "50", "-sc_threshold", "0", "-t", str(seconds),
-               "-pix_fmt", "yuv420p", "-flush_packets", "1", "-f", "flv", url]  # fmt: skip
-    encoder = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    inside, _ = listener.accept()
-    outside = socket.create_connection((host, int(port)))
-    threading.Thread(target=pump, args=(outside, inside), daemon=True).start()
-    burst, last = 0, 0.0
-    threshold = 12_000
-    inside.settimeout(0.015)
-    while True:
-        try:
-            data = inside.recv(1 << 20)
-        except TimeoutError:
-            if burst > threshold:
-                sent.append(last)
-            burst = 0
-            continue
-        if not data:
-            break
-        outside.sendall(data)
-        last = time.monotonic()
-        burst += len(data)
-    outside.close()
-    encoder.wait()
-
-
-def pump(source, target):
-    try:
-        while data := source.recv(1 << 16):
-            target.sendall(data)
-    except OSError:
-        pass
