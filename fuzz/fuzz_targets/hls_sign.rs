@@ -7,7 +7,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use model::name::{BucketName, ObjectKey};
-use oss::playlist_sign::{SignContext, SignedPlaylist, check_request, sign_playlist, split_process_key};
+use oss::playlist_sign::{SignContext, SignedPlaylist, check_request, sign_playlist, split_process_key, written_folder};
 use oss::request::{Addressing, RawRequest, is_sign_process, route};
 use oss::sign::{Credentials, SecretKey, SignOptions};
 
@@ -39,6 +39,7 @@ fuzz_target!(|data: &[u8]| {
     let context = SignContext {
         bucket: &bucket,
         key: &key,
+        folder: "",
         style: found.style,
         host: &request.host,
         addressing: &addressing,
@@ -51,6 +52,7 @@ fuzz_target!(|data: &[u8]| {
 
     let name = String::from_utf8_lossy(text);
     let _ = is_sign_process(&name);
+    let _ = written_folder(&name);
     if let Ok(key) = ObjectKey::parse(text) {
         drop(split_process_key(&key));
     }
