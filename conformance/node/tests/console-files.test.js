@@ -138,7 +138,7 @@ test("an upload in parts: progress, pause, resume, and a reload in the middle", 
   await page.locator('#uploads .upload[data-state="done"]').waitFor({ timeout: 60_000 });
   assert.deepEqual(partsSent.filter((number) => arrived.includes(number)), []);
   assert.ok(Buffer.compare(await content("big.bin"), big) === 0, "the bytes are those of the file");
-  assert.equal(await page.locator("#unfinished").count(), 0);
+  await waitFor(async () => (await page.locator("#unfinished").count()) === 0, "no upload to go on with");
   assert.deepEqual([...new Set(asked)], ["beforeunload"]);
   await context.close();
 });

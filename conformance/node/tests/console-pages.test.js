@@ -55,7 +55,7 @@ for (const [way, options] of WAYS) {
       // A key of the table that shows itself, or a place that was not filled.
       assert.doesNotMatch(text, /(?:^|\s)(?:rail|action|bucket|access|channel|cors|referer|files|object|usage|about|users|keys|onAir|recordings|player)\.[a-z]\w+|\{\w+\}|\[object|undefined|NaN/, `${way}: ${name}`);
       assert.equal(await page.evaluate(() => document.documentElement.lang), options.locale === "zh-CN" ? "zh-CN" : "en");
-      assert.equal(await page.locator("h1").count(), 1, `${way}: ${name} has one heading`);
+      await waitFor(async () => (await page.locator("h1").count()) === 1, `${way}: ${name} has one heading`);
     }
     assert.deepEqual(complaints, []);
     await context.close();
@@ -88,7 +88,7 @@ test("the language follows the browser, can be changed, and is remembered; so is
   await page.getByRole("link", { name: "Bucket 列表", exact: true }).click();
   await page.getByRole("heading", { name: "Bucket 列表" }).waitFor();
   await page.getByRole("button", { name: "深色" }).click();
-  assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), "dark");
+  await waitFor(() => page.evaluate(() => document.documentElement.dataset.theme === "dark"), "the dark page");
   await page.reload();
   await page.getByRole("heading", { name: "登录" }).waitFor();
   assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), "dark");
@@ -125,7 +125,7 @@ test("by keyboard alone: sign in, a page of the rail, a dialog, and no ring arou
   await page.getByRole("dialog", { name: "New bucket" }).waitFor();
   await page.keyboard.press("Escape");
   await waitFor(async () => (await page.getByRole("dialog").count()) === 0, "the dialog to close");
-  assert.equal(await page.evaluate(() => document.activeElement.innerText), "New bucket", "the focus is back where it was");
+  await waitFor(() => page.evaluate(() => document.activeElement.innerText === "New bucket"), "the focus back where it was");
   await context.close();
 });
 
@@ -140,7 +140,7 @@ test("a key with few rights walks every page and meets no dead end", async () =>
     await goTo(page, hash);
     await page.locator("h1").waitFor();
     await page.waitForTimeout(500);
-    assert.equal(await page.locator(".busy").count(), 0, `${name} waits for ever`);
+    await waitFor(async () => (await page.locator(".busy").count()) === 0, `${name}: an end of waiting`);
     // What was refused says so, in words, with the code and the number of the request.
     for (const refusal of await page.locator(".refusal").all()) assert.match(await refusal.innerText(), /AccessDenied|NoSuchKey|MethodNotAllowed|HTTP 40/, name);
     for (const act of await page.locator('button[aria-disabled="true"]').all()) {
@@ -180,7 +180,7 @@ test("on air: one call a refresh and a bounded page for a thousand channels; sea
   assert.ok((await tiles()) < 60, `${await tiles()} tiles at the end`);
   await page.evaluate(() => window.scrollTo(0, 0));
   const names = () => page.locator(".tile .name").allTextContents();
-  assert.equal(await page.locator(".tile .badge").first().getAttribute("data-status"), "Live");
+  await waitFor(async () => (await page.locator(".tile .badge").first().getAttribute("data-status")) === "Live", "live channels first again");
   await page.getByRole("searchbox", { name: "Search channels" }).fill("townhall 0005");
   await waitFor(async () => String(await names()) === "camera-0005", "the one that is looked for");
   await page.getByRole("searchbox", { name: "Search channels" }).fill("");

@@ -81,7 +81,7 @@ test("a recording: found on the line of time, played at once, kept, shared with 
   await page.locator("#play-range").click();
   await page.locator('#replay[data-state="playing"]').waitFor();
   await waitFor(() => page.evaluate(() => document.querySelector("#replay video").currentTime > 1), "the picture of the private bucket");
-  assert.ok((await page.evaluate(() => document.querySelector("#replay video").duration)) > 10);
+  await waitFor(() => page.evaluate(() => document.querySelector("#replay video").duration > 10), "the length of the recording");
   // Stills of places in the recording, where the server makes them.
   await waitFor(() => stills.length === 8, () => `eight stills: ${stills}`);
   assert.ok(stills.every((process) => process === "video/snapshot,t_0,f_jpg,w_160,m_fast"));
@@ -116,12 +116,12 @@ test("a channel: not on air yet, live, ended, on again; made anew, and deleted w
   const state = (wanted) => page.locator(`#picture[data-state="${wanted}"]`).waitFor({ timeout: 30_000 });
   await state("idle");
   await page.getByText("Not on air yet").waitFor();
-  assert.equal(await page.locator("#go-live").isDisabled(), true);
+  await waitFor(() => page.locator("#go-live").isDisabled(), "the button without its use");
   const first = push(source, publish("desk"), { loop: true });
   await state("playing");
   await plays(page, undefined, 1, "the picture");
   for (const label of ["Bandwidth, last 5 minutes", "Frame rate, last 5 minutes"]) await page.getByRole("img", { name: label }).waitFor();
-  assert.match(await page.locator(".chart").first().innerHTML(), /[kM]bit\/s/);
+  await waitFor(async () => /[kM]bit\/s/.test(await page.locator(".chart").first().innerHTML()), "the bandwidth in its chart");
   await first.stop();
   await state("ended");
   await page.getByText("The push has ended").waitFor();
@@ -273,7 +273,7 @@ test("users: a key that is shown once, a policy from a template, rotation, a tem
   await page.getByRole("button", { name: "Everything in a bucket" }).click();
   const text = await page.getByLabel("Policy document").inputValue();
   await page.getByLabel("Policy document").fill("{");
-  assert.equal(await page.getByRole("dialog").getByRole("button", { name: "Save" }).isDisabled(), true);
+  await waitFor(() => page.getByRole("dialog").getByRole("button", { name: "Save" }).isDisabled(), "a document that cannot be saved");
   await page.getByLabel("Policy document").fill(text.replaceAll("BUCKET", "works"));
   await page.getByRole("dialog").getByRole("button", { name: "Save" }).click();
   await page.locator("#policies summary", { hasText: "works" }).waitFor();

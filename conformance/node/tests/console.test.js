@@ -71,7 +71,7 @@ test("from signing in to a channel, a push, its report, and the end of the chann
     await status(page, "Live");
     await waitFor(async () => (await page.locator("#stat-size").textContent()) === "640 × 360", "the size of the picture");
     await waitFor(async () => /[1-9]\d* (k|M)bit\/s/.test(await page.locator("#stat-video").textContent()), "the bandwidth");
-    assert.equal(await page.locator("#stat-rate").textContent(), "30 fps");
+    await waitFor(async () => (await page.locator("#stat-rate").textContent()) === "30 fps", "the frame rate");
     assert.match(await page.locator("#stat-remote").textContent(), /^127\.0\.0\.1:\d+$/);
     await waitFor(async () => (await page.locator(".chart polyline").first().getAttribute("points")).split(" ").length >= 3, "three points of the line");
 
@@ -278,7 +278,7 @@ test("lists go on where a page ends", async () => {
   await page.getByRole("button", { name: "Show more" }).click();
   await waitFor(async () => (await page.locator(".list li").count()) === 23, "the rest");
   await waitFor(async () => (await page.locator('.badge[data-status="Idle"]').count()) === 23, "the state of each");
-  assert.equal(await page.getByRole("button", { name: "Show more" }).isVisible(), false);
+  await page.getByRole("button", { name: "Show more" }).waitFor({ state: "hidden" });
   await context.close();
 });
 
