@@ -8,7 +8,7 @@ SOAK_SECONDS ?= 90
 
 export MILLPOND_BIN
 
-.PHONY: help check test policy tools release bench fuzz soak monitoring demo screenshots cluster
+.PHONY: help check test policy tools release bench fuzz soak monitoring demo screenshots cluster java
 
 help:
 	@echo 'make check   format, lints, unit tests, documentation, layering: a minute or two'
@@ -17,6 +17,7 @@ help:
 	@echo 'make policy  dependencies, citations, links and commands of documents: seconds'
 	@echo 'make demo    a server with a moving picture, and the lines to paste for ffmpeg and OBS'
 	@echo 'make cluster two servers over PostgreSQL and an S3-compatible store: what one loses when the other dies'
+	@echo 'make java    snapshots by the official Java SDKs, which Maven fetches'
 	@echo 'make bench   cost and latency beside a floor program, as a table'
 	@echo 'make fuzz    every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds'
 	@echo 'make screenshots   the pages of the console as pictures, into docs/img'
@@ -74,3 +75,8 @@ demo:
 
 screenshots: tools release
 	scripts/screenshots.sh
+
+# The three official Java SDKs put channels with snapshots and fetch the pictures.
+java: tools release
+	conformance/java/setup.sh
+	cd conformance/python && MILLPOND_NEEDS_JAVA=1 ../../$(PYTHON) -m pytest tests/test_snapshots_by_sdks.py

@@ -19,6 +19,7 @@ from millpond_test.playlist import Playlist
 from millpond_test.server import wait_for
 from millpond_test.wire import signed_request
 from test_channel_reports import ROOT, ask
+from test_usage import usage as ask_usage
 
 TARGET = "<Target><Type>HLS</Type><FragDuration>2</FragDuration><FragCount>100</FragCount></Target>"
 
@@ -239,6 +240,23 @@ def test_a_worker_that_is_killed_harms_nobody(fresh_server, numbered):
     assert server.stop() == 0
     assert workers(server) == []
     assert server.findings().returncode == 0
+
+
+def test_a_picture_and_its_count_are_one(fresh_server, numbered):
+    """A crash between the two would bill a picture that is not there, or none for one that is."""
+    server = fresh_server()
+    bucket, dest = server.new_bucket(oss2.BUCKET_ACL_PUBLIC_READ), server.new_bucket()
+    put(server, bucket, dest.bucket_name)
+    for kills in range(1, 3):
+        with media.Push(numbered, url_of(bucket), paced=3) as push:
+            count = len(names(dest))
+            wait_for(lambda: len(names(dest)) > count, "a picture")
+            server.kill()
+            push.kill()
+        server.start()
+        bucket, dest = server.bucket(bucket.bucket_name), server.bucket(dest.bucket_name)
+        [row] = ask_usage(server, bucket.bucket_name)
+        assert row["snapshots"] == len(names(dest)) >= kills
 
 
 def test_a_stream_of_ten_bits_is_recorded_and_its_pictures_are_refused(server, tmp_path):
