@@ -7,7 +7,8 @@
  * OP is open, read, write, sync, rename, unlink, mkdir, truncate or accept; "any" is all of them but accept. PATTERN is matched
  * against the path as by fnmatch (for accept it is "-").
  * The rule acts on its FIRST matching call and on those that follow, TIMES of them (0: all). ERRNO 0 only delays. DROP
- * zeroes what was written since the last flush that succeeded, as a kernel may do that drops pages it could not write.
+ * zeroes what was written since the last flush that succeeded, as a kernel may do that drops pages it could not write. As
+ * a kernel does, it reports that once to each descriptor that has the file open: what another one wrote went with it.
  * The file of rules with ".clock" behind its name holds milliseconds by which the wall clock of the program is wrong.
  * What acted is appended to the file of rules with ".log" behind its name: ID OP PATH FROM TO.
  */
@@ -36,6 +37,7 @@ struct dirty {
     dev_t dev;
     ino_t ino;
     off_t synced, from, to;
+    long losses;
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -44,6 +46,8 @@ static struct {
     long calls;
 } counters[MAX_RULES];
 static struct dirty files[MAX_FILES];
+/* Up to which of the losses of its file each descriptor knows. */
+static long known_losses[MAX_FILES];
 
 static void *next(const char *name) { return dlsym(RTLD_NEXT, name); }
 
@@ -54,7 +58,7 @@ static struct dirty *find(const struct stat *st) {
     for (size_t i = 0; i < MAX_FILES; i++, at = (at + 1) % MAX_FILES) {
         if (files[at].ino == st->st_ino && files[at].dev == st->st_dev) return &files[at];
         if (files[at].ino == 0) {
-            files[at] = (struct dirty){st->st_dev, st->st_ino, st->st_size, -1, -1};
+            files[at] = (struct dirty){st->st_dev, st->st_ino, st->st_size, -1, -1, 0};
             return &files[at];
         }
     }
@@ -84,6 +88,8 @@ static void drop(int fd, off_t range[2]) {
     }
     range[0] = from;
     range[1] = to;
+    file->losses += 1;
+    if (fd < MAX_FILES) known_losses[fd] = file->losses;
     static const char zeros[65536];
     while (from >= 0 && from < to) {
         size_t length = to - from < (off_t)sizeof zeros ? (size_t)(to - from) : sizeof zeros;
@@ -155,7 +161,8 @@ static void opened(int fd, int flags) {
     pthread_mutex_lock(&lock);
     struct dirty *file = find(&st);
     /* The number of a file that is gone may be that of a new one. */
-    if (file && (st.st_size == 0 || (flags & O_TRUNC))) *file = (struct dirty){st.st_dev, st.st_ino, 0, -1, -1};
+    if (file && (st.st_size == 0 || (flags & O_TRUNC))) *file = (struct dirty){st.st_dev, st.st_ino, 0, -1, -1, 0};
+    if (file && fd < MAX_FILES) known_losses[fd] = file->losses;
     pthread_mutex_unlock(&lock);
     errno = saved;
 }
@@ -177,12 +184,23 @@ static int flush(int fd, const char *name) {
     if (fails("sync", path_of(fd, path, sizeof path), fd)) return -1;
     struct stat before;
     int known = fstat(fd, &before) == 0 && S_ISREG(before.st_mode);
+    if (known && fd < MAX_FILES) {
+        pthread_mutex_lock(&lock);
+        struct dirty *file = find(&before);
+        int is_lost = file && known_losses[fd] < file->losses;
+        if (is_lost) known_losses[fd] = file->losses;
+        pthread_mutex_unlock(&lock);
+        if (is_lost) {
+            errno = EIO;
+            return -1;
+        }
+    }
     int outcome = ((int (*)(int))next(name))(fd);
     if (outcome == 0 && known) {
         int saved = errno;
         pthread_mutex_lock(&lock);
         struct dirty *file = find(&before);
-        if (file) *file = (struct dirty){before.st_dev, before.st_ino, before.st_size, -1, -1};
+        if (file) *file = (struct dirty){before.st_dev, before.st_ino, before.st_size, -1, -1, file->losses};
         pthread_mutex_unlock(&lock);
         errno = saved;
     }
