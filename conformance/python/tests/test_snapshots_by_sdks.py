@@ -18,10 +18,10 @@ from millpond_test.server import ACCESS_KEY_ID, ACCESS_KEY_SECRET, REGION, ROOT,
 from test_snapshots import configuration, idle, names
 
 JAVA = ROOT / "conformance" / "java"
-MISSING = [tool for tool in ("javac", "mvn") if shutil.which(tool) is None]
-if MISSING and os.environ.get("MILLPOND_NEEDS_JAVA"):
-    pytest.exit(f"missing: {', '.join(MISSING)}", returncode=3)
-needs_java = pytest.mark.skipif(not os.environ.get("MILLPOND_NEEDS_JAVA"), reason="NOT TESTED: run `make java`")
+NEEDS_JAVA = bool(os.environ.get("MILLPOND_NEEDS_JAVA"))
+MISSING = [tool for tool in ("javac", "mvn") if NEEDS_JAVA and shutil.which(tool) is None]
+if MISSING:
+    pytest.exit(f"missing: {', '.join(MISSING)}; run conformance/java/setup.sh", returncode=3)
 
 INTERVAL = 1
 KEPT = os.environ.get("MILLPOND_KEEP_PICTURES")
@@ -107,9 +107,8 @@ def java(tmp_path_factory):
     return ["java", "-cp", classpath, "Snapshots"]
 
 
-@needs_java
 @pytest.mark.parametrize("sdk", ["aliyun-sdk-oss", "aliyun-sdk-oss-v4", "alibabacloud-oss-v2", "alibabacloud-oss20190517"])
-def test_the_java_sdks(server, buckets, numbered, tmp_path, java, sdk):
+def check_the_java_sdks(server, buckets, numbered, tmp_path, java, sdk):
     bucket, dest = buckets
     arguments = [sdk, server.endpoint, REGION, ACCESS_KEY_ID, ACCESS_KEY_SECRET, bucket.bucket_name, "cam", dest.bucket_name]
     with subprocess.Popen(
@@ -128,3 +127,8 @@ def test_the_java_sdks(server, buckets, numbered, tmp_path, java, sdk):
     keys = [line.split("\t")[1] for line in rest.splitlines()]
     assert keys == names(dest)
     check_pictures({key: (tmp_path / key.replace("/", "_")).read_bytes() for key in keys}, f"java-{sdk}")
+
+
+if NEEDS_JAVA:
+    # Elsewhere it is no test at all: one that is skipped would look like a test.
+    test_the_java_sdks = check_the_java_sdks

@@ -100,7 +100,7 @@ async fn play(takes: Vec<Take>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(100))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn pushes_use_the_minutes_and_the_media_that_they_stored(takes in prop::collection::vec(take(), 1..6)) {
