@@ -103,9 +103,9 @@ test("the console works there, and sends encoders and viewers to the public list
   await page.getByLabel("Access key secret").fill(accessKeySecret);
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.getByRole("link", { name: "Buckets", exact: true }).click();
-  await page.getByRole("link", { name: "listener-main" }).click();
+  await page.locator(".list").getByRole("link", { name: "listener-main" }).click();
   await page.getByRole("navigation", { name: "Pages" }).getByRole("link", { name: "Live channels" }).click();
-  await page.getByRole("link", { name: "camera" }).click();
+  await page.locator(".list").getByRole("link", { name: "camera" }).click();
   await page.locator("#sessions").getByText("None yet").waitFor();
   const address = await page.locator("#publish-url").textContent();
   assert.ok(address.startsWith(`rtmp://${server.address}/listener-main/live/camera?`), address);

@@ -33,7 +33,7 @@ const playlist = () => `http://${server.address}/seeds/camera/playlist.m3u8`;
 async function section(name) {
   const tab = await enter(browser, server);
   await tab.page.getByRole("link", { name: "Buckets", exact: true }).click();
-  await tab.page.getByRole("link", { name: "seeds" }).click();
+  await tab.page.locator(".list").getByRole("link", { name: "seeds" }).click();
   const rail = tab.page.getByRole("navigation", { name: "Pages" });
   await rail.getByRole("link", { name: "Access Control" }).click();
   await rail.getByRole("link", { name, exact: true }).click();

@@ -45,7 +45,7 @@ test("from signing in to a channel, a push, its report, and the end of the chann
   await bucket("console-main");
   const { page, context, complaints, requests } = await open();
   await enter(page, accessKeyId, accessKeySecret);
-  await page.getByRole("link", { name: "console-main" }).click();
+  await page.locator(".list").getByRole("link", { name: "console-main" }).click();
   await page.getByRole("navigation", { name: "Pages" }).getByRole("link", { name: "Live channels" }).click();
   await page.getByText("No channels here yet").waitFor();
 
@@ -212,7 +212,7 @@ test("a user sees what the policies allow, and is told about the rest", async ()
   await page.getByText("may not list all buckets").waitFor();
   await page.getByLabel("Bucket", { exact: true }).fill("console-own");
   await page.getByRole("button", { name: "Open" }).click();
-  await page.getByRole("link", { name: "mine" }).click();
+  await page.locator(".list").getByRole("link", { name: "mine" }).click();
   await status(page, "Idle");
   await page.locator("#sessions").getByText("None yet").waitFor();
   assert.ok(await fits(page), "no sideways scrolling on a phone");
@@ -272,7 +272,7 @@ test("lists go on where a page ends", async () => {
   for (let number = 0; number < 23; number++) await client.putChannel(`channel-${String(number).padStart(2, "0")}`, configuration());
   const { page, context } = await open();
   await enter(page, accessKeyId, accessKeySecret);
-  await page.getByRole("link", { name: "console-many" }).click();
+  await page.locator(".list").getByRole("link", { name: "console-many" }).click();
   await page.getByRole("navigation", { name: "Pages" }).getByRole("link", { name: "Live channels" }).click();
   await waitFor(async () => (await page.locator(".list li").count()) === 20, "a page");
   await page.getByRole("button", { name: "Show more" }).click();
