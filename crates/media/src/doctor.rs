@@ -67,10 +67,10 @@ const KEY_SLACK_PERCENT: u64 = 25;
 /// The key frame interval that suits everybody, in seconds.
 const KEY_INTERVAL_S: u64 = 2;
 
-/// Sound that is further from its pictures than this is told, in milliseconds.
+/// Sound that is further from its pictures than this is reported, in milliseconds.
 const LEAD_MS: u64 = 1_000;
 
-/// A clock that is wrong by more than this is told, in millionths.
+/// A clock that is wrong by more than this is reported, in millionths.
 const DRIFT_PPM: u64 = 1_000;
 
 /// What to change, the most important first; empty for a stream in order.

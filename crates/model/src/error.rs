@@ -115,7 +115,7 @@ codes! {
     ServiceUnavailable 503 "Please reduce your request rate.";
 }
 
-/// A refusal: what the client is told. Internals never enter it; they go to the log where the error is made.
+/// An error as the client gets it. Internals never enter it; they go to the log where the error is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     /// The code.

@@ -234,7 +234,7 @@ pub struct SnapshotConfig {
     pub role_name: String,
     /// Bucket that receives them.
     pub dest_bucket: String,
-    /// Topic that is told; free text here.
+    /// Topic that is notified; free text here.
     pub notify_topic: String,
     /// Seconds between pictures, 1 to 100.
     pub interval: u32,

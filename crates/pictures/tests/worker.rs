@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Long enough for a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn command() -> WorkerCommand {
     WorkerCommand {
@@ -46,21 +46,21 @@ async fn one_process_makes_many_images() {
     let mut decoder = Decoder::start(command());
     for name in ["baseline", "high-8x8dct", "slices", "cropped", "allows-fields"] {
         for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::Planes] {
-            let image = decoder.decode(&job(name, format), PATIENCE).await.unwrap_or_else(|e| panic!("{name}: {e}"));
+            let image = decoder.decode(&job(name, format), TIMEOUT).await.unwrap_or_else(|e| panic!("{name}: {e}"));
             let expected = if name == "cropped" { (126, 94) } else { (128, 96) };
             assert_eq!((image.format, image.width, image.height), (format, expected.0, expected.1), "{name}");
             assert_eq!(image.picture().is_some(), format == ImageFormat::Planes);
         }
     }
-    let refusal = decoder.decode(&job("ten-bit", ImageFormat::Jpeg), PATIENCE).await;
+    let refusal = decoder.decode(&job("ten-bit", ImageFormat::Jpeg), TIMEOUT).await;
     assert_eq!(reason(refusal), Some(Reason::BitDepth));
     let shape = Shape { size: SizeRule::Sides { width: 129, height: 0 }, ..Shape::default() };
     let too_wide = Job::new(units("baseline")[..1].to_vec(), Output { shape, ..Output::default() });
-    assert_eq!(reason(decoder.decode(&too_wide, PATIENCE).await), Some(Reason::Size));
+    assert_eq!(reason(decoder.decode(&too_wide, TIMEOUT).await), Some(Reason::Size));
     assert_eq!(decoder.starts(), 1, "refusals end no process");
     decoder.stop().await;
     assert!(!decoder.is_running());
-    assert!(decoder.decode(&job("baseline", ImageFormat::Jpeg), PATIENCE).await.is_ok());
+    assert!(decoder.decode(&job("baseline", ImageFormat::Jpeg), TIMEOUT).await.is_ok());
     assert_eq!(decoder.starts(), 2);
 }
 
@@ -75,12 +75,12 @@ async fn a_worker_that_hangs_is_killed_and_replaced() {
         let begin = Instant::now();
         let answer = decoder.decode(&job("baseline", ImageFormat::Jpeg), Duration::from_millis(500)).await;
         assert_eq!(reason(answer), Some(Reason::Deadline));
-        assert!(begin.elapsed() < PATIENCE && !decoder.is_running());
+        assert!(begin.elapsed() < TIMEOUT && !decoder.is_running());
         assert_eq!(decoder.starts(), start);
     }
     let pid = std::fs::read_to_string(&note).unwrap();
     let process = PathBuf::from("/proc").join(pid.trim());
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while is_alive(&process) {
         assert!(Instant::now() < deadline, "the process that missed its deadline still runs");
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -107,25 +107,25 @@ async fn workers_that_end_or_talk_nonsense() {
         "printf 'MPIC\\001\\000\\000\\000\\005what '; exec cat > /dev/null",
     ] {
         let mut decoder = Decoder::start(script(text));
-        let answer = decoder.decode(&job("baseline", ImageFormat::Jpeg), PATIENCE).await;
+        let answer = decoder.decode(&job("baseline", ImageFormat::Jpeg), TIMEOUT).await;
         assert_eq!(reason(answer), Some(Reason::Crashed), "{text}");
     }
     let missing = WorkerCommand { program: PathBuf::from("/nonexistent"), ..command() };
-    let answer = Decoder::start(missing).decode(&job("baseline", ImageFormat::Jpeg), PATIENCE).await;
+    let answer = Decoder::start(missing).decode(&job("baseline", ImageFormat::Jpeg), TIMEOUT).await;
     assert_eq!(reason(answer), Some(Reason::Crashed));
 }
 
 #[tokio::test]
 async fn a_dropped_call_does_not_confuse_the_next() {
     let mut decoder = Decoder::start(command());
-    assert!(decoder.decode(&job("baseline", ImageFormat::Jpeg), PATIENCE).await.is_ok());
+    assert!(decoder.decode(&job("baseline", ImageFormat::Jpeg), TIMEOUT).await.is_ok());
     let second = job("cropped", ImageFormat::Jpeg);
     tokio::select! {
         biased;
-        _ = decoder.decode(&second, PATIENCE) => {}
+        _ = decoder.decode(&second, TIMEOUT) => {}
         () = std::future::ready(()) => {}
     }
-    let image = decoder.decode(&job("baseline", ImageFormat::Jpeg), PATIENCE).await.unwrap();
+    let image = decoder.decode(&job("baseline", ImageFormat::Jpeg), TIMEOUT).await.unwrap();
     assert_eq!((image.width, image.height), (128, 96), "not the cropped one");
 }
 
@@ -133,7 +133,7 @@ async fn a_dropped_call_does_not_confuse_the_next() {
 #[tokio::test]
 async fn a_worker_has_limits_and_no_environment() {
     let mut decoder = Decoder::start(command());
-    assert!(decoder.decode(&job("baseline", ImageFormat::Jpeg), PATIENCE).await.is_ok());
+    assert!(decoder.decode(&job("baseline", ImageFormat::Jpeg), TIMEOUT).await.is_ok());
     let worker = children().into_iter().find(|process| {
         std::fs::read_to_string(process.join("comm")).is_ok_and(|name| name.starts_with("picture-worker"))
             && std::fs::read_to_string(process.join("environ")).is_ok_and(|variables| variables.is_empty())
@@ -174,7 +174,7 @@ async fn a_worker_that_needs_too_much_memory_is_refused_by_the_kernel() {
     let mut unit = units("baseline")[0].to_vec();
     unit.resize(unit.len() + (100 << 20), 0xAA);
     let mut decoder = Decoder::start(command);
-    let answer = decoder.decode(&Job::new(vec![Bytes::from(unit)], Output::default()), PATIENCE).await;
+    let answer = decoder.decode(&Job::new(vec![Bytes::from(unit)], Output::default()), TIMEOUT).await;
     assert_eq!(reason(answer), Some(Reason::Crashed));
 }
 
@@ -183,7 +183,7 @@ async fn a_worker_that_needs_too_much_memory_is_refused_by_the_kernel() {
 async fn interlaced_key_frames_need_an_ffmpeg() {
     let mut decoder = Decoder::start(command());
     let fields = job("mbaff", ImageFormat::Planes);
-    assert_eq!(reason(decoder.decode(&fields, PATIENCE).await), Some(Reason::Interlaced));
+    assert_eq!(reason(decoder.decode(&fields, TIMEOUT).await), Some(Reason::Interlaced));
     assert_eq!(decoder.starts(), 0, "no process was troubled with it");
     let Some(ffmpeg) =
         ["/usr/bin/ffmpeg", "/usr/local/bin/ffmpeg"].map(PathBuf::from).into_iter().find(|path| path.exists())
@@ -195,13 +195,13 @@ async fn interlaced_key_frames_need_an_ffmpeg() {
     command.limits.ffmpeg = Some(ffmpeg);
     let mut decoder = Decoder::start(command.clone());
     // Planes are in JPEG's numbers; grey values of the same range prove which frame it is better through the raw path.
-    let image = decoder.decode(&fields, PATIENCE).await.unwrap_or_else(|refusal| panic!("{refusal}"));
+    let image = decoder.decode(&fields, TIMEOUT).await.unwrap_or_else(|refusal| panic!("{refusal}"));
     assert_eq!((image.width, image.height), (128, 96));
     let exact = Job::new(units("mbaff")[..2].to_vec(), Output::default());
-    assert_eq!(reason(decoder.decode(&exact, PATIENCE).await), Some(Reason::Interlaced));
-    assert!(decoder.decode(&job("baseline", ImageFormat::Jpeg), PATIENCE).await.is_ok());
+    assert_eq!(reason(decoder.decode(&exact, TIMEOUT).await), Some(Reason::Interlaced));
+    assert!(decoder.decode(&job("baseline", ImageFormat::Jpeg), TIMEOUT).await.is_ok());
     command.limits.ffmpeg = Some(PathBuf::from("/bin/false"));
-    let answer = Decoder::start(command).decode(&fields, PATIENCE).await;
+    let answer = Decoder::start(command).decode(&fields, TIMEOUT).await;
     assert_eq!(reason(answer), Some(Reason::Broken));
 }
 
@@ -210,14 +210,14 @@ async fn interlaced_key_frames_need_an_ffmpeg() {
 async fn planes_of_a_worker_are_those_of_ffmpeg() {
     let mut decoder = Decoder::start(command());
     let name = "full-range-601";
-    let image = decoder.decode(&job(name, ImageFormat::Planes), PATIENCE).await.unwrap();
+    let image = decoder.decode(&job(name, ImageFormat::Planes), TIMEOUT).await.unwrap();
     let digest: String = Md5::digest(&image.bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(digest, frames(name)[0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queue_with_two_workers() {
-    let queue = Arc::new(Queue::new(QueueLimits { deadline: PATIENCE, wait: PATIENCE, ..QueueLimits::default() }));
+    let queue = Arc::new(Queue::new(QueueLimits { deadline: TIMEOUT, wait: TIMEOUT, ..QueueLimits::default() }));
     let workers: Vec<_> = (0..2)
         .map(|_| {
             let queue = Arc::clone(&queue);
@@ -232,7 +232,7 @@ async fn a_queue_with_two_workers() {
     assert_eq!(reason(broken.await.unwrap()), Some(Reason::Chroma));
     queue.close();
     for worker in workers {
-        tokio::time::timeout(PATIENCE, worker).await.expect("ends").unwrap();
+        tokio::time::timeout(TIMEOUT, worker).await.expect("ends").unwrap();
     }
     let counters = queue.counters().read();
     assert_eq!((counters.offered, counters.taken, counters.of(Reason::Chroma)), (31, 30, 1));

@@ -32,7 +32,7 @@ impl AuthFailures {
         Self { per_minute, windows: Mutex::default(), waiting: AtomicUsize::new(0) }
     }
 
-    /// What a caller with a wrong claim is told: the error itself, or after the budget is used up and a pause, that it
+    /// The answer to a caller with a wrong claim: the error itself, or after the budget is used up and a pause, that it
     /// should come back later. The refusal then does not say whether the key exists.
     pub(crate) async fn refuse(&self, from: IpAddr, error: Error) -> Error {
         if !is_guess(&error) || !self.count(from, Instant::now()) {

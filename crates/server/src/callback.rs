@@ -56,7 +56,7 @@ pub(crate) struct Post<'a> {
     pub(crate) content_type: &'a str,
     /// The body.
     pub(crate) body: &'a Bytes,
-    /// Whether a TLS server is told its name before it shows a certificate (`callbackSNI`).
+    /// Whether a TLS server gets its name (SNI) before it shows a certificate (`callbackSNI`).
     pub(crate) sni: bool,
     /// Whether loopback and private addresses may be called.
     pub(crate) allow_private: bool,

@@ -12,7 +12,7 @@ pub(crate) struct Validity {
     pub(crate) not_after_ms: i64,
 }
 
-/// The most names that are told.
+/// The most names that are shown.
 const MAX_NAMES: usize = 100;
 const SEQUENCE: u8 = 0x30;
 const OCTETS: u8 = 0x04;

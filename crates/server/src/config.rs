@@ -1,4 +1,4 @@
-//! What a run is told: defaults, then a TOML file, then `MILLPOND_…` variables, then flags. Unknown keys are refused.
+//! The configuration of a run: defaults, then a TOML file, then `MILLPOND_…` variables, then flags. Unknown keys are refused.
 //! The comments here are the reference that `docs/config.md` is checked against.
 
 use std::collections::BTreeMap;

@@ -13,9 +13,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::connections::{Connections, Full};
 use crate::descriptors::{PER_CALLBACK, PER_UPLOAD, Seldom, Shares};
 
-/// How long a request waits for files of others to be closed, and a push for those of readers that were told to.
+/// How long a request waits for files of others to be closed, and a push for those of readers that were asked to.
 const WAIT: Duration = Duration::from_secs(3);
-/// How long the next reader is given to close its files, once told.
+/// How long the next reader is given to close its files, once asked.
 const CLOSING: Duration = Duration::from_millis(50);
 
 /// A blob store that opens only so many files for requests.

@@ -47,7 +47,7 @@ enum End {
     NoMedia,
     #[error("the publish was refused")]
     Refused,
-    #[error("the publication was told to stop: {0:?}")]
+    #[error("the publication was asked to stop: {0:?}")]
     Stopped(StopReason),
     #[error("the peer does not read")]
     Deaf,

@@ -21,7 +21,7 @@ const FIRST_RUN: Duration = Duration::from_secs(60);
 
 /// Something that rules want done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Deed {
+pub(crate) enum LifecycleStep {
     /// An object is deleted.
     Expire(ObjectKey),
     /// An object gets another label.
@@ -30,7 +30,7 @@ pub(crate) enum Deed {
     Abort(ObjectKey, String),
 }
 
-impl fmt::Display for Deed {
+impl fmt::Display for LifecycleStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             // Debug, because keys may have line breaks.
@@ -62,7 +62,7 @@ pub(crate) async fn watch(meta: Meta, clock: Clock, interval: Duration, mut shut
         }
         pause = interval;
         let run = Run { meta: &meta, now_ms: clock.now_ms(), is_dry: false };
-        let log = |bucket: &BucketName, deed: &Deed| tracing::info!(%bucket, "lifecycle: {deed}");
+        let log = |bucket: &BucketName, step: &LifecycleStep| tracing::info!(%bucket, "lifecycle: {step}");
         tokio::select! {
             () = shutdown.wait() => return,
             outcome = run.all(&log) => match outcome {
@@ -87,8 +87,8 @@ pub(crate) struct Run<'a> {
     pub(crate) is_dry: bool,
 }
 
-/// Is told of each deed, done or to be done.
-type Report<'a> = &'a (dyn Fn(&BucketName, &Deed) + Sync);
+/// Is called with each step, done or to be done.
+type Report<'a> = &'a (dyn Fn(&BucketName, &LifecycleStep) + Sync);
 
 impl Run<'_> {
     /// The rules of all buckets.
@@ -153,7 +153,7 @@ impl Run<'_> {
                     }),
                     Some(LifecycleAction::Transition(class)) if is_colder(class, object.storage_class) => {
                         if self.relabel(bucket, object, class).await? {
-                            report(bucket, &Deed::Relabel(object.key.clone(), class));
+                            report(bucket, &LifecycleStep::Relabel(object.key.clone(), class));
                             totals.relabelled += 1;
                         }
                     }
@@ -166,7 +166,7 @@ impl Run<'_> {
             };
             totals.expired += deleted.len();
             for key in deleted {
-                report(bucket, &Deed::Expire(key));
+                report(bucket, &LifecycleStep::Expire(key));
             }
             match page.next {
                 Some(next) => query.after = next,
@@ -236,7 +236,7 @@ impl Run<'_> {
                         done => done?,
                     }
                 }
-                report(bucket, &Deed::Abort(upload.key, upload.id));
+                report(bucket, &LifecycleStep::Abort(upload.key, upload.id));
                 totals.aborted += 1;
             }
             match page.next {
@@ -287,7 +287,7 @@ impl Due {
 }
 
 impl Run<'_> {
-    /// What the rules of a bucket would do now; nothing is done. Each object is told under the rule that decides.
+    /// What the rules of a bucket would do now; nothing is done. Each object is listed under the rule that decides.
     ///
     /// # Errors
     /// Those of the store.
@@ -483,7 +483,7 @@ mod tests {
         for is_dry in [true, false] {
             let said = Mutex::new(Vec::new());
             let run = Run { meta: &meta, now_ms: NOW_MS, is_dry };
-            run.all(&|_, deed| said.lock().push(deed.to_string())).await.unwrap();
+            run.all(&|_, step| said.lock().push(step.to_string())).await.unwrap();
             assert_eq!(said.into_inner(), expected, "{rules} dry: {is_dry}");
             if is_dry {
                 let stored = meta.bucket(&bucket).await.unwrap().unwrap().lifecycle.unwrap();

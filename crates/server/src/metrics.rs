@@ -240,7 +240,7 @@ pub(crate) fn install() -> anyhow::Result<PrometheusHandle> {
     Ok(handle)
 }
 
-/// Makes the series exist whose labels are known, with the value 0: what has never happened can be told from what is not
+/// Makes the series exist whose labels are known, with the value 0: what has never happened differs from what is not
 /// measured, and a first increment is seen as one.
 fn begin_series() {
     use metrics::{counter, gauge, histogram};

@@ -10,7 +10,7 @@ pub(crate) fn tell(state: &str) {
     if let Some(path) = std::env::var_os("NOTIFY_SOCKET")
         && let Err(error) = send(&path, state.as_bytes())
     {
-        tracing::warn!(%error, state, "the supervisor cannot be told");
+        tracing::warn!(%error, state, "the supervisor cannot be notified");
     }
 }
 

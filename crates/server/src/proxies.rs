@@ -28,7 +28,7 @@ pub(crate) struct TrustedProxies {
 /// Where a request comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Origin {
-    /// The address of the client; the port is 0 when a proxy told the address without one.
+    /// The address of the client; the port is 0 when a proxy sent the address without one.
     pub(crate) address: SocketAddr,
     /// Whether the client spoke TLS.
     pub(crate) is_secure: bool,

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 /// How long connecting and the answer to `publish` may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A recording that can be pushed: the tags of an FLV file in memory.
 #[derive(Debug, Clone)]
@@ -111,7 +111,7 @@ pub(crate) struct Pace {
 pub(crate) async fn publish(url: &str, recording: &Recording, pace: Pace) -> anyhow::Result<()> {
     let url = RtmpUrl::parse(url).map_err(|error| anyhow::anyhow!("{url:?} is no RTMP URL: {error}"))?;
     let connecting = TcpStream::connect((url.host.as_str(), url.port));
-    let stream = tokio::time::timeout(PATIENCE, connecting)
+    let stream = tokio::time::timeout(TIMEOUT, connecting)
         .await
         .with_context(|| format!("{}:{} does not answer", url.host, url.port))?
         .with_context(|| format!("cannot connect to {}:{}", url.host, url.port))?;
@@ -121,13 +121,13 @@ pub(crate) async fn publish(url: &str, recording: &Recording, pace: Pace) -> any
         ..ClientConfig::new(&url)
     };
     let mut push = Push { stream, session: ClientSession::new(config, &crate::ids::handshake_random()) };
-    tokio::time::timeout(PATIENCE, push.begin()).await.context("the server does not answer the publish")??;
+    tokio::time::timeout(TIMEOUT, push.begin()).await.context("the server does not answer the publish")??;
     push.send(recording, pace).await?;
     push.session.unpublish();
     push.write().await?;
     let _ = push.stream.shutdown().await;
     // The server closes when the last segment is stored.
-    let _ = tokio::time::timeout(PATIENCE, push.read_until_end()).await;
+    let _ = tokio::time::timeout(TIMEOUT, push.read_until_end()).await;
     Ok(())
 }
 

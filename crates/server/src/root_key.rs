@@ -29,7 +29,7 @@ pub(crate) struct RootKey {
     pub(crate) id: AccessKeyId,
     /// The secret of its key.
     pub(crate) secret: SecretKey,
-    /// Whether the key was made just now, so that somebody has to be told.
+    /// Whether the key was made just now, so that it has to be shown.
     pub(crate) is_new: bool,
     /// The secret as text, kept only while a new key has to be shown or a signature made on the command line.
     pub(crate) text: String,

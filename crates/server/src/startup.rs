@@ -31,10 +31,10 @@ use crate::stores::{Missing, Stores};
 use crate::tls::{self, Tls};
 
 /// How long running pushes may take to end once the server stops.
-const STOP_PATIENCE: Duration = Duration::from_secs(10);
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long tasks and the last access logs may take after the requests.
-const TASKS_PATIENCE: Duration = Duration::from_secs(3);
-const LOGS_PATIENCE: Duration = Duration::from_secs(5);
+const TASKS_TIMEOUT: Duration = Duration::from_secs(3);
+const LOGS_TIMEOUT: Duration = Duration::from_secs(5);
 /// When the process has left at the latest, counted from when requests may not take longer.
 const LEAVE_AFTER: Duration = Duration::from_secs(20);
 /// How long connections whose last answer was sent may take to close.
@@ -193,7 +193,7 @@ impl Running {
         crate::notify::tell("STOPPING=1");
         self.trigger.fire();
         let requests = drained(&self.edge.connections, drain, hurry);
-        let ((), cut) = tokio::join!(self.edge.live.stop_all(STOP_PATIENCE), requests);
+        let ((), cut) = tokio::join!(self.edge.live.stop_all(STOP_TIMEOUT), requests);
         self.edge.stills.close();
         if cut > 0 {
             tracing::warn!(requests = cut, "requests that were not through in time are cut");
@@ -204,11 +204,11 @@ impl Running {
                 let _ = task.await;
             }
         };
-        let _ = tokio::time::timeout(TASKS_PATIENCE, tasks).await;
-        if tokio::time::timeout(LOGS_PATIENCE, self.edge.access_log.flush()).await.is_err() {
+        let _ = tokio::time::timeout(TASKS_TIMEOUT, tasks).await;
+        if tokio::time::timeout(LOGS_TIMEOUT, self.edge.access_log.flush()).await.is_err() {
             tracing::warn!("the last access logs could not be written in time");
         }
-        match tokio::time::timeout(TASKS_PATIENCE, self.edge.usage.write()).await {
+        match tokio::time::timeout(TASKS_TIMEOUT, self.edge.usage.write()).await {
             Ok(Ok(())) => {}
             _ => tracing::warn!("the last requests could not be counted as usage in time"),
         }

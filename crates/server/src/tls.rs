@@ -94,7 +94,7 @@ impl Tls {
 }
 
 /// Reads the certificate again when its files change, or the process hangs up (SIGHUP), until the word to stop is given.
-/// Without a certificate there is nothing to read again, and a hang-up is only told in the log.
+/// Without a certificate there is nothing to read again, and a hang-up (SIGHUP) is only logged.
 pub(crate) async fn watch(tls: Option<Arc<Tls>>, mut hang_up: Signal, mut shutdown: Shutdown) {
     loop {
         let is_asked = tokio::select! {

@@ -136,7 +136,7 @@ fn no_byte_of_a_read_can_change() {
     }
 }
 
-/// A read of the private object that signs more headers than it must (OSS auth 5.2), as the SDKs do when they are told to.
+/// A read of the private object that signs more headers than it must (OSS auth 5.2), as the SDKs do when they are asked to.
 fn read_with_additional_headers(server: &Server, signer: &Signer, secret: &str, in_url: bool) -> Request {
     let date = basic_date();
     let scope = format!("{}/{REGION}/oss/aliyun_v4_request", &date[..8]);

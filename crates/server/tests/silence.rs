@@ -1,4 +1,4 @@
-//! Nothing that would let others sign or call is told in the log, in the numbers or in a refusal, at any level.
+//! Nothing that would let others sign or call is shown in the log, in the numbers or in a refusal, at any level.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed expectation of a test is a panic")]
 

@@ -35,7 +35,7 @@ impl fmt::Debug for Clock {
     }
 }
 
-/// A clock that only moves when told to.
+/// A clock that only moves when asked to.
 #[derive(Debug, Clone, Default)]
 pub struct ManualClock(Arc<AtomicI64>);
 

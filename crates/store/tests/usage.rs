@@ -1,4 +1,4 @@
-//! Usage of random histories: a model that adds up what happened, and the store that was cut off, restarted and told other
+//! Usage of random histories: a model that adds up what happened, and the store that was cut off, restarted and given other
 //! times on the way, agree to the byte and the minute.
 #![allow(clippy::unwrap_used, reason = "a failed expectation of a test is a panic")]
 

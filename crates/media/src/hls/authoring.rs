@@ -62,7 +62,7 @@ const MAX_LINES: usize = 200_000;
 /// What a playlist does against the rules, in the order of its lines. A master list is judged by its variants, a media list
 /// with EXT-X-ENDLIST as VOD, one without as live.
 pub fn authoring_issues(text: &str) -> Vec<AuthoringIssue> {
-    let mut seen = Seen::default();
+    let mut seen = PlaylistFacts::default();
     for (line, number) in text.lines().take(MAX_LINES).zip(1..) {
         seen.line(line.trim_end(), number);
     }
@@ -84,7 +84,7 @@ pub fn authoring_issues_of_answer(content_type: &str, is_gzip: bool) -> Vec<Auth
 }
 
 #[derive(Default)]
-struct Seen<'a> {
+struct PlaylistFacts<'a> {
     issues: Vec<AuthoringIssue>,
     tags: HashSet<&'a str>,
     target_s: Option<u64>,
@@ -104,7 +104,7 @@ const ONCE: [&str; 7] = [
     "#EXT-X-ENDLIST",
 ];
 
-impl<'a> Seen<'a> {
+impl<'a> PlaylistFacts<'a> {
     fn line(&mut self, line: &'a str, number: usize) {
         if number == 1 && line != "#EXTM3U" {
             self.issues.push(AuthoringIssue::NoHeader);

@@ -11,7 +11,7 @@ use crate::time::{MediaDuration, Timestamp};
 const AUDIO_LEAD: MediaDuration = MediaDuration::from_ms(100);
 
 /// How long pictures wait for audio of the same time, to be written in order.
-const VIDEO_PATIENCE: MediaDuration = MediaDuration::from_ms(300);
+const VIDEO_WAIT: MediaDuration = MediaDuration::from_ms(300);
 
 /// Audio that reaches so close to a picture has no frame before it that is worth waiting for: encoders send in order of
 /// time, and one AAC frame at 44.1 kHz lasts 23 ms.
@@ -21,16 +21,16 @@ const AUDIO_GRAIN: MediaDuration = MediaDuration::from_ms(25);
 const PICTURES_TO_KNOW: u64 = 16;
 
 /// How long the first key frame waits for an audio configuration, so that the first PMT announces it (quirk Q46).
-const OPENING_PATIENCE: MediaDuration = MediaDuration::from_ms(500);
+const OPENING_WAIT: MediaDuration = MediaDuration::from_ms(500);
 
 /// Audio so far ahead of the newest picture shows that no further part of that is to be expected.
-const PART_PATIENCE: MediaDuration = MediaDuration::from_ms(500);
+const PART_WAIT: MediaDuration = MediaDuration::from_ms(500);
 
 /// Without a picture for so long, pictures count as absent (quirk Q33), or longer by what is measured.
-const PICTURE_PATIENCE: MediaDuration = MediaDuration::from_ms(10_000);
+const PICTURE_WAIT: MediaDuration = MediaDuration::from_ms(10_000);
 
 /// Audio that waits for its announcement is kept for so long behind the newest.
-const AUDIO_PATIENCE: MediaDuration = MediaDuration::from_ms(3_000);
+const AUDIO_WAIT: MediaDuration = MediaDuration::from_ms(3_000);
 
 /// Audio may be this much ahead of the pictures when [`Take::flush`] hands it out, and while no picture came between
 /// two flushes.
@@ -89,7 +89,7 @@ impl Take {
         let audio_may_come = self.frames.is_empty() && !self.audio_is_foreign;
         let waited = last.picture.dts - first.picture.dts;
         let full = self.pictures_are_too_many();
-        if audio_may_come && waited < OPENING_PATIENCE && !eager.end && !eager.video_is_idle && !full {
+        if audio_may_come && waited < OPENING_WAIT && !eager.end && !eager.video_is_idle && !full {
             return false;
         }
         if !self.newest_picture_may_go(eager) && self.pictures.len() < 2 {
@@ -146,15 +146,15 @@ impl Take {
     /// Whether no picture came for so long that sound at this moment has to do without (quirk Q33).
     fn pictures_are_absent(&self, sound: Timestamp) -> bool {
         // As a rule a picture came just now.
-        if self.pace.sound_since_picture() <= PICTURE_PATIENCE {
+        if self.pace.sound_since_picture() <= PICTURE_WAIT {
             return false;
         }
         let interval = self.pace.interval().unwrap_or_default();
         let expected = MediaDuration(interval.0.saturating_mul(4).saturating_add(self.pace.lead().0));
         let fragment = MediaDuration::from_ms(i64::try_from(self.config.frag_duration_ms).unwrap_or(i64::MAX));
-        let patience = expected.max(fragment).max(PICTURE_PATIENCE);
+        let wait = expected.max(fragment).max(PICTURE_WAIT);
         // A picture that returns comes with sound that is ahead of it as before.
-        self.pace.sound_since_picture() > patience
+        self.pace.sound_since_picture() > wait
             && self.pace.audio_end().is_some_and(|end| sound + self.pace.lead() <= end)
     }
 
@@ -180,7 +180,7 @@ impl Take {
         eager.end
             || comes_whole
             || eager.flush && (!self.pictures_come_in_parts || eager.video_is_idle)
-            || outrun.is_some_and(|(waiting, frame)| frame.pts - waiting.picture.dts > PART_PATIENCE)
+            || outrun.is_some_and(|(waiting, frame)| frame.pts - waiting.picture.dts > PART_WAIT)
     }
 
     /// Whether a picture waits for audio that is on its way.
@@ -192,7 +192,7 @@ impl Take {
             return false;
         }
         let newest = self.pictures.back().map_or(picture, |waiting| waiting.picture.dts);
-        newest - picture < VIDEO_PATIENCE
+        newest - picture < VIDEO_WAIT
     }
 
     fn pictures_are_too_many(&self) -> bool {
@@ -242,7 +242,7 @@ impl Take {
     /// Audio that waits for a picture or for its announcement is bounded by memory; beside pictures also by time.
     fn bound_waiting_audio(&mut self) {
         if let (Some(newest), Some(last)) = (self.frames.back().map(|frame| frame.pts), self.last_dts) {
-            self.drop_audio_before(newest.min(last) - AUDIO_PATIENCE);
+            self.drop_audio_before(newest.min(last) - AUDIO_WAIT);
         }
         while self.frames_are_too_many() {
             self.drop_oldest_audio();

@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn q31_times_that_agree_tell_the_others() {
         // As GStreamer sends them: I0 P8 B4 b2 b6 P16 .., where only P and B are shown later than they are decoded. The
-        // second group begins with what the first has told.
+        // second group begins with what the first has reported.
         check(
             "pushed decoding times",
             &[(0, 5), (8, 125), (4, 5), (2, 0), (6, 0), (0, 45), (8, 165), (4, 45), (2, 0), (6, 0)],

@@ -73,7 +73,7 @@ impl Distances {
 /// Media is looked at over spans of so much wall time: what came earliest in each was held up least on its way.
 const SPAN_MS: i64 = 30_000;
 
-/// A drift is told only after so much wall time, when it is more than what networks do.
+/// A drift is reported only after so much wall time, when it is more than what networks do.
 const LEAST_MS: i64 = 120_000;
 
 /// How the encoder's clock runs against a clock that runs evenly.
@@ -118,7 +118,7 @@ impl Drift {
         }
     }
 
-    /// How much faster than the other clock it runs, in millionths; `None` until that can be told.
+    /// How much faster than the other clock it runs, in millionths; `None` until that is known.
     pub(super) fn ppm(&self) -> Option<i64> {
         let (first, last) = (self.first?, self.last?);
         let passed = last.at.saturating_sub(first.at);

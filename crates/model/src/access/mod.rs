@@ -235,7 +235,7 @@ fn referer_matters(request: &AccessRequest<'_>) -> bool {
 fn decide(request: &AccessRequest<'_>, permission: Permission) -> Result<(), Error> {
     let owner = request.bucket.map(|bucket| &bucket.owner);
     let is_root = match (request.caller, owner) {
-        // Whoever owns the name already is told by PutBucket itself: 409, not 403 (HTTP API 8.1).
+        // PutBucket itself answers whoever owns the name already: 409, not 403 (HTTP API 8.1).
         (Caller::Root { .. }, Some(_)) if request.operation == OperationKind::PutBucket => true,
         (Caller::Root { .. }, None) => true,
         (caller, Some(owner)) => caller.is_root_of(owner),

@@ -1,4 +1,4 @@
-//! What an upload asks to be told to the application's server (HTTP API 13). Sending it, and deciding which addresses
+//! What an upload asks to be reported to the application's server (HTTP API 13). Sending it, and deciding which addresses
 //! may be reached, is the server's business.
 
 use base64::Engine;
@@ -247,7 +247,7 @@ fn absolute(url: &str) -> Option<String> {
     is_legal.then(|| format!("{scheme}://{rest}"))
 }
 
-/// The answer when the object is stored but nobody could be told: 203 (HTTP API 13).
+/// The answer when the object is stored but the callback failed: 203 (HTTP API 13).
 pub fn callback_failed(detail: impl Into<String>) -> Error {
     Error::new(ErrorCode::CallbackFailed).message(detail.into())
 }

@@ -38,7 +38,7 @@ pub struct ChannelUrlRules {
     pub force_virtual_hosted: bool,
 }
 
-/// Where a channel is pushed to and played from, as told to clients: raw text, not percent-encoded, and always `rtmp`
+/// Where a channel is pushed to and played from, as returned to clients: raw text, not percent-encoded, and always `rtmp`
 /// and `http` (LiveChannel 1.1.3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChannelUrls {

@@ -39,7 +39,7 @@ pub(super) struct SubResource {
 /// it succeeds in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Absence {
-    /// Whoever asks for it is told that it is not built.
+    /// A request for it is answered 501: not built.
     NotImplemented,
     /// Whoever asks for it gets this error.
     Missing(ErrorCode),

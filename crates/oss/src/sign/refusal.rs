@@ -70,7 +70,7 @@ pub(super) fn key_is_unknown(id: &AccessKeyId) -> Error {
     Error::new(ErrorCode::InvalidAccessKeyId).ec("0002-00000902").with("OSSAccessKeyId", id.as_str())
 }
 
-/// The signature differs. `string_to_sign` is the canonical one; the expected signature is never told.
+/// The signature differs. `string_to_sign` is the canonical one; the expected signature is never returned.
 pub(super) fn mismatch(id: &AccessKeyId, provided: &str, string_to_sign: &[u8], canonical: Option<&[u8]>) -> Error {
     let mut bytes = String::with_capacity(string_to_sign.len() * 3);
     for byte in string_to_sign {

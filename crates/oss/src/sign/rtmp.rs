@@ -96,7 +96,7 @@ impl fmt::Debug for PublishClaim {
 impl PublishCredentials {
     /// Reads the decoded parameters of a publish (LiveChannel 3.8) and makes the checks 3 and 5 to 7 of LiveChannel
     /// 3.9. `now_s` is Unix time in seconds. Of several parameters with one name the first counts. What is wrong with a
-    /// V4 `Credential` is told, although a right one is not enough.
+    /// V4 `Credential` is reported, although a right one is not enough.
     ///
     /// # Errors
     /// `AccessDenied` with the EC of the first check that fails.

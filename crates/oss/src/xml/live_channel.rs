@@ -33,7 +33,7 @@ fn refuse(ec: &'static str, name: &'static str, value: &str, message: &'static s
     Error::argument(name, shown(value), message).ec(ec)
 }
 
-/// Reads a `LiveChannelConfiguration` (LiveChannel 1.1.1). Of several faults the one with the lowest EC is told.
+/// Reads a `LiveChannelConfiguration` (LiveChannel 1.1.1). Of several errors the one with the lowest EC is returned.
 /// Whether the snapshot's bucket will do, ECs 0044-00000009 to 11, is for the caller to look up between the two steps of
 /// [`SentConfiguration`].
 ///

@@ -9,7 +9,7 @@ use crate::shape::{Rotation, Shape, SizeRule};
 use bytes::{Buf, Bytes};
 use std::path::PathBuf;
 
-/// Bounds of a worker, told to it when it starts.
+/// Bounds of a worker, sent to it when it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerLimits {
     /// Address space in bytes (RLIMIT_AS).

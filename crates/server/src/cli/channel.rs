@@ -177,7 +177,7 @@ impl Create {
         let create = self;
         let (bucket, name) = super::sign::split(&create.channel)?;
         let root = RootKey::find(&create.data_dir)?;
-        let wish = Wish {
+        let request = ChannelRequest {
             bucket,
             channel: ChannelName::parse(name.as_bytes())?,
             acl: create.public.then_some(BucketAcl::PublicRead),
@@ -189,7 +189,8 @@ impl Create {
             },
         };
         let expires_s = Clock::system().now_s() + i64::from(create.expires);
-        let urls = super::small_runtime()?.block_on(make(&create.endpoint, &create.trust, &root, &wish, expires_s))?;
+        let urls =
+            super::small_runtime()?.block_on(make(&create.endpoint, &create.trust, &root, &request, expires_s))?;
         say!("Push to   {}", urls.push);
         say!("  in OBS  Server      {}", urls.obs_server);
         say!("          Stream Key  {}", urls.obs_key);
@@ -214,7 +215,7 @@ fn delays(frag_duration: u32) -> String {
 }
 
 /// A channel somebody wants.
-pub(super) struct Wish {
+pub(super) struct ChannelRequest {
     pub(super) bucket: BucketName,
     pub(super) channel: ChannelName,
     pub(super) acl: Option<BucketAcl>,
@@ -245,16 +246,16 @@ pub(super) async fn make(
     endpoint: &str,
     trust: &Trust,
     root: &RootKey,
-    wish: &Wish,
+    request: &ChannelRequest,
     expires_s: i64,
 ) -> anyhow::Result<Urls> {
     let signer = Signer { access_key: root.id.clone(), secret: root.secret.clone(), token: None };
     let client = Client::new(endpoint, trust, signer.clone())?;
-    let acl: Vec<_> = wish.acl.iter().map(|acl| ("x-oss-acl".to_owned(), acl.as_str().into())).collect();
+    let acl: Vec<_> = request.acl.iter().map(|acl| ("x-oss-acl".to_owned(), acl.as_str().into())).collect();
     let now_s = Clock::system().now_s();
     let bucket = Call {
         method: Method::PUT,
-        bucket: &wish.bucket,
+        bucket: &request.bucket,
         key: "",
         query: &[],
         headers: &acl,
@@ -263,42 +264,42 @@ pub(super) async fn make(
     client.call(bucket, now_s).await?;
     let channel = Call {
         method: Method::PUT,
-        bucket: &wish.bucket,
-        key: wish.channel.as_str(),
+        bucket: &request.bucket,
+        key: request.channel.as_str(),
         query: &[("live", None)],
         headers: &[],
-        body: oss::xml::live_channel::render_configuration(&wish.config).into(),
+        body: oss::xml::live_channel::render_configuration(&request.config).into(),
     };
     client.call(channel, now_s).await?;
-    Ok(urls(client.endpoint(), &signer, wish, expires_s))
+    Ok(urls(client.endpoint(), &signer, request, expires_s))
 }
 
-fn urls(endpoint: &Endpoint, signer: &Signer, wish: &Wish, expires_s: i64) -> Urls {
+fn urls(endpoint: &Endpoint, signer: &Signer, request: &ChannelRequest, expires_s: i64) -> Urls {
     let authority = endpoint.authority();
     // The port of HTTPS speaks RTMPS, too.
     let (web, rtmp) = if endpoint.is_tls() { ("https", "rtmps") } else { ("http", "rtmp") };
     let url = RtmpUrl {
         host: authority,
         style: RtmpStyle::Path,
-        bucket: wish.bucket.as_str(),
-        channel: wish.channel.as_str(),
-        parameters: &[("playlistName", wish.config.playlist_name.as_str())],
+        bucket: request.bucket.as_str(),
+        channel: request.channel.as_str(),
+        parameters: &[("playlistName", request.config.playlist_name.as_str())],
     };
     let push = sign_rtmp_url(&url, &signer.access_key, &signer.secret, None, expires_s);
     let push = push.replacen("rtmp://", &format!("{rtmp}://"), 1);
-    let obs_server = format!("{rtmp}://{authority}/{}/live", wish.bucket);
+    let obs_server = format!("{rtmp}://{authority}/{}/live", request.bucket);
     let obs_key = push.strip_prefix(&obs_server).map_or("", |rest| rest.trim_start_matches('/')).to_owned();
-    let key = format!("{}/{}", wish.channel, wish.config.playlist_name);
-    let is_public = wish.acl.is_some_and(|acl| acl != BucketAcl::Private);
+    let key = format!("{}/{}", request.channel, request.config.playlist_name);
+    let is_public = request.acl.is_some_and(|acl| acl != BucketAcl::Private);
     let process = [("x-oss-process", Some("hls/sign"))];
     let unsigned = UnsignedRequest {
         method: "GET",
-        bucket: Some(&wish.bucket),
+        bucket: Some(&request.bucket),
         key: &key,
         query: if is_public { &[] } else { &process },
         headers: &[],
     };
-    let mut play = format!("{web}://{authority}/{}{}", wish.bucket, unsigned.encoded_path());
+    let mut play = format!("{web}://{authority}/{}{}", request.bucket, unsigned.encoded_path());
     if !is_public {
         play.push('?');
         play.push_str(&signer.v1_url_query(&unsigned, expires_s));

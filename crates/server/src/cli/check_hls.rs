@@ -52,16 +52,16 @@ impl CheckHls {
 
     async fn check(&self) -> anyhow::Result<usize> {
         let first = fetch(&self.url, &self.trust).await?;
-        let mut count = told(&self.url, &first);
+        let mut count = print_issues(&self.url, &first);
         for uri in variants(&first.text).into_iter().take(MAX_VARIANTS) {
             let url = resolve(&self.url, uri);
-            count += told(&url, &fetch(&url, &self.trust).await?);
+            count += print_issues(&url, &fetch(&url, &self.trust).await?);
         }
         Ok(count)
     }
 }
 
-fn told(url: &str, fetched: &Fetched) -> usize {
+fn print_issues(url: &str, fetched: &Fetched) -> usize {
     let mut issues: Vec<AuthoringIssue> = authoring_issues_of_answer(&fetched.content_type, fetched.is_gzip);
     issues.extend(authoring_issues(&fetched.text));
     // The query may hold a signature.

@@ -9,7 +9,7 @@ use clap::Args;
 use model::name::{BucketName, ChannelName};
 use model::{BucketAcl, LiveChannelConfig};
 
-use super::channel::{self, Urls, Wish};
+use super::channel::{self, ChannelRequest, Urls};
 use super::wire::Trust;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigArgs};
@@ -50,12 +50,17 @@ impl Demo {
             let config = LiveChannelConfig { frag_duration: 2, frag_count: 5, ..LiveChannelConfig::default() };
             let bucket = BucketName::parse("demo")?;
             let trust = Trust::default();
-            let wish = |name: &str| -> anyhow::Result<Wish> {
+            let request = |name: &str| -> anyhow::Result<ChannelRequest> {
                 let channel = ChannelName::parse(name.as_bytes())?;
-                Ok(Wish { bucket: bucket.clone(), channel, acl: Some(BucketAcl::PublicRead), config: config.clone() })
+                Ok(ChannelRequest {
+                    bucket: bucket.clone(),
+                    channel,
+                    acl: Some(BucketAcl::PublicRead),
+                    config: config.clone(),
+                })
             };
-            let clock = channel::make(&endpoint, &trust, root, &wish("clock")?, expires_s).await?;
-            let camera = channel::make(&endpoint, &trust, root, &wish("camera")?, expires_s).await?;
+            let clock = channel::make(&endpoint, &trust, root, &request("clock")?, expires_s).await?;
+            let camera = channel::make(&endpoint, &trust, root, &request("camera")?, expires_s).await?;
             let push = clock.push.clone();
             let publishing = tokio::spawn(async move {
                 loop {

@@ -30,8 +30,8 @@ impl Lifecycle {
         super::small_runtime()?.block_on(async {
             let run = Run { meta: &meta, now_ms: Clock::system().now_ms(), is_dry: self.dry_run };
             let totals = run
-                .all(&|bucket, deed| {
-                    say!("{bucket}: {deed}");
+                .all(&|bucket, step| {
+                    say!("{bucket}: {step}");
                 })
                 .await?;
             let would = if self.dry_run { "would be " } else { "" };

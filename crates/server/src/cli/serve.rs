@@ -1,4 +1,4 @@
-//! `millpond serve`: run until told to stop, and say where things are.
+//! `millpond serve`: run until asked to stop, and say where things are.
 
 use std::fmt::Write;
 use std::io::IsTerminal;

@@ -22,7 +22,7 @@ pub(super) enum Phase {
     Open,
     /// An admitted push: never closed to make room.
     Publishing,
-    /// It was told to close.
+    /// It was asked to close.
     Evicted,
 }
 
@@ -116,7 +116,7 @@ impl Slot {
         Word::unpack(self.word.load(Ordering::Acquire))
     }
 
-    /// Changes the state, unless it is over: whoever was told to close starts nothing any more.
+    /// Changes the state, unless it is over: whoever was asked to close starts nothing any more.
     fn change(&self, change: impl Fn(Word) -> Option<Word>) -> Option<Word> {
         let changed = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |bits| {
             let word = Word::unpack(bits);

@@ -129,8 +129,8 @@ pub(super) async fn stat(asked: &Asked<'_>, call: &Call<'_>) -> Result<Answer, E
     Ok(Answer::xml(stat.render()))
 }
 
-/// What clients are told of a region (D20). Where no endpoint is configured it is the one that the client has reached,
-/// as PublishUrls are: clients connect to what they are told.
+/// The region and endpoint that clients are shown (D20). Where no endpoint is configured it is the one that the client has reached,
+/// as PublishUrls are: clients connect to what they are shown.
 fn place(asked: &Asked<'_>, region: &str) -> RegionNames {
     let config = &asked.config;
     let mut names = RegionNames::official(region);

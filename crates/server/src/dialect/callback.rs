@@ -9,7 +9,7 @@ use store::meta::ObjectRecord;
 use super::Asked;
 use super::object::DEFAULT_TYPE;
 use super::{Answer, Content};
-use crate::ops::callback::{Callback, Facts, Told};
+use crate::ops::callback::{Callback, Facts, Notified};
 
 /// The callback that a request asks for. Its addresses are judged by [`crate::ops::callback::check`].
 ///
@@ -61,15 +61,15 @@ fn message(sent: &request::Callback, facts: &Facts<'_>) -> String {
 ///
 /// # Errors
 /// `CallbackFailed`, which is sent as 203: the object stays.
-pub(super) fn answer(answer: Answer, told: Told, record: &ObjectRecord) -> Result<Answer, Error> {
-    match told {
-        Told::Nobody => Ok(answer),
-        Told::Reply(json) => {
+pub(super) fn answer(answer: Answer, notified: Notified, record: &ObjectRecord) -> Result<Answer, Error> {
+    match notified {
+        Notified::Nobody => Ok(answer),
+        Notified::Reply(json) => {
             let mut answer = Answer { status: 200, content: Content::Bytes(json), ..answer };
             answer.headers.retain(|(name, _)| name != "content-type" && name != "location");
             Ok(answer.header("content-type", "application/json"))
         }
-        Told::Failed(fault) => Err(callback_failed(fault)
+        Notified::Failed(fault) => Err(callback_failed(fault)
             .header("etag", record.etag.quoted())
             .header("x-oss-hash-crc64ecma", record.crc64.to_string())),
     }

@@ -24,8 +24,8 @@ pub(super) async fn put(asked: &Asked<'_>, call: &Call<'_>, body: &mut dyn BodyS
     let rules =
         ConfigurationRules { snapshot_supported: live.accept_snapshots, fill_in_fragments: live.fill_in_fragments };
     let sent = SentConfiguration::parse(&text, rules)?;
-    let wish = NewChannel { name: name.clone(), snapshot: sent.snapshot().cloned(), config: sent.finish() };
-    let config = live_channel::put(call, wish).await?;
+    let new = NewChannel { name: name.clone(), snapshot: sent.snapshot().cloned(), config: sent.finish() };
+    let config = live_channel::put(call, new).await?;
     Ok(Answer::xml(render_create_result(&urls(asked, asked.bucket()?, &name, &config))))
 }
 

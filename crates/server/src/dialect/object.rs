@@ -80,8 +80,8 @@ pub(super) fn with_md5(answer: Answer, md5: Option<[u8; 16]>) -> Answer {
 /// # Errors
 /// `CallbackFailed`, which is sent as 203: the object stays.
 pub(super) fn announce(answer: Answer, written: Written) -> Result<Answer, Error> {
-    let Written { record, expiration, told } = written;
-    callback::answer(expiration::announce(answer, expiration.as_ref()), told, &record)
+    let Written { record, expiration, notified } = written;
+    callback::answer(expiration::announce(answer, expiration.as_ref()), notified, &record)
 }
 
 /// GetObject (HTTP API 9.2).

@@ -13,9 +13,9 @@ use hyper::body::Incoming;
 use model::{Error, ErrorCode};
 
 use crate::dialect::Content;
+use crate::http::body_timeout::BodyTimeout;
 use crate::http::file_stream::{self, Outbox};
 use crate::http::lifetime::OpenRequest;
-use crate::http::patience::Patience;
 use crate::memory::{Answering, Connection, PIECE};
 use crate::objects::{BodySource, StoredContent};
 
@@ -29,7 +29,7 @@ pub(super) struct RequestBody {
     incoming: Incoming,
     announced: Option<u64>,
     is_chunked: bool,
-    patience: Patience,
+    body_timeout: BodyTimeout,
     received: u64,
     is_started: bool,
     is_finished: bool,
@@ -38,13 +38,13 @@ pub(super) struct RequestBody {
 
 impl RequestBody {
     /// Takes the body; `announced` is the Content-Length, `is_chunked` whether it comes in chunks.
-    pub(super) fn new(incoming: Incoming, announced: Option<u64>, is_chunked: bool, patience: Patience) -> Self {
+    pub(super) fn new(incoming: Incoming, announced: Option<u64>, is_chunked: bool, body_timeout: BodyTimeout) -> Self {
         let is_finished = incoming.is_end_stream();
         Self {
             incoming,
             announced,
             is_chunked,
-            patience,
+            body_timeout,
             received: 0,
             is_started: false,
             is_finished,
@@ -95,7 +95,7 @@ impl RequestBody {
                 return Ok(None);
             }
             let since = Instant::now();
-            let Ok(frame) = tokio::time::timeout(self.patience.left(), self.incoming.frame()).await else {
+            let Ok(frame) = tokio::time::timeout(self.body_timeout.left(), self.incoming.frame()).await else {
                 self.is_finished = true;
                 return Err(Error::new(ErrorCode::RequestTimeout));
             };
@@ -114,7 +114,7 @@ impl RequestBody {
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
                         self.received += data.len() as u64;
-                        self.patience.receive(data.len() as u64, since.elapsed());
+                        self.body_timeout.receive(data.len() as u64, since.elapsed());
                         return Ok(Some(data));
                     }
                 }

@@ -20,7 +20,7 @@ use crate::http::door::Door;
 use crate::http::file_stream::{FileStream, Outbox};
 use crate::http::lifetime::{self, Lifetime};
 use crate::http::linger::{Lingering, Rest, Unread};
-use crate::http::logged::LoggedBody;
+use crate::http::logged_body::LoggedBody;
 use crate::http::management::{self, is_management};
 use crate::http::pipeline;
 use crate::shutdown::Shutdown;
@@ -66,7 +66,7 @@ struct Origin {
     slot: Arc<Slot>,
 }
 
-/// What a request is told when every connection is in use.
+/// The answer when every connection is in use.
 fn no_room() -> Error {
     Error::new(ErrorCode::ServiceUnavailable)
         .message("Every connection of this server is in use. Please try again in a moment.")

@@ -26,7 +26,7 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 const STREAM_BUFFER: usize = 32 * 1024;
 /// How often a peer of HTTP/2 with open requests is asked whether it is there.
 const PING_EVERY: Duration = Duration::from_secs(60);
-/// How long a connection may take to end after it was told that nothing more is answered.
+/// How long a connection may take to end after it was announced that nothing more is answered.
 const LINGER: Duration = Duration::from_secs(2);
 /// How often a connection with open requests is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

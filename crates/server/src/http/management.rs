@@ -12,7 +12,7 @@ use hyper::{Request, Response, StatusCode};
 use oss::request::RawRequest;
 
 use super::around::Around;
-use super::patience::Patience;
+use super::body_timeout::BodyTimeout;
 use super::pipeline::receive;
 use crate::dialect::Answer;
 use crate::edge::Edge;
@@ -51,8 +51,8 @@ pub(crate) async fn answer(
 ) -> Response<Bytes> {
     let Origin { address: peer, is_secure } = edge.proxies.origin(peer, is_secure, request.headers());
     let request_id = crate::ids::request_id(edge.clock.now_ms());
-    let patience = Patience::new(BODY_TIMEOUT, edge.config.http.min_body_bytes_per_s);
-    let (raw, mut body, _) = receive(request, is_secure, patience);
+    let body_timeout = BodyTimeout::new(BODY_TIMEOUT, edge.config.http.min_body_bytes_per_s);
+    let (raw, mut body, _) = receive(request, is_secure, body_timeout);
     let around = Around::operators(edge, &raw);
     let reply = edge.management.answer(&around, &raw, &mut body, peer, &request_id).await;
     let Reply { status, content_type, text } = reply;

@@ -1,23 +1,23 @@
 //! HTTP: connections, the pipeline every request goes through, bodies in and out, and the pages under `/-/`.
 
+mod access_log_entry;
 mod active;
+mod ambiguity;
 mod around;
 mod body;
+mod body_timeout;
 mod connection;
 mod door;
 mod file_stream;
 mod interpret;
 mod lifetime;
-mod line;
 mod linger;
-mod logged;
+mod logged_body;
 pub(crate) mod management;
 mod page;
-mod patience;
 pub(crate) mod pipeline;
 mod render;
 mod reports;
-mod shape;
 
 pub(crate) use connection::{serve_plain, serve_secure};
 pub(crate) use door::Door;

@@ -17,19 +17,19 @@ use oss::request::{RawRequest, Route};
 use crate::accounts::Authenticated;
 use crate::dialect::{self, Answer, Asked, Content, Judge};
 use crate::edge::Edge;
+use crate::http::access_log_entry::{About, Logged};
 use crate::http::active;
+use crate::http::ambiguity;
 use crate::http::around::Around;
 use crate::http::body::RequestBody;
+use crate::http::body_timeout::BodyTimeout;
 use crate::http::door::Door;
 use crate::http::interpret::{Interpreted, Understood};
-use crate::http::line::{About, Logged};
 use crate::http::linger::Unread;
-use crate::http::logged::LoggedBody;
+use crate::http::logged_body::LoggedBody;
 use crate::http::page;
-use crate::http::patience::Patience;
 use crate::http::render::Envelope;
 use crate::http::reports;
-use crate::http::shape;
 use crate::memory::Held;
 use crate::metering::MeteredRequest;
 use crate::objects::{BodySource, Bucket, no_such_bucket};
@@ -53,13 +53,13 @@ pub(super) async fn answer(
     let version = request.version();
     let Origin { address: peer, is_secure } = edge.proxies.origin(peer, is_secure, request.headers());
     let http = &edge.config.http;
-    let patience = Patience::new(Duration::from_secs(http.body_timeout_s), http.min_body_bytes_per_s);
-    let (raw, mut body, shape) = receive(request, is_secure, patience);
+    let body_timeout = BodyTimeout::new(Duration::from_secs(http.body_timeout_s), http.min_body_bytes_per_s);
+    let (raw, mut body, shape) = receive(request, is_secure, body_timeout);
     let shape = shape.and(room);
     let expects_continue = raw.header("expect").is_some();
     let request_id = crate::ids::request_id(now_ms);
     let mut envelope = Envelope::new(&edge, &raw, request_id, now_ms, started, door);
-    let mut seen = Seen::default();
+    let mut facts = RequestFacts::default();
     let is_ambiguous = shape.is_err();
     let mut held = edge.memory.receive.hold();
     let ready = match shape {
@@ -67,14 +67,14 @@ pub(super) async fn answer(
         Err(error) => Err(error),
     };
     let outcome = match ready {
-        Ok(()) => run(&edge, &raw, &mut body, peer, door, &mut envelope, &mut seen).await,
+        Ok(()) => run(&edge, &raw, &mut body, peer, door, &mut envelope, &mut facts).await,
         Err(error) => Err(error),
     };
     let outcome = match outcome {
         Ok(answer) => has_room(&edge, &raw, answer).await,
         Err(error) => Err(error),
     };
-    let operation = seen.operation;
+    let operation = facts.operation;
     if version <= Version::HTTP_11 {
         body.drain(expects_continue).await;
     }
@@ -100,11 +100,12 @@ pub(super) async fn answer(
         .increment(1);
     metrics::histogram!(crate::metrics::HTTP_SECONDS).record(started.elapsed());
     tracing::debug!(%peer, request_id = envelope.request_id, operation, status, "http request");
-    let entry = seen.logged.map(|logged| {
-        let about = About { version, envelope: &envelope, error_code, operation: seen.kind, received: body.received() };
+    let entry = facts.logged.map(|logged| {
+        let about =
+            About { version, envelope: &envelope, error_code, operation: facts.kind, received: body.received() };
         logged.entry(&edge.access_log, &raw, peer, &about, &response)
     });
-    let sent = seen.metered.map(|request| request.answered(&edge.usage, status, now_ms)).unwrap_or_default();
+    let sent = facts.metered.map(|request| request.answered(&edge.usage, status, now_ms)).unwrap_or_default();
     response.map(|body| LoggedBody::new(body, entry, sent))
 }
 
@@ -145,14 +146,14 @@ fn said_of_connection(version: Version, asked: Option<&[u8]>) -> Option<&'static
 }
 
 /// What became known of a request on its way.
-struct Seen {
+struct RequestFacts {
     operation: &'static str,
     kind: Option<OperationKind>,
     logged: Option<Logged>,
     metered: Option<MeteredRequest>,
 }
 
-impl Default for Seen {
+impl Default for RequestFacts {
     fn default() -> Self {
         Self { operation: "none", kind: None, logged: None, metered: None }
     }
@@ -162,10 +163,10 @@ impl Default for Seen {
 pub(super) fn receive(
     request: Request<Incoming>,
     is_secure: bool,
-    patience: Patience,
+    body_timeout: BodyTimeout,
 ) -> (RawRequest, RequestBody, Result<(), Error>) {
     let (head, incoming) = request.into_parts();
-    let shape = shape::check(&head);
+    let shape = ambiguity::check(&head);
     let headers: Vec<(String, Vec<u8>)> =
         head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect();
     let host = head
@@ -189,7 +190,7 @@ pub(super) fn receive(
         host,
         secure: is_secure,
     };
-    (raw, RequestBody::new(incoming, announced, is_chunked, patience), shape)
+    (raw, RequestBody::new(incoming, announced, is_chunked, body_timeout), shape)
 }
 
 async fn run(
@@ -199,9 +200,9 @@ async fn run(
     peer: SocketAddr,
     door: Door,
     envelope: &mut Envelope,
-    seen: &mut Seen,
+    facts: &mut RequestFacts,
 ) -> Result<Answer, Error> {
-    let (raw, authenticated, granted) = match decide(edge, raw, body, peer, door, envelope, seen).await? {
+    let (raw, authenticated, granted) = match decide(edge, raw, body, peer, door, envelope, facts).await? {
         Decided::Answer(answer) => return Ok(answer),
         Decided::Granted(granted) => *granted,
     };
@@ -238,31 +239,31 @@ async fn decide<'r>(
     peer: SocketAddr,
     door: Door,
     envelope: &mut Envelope,
-    seen: &mut Seen,
+    facts: &mut RequestFacts,
 ) -> Result<Decided<'r>, Error> {
     let interpreted = match Interpreted::of(raw, &edge.addressing) {
         // No bucket can be called `-`; a key that begins with `-/` needs a virtual host.
         Err(_) if raw.path.starts_with("/-/") && envelope.has_pages => {
             if door.has_console(&edge.config) && reports::is_wanted(&raw.path) {
-                seen.operation = "ChannelSessions";
+                facts.operation = "ChannelSessions";
                 let answer = reports::answer(edge, raw, body, peer, envelope.now_ms, &envelope.request_id);
                 return answer.await.map(Decided::Answer);
             }
             if let Some(path) = raw.path.strip_prefix("/-").filter(|path| path.starts_with("/api/"))
                 && door.has_console(&edge.config)
             {
-                seen.operation = "Management";
+                facts.operation = "Management";
                 let call = RawRequest { path: path.to_owned(), ..raw.clone() };
                 let around = Around::public(edge, raw, door);
                 let reply = edge.management.answer(&around, &call, body, peer, &envelope.request_id).await;
                 return Ok(Decided::Answer(reply.into()));
             }
-            seen.operation = "Page";
+            facts.operation = "Page";
             return Ok(Decided::Answer(page::answer(raw, &edge.config, door)));
         }
         // No bucket can be called so either.
         Err(_) if raw.path == page::FAVICON && envelope.has_pages => {
-            seen.operation = "Page";
+            facts.operation = "Page";
             return Ok(Decided::Answer(page::answer(raw, &edge.config, door)));
         }
         interpreted => interpreted?,
@@ -273,18 +274,18 @@ async fn decide<'r>(
         && door.has_console(&edge.config)
         && page::is_visit(raw)
     {
-        seen.operation = "Page";
+        facts.operation = "Page";
         return Ok(Decided::Answer(page::to_console()));
     }
-    seen.operation = route.kind.name();
-    seen.kind = Some(route.kind);
+    facts.operation = route.kind.name();
+    facts.kind = Some(route.kind);
     door.check(raw)?;
     if envelope.has_pages {
         active::refuse_service_worker(raw)?;
     }
     let bucket = look_up(edge, route).await?;
-    seen.metered = Some(MeteredRequest::of(bucket.as_ref().map(|bucket| &bucket.name), route, &raw.method));
-    seen.logged = bucket.as_ref().and_then(|bucket| Logged::of(bucket, route));
+    facts.metered = Some(MeteredRequest::of(bucket.as_ref().map(|bucket| &bucket.name), route, &raw.method));
+    facts.logged = bucket.as_ref().and_then(|bucket| Logged::of(bucket, route));
     add_cors(envelope, raw, route, bucket.as_ref(), edge.config.cache.vary_origin);
     let answer = match route.kind {
         OperationKind::Preflight => Some(preflight(envelope, raw, route, bucket.as_ref())),
@@ -300,10 +301,10 @@ async fn decide<'r>(
         Ok(found) => found,
         Err(error) => return Err(edge.accounts.refuse(peer.ip(), error).await),
     };
-    if let Some(logged) = &mut seen.logged {
+    if let Some(logged) = &mut facts.logged {
         logged.learn_caller(&authenticated);
     }
-    if let Some(metered) = &mut seen.metered {
+    if let Some(metered) = &mut facts.metered {
         metered.learn_caller(&authenticated.caller);
     }
     let raw = match door.as_public(&raw, &edge.config) {

@@ -91,7 +91,7 @@ impl Backlog for TcpStream {
     #[cfg(target_os = "linux")]
     fn has_hung_up(&self) -> bool {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        // A break is told whether it is asked for or not.
+        // A break is reported whether it is asked for or not.
         let mut asked = [PollFd::new(self, PollFlags::RDHUP)];
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
         poll(&mut asked, Some(&at_once)).is_ok_and(|count| count > 0)

@@ -102,7 +102,7 @@ pub(crate) async fn admit(
         Ok(admission) => Ok(admission),
         Err(error) => {
             let error = gate.accounts.refuse(remote.ip(), error).await;
-            // The refusal is what counts; when the channel cannot be found it is told without it.
+            // The refusal is what counts; when the channel cannot be found it is sent without it.
             let channel = existing_channel(gate, &target).await.unwrap_or_default();
             Err(PublishRefusal::new(error, shown, now_ms).of(channel))
         }
@@ -166,7 +166,7 @@ async fn check(
 
     let (channel_name, channel) = match found {
         Some(found) => found,
-        // A name beyond the bound is told as such: no channel can have it.
+        // A name beyond the bound is reported as such: no channel can have it.
         None => {
             return Err(match channel_name(gate, &target.channel) {
                 Err(error) if error.ec == Some("0017-00000258") => error,

@@ -1,4 +1,4 @@
-//! Who is on air in this process: at most one publisher a channel, what may be known of it, and how it is told to stop.
+//! Who is on air in this process: at most one publisher a channel, what may be known of it, and how it is asked to stop.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -19,9 +19,9 @@ use crate::stills::{Progress, ShownProgress};
 
 /// How long a new publisher waits for one whose connection has ended. Storing the last segment takes milliseconds; on a
 /// disk that fails it may take longer than anybody should wait.
-const SUCCESSION_PATIENCE: Duration = Duration::from_secs(10);
+const SUCCESSION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why a running publication is told to stop.
+/// Why a running publication is asked to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StopReason {
     /// The channel was disabled (LiveChannel 3.9).
@@ -215,7 +215,7 @@ impl OnAir {
         (measured.video.total(), measured.audio.total())
     }
 
-    /// Notes where what becomes of its snapshots is told.
+    /// Notes where the state of its snapshots is reported.
     pub(super) fn take_snapshots(&self, progress: Arc<Progress>) {
         // A publication begins once.
         let _ = self.snapshots.set(progress);
@@ -276,7 +276,7 @@ pub(crate) struct Claim {
 }
 
 impl Channels {
-    /// Claims a channel. A publisher that has been silent for `takeover_after` is told to stop and waited for (D1); one
+    /// Claims a channel. A publisher that has been silent for `takeover_after` is asked to stop and waited for (D1); one
     /// whose connection has ended is waited for until its last segment is listed. `is_gone` ends when whoever claims has
     /// left.
     ///
@@ -292,7 +292,7 @@ impl Channels {
         let on_air = Arc::new(on_air);
         let mut closing = self.closing.subscribe();
         let mut is_gone = std::pin::pin!(is_gone);
-        let deadline = tokio::time::Instant::now() + SUCCESSION_PATIENCE;
+        let deadline = tokio::time::Instant::now() + SUCCESSION_TIMEOUT;
         loop {
             let holder = match self.try_claim(id, &on_air) {
                 Ok(claim) => return Ok(claim),
@@ -353,37 +353,37 @@ impl Channels {
         self.on_air.lock().clone()
     }
 
-    /// Waits for the publication on a channel if its connection has ended, at most `patience`.
-    pub(crate) async fn settle(&self, id: &ChannelId, patience: Duration) {
+    /// Waits for the publication on a channel if its connection has ended, at most `timeout`.
+    pub(crate) async fn settle(&self, id: &ChannelId, timeout: Duration) {
         if let Some(on_air) = self.find(id).filter(|on_air| on_air.succession.is_ending()) {
-            on_air.succession.wait(tokio::time::Instant::now() + patience).await;
+            on_air.succession.wait(tokio::time::Instant::now() + timeout).await;
         }
     }
 
-    /// Stops the publication on a channel and waits until its last segment is listed, at most `patience`.
-    pub(crate) async fn stop(&self, id: &ChannelId, reason: StopReason, patience: Duration) {
+    /// Stops the publication on a channel and waits until its last segment is listed, at most `timeout`.
+    pub(crate) async fn stop(&self, id: &ChannelId, reason: StopReason, timeout: Duration) {
         if let Some(on_air) = self.find(id) {
-            self.stop_and_wait(&on_air, reason, patience).await;
+            self.stop_and_wait(&on_air, reason, timeout).await;
         }
     }
 
-    /// Stops every publication and waits for all, at most `patience`. Nobody comes on air from here on.
-    pub(crate) async fn stop_all(&self, reason: StopReason, patience: Duration) {
+    /// Stops every publication and waits for all, at most `timeout`. Nobody comes on air from here on.
+    pub(crate) async fn stop_all(&self, reason: StopReason, timeout: Duration) {
         self.closing.send_replace(true);
         let all: Vec<_> = self.on_air.lock().values().cloned().collect();
         for on_air in &all {
             on_air.stop(reason);
         }
-        let deadline = tokio::time::Instant::now() + patience;
+        let deadline = tokio::time::Instant::now() + timeout;
         for on_air in &all {
             on_air.succession.wait(deadline).await;
         }
     }
 
     /// Whether it has ended.
-    async fn stop_and_wait(&self, on_air: &Arc<OnAir>, reason: StopReason, patience: Duration) -> bool {
+    async fn stop_and_wait(&self, on_air: &Arc<OnAir>, reason: StopReason, timeout: Duration) -> bool {
         on_air.stop(reason);
-        let has_ended = on_air.succession.wait(tokio::time::Instant::now() + patience).await;
+        let has_ended = on_air.succession.wait(tokio::time::Instant::now() + timeout).await;
         if !has_ended {
             tracing::warn!(remote = %on_air.remote, ?reason, "a publication did not stop in time");
         }
@@ -496,13 +496,13 @@ mod tests {
         let channels = Arc::new(Channels::default());
         let first = claim(&channels, Duration::from_secs(30)).await.unwrap();
         first.on_air.succession.begin_end();
-        let patience = Duration::from_millis(500);
+        let timeout = Duration::from_millis(500);
         let all: Vec<_> = (0..20)
             .map(|_| {
                 let channels = channels.clone();
                 tokio::spawn(async move {
                     let begun = Instant::now();
-                    let gone = tokio::time::sleep(patience);
+                    let gone = tokio::time::sleep(timeout);
                     let claim = channels.claim(&id(), on_air(), Duration::from_secs(30), gone).await;
                     (claim.is_ok(), begun.elapsed())
                 })
@@ -512,7 +512,7 @@ mod tests {
         for one in all {
             let (is_on_air, time) = one.await.unwrap();
             assert!(!is_on_air);
-            waited += usize::from(time >= patience);
+            waited += usize::from(time >= timeout);
         }
         assert_eq!(waited, super::super::succession::MAX_WAITING);
     }

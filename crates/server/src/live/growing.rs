@@ -172,14 +172,14 @@ impl Growing {
         is_due && self.tail.is_whole && self.rewrite().await
     }
 
-    /// Completes the segment, and tries again for as long as `patience` after it broke. `report` hears of each new
+    /// Completes the segment, and tries again for as long as `timeout` after it broke. `report` hears of each new
     /// failure. With the segment comes how often it was written again.
     ///
     /// # Errors
     /// What took all of the segment away.
     pub(super) async fn finish(
         mut self,
-        patience: Duration,
+        timeout: Duration,
         mut report: impl FnMut(&Failed),
     ) -> Result<(Grown, u64), Cause> {
         let mut since = self.fault.as_ref().map(|fault| fault.since);
@@ -200,7 +200,7 @@ impl Growing {
                 break;
             }
             if is_again {
-                if since.elapsed() >= patience {
+                if since.elapsed() >= timeout {
                     break;
                 }
                 tokio::time::sleep(pause).await;
@@ -347,11 +347,11 @@ impl Growing {
 
     /// Takes up a blob that was given up; a write of its former writer may still be under way.
     async fn take_up(&mut self, blob: BlobId) -> Result<Box<dyn BlobWriter>, store::Error> {
-        let [pause, patience] = PAUSE;
+        let [pause, timeout] = PAUSE;
         let begun = Instant::now();
         loop {
             match self.blobs.recover(blob, OnDrop::Keep).await {
-                Err(error) if error.kind == store::ErrorKind::Conflict && begun.elapsed() < patience => {
+                Err(error) if error.kind == store::ErrorKind::Conflict && begun.elapsed() < timeout => {
                     tokio::time::sleep(pause).await;
                 }
                 taken => return taken,

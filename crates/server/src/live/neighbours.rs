@@ -1,4 +1,4 @@
-//! Pushes of other servers that share the map: who is on air there, and what they are told.
+//! Pushes of other servers that share the map: who is on air there, and how they are asked to stop.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -44,8 +44,8 @@ impl Live {
 
     /// Waits until no other server has a push on a channel that was disabled: each looks at its channels when it renews
     /// their leases.
-    pub(super) async fn wait_for_neighbours(&self, id: &ChannelId, patience: Duration) -> Result<(), Error> {
-        let deadline = Instant::now() + patience;
+    pub(super) async fn wait_for_neighbours(&self, id: &ChannelId, timeout: Duration) -> Result<(), Error> {
+        let deadline = Instant::now() + timeout;
         while self.elsewhere(id).await?.is_some() && Instant::now() < deadline {
             tokio::time::sleep(POLL).await;
         }

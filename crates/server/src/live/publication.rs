@@ -415,7 +415,7 @@ impl Publication {
         advice(&self.remuxer.measured()).into_iter().find(is_total)
     }
 
-    /// How the encoder is told that nothing of its push is recorded. The refusal is kept beside the channel.
+    /// The refusal of a push of which nothing is recorded. The refusal is kept beside the channel.
     pub(crate) fn unrecordable(&self, channels: &Channels, now_ms: i64) -> PublishRefusal {
         let why = self.nothing_recordable().map(|one| one.to_string()).unwrap_or_default();
         let refusal = PublishRefusal::unrecordable(&self.target(), &why, now_ms).of(Some(self.admission.id.clone()));
@@ -525,9 +525,9 @@ impl Publication {
     /// Stores the open segment, for up to one FragDuration; what cannot be stored then is given up (LiveChannel 4.6).
     async fn close_segment(&mut self, close: SegmentClosing, next: Option<Open>) {
         let Some(open) = std::mem::replace(&mut self.open, next) else { return };
-        let patience = Duration::from_secs(u64::from(self.admission.channel.config.frag_duration));
+        let timeout = Duration::from_secs(u64::from(self.admission.channel.config.frag_duration));
         let key_arrived = self.key_arrived;
-        match self.store_segment(open, close, patience).await {
+        match self.store_segment(open, close, timeout).await {
             Ok(lost_ms) => {
                 self.segments += 1;
                 self.recorded_ms = self.recorded_ms.saturating_add(close.duration_ms.saturating_sub(lost_ms));
@@ -562,11 +562,11 @@ impl Publication {
     }
 
     /// Stores and lists a segment, and returns how much of it is missing, in milliseconds.
-    async fn store_segment(&mut self, open: Open, close: SegmentClosing, patience: Duration) -> Result<u64, Unstored> {
-        let deadline = Instant::now() + patience;
+    async fn store_segment(&mut self, open: Open, close: SegmentClosing, timeout: Duration) -> Result<u64, Unstored> {
+        let deadline = Instant::now() + timeout;
         let (id, losses) = (&self.admission.id, &mut self.losses);
         let (grown, rewritten) =
-            open.bytes.finish(patience, |failed| losses.failed(id, failed)).await.map_err(Unstored::Segment)?;
+            open.bytes.finish(timeout, |failed| losses.failed(id, failed)).await.map_err(Unstored::Segment)?;
         losses.rewrote(rewritten);
         let duration_ms = grown.part_ms.map_or(close.duration_ms, |part_ms| part_ms.min(close.duration_ms));
         let lost_ms = close.duration_ms - duration_ms;

@@ -16,12 +16,12 @@ use crate::shutdown::Shutdown;
 const INTERVAL: Duration = Duration::from_secs(8);
 
 /// A push that nobody publishes any more, as somebody saw it: its channel, and how often it was published to.
-type Seen = HashSet<(ChannelId, u32)>;
+type Candidates = HashSet<(ChannelId, u32)>;
 
 /// Ends pushes that nobody publishes any more. One is left alone until it was seen twice, so that its own server, which
 /// still has the bytes of its open segment, comes first if it comes back, and a returning encoder is not in the way.
 pub(crate) async fn reap(live: Arc<Live>, mut shutdown: Shutdown) {
-    let mut seen = Seen::new();
+    let mut seen = Candidates::new();
     loop {
         // Not all servers at the same moment.
         let pause = INTERVAL + Duration::from_millis(u64::from(crate::ids::random::<1>()[0]) * 8);
@@ -33,7 +33,7 @@ pub(crate) async fn reap(live: Arc<Live>, mut shutdown: Shutdown) {
     }
 }
 
-async fn look(live: &Arc<Live>, before: Seen) -> Seen {
+async fn look(live: &Arc<Live>, before: Candidates) -> Candidates {
     let dangling = match live.meta.dangling_publications(None).await {
         Ok(dangling) => dangling,
         Err(error) => {
@@ -41,7 +41,7 @@ async fn look(live: &Arc<Live>, before: Seen) -> Seen {
             return before;
         }
     };
-    let mut seen = Seen::new();
+    let mut seen = Candidates::new();
     for push in dangling {
         let id = (push.bucket, push.channel);
         let key = (id, push.record.session);

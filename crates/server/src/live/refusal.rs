@@ -71,7 +71,7 @@ impl PublishRefusal {
         Self::new(error, target, now_ms)
     }
 
-    /// How the encoder is told. GStreamer reads `BadName` as taken and `Denied` as forbidden; OBS closes at once on
+    /// The status that the encoder gets. GStreamer reads `BadName` as taken and `Denied` as forbidden; OBS closes at once on
     /// `Denied` only, so what a retry cannot repair says `Denied` where the table allows.
     pub(crate) fn to_rtmp(&self) -> Refusal {
         let code = match self.error.code {

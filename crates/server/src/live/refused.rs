@@ -24,9 +24,9 @@ pub(crate) struct Refused {
     pub(crate) code: &'static str,
     /// Its EC, where it has one.
     pub(crate) ec: Option<&'static str>,
-    /// What the encoder was told.
+    /// The message that the encoder got.
     pub(crate) message: String,
-    /// The request id that the encoder was told.
+    /// The request id that the encoder got.
     pub(crate) request_id: String,
     /// How many alike came in a row: an encoder that tries for ever must not push out everything else.
     pub(crate) count: u64,

@@ -68,7 +68,7 @@ impl Live {
     }
 
     /// Ends all pushes, each with its last segment listed.
-    pub(crate) async fn stop_all(&self, patience: Duration) {
-        self.channels.stop_all(super::StopReason::Shutdown, patience).await;
+    pub(crate) async fn stop_all(&self, timeout: Duration) {
+        self.channels.stop_all(super::StopReason::Shutdown, timeout).await;
     }
 }

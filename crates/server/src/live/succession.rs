@@ -15,13 +15,13 @@ pub(super) const MAX_WAITING: usize = 4;
 
 /// How long the answer of a publication is waited for. One that is busy for longer answers no encoder either, and
 /// counts as silent soon.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(3);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How far the end of a publication has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     Running,
-    /// Its connection has ended, or it was told to stop; its last segment is being stored.
+    /// Its connection has ended, or it was asked to stop; its last segment is being stored.
     Ending,
     Ended,
 }
@@ -102,7 +102,7 @@ impl Succession {
                 _ = answered.wait_for(|answered| *answered >= question) => false,
             }
         };
-        tokio::time::timeout(ANSWER_PATIENCE, answer).await.unwrap_or(false)
+        tokio::time::timeout(ANSWER_TIMEOUT, answer).await.unwrap_or(false)
     }
 
     /// Waits for the end; false when it has not come by the deadline.

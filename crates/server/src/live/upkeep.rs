@@ -96,7 +96,7 @@ pub(super) async fn pending_ends(live: &Arc<Live>, after_s: u64) -> Result<Vec<P
         let page = live.meta.channel_windows(seen, PAGE).await.map_err(internal)?;
         for (bucket, channel, bytes) in &page.items {
             let id = (bucket.clone(), channel.clone());
-            // What cannot be read is told when the channel is next published to.
+            // What cannot be read is reported when the channel is next published to.
             let Ok(window) = Window::parse(bytes) else { continue };
             if window.list.ended || window.list.segments.is_empty() || live.channels.find(&id).is_some() {
                 continue;

@@ -9,7 +9,7 @@ use super::losses::Losses;
 
 /// A push of which nothing arrives for so long is in trouble, although its connection stands.
 const SILENCE: Duration = Duration::from_secs(5);
-/// A clock that is wrong by less is told in the report and needs no warning, in millionths.
+/// A clock that is wrong by less is in the report and needs no warning, in millionths.
 const DRIFT_PPM: u64 = 10_000;
 
 /// What is wrong now, without repetitions.

@@ -134,7 +134,7 @@ impl Shared {
 struct Pen<W> {
     to: W,
     notice: Option<Notice>,
-    /// Lines lost that no line has told of yet.
+    /// Lines lost that no line has reported yet.
     owed: u64,
     /// Whether the last line was written in part.
     is_torn: bool,
@@ -196,7 +196,7 @@ mod tests {
 
     use super::*;
 
-    /// A reader that does as it is told: the answers to the next writes, then everything is taken.
+    /// A scripted reader: the answers to the next writes, then everything is taken.
     #[derive(Clone, Default)]
     struct Reader {
         taken: Arc<Mutex<Vec<u8>>>,
@@ -260,7 +260,7 @@ mod tests {
         assert_eq!(reader.text(), "line\n");
     }
 
-    /// Takes its first write only when it is told to.
+    /// Takes its first write only when the test asks for it.
     struct Stalled(mpsc::Receiver<()>, Reader);
 
     impl Write for Stalled {

@@ -1,5 +1,5 @@
 //! Lines that anybody who reaches a port can cause at will: refused publishes, connections that speak nothing we know.
-//! The first of a kind and an address is written in full, those after it are counted, and told of once a minute; so a
+//! The first of a kind and an address is written in full, those after it are counted, and reported once a minute; so a
 //! stranger fills neither the disk nor the attention of who reads the log. `MILLPOND_LOG=debug` shows each of them.
 
 use std::collections::HashMap;
@@ -70,7 +70,7 @@ struct Window {
     more: u64,
 }
 
-/// What is to be told.
+/// What is to be reported.
 #[derive(Debug, PartialEq, Eq)]
 struct Counted {
     what: String,
@@ -96,7 +96,7 @@ impl Strangers {
         true
     }
 
-    /// Takes out the windows that are over, or all; those in which more was counted are to be told of.
+    /// Takes out the windows that are over, or all; those in which more was counted are to be reported.
     fn take(&self, now: Instant, all: bool) -> Vec<Counted> {
         let mut windows = self.windows.lock();
         let Some(windows) = windows.as_mut() else { return Vec::new() };

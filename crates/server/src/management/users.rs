@@ -58,7 +58,7 @@ pub(super) async fn answer(
             let sent: NewKey = if body.is_empty() { NewKey::default() } else { parse(body)? };
             let key = management.accounts.create_key(name, &sent.description).await?;
             let mut shown = shown_key(&key);
-            // The only time that the secret is told.
+            // The only time that the secret is returned.
             shown["access_key_secret"] = key.secret.into();
             Ok(Reply::json(201, &shown))
         }

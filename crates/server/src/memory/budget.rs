@@ -8,7 +8,7 @@ use bytes::Bytes;
 use model::{Error, ErrorCode};
 use tokio::sync::Notify;
 
-/// How long a request may wait for room before it is told to come back.
+/// How long a request may wait for room before it is asked to come back (503).
 const WAIT: Duration = Duration::from_secs(5);
 /// When it may come back, seconds.
 const RETRY_AFTER_S: &str = "5";

@@ -101,7 +101,7 @@ struct Answer {
     stream: Option<StreamEnd>,
     /// Bytes that were read and not yet written out.
     held: AtomicUsize,
-    /// When it last moved, and when it was told to end, in ms since the start; 0 for not at all.
+    /// When it last moved, and when it was asked to end, in ms since the start; 0 for not at all.
     moved_ms: AtomicU64,
     told_ms: AtomicU64,
     waker: Mutex<Option<Waker>>,
@@ -252,7 +252,7 @@ impl Drop for Connection {
 }
 
 impl Answer {
-    /// Tells it to end, or its connection if it was told before; whether this was the first time.
+    /// Tells it to end, or its connection if it was asked before; whether this was the first time.
     fn end(&self, now_ms: u64) -> bool {
         let told_ms = self.told_ms.load(Ordering::Relaxed);
         if told_ms == 0 {

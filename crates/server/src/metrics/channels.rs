@@ -1,5 +1,5 @@
 //! Which channels have series of their own. Anybody with the right may make channels, and every label value is a series
-//! that Prometheus keeps; so only the first of them are told apart, and the rest is counted together.
+//! that Prometheus keeps; so only the first of them have series of their own, and the rest is counted together.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};

@@ -23,7 +23,7 @@ pub(crate) fn internal(error: store::Error) -> Error {
     }
 }
 
-/// What a request is told that got no descriptor: its share is in use, and the others' is not touched for it.
+/// The answer to a request that got no descriptor: its share is in use, and the others' is not touched for it.
 pub(super) fn out_of_descriptors(error: &store::Error) -> Error {
     static SELDOM: Seldom = Seldom::new();
     if let Some(count) = SELDOM.count() {

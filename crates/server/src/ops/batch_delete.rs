@@ -4,7 +4,7 @@ use model::name::ObjectKey;
 use model::{Error, ErrorCode, OperationKind};
 
 use super::Call;
-use super::further::Wording;
+use super::authorization::AccessDetails;
 
 /// One object that is to go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +23,8 @@ pub(crate) async fn delete(call: &Call<'_>, objects: &[DeletedObject]) -> Result
     let bucket = call.bucket()?;
     let mut grants = Vec::with_capacity(objects.len());
     for object in objects {
-        let worded = Wording { names_version: object.version_id.is_some(), ..Wording::default() };
-        grants.push(call.may_worded(OperationKind::DeleteMultipleObjects, bucket, &object.key, worded).await?);
+        let details = AccessDetails { names_version: object.version_id.is_some(), ..AccessDetails::default() };
+        grants.push(call.may_with(OperationKind::DeleteMultipleObjects, bucket, &object.key, details).await?);
     }
     for object in objects {
         if let Some(version) = object.version_id.as_deref().filter(|version| !matches!(*version, "" | "null")) {

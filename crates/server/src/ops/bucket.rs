@@ -88,19 +88,19 @@ pub(crate) struct NewBucket {
 /// # Errors
 /// `BucketAlreadyExists` when it is somebody else's or cannot become what is asked for, `TooManyBuckets`, and those of
 /// the store.
-pub(crate) async fn put(call: &Call<'_>, wish: &NewBucket) -> Result<(), Error> {
-    let Some(bucket) = &call.granted.bucket else { return create(call, wish).await };
+pub(crate) async fn put(call: &Call<'_>, new: &NewBucket) -> Result<(), Error> {
+    let Some(bucket) = &call.granted.bucket else { return create(call, new).await };
     let record = &bucket.record;
     let taken = || Error::new(ErrorCode::BucketAlreadyExists).with("BucketName", bucket.name.as_str());
     if call.granted.grant.caller().account() != Some(&record.owner) {
         return Err(taken());
     }
-    let is_other_class = wish.storage_class.is_some_and(|class| class != record.storage_class);
-    let is_other_redundancy = wish.redundancy.is_some_and(|redundancy| redundancy != record.redundancy);
+    let is_other_class = new.storage_class.is_some_and(|class| class != record.storage_class);
+    let is_other_redundancy = new.redundancy.is_some_and(|redundancy| redundancy != record.redundancy);
     if is_other_class || is_other_redundancy {
         return Err(taken().message("Cannot modify existing bucket's storage class."));
     }
-    set_acl(call, wish.acl).await
+    set_acl(call, new.acl).await
 }
 
 /// Sets the ACL of the bucket; with one it makes a missing bucket, as the official service does (HTTP API 8.10).
@@ -123,12 +123,12 @@ async fn set_acl(call: &Call<'_>, acl: Option<BucketAcl>) -> Result<(), Error> {
 }
 
 /// Makes a bucket in the region that the server is said to be in.
-async fn create(call: &Call<'_>, wish: &NewBucket) -> Result<(), Error> {
+async fn create(call: &Call<'_>, new: &NewBucket) -> Result<(), Error> {
     let mut record = BucketRecord::new(name(call)?, account(call)?.clone(), call.now_ms);
     record.region = Some(call.objects().region().to_owned());
-    record.acl = wish.acl.unwrap_or(record.acl);
-    record.storage_class = wish.storage_class.unwrap_or(record.storage_class);
-    record.redundancy = wish.redundancy.unwrap_or(record.redundancy);
+    record.acl = new.acl.unwrap_or(record.acl);
+    record.storage_class = new.storage_class.unwrap_or(record.storage_class);
+    record.redundancy = new.redundancy.unwrap_or(record.redundancy);
     call.objects().create_bucket(&call.granted.grant, &record).await
 }
 

@@ -34,7 +34,7 @@ pub(crate) struct Keeping {
     pub(crate) longest_s: u64,
     /// Whether it never changes.
     pub(crate) is_final: bool,
-    /// Whether what is kept is to be told apart by the page that asked.
+    /// Whether what is kept varies by the page that asked.
     pub(crate) varies_by_origin: bool,
 }
 

@@ -18,13 +18,13 @@ pub(crate) struct Callback {
     pub(crate) host: Option<String>,
     /// The type of the message.
     pub(crate) content_type: &'static str,
-    /// Whether a TLS server is told its name before it shows a certificate.
+    /// Whether a TLS server gets its name (SNI) before it shows a certificate.
     pub(crate) sni: bool,
     /// Writes the message.
     pub(crate) message: Message,
 }
 
-/// Writes what is told of a stored object.
+/// Writes what is reported of a stored object.
 pub(crate) type Message = Box<dyn Fn(&Facts<'_>) -> String + Send + Sync>;
 
 /// What is known of a stored object and of the request that stored it.
@@ -46,7 +46,7 @@ pub(crate) struct Facts<'a> {
 
 /// What became of a callback.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum Notified {
     /// None was asked for.
     Nobody,
     /// The application's server answered with this JSON.
@@ -74,14 +74,14 @@ pub(crate) async fn check(call: &Call<'_>, callback: Option<&Callback>) -> Resul
 /// Tells of a stored object, if that was asked for.
 ///
 /// # Errors
-/// `NoSuchBucket` when the request is about no bucket. Whoever cannot be told is no error.
+/// `NoSuchBucket` when the request is about no bucket. A callback that fails is no error.
 pub(super) async fn tell(
     call: &Call<'_>,
     callback: Option<&Callback>,
     key: &ObjectKey,
     record: &ObjectRecord,
-) -> Result<Told, Error> {
-    let Some(callback) = callback else { return Ok(Told::Nobody) };
+) -> Result<Notified, Error> {
+    let Some(callback) = callback else { return Ok(Notified::Nobody) };
     let request_id = call.request_id;
     let body = Bytes::from((callback.message)(&Facts {
         bucket: &call.bucket()?.name,
@@ -105,10 +105,10 @@ pub(super) async fn tell(
             break;
         };
         match post(url, message).await {
-            Ok(json) => return Ok(Told::Reply(json)),
+            Ok(json) => return Ok(Notified::Reply(json)),
             Err(detail) => fault = detail,
         }
     }
     of_stranger!(INFO, "a callback failed", call.peer.ip(), request_id, fault, "a callback failed");
-    Ok(Told::Failed(fault))
+    Ok(Notified::Failed(fault))
 }

@@ -16,7 +16,7 @@ use store::Subject;
 use store::blob::BlobId;
 use store::meta::{Body, ObjectRecord, ObjectRole, PutGuard, Stored};
 
-use super::further::Wording;
+use super::authorization::AccessDetails;
 use super::object::{NewHeaders, Written, already_exists, exists, guard_of, refused, store};
 use super::{Bucket, Call, internal};
 use crate::objects::{self, CopiedFrom, INLINE_BYTES, Intake, Keep, ObjectGrant};
@@ -84,8 +84,8 @@ pub(crate) struct CopyObject {
 /// `NoSuchBucket`, the refusals of access control 8.
 async fn may_read(call: &Call<'_>, source: &CopySource) -> Result<Readable, Error> {
     let bucket = call.other_bucket(&source.bucket).await?;
-    let worded = Wording { names_version: source.names_version, ..Wording::default() };
-    let grant = call.may_worded(OperationKind::GetObject, &bucket, &source.key, worded).await?;
+    let details = AccessDetails { names_version: source.names_version, ..AccessDetails::default() };
+    let grant = call.may_with(OperationKind::GetObject, &bucket, &source.key, details).await?;
     Ok(Readable { bucket, grant })
 }
 
@@ -130,10 +130,10 @@ pub(crate) async fn copy(call: &Call<'_>, request: CopyObject, from: Original) -
     // Tags that come with the object are read there and set here (access control 2).
     let tags = &from.record().tags;
     if !request.replaces_tags && !tags.is_empty() && !is_onto_itself {
-        let of_source = Wording { names_version: request.source.names_version, ..Wording::default() };
-        call.may_worded(OperationKind::GetObjectTagging, &from.bucket, &request.source.key, of_source).await?;
-        let of_target = Wording { tags: Some(tags), ..Wording::default() };
-        call.may_worded(OperationKind::PutObjectTagging, bucket, key, of_target).await?;
+        let of_source = AccessDetails { names_version: request.source.names_version, ..AccessDetails::default() };
+        call.may_with(OperationKind::GetObjectTagging, &from.bucket, &request.source.key, of_source).await?;
+        let of_target = AccessDetails { tags: Some(tags), ..AccessDetails::default() };
+        call.may_with(OperationKind::PutObjectTagging, bucket, key, of_target).await?;
     }
     if request.headers.forbid_overwrite && exists(call, &grant).await? {
         return Err(already_exists(key));

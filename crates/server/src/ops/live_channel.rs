@@ -15,7 +15,7 @@ use crate::stills::ShownProgress;
 pub(crate) struct NewChannel {
     /// Its name.
     pub(crate) name: ChannelName,
-    /// The pictures that are asked for: whether their bucket will do is told before what else is wrong.
+    /// The pictures that are asked for: whether their bucket will do is answered before what else is wrong.
     pub(crate) snapshot: Option<SnapshotConfig>,
     /// Its configuration, or what is wrong with it beside the pictures.
     pub(crate) config: Result<LiveChannelConfig, Error>,
@@ -25,7 +25,7 @@ pub(crate) struct NewChannel {
 ///
 /// # Errors
 /// `InvalidArgument` about the bucket of the pictures and the rest of the configuration, the refusals of access
-/// control 8 for the pictures, `ChannelStillLive`, `LiveChannelAlreadyExists` where the server is told to refuse, and
+/// control 8 for the pictures, `ChannelStillLive`, `LiveChannelAlreadyExists` where the server is configured to refuse, and
 /// those of the store.
 pub(crate) async fn put(call: &Call<'_>, request: NewChannel) -> Result<LiveChannelConfig, Error> {
     let NewChannel { name, snapshot, config } = request;

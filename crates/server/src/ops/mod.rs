@@ -3,6 +3,7 @@
 
 pub(crate) mod append;
 mod asking;
+mod authorization;
 pub(crate) mod batch_delete;
 pub(crate) mod bucket;
 pub(crate) mod bucket_settings;
@@ -11,7 +12,6 @@ pub(crate) mod callback;
 pub(crate) mod channel_sessions;
 pub(crate) mod copy;
 pub(crate) mod expiration;
-mod further;
 pub(crate) mod listing;
 pub(crate) mod live_channel;
 pub(crate) mod multipart;

@@ -7,7 +7,7 @@ use store::meta::{Body, ObjectRecord, ObjectRole, PutGuard};
 use usage::{Counters, Meter};
 
 use super::caching::{self, Keeping, Page};
-use super::callback::{self, Callback, Told};
+use super::callback::{self, Callback, Notified};
 use super::expiration::{self, Expiration};
 use super::{BodySource, Call, internal, upload, website};
 use crate::objects::{Expected, Keep, ObjectGrant, Received, StoredBody, no_such_bucket};
@@ -43,7 +43,7 @@ pub(crate) struct Written {
     /// When it goes again.
     pub(crate) expiration: Option<Expiration>,
     /// What became of the callback that was asked for.
-    pub(crate) told: Told,
+    pub(crate) notified: Notified,
 }
 
 impl Written {
@@ -58,8 +58,8 @@ impl Written {
         callback: Option<&Callback>,
     ) -> Result<Self, Error> {
         let expiration = expiration::of(call, key, &record)?;
-        let told = callback::tell(call, callback, key, &record).await?;
-        Ok(Self { record, expiration, told })
+        let notified = callback::tell(call, callback, key, &record).await?;
+        Ok(Self { record, expiration, notified })
     }
 }
 

@@ -7,8 +7,8 @@ use model::name::ObjectKey;
 use model::{Error, ObjectType, OperationKind};
 use store::meta::PutGuard;
 
+use super::authorization::AccessDetails;
 use super::callback::{self, Callback};
-use super::further::Wording;
 use super::object::{NewHeaders, Written, already_exists, counting_upload, exists, guard_of, store, uploaded};
 use super::{BodySource, Call};
 use crate::objects::{Intake, Keep, ObjectGrant};
@@ -42,12 +42,12 @@ pub(crate) struct Posted<'a> {
 pub(crate) async fn begin<'a>(call: &Call<'a>, request: PostObject) -> Result<Posted<'a>, Error> {
     let PostObject { sender, key, headers, callback } = request;
     let bucket = call.bucket()?;
-    // Who may not store the file is told that before what is wrong with its fields.
+    // Who may not store the file gets that answer before what is wrong with its fields.
     let tags = headers.as_ref().ok().and_then(|headers| headers.tags.as_deref()).unwrap_or_default();
-    let worded = || Wording { tags: Some(tags), ..Wording::default() };
-    let grant = call.may_as(&sender, OperationKind::PostObject, bucket, &key, worded()).await?;
+    let details = || AccessDetails { tags: Some(tags), ..AccessDetails::default() };
+    let grant = call.may_as(&sender, OperationKind::PostObject, bucket, &key, details()).await?;
     if !tags.is_empty() {
-        call.may_as(&sender, OperationKind::PutObjectTagging, bucket, &key, worded()).await?;
+        call.may_as(&sender, OperationKind::PutObjectTagging, bucket, &key, details()).await?;
     }
     let headers = headers?;
     if headers.forbid_overwrite && exists(call, &grant).await? {

@@ -170,7 +170,7 @@ pub(super) async fn make(call: &Call<'_>, job: Job) -> Result<Image, Error> {
     call.services.stills.make(job).await.map_err(|refusal| refused(&refusal))
 }
 
-/// What whoever asked for a picture is told when there is none.
+/// The answer to a request for a picture when there is none.
 pub(super) fn refused(refusal: &Refusal) -> Error {
     let reason = refusal.reason;
     match reason {

@@ -17,7 +17,7 @@ const MAX_SIGNED_BYTES: u64 = 16 << 20;
 /// How many that may be, for the first size of the tables.
 const EXPECTED_PLAYLISTS: usize = 4096;
 /// Playlists of which is remembered that their unsigned URIs were logged. A key has at most a kilobyte.
-const MAX_TOLD: usize = 1024;
+const MAX_WARNED: usize = 1024;
 
 /// A playlist as its signer leaves it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +86,7 @@ pub(crate) async fn get(
     let sign = async {
         let text = call.objects().content(&record.body, 0, record.size).await?.whole().await?;
         let Signing { text, left } = signer(&text)?;
-        signed_lately.tell(bucket, key, &left);
+        signed_lately.warn_unsigned(bucket, key, &left);
         let etag = checksums(&text).etag;
         Ok(Signed { text: text.into(), etag })
     };
@@ -98,26 +98,26 @@ pub(crate) async fn get(
 #[derive(Debug)]
 pub(crate) struct SignedPlaylists {
     texts: Cache<SignedName, Signed, ByBytes>,
-    told: Cache<(BucketName, ObjectKey), ()>,
+    warned: Cache<(BucketName, ObjectKey), ()>,
 }
 
 impl Default for SignedPlaylists {
     fn default() -> Self {
         let texts = Cache::with_weighter(EXPECTED_PLAYLISTS, MAX_SIGNED_BYTES, ByBytes);
-        Self { texts, told: Cache::new(MAX_TOLD) }
+        Self { texts, warned: Cache::new(MAX_WARNED) }
     }
 }
 
 impl SignedPlaylists {
     /// Logs what of a playlist stays unsigned, once: a live one is signed for each new segment (D25).
-    fn tell(&self, bucket: &BucketName, key: &ObjectKey, left: &Left) {
+    fn warn_unsigned(&self, bucket: &BucketName, key: &ObjectKey, left: &Left) {
         // What leads to other servers was never ours to sign.
         let Some(example) = &left.example else { return };
         let name = (bucket.clone(), key.clone());
-        if self.told.get(&name).is_some() {
+        if self.warned.get(&name).is_some() {
             return;
         }
-        self.told.insert(name, ());
+        self.warned.insert(name, ());
         tracing::warn!(
             bucket = bucket.as_str(),
             key = key.as_str(),
@@ -175,16 +175,16 @@ mod tests {
     }
 
     #[test]
-    fn what_was_told_is_bounded() {
+    fn warnings_are_bounded() {
         let kept = SignedPlaylists::default();
         let left = Left { outside: 1, example: Some("../a.ts".to_owned()), ..Left::default() };
         let bucket = BucketName::parse("bucket").unwrap();
-        for number in 0..3 * MAX_TOLD {
-            kept.tell(&bucket, &ObjectKey::parse(format!("{number}.m3u8").as_bytes()).unwrap(), &left);
+        for number in 0..3 * MAX_WARNED {
+            kept.warn_unsigned(&bucket, &ObjectKey::parse(format!("{number}.m3u8").as_bytes()).unwrap(), &left);
         }
-        assert!(kept.told.len() <= MAX_TOLD, "{}", kept.told.len());
-        kept.tell(&bucket, &ObjectKey::parse(b"foreign.m3u8").unwrap(), &Left::default());
-        assert!(kept.told.get(&(bucket, ObjectKey::parse(b"foreign.m3u8").unwrap())).is_none());
+        assert!(kept.warned.len() <= MAX_WARNED, "{}", kept.warned.len());
+        kept.warn_unsigned(&bucket, &ObjectKey::parse(b"foreign.m3u8").unwrap(), &Left::default());
+        assert!(kept.warned.get(&(bucket, ObjectKey::parse(b"foreign.m3u8").unwrap())).is_none());
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! The key frames of a push, beside its recording: the newest one is kept for stills, and one per interval becomes a
-//! snapshot. Nothing here waits, and nothing that fails is told to the push.
+//! snapshot. Nothing here waits, and nothing that fails reaches the push.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use super::newest::KeyFrame;
 use super::progress::Progress;
 use super::{ChannelId, Stills, delivery, plain};
 
-/// Pictures of one push that are being decoded, stored or told of at once. With more, the disk or the decoder is late.
+/// Pictures of one push that are being decoded, stored or reported at once. With more, the disk or the decoder is late.
 const MAX_IN_FLIGHT: usize = 2;
 
 /// What takes the key frames of a push. Dropped with it.
@@ -118,7 +118,7 @@ impl Consumer for KeyFrames {
         match event {
             Event::Unit(Unit::Picture(timed)) => {
                 self.complete();
-                // What is marked as an entry without being one is told by the decoder, not here.
+                // What is marked as an entry without being one is reported by the decoder, not here.
                 if timed.picture.key_frame || timed.picture.entry != Entry::None {
                     let CodedPicture::H264(picture) = &timed.picture.coded;
                     let (at, at_ms) = (Instant::now(), self.stills.clock.now_ms());

@@ -50,11 +50,11 @@ impl Refused {
 pub(crate) struct Progress {
     channel: ChannelId,
     in_flight: AtomicUsize,
-    told: Mutex<Told>,
+    reported: Mutex<Reported>,
 }
 
 #[derive(Debug, Default)]
-struct Told {
+struct Reported {
     taken: u64,
     refused: BTreeMap<&'static str, u64>,
     /// Why the last one was refused, unless one was taken since.
@@ -80,23 +80,23 @@ pub(crate) struct ShownProgress {
 impl Progress {
     /// Of a push that begins.
     pub(crate) fn new(channel: ChannelId) -> Arc<Self> {
-        Arc::new(Self { channel, in_flight: AtomicUsize::new(0), told: Mutex::default() })
+        Arc::new(Self { channel, in_flight: AtomicUsize::new(0), reported: Mutex::default() })
     }
 
     /// What may be known.
     pub(crate) fn shown(&self) -> ShownProgress {
-        let told = self.told.lock();
+        let reported = self.reported.lock();
         ShownProgress {
-            taken: told.taken,
-            refused: told.refused.clone(),
-            last: told.last.clone(),
-            is_over: told.is_over,
+            taken: reported.taken,
+            refused: reported.refused.clone(),
+            last: reported.last.clone(),
+            is_over: reported.is_over,
         }
     }
 
     /// Whether the stream is one of which no picture can be made.
     pub(super) fn is_over(&self) -> bool {
-        self.told.lock().is_over
+        self.reported.lock().is_over
     }
 
     /// A place for a picture, if fewer than `most` are on their way.
@@ -109,9 +109,9 @@ impl Progress {
 
     /// A picture was stored.
     pub(super) fn took(&self) {
-        let mut told = self.told.lock();
-        told.taken += 1;
-        if let Some((reason, _)) = told.now.take() {
+        let mut reported = self.reported.lock();
+        reported.taken += 1;
+        if let Some((reason, _)) = reported.now.take() {
             tracing::info!(bucket = %self.channel.0, channel = %self.channel.1, reason, "snapshots are taken again");
         }
     }
@@ -120,18 +120,18 @@ impl Progress {
     pub(super) fn refuse(&self, refused: &Refused) {
         let Refused { reason, detail, is_lasting } = refused;
         metrics::counter!(crate::metrics::SNAPSHOTS_REFUSED, "reason" => *reason).increment(1);
-        let mut told = self.told.lock();
-        *told.refused.entry(reason).or_default() += 1;
-        told.is_over |= is_lasting;
+        let mut reported = self.reported.lock();
+        *reported.refused.entry(reason).or_default() += 1;
+        reported.is_over |= is_lasting;
         let is_end = *reason == Reason::Stopped.label();
-        if !is_end && told.now.as_ref().is_none_or(|(known, _)| known != reason) {
+        if !is_end && reported.now.as_ref().is_none_or(|(known, _)| known != reason) {
             tracing::warn!(
                 bucket = %self.channel.0, channel = %self.channel.1, reason, detail,
                 "a snapshot is not taken{}", if *is_lasting { ", nor are others of this push" } else { "" }
             );
         }
-        told.now = Some((reason, detail.clone()));
-        told.last = Some((reason, detail.clone()));
+        reported.now = Some((reason, detail.clone()));
+        reported.last = Some((reason, detail.clone()));
     }
 }
 

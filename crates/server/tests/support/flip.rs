@@ -2,7 +2,7 @@
 
 use super::Request;
 
-/// Change it to look elsewhere; what fails is told with its request.
+/// Change it to look elsewhere; what fails is printed with its request.
 pub(crate) const SEED: u64 = 0x5eed_0001;
 
 /// A small generator: the same flips in every run.

@@ -1,4 +1,4 @@
-//! The real server as a process, and connections that send it exactly the bytes they are told to.
+//! The real server as a process, and connections that send it exactly the given bytes.
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed expectation of a test is a panic")]

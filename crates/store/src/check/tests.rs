@@ -104,7 +104,7 @@ async fn check_damage(write: Write, expected: &str) {
     let f = fixture().await;
     f.meta.put_object(&f.bucket, &object_key("a"), &inline("x"), PutGuard::Any).await.unwrap();
     f.meta.kv().commit(Commit::new().write(write)).await.unwrap();
-    // What follows from it is told after it.
+    // What follows from it is reported after it.
     assert_eq!(findings(&f).await.first().map(String::as_str), Some(expected));
     let orphan = f.extent(1).await;
     f.clock.advance_ms(10_000);

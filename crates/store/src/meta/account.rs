@@ -92,11 +92,11 @@ pub struct SessionRole {
 
 /// That something happened, which must not happen again.
 #[derive(Serialize, Deserialize)]
-struct Happened {
+struct ReplayGuard {
     until_ms: i64,
 }
 
-impl Record for Happened {
+impl Record for ReplayGuard {
     const SUBJECT: Subject = Subject::Account;
 }
 
@@ -295,13 +295,13 @@ impl Meta {
     }
 
     /// Remembers until `until_ms` that something happened, unless it is remembered already; whether it was new. However
-    /// many servers ask, one of them is told that it was.
+    /// many servers ask, one of them learns that it was.
     ///
     /// # Errors
     /// `Unavailable`.
     pub async fn remember_once(&self, what: &[u8; 32], until_ms: i64) -> Result<bool> {
-        let row = Table::Happened.name(what);
-        let value = encode(&Happened { until_ms })?;
+        let row = Table::ReplayGuard.name(what);
+        let value = encode(&ReplayGuard { until_ms })?;
         let commit = Commit::new().require(Precondition::Absent(row.clone())).write(Write::Put(row, value));
         Ok(matches!(self.kv().commit(commit).await?, Outcome::Done(_)))
     }
@@ -312,8 +312,8 @@ impl Meta {
     /// `Corrupt`, `Unavailable`.
     pub async fn forget_happened(&self, now_ms: i64, limit: usize) -> Result<usize> {
         let mut commit = Commit::new();
-        for row in self.kv().range(&Range::prefix(Table::Happened.all())).await? {
-            if commit.writes.len() < limit && decode::<Happened>(&row.value)?.until_ms < now_ms {
+        for row in self.kv().range(&Range::prefix(Table::ReplayGuard.all())).await? {
+            if commit.writes.len() < limit && decode::<ReplayGuard>(&row.value)?.until_ms < now_ms {
                 commit = commit.write(Write::Delete(row.key.to_vec()));
             }
         }

@@ -61,7 +61,7 @@ pub(crate) enum Table {
     Setting = b'V' as isize,
     Window = b'W' as isize,
     ChannelByName = b'X' as isize,
-    Happened = b'Y' as isize,
+    ReplayGuard = b'Y' as isize,
     Usage = b'Z' as isize,
 }
 

@@ -48,7 +48,7 @@ impl Body {
     }
 }
 
-/// What the server itself made an object for. Caches are told by it how long they may keep the object (D23): what is
+/// What the server itself made an object for. It decides how long caches may keep the object (D23): what is
 /// uploaded under the name of a segment is an ordinary object again, and so is a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum ObjectRole {

@@ -12,7 +12,7 @@ use crate::bits::WriteBytes;
 
 const HANDSHAKE: usize = 1 + 2 * 1536;
 
-/// A client that says what it is told to, and a session that hears it.
+/// A client that says what the test asks for, and a session that hears it.
 struct Peer {
     session: ServerSession,
     writer: ChunkWriter,

@@ -16,7 +16,7 @@ use store::clock::{Clock as StoreClock, Randomness};
 use store::kv::{Claim, Commit, Entry, Kv, Lease, MemoryKv, Outcome, Range, Snapshot, Versioned};
 use store::meta::{Body, BucketRecord, Extent, Meta, ObjectRole, PutGuard};
 
-use super::{Door, Envelope, Seen, run};
+use super::{Door, Envelope, RequestFacts, run};
 use crate::config::Config;
 use crate::edge::Edge;
 use crate::objects::{BodySource, playlist_record};
@@ -165,7 +165,7 @@ async fn get(edge: &Arc<Edge>, path: &str) -> u16 {
         keeps_no_refusal: false,
     };
     let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-    let outcome = run(edge, &raw, &mut Nothing, peer, Door::Public, &mut envelope, &mut Seen::default()).await;
+    let outcome = run(edge, &raw, &mut Nothing, peer, Door::Public, &mut envelope, &mut RequestFacts::default()).await;
     outcome.map_or_else(|error| error.code.status(), |answer| answer.status)
 }
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use model::{Error, OperationKind};
 use oss::request::RawRequest;
 
-use super::{Decided, Seen, decide};
+use super::{Decided, RequestFacts, decide};
 use crate::dialect::{self, Answer};
 use crate::edge::Edge;
 use crate::http::around::refused;
@@ -64,8 +64,8 @@ async fn answer(
     peer: SocketAddr,
     envelope: &mut Envelope,
 ) -> Result<Answer, Error> {
-    let (mut body, mut seen) = (Nothing, Seen::default());
-    let decided = decide(edge, raw, &mut body, peer, Door::Public, envelope, &mut seen).await?;
+    let (mut body, mut facts) = (Nothing, RequestFacts::default());
+    let decided = decide(edge, raw, &mut body, peer, Door::Public, envelope, &mut facts).await?;
     let (raw, authenticated, granted) = match decided {
         Decided::Answer(answer) => return Ok(answer),
         Decided::Granted(granted) => *granted,

@@ -64,7 +64,7 @@ pub(crate) async fn abort(call: &Call<'_>, id: &str) -> Result<(), Error> {
     }
 }
 
-/// The refusal of an upload that does not exist, as this request is told.
+/// The refusal of an upload that does not exist, as this request is answered.
 fn absent(call: &Call<'_>, id: &str) -> Error {
     no_such_upload(id, call.granted.grant.operation())
 }

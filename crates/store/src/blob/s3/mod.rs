@@ -52,14 +52,14 @@ pub struct S3Options {
     /// The most bytes of finished blobs kept on this machine.
     pub cache_bytes: u64,
     /// How long an upload of a client is tried.
-    pub patience: Duration,
+    pub timeout: Duration,
     /// How long a segment is tried to be stored, while its push waits.
-    pub segment_patience: Duration,
+    pub segment_timeout: Duration,
 }
 
 impl Default for S3Options {
     fn default() -> Self {
-        Self { cache_bytes: 4 << 30, patience: Duration::from_secs(30), segment_patience: Duration::from_secs(120) }
+        Self { cache_bytes: 4 << 30, timeout: Duration::from_secs(30), segment_timeout: Duration::from_secs(120) }
     }
 }
 
@@ -207,10 +207,10 @@ impl Shared {
         Path::from(format!("{}{shard}/{name}", self.folder()))
     }
 
-    fn patience(&self, on_drop: OnDrop) -> Duration {
+    fn timeout(&self, on_drop: OnDrop) -> Duration {
         match on_drop {
-            OnDrop::Delete => self.options.patience,
-            OnDrop::Keep => self.options.segment_patience,
+            OnDrop::Delete => self.options.timeout,
+            OnDrop::Keep => self.options.segment_timeout,
         }
     }
 

@@ -16,7 +16,7 @@ fn ids(seed: u64) -> BlobIds {
 
 fn options() -> S3Options {
     let quick = Duration::from_millis(1500);
-    S3Options { cache_bytes: 1 << 30, patience: quick, segment_patience: quick }
+    S3Options { cache_bytes: 1 << 30, timeout: quick, segment_timeout: quick }
 }
 
 async fn opened(remote: &Arc<dyn ObjectStore>, root: &FilePath, seed: u64, options: S3Options) -> S3Blobs {
@@ -168,7 +168,7 @@ async fn a_segment_waits_in_the_spool_while_the_store_is_away() {
     let away = Arc::new(Away(InMemory::new(), AtomicBool::new(true)));
     let remote: Arc<dyn ObjectStore> = away.clone();
     let root = tempfile::tempdir().unwrap();
-    let patient = S3Options { segment_patience: Duration::from_secs(60), ..options() };
+    let patient = S3Options { segment_timeout: Duration::from_secs(60), ..options() };
     let blobs = opened(&remote, root.path(), 1, patient).await;
     let mut writer = blobs.create(OnDrop::Keep).await.unwrap();
     writer.append(Bytes::from_static(b"segment")).await.unwrap();

@@ -21,15 +21,15 @@ const PARTS_AT_ONCE: usize = 2;
 /// The pause before an upload that failed is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Uploads a blob whole, again and again until the store has confirmed it or `patience` is over.
+/// Uploads a blob whole, again and again until the store has confirmed it or `timeout` is over.
 pub(super) async fn upload(
     store: &dyn ObjectStore,
     path: &Path,
     id: BlobId,
     reader: &dyn BlobReader,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<()> {
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + timeout;
     loop {
         let error = match upload_once(store, path, id, reader).await {
             Ok(()) => return Ok(()),

@@ -36,8 +36,8 @@ impl S3Writer {
         let _uploading = self.store.uploading(self.id);
         let reader = self.store.spool.open(self.id).await?;
         let _turn = self.store.uploads.acquire().await.map_err(|e| Error::unavailable(Subject::Blob, e))?;
-        let (path, patience) = (self.store.path(self.id), self.store.patience(self.on_drop));
-        upload::upload(self.store.remote.as_ref(), &path, self.id, reader.as_ref(), patience).await?;
+        let (path, timeout) = (self.store.path(self.id), self.store.timeout(self.on_drop));
+        upload::upload(self.store.remote.as_ref(), &path, self.id, reader.as_ref(), timeout).await?;
         self.store.keep(self.id, len).await;
         Ok(())
     }

@@ -2,7 +2,7 @@
 //!
 //! Commits that wait become one statement, which one function of the database does under one lock: see `writer.rs` and
 //! `docs/design/many-servers.md`. Single rows that are waited for become one query (`reader.rs`); there is no cache, as
-//! others change the rows too. What is lost by a connection that breaks is tried again until `patience` is over.
+//! others change the rows too. What is lost by a connection that breaks is tried again until `timeout` is over.
 
 mod address;
 mod layout;
@@ -46,7 +46,7 @@ pub struct PostgresOptions {
     /// Connections open at once, at least four. Half of them may be held by snapshots.
     pub connections: usize,
     /// How long something is tried again while the database does not answer.
-    pub patience: Duration,
+    pub timeout: Duration,
     /// By what leases expire; `None` is the clock of the database, the same for all servers.
     pub lease_clock: Option<Clock>,
     /// Random bits, by which this life is told from others.
@@ -60,7 +60,7 @@ impl PostgresOptions {
             password: None,
             durability: Durability::Full,
             connections: 16,
-            patience: Duration::from_secs(10),
+            timeout: Duration::from_secs(10),
             lease_clock: None,
             randomness,
         }

@@ -68,7 +68,7 @@ pub(super) struct Pool {
     /// One for each connection that may be open.
     open: Arc<Semaphore>,
     randomness: Randomness,
-    pub(super) patience: Duration,
+    pub(super) timeout: Duration,
 }
 
 /// A connection that is in use.
@@ -111,7 +111,7 @@ impl Pool {
             idle: Mutex::default(),
             open: Arc::new(Semaphore::new(options.connections.max(4))),
             randomness: options.randomness.clone(),
-            patience: options.patience,
+            timeout: options.timeout,
         })
     }
 
@@ -204,9 +204,9 @@ impl Pool {
     }
 
     /// Does something that may be done twice, on one connection after the other, until it succeeds, fails for good, or
-    /// patience is over.
+    /// timeout is over.
     pub(super) async fn run<W: Work>(&self, work: W) -> Result<W::Done> {
-        let deadline = Instant::now() + self.patience;
+        let deadline = Instant::now() + self.timeout;
         let mut pause = PAUSES[0];
         loop {
             let error = match self.attempt(&work).await {

@@ -1,5 +1,5 @@
 //! Reading single rows: requests that wait are gathered into one query that begins after all of them arrived, so those
-//! for the same row share it and none is told anything older than its own beginning.
+//! for the same row share it and none gets anything older than its own beginning.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

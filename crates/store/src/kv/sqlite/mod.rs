@@ -206,7 +206,7 @@ impl Drop for Shared {
         self.readers.close();
         self.requests = None;
         if let Some(writer) = self.writer.take() {
-            // A panic of the writer was already told to everyone who waited for it.
+            // A panic of the writer was already reported to everyone who waited for it.
             let _ = writer.join();
         }
     }

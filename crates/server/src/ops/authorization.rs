@@ -13,7 +13,7 @@ use crate::objects::ObjectGrant;
 
 /// How a further right is asked for, where it is not in the usual way.
 #[derive(Default)]
-pub(super) struct Wording<'a> {
+pub(super) struct AccessDetails<'a> {
     /// Tags that are set, unless they are those of the header.
     pub(super) tags: Option<&'a [Tag]>,
     /// Whether a version of the object is named.
@@ -31,21 +31,21 @@ impl Call<'_> {
         bucket: &Bucket,
         key: &ObjectKey,
     ) -> Result<ObjectGrant, Error> {
-        self.may_worded(kind, bucket, key, Wording::default()).await
+        self.may_with(kind, bucket, key, AccessDetails::default()).await
     }
 
     /// As [`Call::may`], asked in another way than the usual one.
     ///
     /// # Errors
     /// The refusals of access control 8.
-    pub(super) async fn may_worded(
+    pub(super) async fn may_with(
         &self,
         kind: OperationKind,
         bucket: &Bucket,
         key: &ObjectKey,
-        wording: Wording<'_>,
+        details: AccessDetails<'_>,
     ) -> Result<ObjectGrant, Error> {
-        self.may_as(self.granted.grant.caller(), kind, bucket, key, wording).await
+        self.may_as(self.granted.grant.caller(), kind, bucket, key, details).await
     }
 
     /// Decides whether somebody may do this to an object.
@@ -58,7 +58,7 @@ impl Call<'_> {
         kind: OperationKind,
         bucket: &Bucket,
         key: &ObjectKey,
-        wording: Wording<'_>,
+        details: AccessDetails<'_>,
     ) -> Result<ObjectGrant, Error> {
         let access = self.objects().access(&bucket.name, &bucket.record)?;
         let judged = judge(self.objects(), caller, &access, key).await?;
@@ -66,7 +66,7 @@ impl Call<'_> {
         let asking = &self.granted.asking;
         let mut conditions = asking.conditions.clone();
         conditions.existing_tags = object.map(|object| tag_pairs(&object.tags)).unwrap_or_default();
-        if let Some(tags) = wording.tags {
+        if let Some(tags) = details.tags {
             conditions.request_tags = tag_pairs(tags);
         }
         conditions.bucket_tags = tag_pairs(&bucket.record.tags);
@@ -76,7 +76,7 @@ impl Call<'_> {
             resource: &Resource::Object(bucket.name.clone(), key.clone()),
             object_acl: object.map(|object| object.acl),
             bucket: Some(&access),
-            names_version: wording.names_version,
+            names_version: details.names_version,
             is_get: asking.is_get,
             url_signed: asking.url_signed,
             referer: asking.referer.as_deref(),

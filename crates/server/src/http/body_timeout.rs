@@ -5,14 +5,14 @@ use std::time::Duration;
 /// The time that is left to a peer. Waiting uses it up, and every byte that comes gives some back, up to the whole: a
 /// peer that keeps the least pace has the whole for each pause, one that drips has it once.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(super) struct BodyTimeout {
     whole: Duration,
     left: Duration,
     /// What a byte gives back; `None` when any byte gives back everything.
     per_byte: Option<Duration>,
 }
 
-impl Patience {
+impl BodyTimeout {
     /// `whole` is the longest pause, `min_bytes_per_s` the least pace; 0 asks for none.
     pub(super) fn new(whole: Duration, min_bytes_per_s: u64) -> Self {
         let per_byte = (min_bytes_per_s > 0).then(|| Duration::from_nanos((1_000_000_000 / min_bytes_per_s).max(1)));
@@ -40,14 +40,14 @@ mod tests {
 
     /// Seconds left of ten after `steps` of bytes and the milliseconds waited for them; `None` when it is used up before.
     fn check(min_bytes_per_s: u64, steps: &[(u64, u64)], left_ms: Option<u128>) {
-        let mut patience = Patience::new(Duration::from_secs(10), min_bytes_per_s);
+        let mut body_timeout = BodyTimeout::new(Duration::from_secs(10), min_bytes_per_s);
         let used_up = steps.iter().any(|(bytes, waited_ms)| {
             let waited = Duration::from_millis(*waited_ms);
-            let is_over = waited > patience.left();
-            patience.receive(*bytes, waited);
+            let is_over = waited > body_timeout.left();
+            body_timeout.receive(*bytes, waited);
             is_over
         });
-        assert_eq!((!used_up).then(|| patience.left().as_millis()), left_ms, "{min_bytes_per_s} {steps:?}");
+        assert_eq!((!used_up).then(|| body_timeout.left().as_millis()), left_ms, "{min_bytes_per_s} {steps:?}");
     }
 
     #[test]
