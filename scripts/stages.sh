@@ -1,42 +1,91 @@
 #!/usr/bin/env bash
-# Runs the stages of `make test` one after the other, stops at the first that fails, and prints the minutes of each at the end:
+# Runs the stages of `make test`, stops at the first that fails, and prints the minutes of each at the end:
 #
 #   scripts/stages.sh                  all of them
 #   scripts/stages.sh rust python      only these
 #
-# They are not run side by side: the Python suites use three processes already, and tests of time and of browsers need a core to
-# themselves on small machines. The budgets (minutes on 2 cores) come to less
-# than 45. A stage beyond its own is marked, and does not fail: machines differ.
+# The release build comes first: every suite drives its binary, and the unit tests use its dependencies (scripts/tests.toml), so
+# nothing is compiled twice. The Python suites run beside those of Node, which wait for browsers and encoders most of the time.
+# A test that fails beside others is run once more, alone, and what passes only then is printed as flaky: a machine of two
+# cores may be late, and a fault is not. Unit tests get no second run.
+# The budgets (minutes on 2 cores) come to less than 45. A stage beyond its own is marked, and does not fail: machines differ.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 python=$PWD/.venv/bin/python
-declare -A budget=([policy]=1 [rust]=9 [release]=7 [fuzz]=4 [python]=13 [node]=7 [clients]=3)
-all=(policy rust release fuzz python node clients)
+declare -A budget=([policy]=1 [release]=8 [rust]=8 [fuzz]=4 [python]=10 [node]=9 [python+node]=18 [clients]=3)
+all=(policy release rust fuzz python+node clients)
+# More failures than these are no accident, and are not run again.
+most_again=5
+notes=$(mktemp -d)
+flaky=()
 
 policy() { scripts/deny.sh && scripts/check_dependencies.py && scripts/check_references.py && scripts/check_documents.py; }
-rust() { cargo test --workspace --locked; }
 release() { cargo build --release --locked; }
+rust() {
+    local status
+    # The release binary is set aside: the tests build one of their own, with checks, under the same name.
+    cp -p target/release/millpond "$notes/millpond" 2>/dev/null
+    cargo --config scripts/tests.toml test --release --workspace --locked
+    status=$?
+    [ ! -e "$notes/millpond" ] || cp -p "$notes/millpond" target/release/millpond
+    return $status
+}
 fuzz() { scripts/fuzz.sh "${FUZZ_STAGE_SECONDS:-5}"; }
-python() { (cd conformance/python && "$python" -m pytest -n 3 --dist loadfile); }
-node() { npm --prefix conformance/node test; }
+python() { pytest_files 3 && return; pytest_again; }
+node() { node_files && return; node_again; }
 clients() { cargo test --locked --manifest-path conformance/rust/Cargo.toml; }
+
+# The first runs go side by side, the second ones one after the other.
+python+node() {
+    local status=0 node_status
+    node_files >"$notes/node.log" 2>&1 &
+    local job=$!
+    pytest_files 2 || status=1
+    wait $job
+    node_status=$?
+    cat "$notes/node.log"
+    if [ $status -ne 0 ]; then pytest_again && status=0; fi
+    if [ $node_status -ne 0 ]; then node_again || status=1; fi
+    return $status
+}
+
+pytest_files() { (cd conformance/python && "$python" -m pytest -n "$1" --dist loadfile); }
+pytest_again() {
+    local failed
+    failed=$(cd conformance/python && "$python" -c 'import json; print(*json.load(open(".pytest_cache/v/cache/lastfailed")), sep="\n")' 2>/dev/null) || return 1
+    may_run_again "$failed" || return 1
+    (cd conformance/python && "$python" -m pytest --last-failed --last-failed-no-failures none) && flaky+=("$failed")
+}
+
+node_files() { rm -f "$notes/failed" && FAILED_FILES=$notes/failed npm --prefix conformance/node test -- "$@"; }
+node_again() {
+    local failed
+    failed=$(sort -u "$notes/failed" 2>/dev/null)
+    may_run_again "$failed" || return 1
+    # shellcheck disable=SC2086 # names of test files have no spaces
+    (cd conformance/node && node --test $failed) && flaky+=("$failed")
+}
+
+may_run_again() { [ -n "$1" ] && [ "$(wc -l <<<"$1")" -le $most_again ] && printf '\n== again, alone:\n%s\n' "$1"; }
 
 stages=("$@")
 [ ${#stages[@]} -gt 0 ] || stages=("${all[@]}")
 for stage in "${stages[@]}"; do
     [ -n "${budget[$stage]:-}" ] || {
-        echo "stages: there is no stage $stage; there are ${all[*]}" >&2
+        echo "stages: there is no stage $stage; there are ${!budget[*]}" >&2
         exit 2
     }
 done
 
 report=()
 summary() {
+    rm -rf "$notes"
     [ ${#report[@]} -gt 0 ] || return
-    printf '\n%-10s %8s %8s  %s\n' stage minutes budget ''
+    [ ${#flaky[@]} -eq 0 ] || printf '\nflaky, passed only when run again alone:\n%s\n' "$(printf '%s\n' "${flaky[@]}")"
+    printf '\n%-12s %8s %8s  %s\n' stage minutes budget ''
     printf '%s\n' "${report[@]}"
-    printf '%-10s %8s\n' all "$(minutes $SECONDS)"
+    printf '%-12s %8s   and %s of disk\n' all "$(minutes $SECONDS)" "$(du -sh . 2>/dev/null | cut -f1)"
 }
 minutes() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
 trap summary EXIT
@@ -51,6 +100,6 @@ for stage in "${stages[@]}"; do
     remark=''
     [ $took -le $((budget[$stage] * 60)) ] || remark='over its budget'
     [ $status -eq 0 ] || remark=FAILED
-    report+=("$(printf '%-10s %8s %8s  %s' "$stage" "$(minutes $took)" "${budget[$stage]}:00" "$remark")")
+    report+=("$(printf '%-12s %8s %8s  %s' "$stage" "$(minutes $took)" "${budget[$stage]}:00" "$remark")")
     [ $status -eq 0 ] || exit $status
 done
