@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import time
 
-from harness import ROOT, WORK, Floor, Millpond, run, say, settled_cpu_seconds
+from harness import ROOT, WORK, Millpond, Recorder, run, say, settled_cpu_seconds
 
 
 def rows(args, _only):
@@ -50,14 +50,14 @@ def ingest(args, floor_binary):
     file = material()
     floors, millponds, seconds = [], [], []
     floor_file = args.scratch / "floor.rtmp"
-    with Floor(floor_binary, floor_file) as floor, Millpond(args.millpond, args.scratch / "ingest") as millpond:
+    with Recorder(floor_binary, floor_file) as floor, Millpond(args.millpond, args.scratch / "ingest") as millpond:
         millpond.create_channels([f"round{n}" for n in range(args.rounds + 1)], 5)
         # The first round fills caches and tells how many bytes a push is; it does not count.
         for n in range(args.rounds + 1):
             settle()
             before = settled_cpu_seconds(floor.pid)
             push(floor.url, file, args.megabytes)
-            _, line = floor.next_line(lambda line: "bytes" in line or "error" in line, 30)
+            _, line = floor.next_line(lambda line: "bytes" in line or "error" in line, 30) or (0, {"error": "it says nothing"})
             if "error" in line:
                 raise RuntimeError(f"the floor failed: {line}")
             gigabytes = line["bytes"] / 1e9

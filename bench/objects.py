@@ -11,7 +11,6 @@ small    new objects of 4 KiB, V1-signed, 32 clients (wrk with signatures made b
          all clients that wait to one log and flushes once for all of them.
 """
 
-import email.utils
 import http.client
 import os
 import re
@@ -23,7 +22,7 @@ import threading
 import time
 from pathlib import Path
 
-from harness import BUCKET, KEY_ID, ROOT, WORK, Millpond, Process, cpu_seconds, oss, run, say, sign_v1
+from harness import BUCKET, ROOT, WORK, Floor, Millpond, cpu_seconds, oss, run, say, signed
 
 MIB = 1 << 20
 GET_OBJECTS, GET_CLIENTS = 64, 4
@@ -44,13 +43,13 @@ def rows(args, only):
     return found
 
 
-class Puts(Process):
+class Puts(Floor):
     """A floor of uploads."""
 
     def __init__(self, mode, directory):
         binary = WORK / "floor/release/puts"
-        super().__init__([str(binary), mode, "0", str(directory)], lambda line: "listening" in line)
-        self.http = f"127.0.0.1:{self.ready[1]['listening']}"
+        super().__init__([binary, mode, "0", directory])
+        self.http = f"127.0.0.1:{self.port}"
 
     def cpu(self):
         return cpu_seconds(self.pid)
@@ -173,11 +172,8 @@ def get(args):
 
 def head_of_put(address, key, size):
     path = f"/{BUCKET}/{key}"
-    headers = {"Date": email.utils.formatdate(usegmt=True)}
-    return (
-        f"PUT {path} HTTP/1.1\r\nHost: {address}\r\nDate: {headers['Date']}\r\nContent-Length: {size}\r\n"
-        f"Authorization: OSS {KEY_ID}:{sign_v1('PUT', path, headers)}\r\n\r\n"
-    )
+    headers = "".join(f"{name}: {value}\r\n" for name, value in signed("PUT", path).items())
+    return f"PUT {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {size}\r\n{headers}\r\n"
 
 
 def upload(address, keys, body):

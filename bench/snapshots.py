@@ -10,7 +10,6 @@ became of the snapshots. Publishers run on the same machine, so only ratios mean
 
 import argparse
 import json
-import os
 import re
 import subprocess
 import sys
@@ -83,30 +82,20 @@ def counters(text, name):
 
 
 def measure(args, source, interval, folder):
-    folder.mkdir()
-    log = folder / "server.log"
-    # The server's log has the reports of its pushes.
-    kept = os.dup(2)
-    with log.open("wb") as file:
-        os.dup2(file.fileno(), 2)
-        try:
-            server = Millpond(args.millpond, folder / "data")
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-    with server:
+    with Millpond(args.millpond, folder) as server:
         configure(server, [f"ch{n}" for n in range(args.publishers)], interval)
         time.sleep(2)
         before = cpu_seconds(server.pid)
         command = [str(args.millpond), "publish", server.push_url("ch{n}"), "--file", str(source), "--publishers", str(args.publishers)]
-        publishers = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env={**os.environ, "OSS_ACCESS_KEY_ID": "bench", "OSS_ACCESS_KEY_SECRET": "bench-secret"})
+        publishers = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=server.keys())
         began = time.monotonic()
         status = publishers.wait()
         seconds = time.monotonic() - began
         time.sleep(3)
         own, decoders = cpu_seconds(server.pid) - before, children_cpu(server.pid)
         text = server.metrics()
-    ended = [line for line in map(parsed, log.read_text().splitlines()) if said(line) == "push ended"]
+    # The server's log has the reports of its pushes.
+    ended = [line for line in map(parsed, server.log().splitlines()) if said(line) == "push ended"]
     recorded = sum(int(field(line, "pictures")) for line in ended)
     sent = args.publishers * args.seconds * RATE
     refused = counters(text, "millpond_snapshots_refused_total")

@@ -18,7 +18,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
-from harness import KEY_ID, KEY_SECRET, Millpond, oss, say
+from harness import ACCESS_KEY_ID, ACCESS_KEY_SECRET, Millpond, oss, say
 
 VIEWERS = 1000
 SECONDS = {"paced": 8, "full": 4}
@@ -37,7 +37,7 @@ def rows(args, _only):
             oss(millpond.http, "PUT", f"/{bucket}/camera?live", CHANNEL)
         pushes = [
             subprocess.Popen(
-                [str(args.millpond), "publish", sign(args, "rtmp", f"{bucket}/camera", "--host", millpond.rtmp), "--rounds", "0"],
+                [str(args.millpond), "publish", sign(args, "rtmp", f"{bucket}/camera", "--host", millpond.rtmp_address), "--rounds", "0"],
                 stdin=subprocess.DEVNULL,
             )
             for bucket in ("public", "private")
@@ -60,7 +60,7 @@ def rows(args, _only):
 
 def sign(args, *words):
     """What `millpond sign` prints."""
-    env = {"OSS_ACCESS_KEY_ID": KEY_ID, "OSS_ACCESS_KEY_SECRET": KEY_SECRET}
+    env = {"OSS_ACCESS_KEY_ID": ACCESS_KEY_ID, "OSS_ACCESS_KEY_SECRET": ACCESS_KEY_SECRET}
     command = [str(args.millpond), "sign", *words]
     return subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout.strip()
 

@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import socket
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -25,22 +24,11 @@ class SoakServer(Server):
         super().__init__(folder, environment=self.faults.environment, settings=settings, open_files="1024:1024")
         self._pipe = -1
 
-    def start(self) -> "SoakServer":
+    def stderr(self):
         reads, writes = os.pipe()
         self._pipe = reads
         threading.Thread(target=self._pump, args=(reads,), daemon=True).start()
-        popen = subprocess.Popen
-
-        def with_pipe(command, **options):
-            return popen(command, **{**options, "stderr": writes})
-
-        subprocess.Popen = with_pipe
-        try:
-            super().start()
-        finally:
-            subprocess.Popen = popen
-            os.close(writes)
-        return self
+        return os.fdopen(writes, "wb")
 
     def _pump(self, reads: int) -> None:
         with self.log_path.open("ab") as log:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
-import queue
-import signal
 import subprocess
-import threading
 import time
 import uuid
 from pathlib import Path
@@ -15,6 +11,8 @@ from typing import Dict, List, Optional
 
 import oss2
 import requests
+
+from .process import Process, stop
 
 ROOT = Path(__file__).resolve().parents[3]
 BINARY = Path(os.environ.get("MILLPOND_BIN", ROOT / "target" / "release" / "millpond")).resolve()
@@ -36,8 +34,10 @@ class Server:
         environment: Optional[Dict[str, str]] = None,
         settings: str = "",
         open_files: str = "",
+        binary: Path = BINARY,
     ):
         """`settings` is the text of a configuration file, `open_files` the soft and the hard limit of open files as `64:64`."""
+        self.binary = binary
         self.folder = folder
         self.settings = settings
         self.open_files = open_files
@@ -46,13 +46,14 @@ class Server:
         self.environment = environment or {}
         self.process: Optional[subprocess.Popen] = None
         self.log_path = folder / "server.log"
+        self.ready_after_s = 0.0
         self.http_address = ""
         self.rtmp_address = ""
         self.admin_address = ""
 
     def start(self) -> "Server":
-        if not BINARY.exists():
-            raise FileNotFoundError(f"{BINARY} is missing: run `cargo build --release` or set MILLPOND_BIN")
+        if not self.binary.exists():
+            raise FileNotFoundError(f"{self.binary} is missing: run `cargo build --release` or set MILLPOND_BIN")
         self.folder.mkdir(parents=True, exist_ok=True)
         environment = {
             **os.environ,
@@ -63,7 +64,7 @@ class Server:
             **self.environment,
         }
         command = [
-            str(BINARY), "serve", "--data-dir", str(self.data), "--listen", "127.0.0.1:0", "--rtmp-listen", "127.0.0.1:0",
+            str(self.binary), "serve", "--data-dir", str(self.data), "--listen", "127.0.0.1:0", "--rtmp-listen", "127.0.0.1:0",
             "--admin-listen", "127.0.0.1:0", "--log-format", "json", *self.arguments,
         ]  # fmt: skip
         if self.settings:
@@ -71,40 +72,23 @@ class Server:
             command += ["--config", "millpond.toml"]
         if self.open_files:
             command = ["prlimit", f"--nofile={self.open_files}", *command]
-        with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment, cwd=self.folder)
-        ready = self._wait_until_listening()
+        with self.stderr() as log:
+            program = Process(command, stderr=log, env=environment, cwd=self.folder)
+        self.process = program.child
+        said = program.next_line(lambda line: line.get("message") == "listening", START_TIMEOUT_S)
+        if said is None:
+            self.kill()
+            raise AssertionError(f"the server did not start; its log ends:\n{self.log()[-3000:]}")
+        at, ready = said
+        self.ready_after_s = at - program.started
         self.http_address = ready["http"][0]
         self.rtmp_address = ready["rtmp"][0]
         self.admin_address = ready["admin"]
         return self
 
-    def _wait_until_listening(self) -> dict:
-        lines: "queue.Queue[Optional[bytes]]" = queue.Queue()
-        stdout = self.process.stdout
-
-        def read() -> None:
-            for line in stdout:
-                lines.put(line)
-            lines.put(None)
-
-        threading.Thread(target=read, daemon=True).start()
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while time.monotonic() < deadline:
-            try:
-                line = lines.get(timeout=0.2)
-            except queue.Empty:
-                continue
-            if line is None:
-                break
-            try:
-                message = json.loads(line)
-            except ValueError:
-                continue
-            if message.get("message") == "listening":
-                return message
-        self.kill()
-        raise AssertionError(f"the server did not start; its log ends:\n{self.log()[-3000:]}")
+    def stderr(self):
+        """Where the log goes."""
+        return self.log_path.open("ab")
 
     def keys(self) -> "Dict[str, str]":
         """The environment of commands that talk to it."""
@@ -124,17 +108,12 @@ class Server:
 
     def stop(self) -> int:
         """SIGTERM and the exit status; a server that does not stop within 20 s is a failure."""
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            return self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            raise AssertionError("the server did not stop within 20 s of SIGTERM") from None
+        return stop(self.process, 20)
 
     def findings(self) -> "subprocess.CompletedProcess[str]":
         """`millpond check` over the data directory of a stopped server."""
         return subprocess.run(
-            [str(BINARY), "check", "--data-dir", str(self.data)], capture_output=True, text=True, timeout=60
+            [str(self.binary), "check", "--data-dir", str(self.data)], capture_output=True, text=True, timeout=60
         )
 
     @property
