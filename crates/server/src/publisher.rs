@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
+use media::flv_file::{FlvFile, FlvFileError};
 use media::rtmp::client::{ClientConfig, ClientEvent, ClientSession};
-use media::rtmp::message::TagKind;
+use media::rtmp::message::{Tag, TagKind};
 use media::rtmp::url::RtmpUrl;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -24,9 +25,7 @@ pub(crate) struct Recording {
 
 #[derive(Debug, Clone)]
 struct RecordedTag {
-    kind: TagKind,
-    timestamp_ms: u32,
-    payload: Bytes,
+    tag: Tag,
     /// Sequence headers are sent once, not in every round.
     is_header: bool,
 }
@@ -36,39 +35,13 @@ impl Recording {
     ///
     /// # Errors
     /// When it is not FLV, or has no video.
-    pub(crate) fn parse(mut file: Bytes) -> anyhow::Result<Self> {
-        if file.len() < 9 || !file.starts_with(b"FLV") {
-            bail!("not an FLV file (convert with: ffmpeg -i INPUT -c copy OUTPUT.flv)");
-        }
-        let header_len = u32::from_be_bytes([file[5], file[6], file[7], file[8]]) as usize;
-        if file.len() < header_len {
-            bail!("the FLV header is cut");
-        }
-        file.advance(header_len);
-        let mut tags = Vec::new();
-        // Each tag: 4 bytes size of the one before, 1 type, 3 size, 3+1 time, 3 stream id, then the payload.
-        while file.len() >= 15 {
-            let size = usize::from(file[5]) << 16 | usize::from(file[6]) << 8 | usize::from(file[7]);
-            let timestamp_ms = u32::from_be_bytes([file[11], file[8], file[9], file[10]]);
-            let kind = file[4] & 0x1f;
-            if file.len() < 15 + size {
-                break;
-            }
-            file.advance(15);
-            let payload = file.split_to(size);
-            let kind = match kind {
-                9 => TagKind::Video,
-                8 => TagKind::Audio,
-                _ => continue,
-            };
-            let is_header = payload.len() > 1
-                && payload[1] == 0
-                && match kind {
-                    TagKind::Video => payload[0] & 0x0f == 7,
-                    TagKind::Audio => payload[0] >> 4 == 10,
-                };
-            tags.push(RecordedTag { kind, timestamp_ms, payload, is_header });
-        }
+    pub(crate) fn parse(file: Bytes) -> anyhow::Result<Self> {
+        let file = FlvFile::new(file).map_err(|error| match error {
+            FlvFileError::NotFlv => anyhow::anyhow!("{error} (convert with: ffmpeg -i INPUT -c copy OUTPUT.flv)"),
+            _ => error.into(),
+        })?;
+        // Of a file that is cut, what is whole is pushed.
+        let tags: Vec<_> = file.map_while(Result::ok).map(RecordedTag::new).collect();
         let duration_ms = duration_of(&tags).context("the FLV file has no video")?;
         Ok(Self { tags, duration_ms })
     }
@@ -81,9 +54,21 @@ impl Recording {
     }
 }
 
+impl RecordedTag {
+    fn new(tag: Tag) -> Self {
+        let is_header = match (tag.kind, &tag.payload[..]) {
+            (TagKind::Video, [head, 0, ..]) => head & 0x0f == 7,
+            (TagKind::Audio, [head, 0, ..]) => head >> 4 == 10,
+            _ => false,
+        };
+        Self { tag, is_header }
+    }
+}
+
 /// The time of the last video frame plus one frame.
 fn duration_of(tags: &[RecordedTag]) -> Option<u32> {
-    let mut times = tags.iter().filter(|tag| tag.kind == TagKind::Video && !tag.is_header).map(|tag| tag.timestamp_ms);
+    let frames = tags.iter().filter(|recorded| recorded.tag.kind == TagKind::Video && !recorded.is_header);
+    let mut times = frames.map(|recorded| recorded.tag.timestamp_ms);
     let first = times.next()?;
     let (mut last, mut frame) = (first, 40);
     for time in times {
@@ -165,10 +150,10 @@ impl Push {
 
     async fn send(&mut self, recording: &Recording, pace: Pace) -> anyhow::Result<()> {
         let started = Instant::now();
-        let first_ms = recording.tags.first().map_or(0, |tag| tag.timestamp_ms);
+        let first_ms = recording.tags.first().map_or(0, |recorded| recorded.tag.timestamp_ms);
         let mut round: u32 = 0;
         while pace.rounds == 0 || round < pace.rounds {
-            for tag in recording.tags.iter().filter(|tag| round == 0 || !tag.is_header) {
+            for RecordedTag { tag, .. } in recording.tags.iter().filter(|recorded| round == 0 || !recorded.is_header) {
                 let elapsed_ms = u64::from(tag.timestamp_ms.saturating_sub(first_ms))
                     + u64::from(round) * u64::from(recording.duration_ms);
                 if pace.real_time {
@@ -229,7 +214,7 @@ mod tests {
     #[test]
     fn the_sample_is_a_recording() {
         let recording = Recording::parse(Bytes::from_static(include_bytes!("../assets/sample.flv"))).unwrap();
-        assert!(recording.tags.iter().any(|tag| tag.kind == TagKind::Audio));
+        assert!(recording.tags.iter().any(|recorded| recorded.tag.kind == TagKind::Audio));
         assert_eq!(recording.duration_ms, 24_000);
     }
 

@@ -1,9 +1,9 @@
 //! What a chunk stream carries once it is put together: RTMP messages, and the media tags among them.
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use thiserror::Error;
 
-use crate::bits::Reader;
+use crate::flv_file;
 
 /// Which track a [`Tag`] belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -187,24 +187,16 @@ impl Aggregate {
     }
 
     fn split_tag(&mut self) -> Option<Message> {
-        const HEADER: usize = 11;
-        const BACK_POINTER: usize = 4;
-        let mut header = Reader::new(&self.payload);
-        let kind = MessageKind::from_id(header.u8().ok()?);
-        let length = header.u24().ok()?;
-        let [t2, t1, t0, t3] = header.array().ok()?;
-        let timestamp = u32::from_be_bytes([t3, t2, t1, t0]);
-        header.skip(3).ok()?;
-        if kind == MessageKind::Aggregate || header.remaining() < length as usize {
+        let tag = flv_file::split_tag(&mut self.payload)?;
+        let kind = MessageKind::from_id(tag.kind);
+        if kind == MessageKind::Aggregate {
             return None;
         }
-        self.payload.advance(HEADER);
-        let payload = self.payload.split_to(length as usize);
-        // The last tag may lack the pointer to its own start that ends every tag of an FLV file.
-        self.payload.advance(self.payload.len().min(BACK_POINTER));
-        let origin = *self.origin.get_or_insert(timestamp);
-        let timestamp_ms = self.timestamp_ms.wrapping_add(timestamp.wrapping_sub(origin));
-        Some(Message { kind, timestamp_ms, stream_id: self.stream_id, length, payload })
+        let origin = *self.origin.get_or_insert(tag.timestamp_ms);
+        let timestamp_ms = self.timestamp_ms.wrapping_add(tag.timestamp_ms.wrapping_sub(origin));
+        // It was told in 24 bits.
+        let length = tag.body.len() as u32;
+        Some(Message { kind, timestamp_ms, stream_id: self.stream_id, length, payload: tag.body })
     }
 }
 

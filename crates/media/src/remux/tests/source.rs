@@ -1,5 +1,6 @@
 //! A tiny encoder: tags with recognisable pictures and sounds, without a real codec.
 
+use crate::flv_file::FlvFile;
 use crate::rtmp::message::{Tag, TagKind};
 use bytes::Bytes;
 
@@ -162,20 +163,7 @@ pub(super) fn sounds_of(tags: &[Tag]) -> Vec<Vec<u8>> {
 }
 
 /// The tags of an FLV file, in file order.
-pub(super) fn flv_tags(file: &[u8]) -> Vec<Tag> {
-    let mut rest = &file[13..];
-    let mut tags = Vec::new();
-    while rest.len() > 11 {
-        let number = |bytes: &[u8]| bytes.iter().fold(0_u32, |value, byte| value << 8 | u32::from(*byte));
-        let (head, body) = rest.split_at(11);
-        let length = number(&head[1..4]) as usize;
-        let timestamp_ms = number(&head[4..7]) | u32::from(head[7]) << 24;
-        match head[0] {
-            8 => tags.push(audio(timestamp_ms, body[..length].to_vec())),
-            9 => tags.push(video(timestamp_ms, body[..length].to_vec())),
-            _ => {}
-        }
-        rest = &body[length + 4..];
-    }
-    tags
+pub(super) fn flv_tags(file: &'static [u8]) -> Vec<Tag> {
+    let tags = FlvFile::new(Bytes::from_static(file)).expect("an FLV file");
+    tags.map(|tag| tag.expect("a whole tag")).collect()
 }

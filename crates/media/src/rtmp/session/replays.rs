@@ -6,6 +6,7 @@ use super::super::client::{ClientConfig, ClientSession};
 use super::super::handshake::{HandshakeKind, tests as handshakes};
 use super::super::url::RtmpUrl;
 use super::*;
+use crate::flv_file::FlvFile;
 
 struct Replay {
     events: Vec<Event>,
@@ -60,7 +61,7 @@ fn corpus() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// What a client sends to publish an FLV file.
-fn sent(file: &[u8]) -> Vec<u8> {
+fn sent(file: &'static [u8]) -> Vec<u8> {
     let url = RtmpUrl::parse("rtmp://127.0.0.1/examplebucket/live/test-channel").unwrap();
     let mut client = ClientSession::new(ClientConfig::new(&url), &handshakes::random());
     let mut server = ServerSession::new(Limits::default(), handshakes::random());
@@ -77,16 +78,12 @@ fn sent(file: &[u8]) -> Vec<u8> {
         client.feed(&server.take_output());
         while client.next_event().unwrap().is_some() {}
     }
-    let mut rest = &file[13..];
-    while let Some((head, body)) = rest.split_first_chunk::<11>() {
-        let length = usize::from(head[1]) << 16 | usize::from(head[2]) << 8 | usize::from(head[3]);
-        let time = u32::from_be_bytes([head[7], head[4], head[5], head[6]]);
-        match head[0] {
-            8 => client.send_audio(time, &body[..length]).unwrap(),
-            9 => client.send_video(time, &body[..length]).unwrap(),
-            _ => {}
+    for tag in FlvFile::new(Bytes::from_static(file)).unwrap() {
+        let tag = tag.unwrap();
+        match tag.kind {
+            TagKind::Audio => client.send_audio(tag.timestamp_ms, &tag.payload).unwrap(),
+            TagKind::Video => client.send_video(tag.timestamp_ms, &tag.payload).unwrap(),
         }
-        rest = &body[length + 4..];
     }
     bytes.extend_from_slice(&client.take_output());
     bytes
