@@ -2,7 +2,7 @@
 
 use crate::aac::AdtsHeader;
 use crate::length::Length;
-use crate::mpegts::{PACKET, Pid, SYNC};
+use crate::mpegts::{PACKET, PacketSplitter, Pid, SYNC};
 use crate::time::{MediaDuration, Timestamp};
 
 /// The whole part of a torn segment.
@@ -43,44 +43,23 @@ pub fn recover(bytes: &[u8]) -> Recovered {
 #[derive(Debug, Default)]
 pub struct Recovery {
     scan: Scan,
-    /// The packet of which only a part came.
-    partial: Vec<u8>,
+    packets: PacketSplitter,
     is_over: bool,
 }
 
 impl Recovery {
     /// Takes the next bytes of the segment, as many as there are. False once nothing behind them can count.
-    pub fn feed(&mut self, mut bytes: &[u8]) -> bool {
-        if !self.partial.is_empty() {
-            let missing = PACKET.saturating_sub(self.partial.len()).min(bytes.len());
-            let (now, later) = bytes.split_at(missing);
-            self.partial.extend_from_slice(now);
-            bytes = later;
-            if self.partial.len() < PACKET {
-                return !self.is_over;
-            }
-            let packet = std::mem::take(&mut self.partial);
-            self.packet(&packet);
-        }
-        let packets = bytes.chunks_exact(PACKET);
-        self.partial.extend_from_slice(packets.remainder());
-        packets.for_each(|packet| self.packet(packet));
+    pub fn feed(&mut self, bytes: &[u8]) -> bool {
+        let Self { scan, packets, is_over } = self;
+        packets.feed(bytes, |bytes| {
+            *is_over = *is_over || !Packet::parse(bytes).is_some_and(|packet| scan.take(&packet));
+        });
         !self.is_over
     }
 
     /// What is whole of all that was fed.
     pub fn result(&self) -> Recovered {
         self.scan.result()
-    }
-
-    fn packet(&mut self, bytes: &[u8]) {
-        if self.is_over {
-            return;
-        }
-        self.is_over = match Packet::parse(bytes) {
-            Some(packet) => !self.scan.take(&packet),
-            None => true,
-        };
     }
 }
 

@@ -4,6 +4,7 @@ use crate::colour::Matrix;
 use crate::refusal::{Reason, Refusal};
 use media::bitreader::BitReader;
 use media::bits::UnexpectedEnd;
+use media::h264::{VideoSignal, has_chroma_info, skip_scaling_list, unescape};
 
 /// How the lines of a picture may be coded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +83,7 @@ fn read(bits: &mut BitReader<'_>) -> Result<Result<Format, Refusal>, UnexpectedE
     let profile = u8::try_from(bits.bits(8)?).unwrap_or(0);
     bits.skip(16)?;
     bits.unsigned_golomb()?;
-    if has_chroma_info(profile)
+    if has_chroma_info(profile.into())
         && let Err(refusal) = chroma(bits)?
     {
         return Ok(Err(refusal));
@@ -137,10 +138,6 @@ fn read(bits: &mut BitReader<'_>) -> Result<Result<Format, Refusal>, UnexpectedE
     }))
 }
 
-fn has_chroma_info(profile: u8) -> bool {
-    matches!(profile, 100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135)
-}
-
 fn chroma(bits: &mut BitReader<'_>) -> Result<Result<(), Refusal>, UnexpectedEnd> {
     let format = bits.unsigned_golomb()?;
     if format != 1 {
@@ -166,19 +163,6 @@ fn chroma(bits: &mut BitReader<'_>) -> Result<Result<(), Refusal>, UnexpectedEnd
     Ok(Ok(()))
 }
 
-fn skip_scaling_list(bits: &mut BitReader<'_>, size: usize) -> Result<(), UnexpectedEnd> {
-    let (mut last, mut next) = (8_i64, 8_i64);
-    for _ in 0..size {
-        if next != 0 {
-            next = (last + bits.signed_golomb()?).rem_euclid(256);
-        }
-        if next != 0 {
-            last = next;
-        }
-    }
-    Ok(())
-}
-
 /// Whether the fields were possible.
 fn skip_picture_order_count(bits: &mut BitReader<'_>) -> Result<bool, UnexpectedEnd> {
     match bits.unsigned_golomb()? {
@@ -201,57 +185,8 @@ fn skip_picture_order_count(bits: &mut BitReader<'_>) -> Result<bool, Unexpected
     }
 }
 
-struct Signal {
-    full_range: bool,
-    /// `matrix_coefficients`; 2 is "unspecified".
-    matrix: u32,
-}
-
-impl Default for Signal {
-    fn default() -> Self {
-        Self { full_range: false, matrix: 2 }
-    }
-}
-
-fn video_signal(bits: &mut BitReader<'_>) -> Result<Signal, UnexpectedEnd> {
-    let mut signal = Signal::default();
-    if !bits.bit()? {
-        return Ok(signal);
-    }
-    // Sample aspect ratio; 255 is followed by an explicit one.
-    if bits.bit()? && bits.bits(8)? == 255 {
-        bits.skip(32)?;
-    }
-    if bits.bit()? {
-        bits.skip(1)?;
-    }
-    if bits.bit()? {
-        bits.skip(3)?;
-        signal.full_range = bits.bit()?;
-        if bits.bit()? {
-            bits.skip(16)?;
-            signal.matrix = bits.bits(8)?;
-        }
-    }
-    Ok(signal)
-}
-
-/// Takes out emulation prevention bytes, at most `limit` bytes long (H.264 7.4.1).
-fn unescape(nal: &[u8], limit: usize) -> Vec<u8> {
-    let mut out = Vec::with_capacity(nal.len().min(limit));
-    let mut zeros = 0;
-    for &byte in nal {
-        if out.len() == limit {
-            break;
-        }
-        if zeros >= 2 && byte == 3 {
-            zeros = 0;
-            continue;
-        }
-        zeros = if byte == 0 { zeros + 1 } else { 0 };
-        out.push(byte);
-    }
-    out
+fn video_signal(bits: &mut BitReader<'_>) -> Result<VideoSignal, UnexpectedEnd> {
+    if bits.bit()? { VideoSignal::read(bits) } else { Ok(VideoSignal::default()) }
 }
 
 #[cfg(test)]

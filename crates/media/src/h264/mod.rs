@@ -6,6 +6,6 @@ mod parameter_sets;
 mod sps;
 
 pub use config::{AvcConfig, AvcConfigError};
-pub use nal::{Framing, NalKind, NalUnit, SliceOrder, SliceStart, Split, split};
+pub use nal::{Framing, NalKind, NalUnit, SliceOrder, SliceStart, Split, split, unescape};
 pub use parameter_sets::ParameterSets;
-pub use sps::{OrderCycle, OrderFields, OrderKind, Sps, SpsError};
+pub use sps::{OrderCycle, OrderFields, OrderKind, Sps, SpsError, VideoSignal, has_chroma_info, skip_scaling_list};

@@ -302,7 +302,7 @@ fn next_start_code(bytes: &[u8], from: usize) -> Option<(usize, usize)> {
 }
 
 /// The first `limit` bytes of a unit without its emulation prevention bytes (H.264 7.4.1).
-pub(super) fn unescape(nal: &[u8], limit: usize) -> Vec<u8> {
+pub fn unescape(nal: &[u8], limit: usize) -> Vec<u8> {
     let mut rbsp = Vec::with_capacity(nal.len().min(limit));
     let mut zeros = 0;
     for &byte in nal {

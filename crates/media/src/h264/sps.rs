@@ -165,7 +165,8 @@ fn bounded(field: &'static str, value: u32, max: u32) -> Result<u32, SpsError> {
     if value > max { Err(SpsError::OutOfRange { field, value }) } else { Ok(value) }
 }
 
-fn has_chroma_info(profile: u32) -> bool {
+/// Whether the sets of a profile (`profile_idc`) say how colour is coded; the others are 4:2:0 with 8 bits.
+pub fn has_chroma_info(profile: u32) -> bool {
     matches!(profile, 100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135)
 }
 
@@ -186,7 +187,11 @@ fn chroma(bits: &mut BitReader<'_>) -> Result<(u32, bool), SpsError> {
     Ok((format, separate_planes))
 }
 
-fn skip_scaling_list(bits: &mut BitReader<'_>, size: usize) -> Result<(), UnexpectedEnd> {
+/// Passes over a scaling list of so many values (H.264 7.3.2.1.1.1).
+///
+/// # Errors
+/// When the bits end within it.
+pub fn skip_scaling_list(bits: &mut BitReader<'_>, size: usize) -> Result<(), UnexpectedEnd> {
     let (mut last, mut next) = (8_i64, 8_i64);
     for _ in 0..size {
         if next != 0 {
@@ -219,24 +224,53 @@ fn picture_order_count(bits: &mut BitReader<'_>) -> Result<Option<OrderKind>, Sp
     }
 }
 
+/// What a VUI says about the values of samples (H.264 E.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VideoSignal {
+    /// `video_full_range_flag`: black is 0 and white 255, not 16 and 235.
+    pub full_range: bool,
+    /// `matrix_coefficients`; 2 is "unspecified".
+    pub matrix: u32,
+}
+
+impl Default for VideoSignal {
+    fn default() -> Self {
+        Self { full_range: false, matrix: 2 }
+    }
+}
+
+impl VideoSignal {
+    /// Reads the beginning of a VUI, up to and with its `video_signal_type`.
+    ///
+    /// # Errors
+    /// When it ends before.
+    pub fn read(bits: &mut BitReader<'_>) -> Result<Self, UnexpectedEnd> {
+        let mut signal = Self::default();
+        // Sample aspect ratio; 255 is followed by an explicit one.
+        if bits.bit()? && bits.bits(8)? == 255 {
+            bits.skip(32)?;
+        }
+        if bits.bit()? {
+            bits.skip(1)?;
+        }
+        // Video signal type, with an optional colour description.
+        if bits.bit()? {
+            bits.skip(3)?;
+            signal.full_range = bits.bit()?;
+            if bits.bit()? {
+                bits.skip(16)?;
+                signal.matrix = bits.bits(8)?;
+            }
+        }
+        Ok(signal)
+    }
+}
+
 fn vui_timing(bits: &mut BitReader<'_>) -> Result<Option<(u32, u32)>, UnexpectedEnd> {
     if !bits.bit()? {
         return Ok(None);
     }
-    // Sample aspect ratio; 255 is followed by an explicit one.
-    if bits.bit()? && bits.bits(8)? == 255 {
-        bits.skip(32)?;
-    }
-    if bits.bit()? {
-        bits.skip(1)?;
-    }
-    // Video signal type, with an optional colour description.
-    if bits.bit()? {
-        bits.skip(4)?;
-        if bits.bit()? {
-            bits.skip(24)?;
-        }
-    }
+    VideoSignal::read(bits)?;
     if bits.bit()? {
         bits.unsigned_golomb()?;
         bits.unsigned_golomb()?;

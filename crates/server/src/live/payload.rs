@@ -2,10 +2,8 @@
 //! left counts what it holds and nothing twice. Pictures and sound count as they are; what the transport stream or RTMP put
 //! around them does not.
 
-use media::mpegts::Pid;
+use media::mpegts::{PacketSplitter, Pid};
 
-/// Bytes of a transport packet.
-const PACKET: usize = 188;
 /// What the writer puts before each picture (LiveChannel 4.3).
 const DELIMITER: &[u8] = &[0, 0, 0, 1, 0x09, 0xf0];
 /// What stands before each frame of sound.
@@ -14,9 +12,14 @@ const ADTS: usize = 7;
 /// Counts the media in a transport stream as our writer makes it, piece by piece.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Payload {
+    packets: PacketSplitter,
+    media: Media,
+}
+
+/// The media of the packets so far.
+#[derive(Debug, Clone, Default)]
+struct Media {
     bytes: u64,
-    /// The packet of which only a part came.
-    partial: Vec<u8>,
     /// Bytes of the present frame of sound that are still to come.
     frame_left: usize,
     /// The head of a frame of sound of which only a part came.
@@ -33,28 +36,18 @@ impl Payload {
     }
 
     /// Takes the next bytes of the stream.
-    pub(super) fn feed(&mut self, mut bytes: &[u8]) {
-        if !self.partial.is_empty() {
-            let missing = PACKET.saturating_sub(self.partial.len()).min(bytes.len());
-            let (now, later) = bytes.split_at(missing);
-            self.partial.extend_from_slice(now);
-            bytes = later;
-            if self.partial.len() < PACKET {
-                return;
-            }
-            let packet = std::mem::take(&mut self.partial);
-            self.packet(&packet);
-        }
-        let packets = bytes.chunks_exact(PACKET);
-        self.partial.extend_from_slice(packets.remainder());
-        packets.for_each(|packet| self.packet(packet));
+    pub(super) fn feed(&mut self, bytes: &[u8]) {
+        let Self { packets, media } = self;
+        packets.feed(bytes, |packet| media.packet(packet));
     }
 
     /// The media so far.
     pub(super) fn bytes(&self) -> u64 {
-        self.bytes
+        self.media.bytes
     }
+}
 
+impl Media {
     fn packet(&mut self, packet: &[u8]) {
         let Some((&[_, high, low, control], rest)) = packet.split_first_chunk::<4>() else { return };
         let pid = Pid(u16::from(high & 0x1f) << 8 | u16::from(low));
