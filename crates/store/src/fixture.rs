@@ -10,7 +10,7 @@ use crate::blob::{BlobIds, BlobStore, MemoryBlobs, OnDrop};
 use crate::check::{Report, check};
 use crate::clock::{ManualClock, Randomness};
 use crate::kv::MemoryKv;
-use crate::meta::{Body, BucketRecord, Extent, Meta, ObjectRecord, ObjectRole};
+use crate::meta::{AccountChange, Body, BucketRecord, Extent, Meta, ObjectRecord, ObjectRole};
 use crate::vault::Vault;
 
 pub(crate) struct Fixture {
@@ -72,6 +72,12 @@ pub(crate) fn inline(text: &'static str) -> ObjectRecord {
 }
 
 impl Fixture {
+    /// Changes one user or key.
+    pub(crate) async fn change_account(&self, change: AccountChange<'_>) {
+        let seen = self.meta.accounts_seen().await.unwrap();
+        self.meta.change_accounts(seen, &[change]).await.unwrap();
+    }
+
     /// A finished blob of `len` bytes, all of it.
     pub(crate) async fn extent(&self, len: usize) -> Extent {
         let mut writer = self.blobs.create(OnDrop::Delete).await.unwrap();

@@ -111,11 +111,6 @@ impl VodParameters {
         }
         Ok(Self { start_s, end_s })
     }
-
-    /// Whether a segment that began at this instant is listed (LiveChannel 5.2).
-    pub fn contains_ms(&self, start_ms: u64) -> bool {
-        (self.start_s..=self.end_s).contains(&(start_ms / 1000))
-    }
 }
 
 #[cfg(test)]
@@ -151,10 +146,6 @@ mod tests {
             ("startTime=1&endTime=99999999999999999999999", Some("0044-00000305")),
         ] {
             assert_eq!(VodParameters::parse(&Query::parse(raw)).err().and_then(|e| e.ec), ec, "{raw}");
-        }
-        let span = VodParameters { start_s: 10, end_s: 11 };
-        for (ms, inside) in [(9_999, false), (10_000, true), (11_999, true), (12_000, false)] {
-            assert_eq!(span.contains_ms(ms), inside, "{ms}");
         }
     }
 

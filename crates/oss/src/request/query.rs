@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
+use model::Error;
 use model::percent::percent_decode;
-use model::{Error, ErrorCode};
 
 /// One `name=value` of a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,17 +113,6 @@ impl Query {
             Some(text) => {
                 Err(Error::argument("encoding-type", shown(text), "Invalid Encoding Method specified in Request."))
             }
-        }
-    }
-
-    /// Refuses a version id that is not `null`: buckets are never versioned here (HTTP API 8.18).
-    ///
-    /// # Errors
-    /// `NoSuchVersion`.
-    pub fn check_version_is_null(&self, key: &str) -> Result<(), Error> {
-        match self.first("versionId") {
-            None | Some("" | "null") => Ok(()),
-            Some(id) => Err(Error::new(ErrorCode::NoSuchVersion).with("Key", key).with("VersionId", shown(id))),
         }
     }
 }

@@ -37,15 +37,6 @@ impl PublishRefusal {
         Self::denied(None, "Anonymous publishing needs a bucket that is public-read-write.")
     }
 
-    /// Check 8: the access key is not in our records.
-    pub fn unknown_key() -> Self {
-        Self {
-            code: ErrorCode::InvalidAccessKeyId,
-            ec: Some("0002-00000902"),
-            message: ErrorCode::InvalidAccessKeyId.default_message(),
-        }
-    }
-
     /// Check 9: no candidate string has this signature.
     pub fn mismatch() -> Self {
         Self {

@@ -3,8 +3,8 @@
 use super::listing::{encoded, write_encoding};
 use super::tree::{Element, malformed};
 use super::writer::Document;
+use model::Result;
 use model::name::ObjectKey;
-use model::{ErrorCode, Result};
 
 /// The longest document that is read, in bytes.
 pub const MAX_DELETE_BYTES: usize = 2 * 1024 * 1024;
@@ -68,15 +68,11 @@ pub fn render_delete_result(deleted: &[DeleteEntry], url_encoding: bool) -> Stri
     document.finish()
 }
 
-/// The refusal when one key is forbidden: nothing is deleted (access control 8).
-pub fn delete_forbidden() -> model::Error {
-    model::Error::new(ErrorCode::AccessDenied).message("Access denied by bucket policy.").ec("0003-00000204")
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::check_text;
     use super::*;
+    use model::ErrorCode;
     use proptest::prelude::*;
 
     fn check(inside: &str, expected: Result<(bool, &[&str]), ErrorCode>) {

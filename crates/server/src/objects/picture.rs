@@ -33,12 +33,32 @@ impl Objects {
     /// # Errors
     /// `NoSuchBucket`, and those of the store.
     pub(crate) async fn write_picture(&self, grant: &ObjectGrant, picture: PictureOfPush<'_>) -> Result<(), Error> {
+        let record = self.take_in(&picture.bytes, picture.content_type, picture.storage_class).await?;
+        let grant =
+            grant.clone().counting_for(picture.bucket, picture.channel.as_str(), Counters::of(Meter::Snapshots, 1));
+        match self.write(&grant, &record, PutGuard::Any, &[]).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_not_found() => Err(no_such_bucket(grant.bucket())),
+            Err(error) => Err(internal(error)),
+        }
+    }
+
+    /// Stores bytes that the server made itself; the object that they are to be has no name yet.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn take_in(
+        &self,
+        bytes: &Bytes,
+        content_type: &str,
+        storage_class: StorageClass,
+    ) -> Result<ObjectRecord, Error> {
         let mut intake = Intake::new(self, Keep::Anywhere);
-        for piece in picture.bytes.chunks(PIECE_BYTES) {
+        for piece in bytes.chunks(PIECE_BYTES) {
             intake.push(piece).await?;
         }
         let received = intake.finish(|_| Ok(())).await?;
-        let record = ObjectRecord {
+        Ok(ObjectRecord {
             size: received.sums.len,
             etag: received.sums.etag,
             crc64: received.sums.crc64,
@@ -47,18 +67,11 @@ impl Objects {
             object_type: ObjectType::Normal,
             role: ObjectRole::Ordinary,
             acl: ObjectAcl::Default,
-            storage_class: picture.storage_class,
-            headers: ContentHeaders { content_type: Some(picture.content_type.into()), ..ContentHeaders::default() },
+            storage_class,
+            headers: ContentHeaders { content_type: Some(content_type.into()), ..ContentHeaders::default() },
             user_meta: Vec::new(),
             tags: Vec::new(),
             body: received.body,
-        };
-        let grant =
-            grant.clone().counting_for(picture.bucket, picture.channel.as_str(), Counters::of(Meter::Snapshots, 1));
-        match self.write(&grant, &record, PutGuard::Any, &[]).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.is_not_found() => Err(no_such_bucket(grant.bucket())),
-            Err(error) => Err(internal(error)),
-        }
+        })
     }
 }

@@ -5,24 +5,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use model::name::ObjectKey;
-use model::{ContentHeaders, Error, ErrorCode, ObjectAcl, ObjectType, OperationKind};
+use model::{Error, ErrorCode, OperationKind};
 use pictures::{
     ImageFormat, Mode, Output, Plan, Reason, Refusal, Shape, Sheet, SizeRule, Storyboard, StoryboardError,
     StoryboardRequest,
 };
-use store::meta::{ObjectRecord, ObjectRole, PutGuard};
+use store::meta::{ObjectRecord, PutGuard};
 
 use super::Call;
 use super::object::{find_content, refused};
 use super::recording::{self, SegmentList, check_is_on, is_playlist, no_picture};
-use crate::objects::{INLINE_BYTES, Intake, Keep};
 
 /// The most thumbnails; of longer recordings they are further apart.
 const MAX_THUMBNAILS: u32 = 300;
 /// How long it may take in all.
 const LIMIT: Duration = Duration::from_secs(300);
-/// How much is given to the store at once.
-const PIECE_BYTES: usize = 256 * 1024;
 /// The type of tracks (WebVTT).
 const TRACK_TYPE: &str = "text/vtt";
 
@@ -175,26 +172,7 @@ async fn keep(call: &Call<'_>, names: &Names, sheet: Sheet) -> Result<ObjectKey,
 async fn write(call: &Call<'_>, key: &ObjectKey, bytes: Bytes, content_type: &str) -> Result<(), Error> {
     let bucket = call.bucket()?;
     let grant = call.may(OperationKind::PutObject, bucket, key).await?;
-    let mut intake = Intake::new(call.objects(), Keep::Anywhere);
-    for piece in bytes.chunks(PIECE_BYTES.max(INLINE_BYTES)) {
-        intake.push(piece).await?;
-    }
-    let received = intake.finish(|_| Ok(())).await?;
-    let record = ObjectRecord {
-        size: received.sums.len,
-        etag: received.sums.etag,
-        crc64: received.sums.crc64,
-        md5: received.sums.md5,
-        modified_ms: call.objects().now_ms(),
-        object_type: ObjectType::Normal,
-        role: ObjectRole::Ordinary,
-        acl: ObjectAcl::Default,
-        storage_class: bucket.record.storage_class,
-        headers: ContentHeaders { content_type: Some(content_type.into()), ..ContentHeaders::default() },
-        user_meta: Vec::new(),
-        tags: Vec::new(),
-        body: received.body,
-    };
+    let record = call.objects().take_in(&bytes, content_type, bucket.record.storage_class).await?;
     call.objects().write(&grant, &record, PutGuard::Any, &[]).await.map(drop).map_err(|error| refused(&grant, error))
 }
 

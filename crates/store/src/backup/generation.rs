@@ -55,6 +55,33 @@ pub struct Pace {
     pub bytes_per_s: Option<u64>,
 }
 
+impl Filled {
+    /// Brings blobs from one store of files into another, as far as they are not there.
+    fn adopt(&mut self, to: &FileBlobs, from: &FileBlobs, blobs: &[BlobId], pace: Pace) -> Result<()> {
+        let begun = Instant::now();
+        for blob in blobs {
+            match to.adopt(from, *blob, pace.may_link) {
+                Ok(Adopted::Present) => {
+                    self.present += 1;
+                    continue;
+                }
+                Ok(Adopted::Linked) => self.linked += 1,
+                Ok(Adopted::Copied(bytes)) => {
+                    self.copied_bytes = self.copied_bytes.saturating_add(bytes);
+                    slow_down(begun, self.copied_bytes, pace.bytes_per_s);
+                }
+                Err(error) if error.kind == ErrorKind::NotFound => {
+                    self.missing += 1;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            self.new.push(*blob);
+        }
+        Ok(())
+    }
+}
+
 impl Draft {
     pub(super) fn begin(folder: PathBuf, target: PathBuf, pool: FileBlobs, ids: BlobIds) -> Result<Self> {
         fs::create_dir(&folder).map_err(|e| failed(&folder, &e))?;
@@ -112,26 +139,7 @@ impl Draft {
 
     fn adopt(&self, named: &NamedBlobs, blobs: &FileBlobs, pace: Pace, _hold: Hold) -> Result<Filled> {
         let mut filled = Filled { open: named.open.len() as u64, ..Filled::default() };
-        let begun = Instant::now();
-        for blob in &named.finished {
-            match self.pool.adopt(blobs, *blob, pace.may_link) {
-                Ok(Adopted::Present) => {
-                    filled.present += 1;
-                    continue;
-                }
-                Ok(Adopted::Linked) => filled.linked += 1,
-                Ok(Adopted::Copied(bytes)) => {
-                    filled.copied_bytes = filled.copied_bytes.saturating_add(bytes);
-                    slow_down(begun, filled.copied_bytes, pace.bytes_per_s);
-                }
-                Err(error) if error.kind == ErrorKind::NotFound => {
-                    filled.missing += 1;
-                    continue;
-                }
-                Err(error) => return Err(error),
-            }
-            filled.new.push(*blob);
-        }
+        filled.adopt(&self.pool, blobs, &named.finished, pace)?;
         Ok(filled)
     }
 
@@ -212,23 +220,7 @@ impl Generation {
     /// `Unavailable`, `Corrupt`.
     pub async fn restore_blobs(&self, blobs: &FileBlobs, pace: Pace) -> Result<Filled> {
         let mut filled = Filled::default();
-        let begun = Instant::now();
-        for blob in read_list(&self.folder)? {
-            match blobs.adopt(&self.pool, blob, pace.may_link) {
-                Ok(Adopted::Present) => filled.present += 1,
-                Ok(Adopted::Linked) => filled.linked += 1,
-                Ok(Adopted::Copied(bytes)) => {
-                    filled.copied_bytes = filled.copied_bytes.saturating_add(bytes);
-                    slow_down(begun, filled.copied_bytes, pace.bytes_per_s);
-                }
-                Err(error) if error.kind == ErrorKind::NotFound => {
-                    filled.missing += 1;
-                    continue;
-                }
-                Err(error) => return Err(error),
-            }
-            filled.new.push(blob);
-        }
+        filled.adopt(blobs, &self.pool, &read_list(&self.folder)?, pace)?;
         for blob in crate::check::named_blobs(&self.meta()?).await?.open {
             match blobs.adopt_unfinished(&self.open, blob) {
                 Err(error) if error.kind == ErrorKind::NotFound => filled.missing += 1,

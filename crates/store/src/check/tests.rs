@@ -3,7 +3,7 @@
 use super::*;
 use crate::fixture::{Fixture, fixture, inline, key as object_key, object};
 use crate::kv::{Commit, Write};
-use crate::meta::{Body, Extent, KeyRecord, PutGuard};
+use crate::meta::{AccountChange, Body, Extent, KeyRecord, PutGuard};
 
 async fn findings(f: &Fixture) -> Vec<String> {
     let report = check(&f.meta, &f.blobs, f.clock.clock().now_ms(), 1000).await.unwrap();
@@ -63,7 +63,7 @@ async fn secrets_that_cannot_be_opened_are_told() {
         created_ms: 1,
         description: String::new(),
     };
-    f.meta.put_key(&key).await.unwrap();
+    f.change_account(AccountChange::PutKey(&key)).await;
     assert_eq!(findings(&f).await, [""; 0]);
     let vault = crate::vault::Vault::new(&[8; 32]).unwrap();
     let f = Fixture { meta: f.meta.clone().with_vault(vault), ..f };

@@ -252,6 +252,7 @@ mod tests {
     use model::name::AccessKeyId;
     use serde::Serialize;
 
+    use super::super::account::AccountChange;
     use super::*;
     use crate::ErrorKind;
     use crate::fixture::fixture;
@@ -343,7 +344,7 @@ mod tests {
             created_ms: 1,
             description: String::new(),
         };
-        f.meta.put_key(&record).await.unwrap();
+        f.change_account(AccountChange::PutKey(&record)).await;
         let mut stolen: StoredKey =
             decode(&f.meta.kv().get(&Table::AccessKey.name("AK")).await.unwrap().unwrap().value).unwrap();
         stolen.id = "MINE".to_owned();

@@ -4,7 +4,7 @@ use model::name::{BucketName, ObjectKey};
 use model::{ContentHeaders, ETag, StorageClass, Tag};
 use serde::{Deserialize, Serialize};
 
-use super::key::{self, Table};
+use super::key;
 use super::transaction::MetaTransaction;
 use super::{ATTEMPTS, Extent, Meta, ObjectRecord, Page, PutGuard, Source, Stored, gave_up};
 use crate::blob::BlobId;
@@ -249,33 +249,6 @@ impl Meta {
             }
         }
         Err(gave_up(Subject::Upload, id))
-    }
-
-    /// Uploads of all buckets that were begun before `initiated_ms`, `limit` at most. Reads every unfinished upload
-    /// until the limit is reached.
-    ///
-    /// # Errors
-    /// `Corrupt`, `Unavailable`.
-    pub async fn old_uploads(&self, initiated_ms: i64, limit: usize) -> Result<Vec<(BucketName, ObjectKey, String)>> {
-        let mut old = Vec::new();
-        let mut range = Range::prefix(Table::Upload.all()).limit(512);
-        loop {
-            let rows = self.kv().range(&range).await?;
-            for row in &rows {
-                if old.len() == limit {
-                    return Ok(old);
-                }
-                if decode::<UploadRecord>(&row.value)?.initiated_ms < initiated_ms {
-                    let (bucket, rest) = key::two(row)?;
-                    let (key, id) = key::split_upload(rest).ok_or_else(|| key::strange(row))?;
-                    old.push((key::bucket_name(bucket, row)?, key::object_key(&key, row)?, id.to_owned()));
-                }
-            }
-            match rows.last() {
-                Some(last) if rows.len() == range.limit => range.from = [last.key.as_ref(), &[0]].concat(),
-                _ => return Ok(old),
-            }
-        }
     }
 
     async fn all_parts(&self, bucket: &BucketName, id: &str) -> Result<Vec<PartRecord>> {
