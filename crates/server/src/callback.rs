@@ -2,22 +2,15 @@
 //! upload, so that it must not lead into the server's own network unless the operator says so.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::SendRequest;
-use hyper::{Request, Uri};
-use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncWrite};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Method;
+use rustls::ClientConfig;
 use tokio::net::TcpStream;
-use tokio::sync::OnceCell;
-use tokio::task::JoinHandle;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
+
+use crate::http_client::{self, Address, Answer, BodyError, Connected};
 
 /// How long one address has for its whole answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,8 +31,8 @@ pub(crate) enum Unreachable {
 /// # Errors
 /// See [`Unreachable`].
 pub(crate) async fn check_address(url: &str, allow_private: bool) -> Result<(), Unreachable> {
-    let target = Target::parse(url)?;
-    for address in resolve(&target.host, target.port).await {
+    let target = Address::parse(url).ok_or(Unreachable::Malformed)?;
+    for address in resolve(&target).await {
         if !may_call(address.ip(), allow_private) {
             return Err(Unreachable::Private);
         }
@@ -80,44 +73,29 @@ pub(crate) async fn post(url: &str, post: Post<'_>) -> Result<Bytes, String> {
 /// A sentence for the log.
 pub(crate) async fn notify(url: &str, post: Post<'_>) -> Result<(), String> {
     let call = async {
-        let (mut sender, connection, request) = open(url, post).await?;
-        let answered = sender.send_request(request).await.map(|response| response.status());
-        connection.abort();
-        match answered {
-            Ok(status) if status.is_success() => Ok(()),
-            Ok(status) => Err(format!("Error status : {}.", status.as_u16())),
-            Err(_) => Err("The connection was lost.".to_owned()),
+        let answer = call(url, post).await?;
+        match answer.status() {
+            status if status.is_success() => Ok(()),
+            status => Err(format!("Error status : {}.", status.as_u16())),
         }
     };
     tokio::time::timeout(TIMEOUT, call).await.unwrap_or_else(|_| Err("No answer came in time.".to_owned()))
 }
 
-/// A connection to an address, the task that carries it, and what is to be sent.
-type Opened = (SendRequest<Full<Bytes>>, JoinHandle<()>, Request<Full<Bytes>>);
-
-async fn open(url: &str, post: Post<'_>) -> Result<Opened, String> {
-    let unreachable = |_| "The callback address is not valid.".to_owned();
-    let target = Target::parse(url).map_err(unreachable)?;
-    let plain = connect(&target.host, target.port, post.allow_private).await?;
-    let stream: Box<dyn Stream> =
-        if target.is_secure { Box::new(secure(plain, &target.host, post.sni).await?) } else { Box::new(plain) };
-    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
-    let connection = crate::panics::spawn("callback", async move {
-        // How it ends shows in the answer.
-        let _ = connection.await;
-    });
-    let uri: Uri = url.parse().map_err(|_| unreachable(Unreachable::Malformed))?;
-    let target = uri.path_and_query().map_or("/", |target| target.as_str());
-    let authority = uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
-    let request = Request::post(target)
-        .header("host", post.host.unwrap_or(authority))
+async fn call(url: &str, post: Post<'_>) -> Result<Answer, String> {
+    let invalid = || "The callback address is not valid.".to_owned();
+    let target = Address::parse(url).ok_or_else(invalid)?;
+    let stream = connect(&target, post).await?;
+    let request = target
+        .request(Method::POST)
+        .header("host", post.host.unwrap_or(target.authority()))
         .header("content-type", post.content_type)
         .header("content-length", post.body.len())
         .header("user-agent", "http-client/0.0.1")
         .header("connection", "close")
         .body(Full::new(post.body.clone()))
-        .map_err(|_| unreachable(Unreachable::Malformed))?;
-    Ok((sender, connection, request))
+        .map_err(|_| invalid())?;
+    http_client::send(stream, request).await.map_err(lost)
 }
 
 fn lost(_: hyper::Error) -> String {
@@ -125,114 +103,57 @@ fn lost(_: hyper::Error) -> String {
 }
 
 async fn exchange(url: &str, post: Post<'_>) -> Result<Bytes, String> {
-    let (mut sender, connection, request) = open(url, post).await?;
-    let answer = async {
-        let response = sender.send_request(request).await.map_err(lost)?;
-        let status = response.status().as_u16();
-        if status != 200 {
-            return Err(format!("Error status : {status}."));
-        }
-        if !response.headers().contains_key(hyper::header::CONTENT_LENGTH) {
-            return Err("Response header has no content length.".to_owned());
-        }
-        let mut incoming = response.into_body();
-        let mut whole = BytesMut::new();
-        while let Some(frame) = incoming.frame().await {
-            if let Ok(data) = frame.map_err(lost)?.into_data() {
-                if whole.len() + data.len() > MAX_ANSWER_BYTES {
-                    return Err("Response body is too long.".to_owned());
-                }
-                whole.extend_from_slice(&data);
-            }
-        }
-        let whole = whole.freeze();
-        match serde_json::from_slice::<serde::de::IgnoredAny>(&whole) {
-            Ok(_) => Ok(whole),
-            Err(_) => Err("Response body is not valid json format.".to_owned()),
-        }
+    let answer = call(url, post).await?;
+    let status = answer.status().as_u16();
+    if status != 200 {
+        return Err(format!("Error status : {status}."));
     }
-    .await;
-    connection.abort();
-    answer
+    if !answer.headers().contains_key(hyper::header::CONTENT_LENGTH) {
+        return Err("Response header has no content length.".to_owned());
+    }
+    let whole = answer.body(MAX_ANSWER_BYTES).await.map_err(|error| match error {
+        BodyError::Lost(error) => lost(error),
+        BodyError::TooLong(_) => "Response body is too long.".to_owned(),
+    })?;
+    match serde_json::from_slice::<serde::de::IgnoredAny>(&whole) {
+        Ok(_) => Ok(whole),
+        Err(_) => Err("Response body is not valid json format.".to_owned()),
+    }
 }
 
 /// Connects to an address that was checked, not to a name that might mean another one a moment later.
-async fn connect(host: &str, port: u16, allow_private: bool) -> Result<TcpStream, String> {
+async fn connect(target: &Address, post: Post<'_>) -> Result<Connected, String> {
     let mut fault = "The callback host cannot be resolved.".to_owned();
-    for address in resolve(host, port).await {
-        if !may_call(address.ip(), allow_private) {
+    for address in resolve(target).await {
+        if !may_call(address.ip(), post.allow_private) {
             return Err("Private address is forbidden to callback.".to_owned());
         }
         match TcpStream::connect(address).await {
-            Ok(stream) => return Ok(stream),
+            Ok(stream) if target.is_secure() => return secure(target, stream, post.sni).await,
+            Ok(stream) => return Ok(Box::new(stream)),
             Err(_) => fault = "The callback server cannot be connected to.".to_owned(),
         }
     }
     Err(fault)
 }
 
-/// A connection, plain or within TLS.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
-
-/// Shakes hands with the server at the other end, which has to show a certificate for `host` that an authority known to
+/// Shakes hands with the server at the other end, which has to show a certificate for its host that an authority known to
 /// the operating system has signed.
-async fn secure(plain: TcpStream, host: &str, sni: bool) -> Result<TlsStream<TcpStream>, String> {
-    let name = ServerName::try_from(host.to_owned()).map_err(|_| "The callback address is not valid.".to_owned())?;
-    let mut config = ClientConfig::builder().with_root_certificates(authorities().await?).with_no_client_auth();
-    config.enable_sni = sni;
-    TlsConnector::from(Arc::new(config))
-        .connect(name, plain)
-        .await
-        .map_err(|error| format!("The callback server cannot be trusted: {error}."))
-}
-
-/// The authorities that the operating system trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` name others. Read once.
-async fn authorities() -> Result<Arc<RootCertStore>, String> {
-    static AUTHORITIES: OnceCell<Arc<RootCertStore>> = OnceCell::const_new();
-    let read = || async {
-        let found = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs).await.ok();
-        let mut store = RootCertStore::empty();
-        store.add_parsable_certificates(found.map(|found| found.certs).unwrap_or_default());
-        if store.is_empty() {
-            tracing::warn!(
-                "https callbacks fail: this machine has no certificates of authorities (package ca-certificates)"
-            );
-        }
-        Arc::new(store)
-    };
-    let store = AUTHORITIES.get_or_init(read).await.clone();
-    if store.is_empty() {
+async fn secure(target: &Address, plain: TcpStream, sni: bool) -> Result<Connected, String> {
+    let authorities = http_client::authorities().await;
+    if authorities.is_empty() {
+        tracing::warn!(
+            "https callbacks fail: this machine has no certificates of authorities (package ca-certificates)"
+        );
         return Err("There are no authorities to check the callback server with.".to_owned());
     }
-    Ok(store)
+    let mut config = ClientConfig::builder().with_root_certificates(authorities).with_no_client_auth();
+    config.enable_sni = sni;
+    target.secure(plain, config).await.map_err(|error| format!("The callback server cannot be trusted: {error}."))
 }
 
-/// Where an address leads.
-#[derive(Debug)]
-struct Target {
-    host: String,
-    port: u16,
-    is_secure: bool,
-}
-
-impl Target {
-    fn parse(url: &str) -> Result<Self, Unreachable> {
-        let uri: Uri = url.parse().map_err(|_| Unreachable::Malformed)?;
-        let is_secure = match uri.scheme_str() {
-            Some("http") => false,
-            Some("https") => true,
-            _ => return Err(Unreachable::Malformed),
-        };
-        let host = uri.host().filter(|host| !host.is_empty()).ok_or(Unreachable::Malformed)?;
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        Ok(Self { host, port: uri.port_u16().unwrap_or(if is_secure { 443 } else { 80 }), is_secure })
-    }
-}
-
-async fn resolve(host: &str, port: u16) -> Vec<SocketAddr> {
-    match tokio::time::timeout(TIMEOUT, tokio::net::lookup_host((host, port))).await {
+async fn resolve(target: &Address) -> Vec<SocketAddr> {
+    match tokio::time::timeout(TIMEOUT, tokio::net::lookup_host((target.host(), target.port()))).await {
         Ok(Ok(addresses)) => addresses.collect(),
         _ => Vec::new(),
     }
@@ -402,8 +323,7 @@ mod tests {
             for url in [format!("http://{host}/latest/meta-data/"), format!("https://user@{host}:8443/")] {
                 let judged = check_address(&url, true).await;
                 // A resolver that does not know a spelling finds nobody to call.
-                let target = Target::parse(&url).unwrap();
-                let is_unknown = resolve(&target.host, target.port).await.is_empty();
+                let is_unknown = resolve(&Address::parse(&url).unwrap()).await.is_empty();
                 assert!(judged == Err(Unreachable::Private) || is_unknown, "{url}: {judged:?}");
             }
         }

@@ -40,6 +40,7 @@ mod dialect;
 mod edge;
 mod files;
 mod http;
+mod http_client;
 mod ids;
 mod ingest;
 mod lifecycle;

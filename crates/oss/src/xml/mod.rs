@@ -17,7 +17,7 @@ mod tree;
 pub mod website;
 mod writer;
 
-pub use error::render_error;
+pub use error::{Refusal, read_error, render_error};
 
 /// The longest document that is read where nothing else is said, in bytes (HTTP API 2).
 pub const MAX_DOCUMENT_BYTES: usize = 512 * 1024;

@@ -275,9 +275,9 @@ pub(super) async fn make(
 }
 
 fn urls(endpoint: &Endpoint, signer: &Signer, request: &ChannelRequest, expires_s: i64) -> Urls {
-    let authority = endpoint.authority();
+    let authority = endpoint.address().authority();
     // The port of HTTPS speaks RTMPS, too.
-    let (web, rtmp) = if endpoint.is_tls() { ("https", "rtmps") } else { ("http", "rtmp") };
+    let (web, rtmp) = if endpoint.address().is_secure() { ("https", "rtmps") } else { ("http", "rtmp") };
     let url = RtmpUrl {
         host: authority,
         style: RtmpStyle::Path,

@@ -5,13 +5,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use bytes::Bytes;
 use clap::Args;
 use flate2::read::GzDecoder;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::Request;
+use http_body_util::Full;
+use hyper::Method;
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HOST};
-use hyper_util::rt::TokioIo;
 use media::hls::{AuthoringIssue, authoring_issues, authoring_issues_of_answer};
 
 use super::wire::{Endpoint, Trust};
@@ -83,23 +81,19 @@ async fn fetch(url: &str, trust: &Trust) -> anyhow::Result<Fetched> {
 
 async fn request(url: &str, trust: &Trust) -> anyhow::Result<Fetched> {
     let endpoint = Endpoint::parse(url, trust)?;
-    let uri: hyper::Uri = url.parse()?;
-    let target = uri.path_and_query().map_or("/", |target| target.as_str());
-    let request = Request::get(target)
-        .header(HOST, endpoint.authority())
+    let address = endpoint.address();
+    let request = address
+        .request(Method::GET)
+        .header(HOST, address.authority())
         .header(ACCEPT_ENCODING, "gzip")
-        .body(Empty::<Bytes>::new())?;
-    let stream = endpoint.connect().await?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let driver = tokio::spawn(connection);
-    let response = sender.send_request(request).await?;
-    let (head, body) = response.into_parts();
-    if !head.status.is_success() {
-        bail!("{} answers {}", url.split('?').next().unwrap_or(url), head.status);
+        .body(Full::default())?;
+    let answer = endpoint.send(request).await?;
+    if !answer.status().is_success() {
+        bail!("{} answers {}", url.split('?').next().unwrap_or(url), answer.status());
     }
-    let said = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-    let body = Limited::new(body, MAX_BYTES).collect().await.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes();
-    driver.abort();
+    let headers = answer.headers().clone();
+    let said = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let body = answer.body(MAX_BYTES).await?;
     let is_gzip = said(CONTENT_ENCODING).eq_ignore_ascii_case("gzip");
     let text = if is_gzip { unzip(&body)? } else { String::from_utf8_lossy(&body).into_owned() };
     Ok(Fetched { text, content_type: said(CONTENT_TYPE), is_gzip })

@@ -2,13 +2,15 @@
 
 use anyhow::bail;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use hyper::{Method, Request};
-use hyper_util::rt::TokioIo;
 use model::name::BucketName;
 use oss::sign::presign::{Signer, UnsignedRequest};
 
 use super::wire::{Endpoint, Trust};
+
+/// The longest answer that is read: a report of a busy month stays far below.
+const MAX_ANSWER_BYTES: usize = 256 << 20;
 
 /// Speaks to one endpoint, in path style.
 pub(super) struct Client {
@@ -68,36 +70,27 @@ impl Client {
                 target.push_str(&model::percent::percent_encode(value.as_bytes(), false));
             }
         }
-        let mut request =
-            Request::builder().method(call.method.clone()).uri(target).header("host", self.endpoint.authority());
+        let mut request = Request::builder()
+            .method(call.method.clone())
+            .uri(target)
+            .header("host", self.endpoint.address().authority());
         for (name, value) in call.headers.iter().chain(&self.signer.v1_headers(&unsigned, now_s)) {
             request = request.header(name.as_str(), value.as_slice());
         }
         let request = request.body(Full::new(call.body))?;
 
-        let stream = self.endpoint.connect().await?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let driver = tokio::spawn(connection);
-        let response = sender.send_request(request).await?;
-        let status = response.status();
-        let body = response.into_body().collect().await?.to_bytes();
-        driver.abort();
+        let answer = self.endpoint.send(request).await?;
+        let status = answer.status();
+        let body = answer.body(MAX_ANSWER_BYTES).await?;
         if status.is_success() {
             return Ok(body);
         }
-        let text = String::from_utf8_lossy(&body);
-        if let Ok(fault) = serde_json::from_str::<Fault>(&text) {
+        if let Ok(fault) = serde_json::from_slice::<Fault>(&body) {
             bail!("{} {}: {}", status.as_u16(), fault.code, fault.message)
         }
-        let element = |name: &str| {
-            let after = text.split_once(&format!("<{name}>"))?.1;
-            Some(after.split_once("</")?.0.to_owned())
-        };
-        bail!(
-            "{} {}: {}",
-            status.as_u16(),
-            element("Code").unwrap_or_default(),
-            element("Message").unwrap_or_else(|| text.into_owned())
-        )
+        match oss::xml::read_error(&body) {
+            Ok(refusal) => bail!("{} {}: {}", status.as_u16(), refusal.code, refusal.message),
+            Err(_) => bail!("{} : {}", status.as_u16(), String::from_utf8_lossy(&body)),
+        }
     }
 }

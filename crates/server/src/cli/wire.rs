@@ -3,18 +3,20 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
+use bytes::Bytes;
 use clap::Args;
-use hyper::Uri;
+use http_body_util::Full;
+use hyper::Request;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+
+use crate::http_client::{self, Address, Answer, Connected};
 
 /// Whose certificates are believed.
 #[derive(Debug, Clone, Default, Args)]
@@ -25,15 +27,10 @@ pub(crate) struct Trust {
     pub(super) ca: Option<PathBuf>,
 }
 
-/// Either kind of stream.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
-
-/// Where a server is.
+/// Where a server is, and whom to believe that it is there.
 #[derive(Debug, Clone)]
 pub(crate) struct Endpoint {
-    uri: Uri,
-    is_tls: bool,
+    address: Address,
     trust: Trust,
 }
 
@@ -43,60 +40,54 @@ impl Endpoint {
     /// # Errors
     /// When it is no such URL.
     pub(crate) fn parse(text: &str, trust: &Trust) -> anyhow::Result<Self> {
-        let uri: Uri = text.parse().with_context(|| format!("{text:?} is no URL"))?;
-        let is_tls = match uri.scheme_str() {
-            Some("http") => false,
-            Some("https") => true,
-            _ => bail!("the server is http://HOST:PORT or https://HOST:PORT, such as http://127.0.0.1:9000"),
-        };
-        ensure!(uri.host().is_some(), "{text:?} names no host");
-        Ok(Self { uri, is_tls, trust: trust.clone() })
+        let address = Address::parse(text).with_context(|| {
+            format!("{text:?} is no address of a server; write http://HOST:PORT or https://HOST:PORT, such as http://127.0.0.1:9000")
+        })?;
+        Ok(Self { address, trust: trust.clone() })
     }
 
-    /// Host and port.
-    pub(crate) fn authority(&self) -> &str {
-        self.uri.authority().map_or("", |authority| authority.as_str())
+    /// Host, port, and what is named there.
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
     }
 
-    /// Whether the server speaks TLS.
-    pub(crate) fn is_tls(&self) -> bool {
-        self.is_tls
-    }
-
-    /// Connects.
+    /// Sends a request over a new connection.
     ///
     /// # Errors
     /// When nobody is there, or its certificate is not believed; both say what to try.
-    pub(super) async fn connect(&self) -> anyhow::Result<Box<dyn Stream>> {
-        let host = self.uri.host().unwrap_or_default();
-        let port = self.uri.port_u16().unwrap_or(if self.is_tls { 443 } else { 80 });
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let stream = TcpStream::connect((bare, port))
+    pub(super) async fn send(&self, request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {
+        Ok(http_client::send(self.connect().await?, request).await?)
+    }
+
+    async fn connect(&self) -> anyhow::Result<Connected> {
+        let address = &self.address;
+        let stream = TcpStream::connect((address.host(), address.port()))
             .await
-            .with_context(|| format!("no server at {} (start one with: millpond serve)", self.uri))?;
-        if !self.is_tls {
+            .with_context(|| format!("no server at {address} (start one with: millpond serve)"))?;
+        if !address.is_secure() {
             return Ok(Box::new(stream));
         }
-        let name = ServerName::try_from(bare.to_owned()).with_context(|| format!("{host} is no host name"))?;
-        let stream = TlsConnector::from(Arc::new(self.config()?)).connect(name, stream).await.with_context(|| {
+        address.secure(stream, self.config().await?).await.with_context(|| {
             let hint = match self.trust.ca {
                 Some(_) => "",
                 None => " (for a certificate of your own: --ca FILE)",
             };
-            format!("no TLS with {}{hint}", self.uri)
-        })?;
-        Ok(Box::new(stream))
+            format!("no TLS with {address}{hint}")
+        })
     }
 
-    fn config(&self) -> anyhow::Result<ClientConfig> {
+    async fn config(&self) -> anyhow::Result<ClientConfig> {
         let own = self.trust.ca.as_deref().map(read).transpose()?;
-        let mut roots = RootCertStore::empty();
-        match &own {
-            Some(own) => roots.add_parsable_certificates(own.iter().cloned()),
-            None => roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs),
+        let roots = match &own {
+            Some(own) => {
+                let mut roots = RootCertStore::empty();
+                roots.add_parsable_certificates(own.iter().cloned());
+                Arc::new(roots)
+            }
+            None => http_client::authorities().await,
         };
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let issuers = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        let issuers = WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
             .build()
             .context("no certificate is trusted here; name one with --ca FILE")?;
         let verifier = Verifier { own: own.unwrap_or_default(), issuers };
@@ -177,7 +168,7 @@ mod tests {
             ("rtmp://127.0.0.1:9000", None),
             ("http://", None),
         ] {
-            let found = Endpoint::parse(text, &Trust::default()).ok().map(|endpoint| endpoint.is_tls());
+            let found = Endpoint::parse(text, &Trust::default()).ok().map(|endpoint| endpoint.address().is_secure());
             assert_eq!(found, expected, "{text}");
         }
     }
