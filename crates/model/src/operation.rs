@@ -3,8 +3,6 @@
 
 use std::fmt;
 
-use crate::name::{BucketName, ObjectKey};
-
 use crate::row::{
     Body, COPY, COPY_PART, Hotlink, KIB, KeysIn, LogSize, Metering, On, PLAIN, Row, UPLOAD, UPLOAD_IN_PARTS,
 };
@@ -25,7 +23,12 @@ pub enum Permission {
 }
 
 macro_rules! operations {
-    ($($(#[$meta:meta])* $name:ident $action:literal $permission:ident { $($column:ident: $value:expr),* $(,)? };)*) => {
+    ($(
+        $(#[$meta:meta])*
+        $name:ident $action:literal $permission:ident $on:ident {
+            query: $query:expr, headers: $headers:expr $(, $column:ident: $value:expr)* $(,)?
+        };
+    )*) => {
         /// What a request asks for: one variant per operation of the API, also those that are not built yet.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum OperationKind { $($(#[$meta])* $name,)* }
@@ -34,7 +37,7 @@ macro_rules! operations {
             /// Every operation there is.
             pub const ALL: &'static [OperationKind] = &[$(OperationKind::$name,)*];
 
-            /// The name of the operation, for logs, metrics and access records.
+            /// The name of the operation, for logs, metrics and the access log (HTTP API 8.15).
             pub fn name(self) -> &'static str {
                 match self { $(OperationKind::$name => stringify!($name),)* }
             }
@@ -51,513 +54,321 @@ macro_rules! operations {
 
             /// What belongs to it beside its method and its resource.
             pub fn row(self) -> &'static Row {
-                match self { $(OperationKind::$name => const { &Row { $($column: $value),* } },)* }
+                match self {
+                    $(OperationKind::$name => const {
+                        &Row { $($column: $value,)* ..Row::new(On::$on, $query, $headers) }
+                    },)*
+                }
             }
         }
     };
 }
 
+// Name, action, class and resource; then the query and the headers that it reads, and what is unusual about it.
 operations! {
     /// GET service (HTTP API 7.1).
-    ListBuckets "ListBuckets" Control {
+    ListBuckets "ListBuckets" Control Service {
         query: &["prefix", "marker", "max-keys", "tag-key", "tag-value", "tagging"], headers: PLAIN,
-        on: On::Service, body: Body::Ignored, keys: KeysIn::Path, is_listing: true,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "ListBuckets", log_size: LogSize::Unknown,
+        is_listing: true,
     };
     /// GET service `?regions` (7.2).
-    DescribeRegions "DescribeRegions" Control {
-        query: &["regions"], headers: PLAIN,
-        on: On::Service, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "DescribeRegions", log_size: LogSize::Unknown,
-    };
+    DescribeRegions "DescribeRegions" Control Service { query: &["regions"], headers: PLAIN };
 
     /// PUT bucket (8.1).
-    PutBucket "PutBucket" Control {
+    PutBucket "PutBucket" Control Bucket {
         query: &[], headers: &["x-oss-acl", "x-oss-bucket-tagging", "x-oss-hns-status"],
-        on: On::Bucket, body: Body::Document(512 * KIB), keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "PutBucket", log_size: LogSize::Unknown,
+        body: Body::Document(512 * KIB),
     };
     /// HEAD bucket (8.2).
-    HeadBucket "GetBucketInfo" Control {
-        query: &[], headers: PLAIN,
-        on: On::Bucket, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "HeadBucket", log_size: LogSize::Unknown,
-    };
+    HeadBucket "GetBucketInfo" Control Bucket { query: &[], headers: PLAIN };
     /// DELETE bucket (8.3).
-    DeleteBucket "DeleteBucket" Control {
-        query: &[], headers: PLAIN,
-        on: On::Bucket, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "DeleteBucket", log_size: LogSize::Unknown,
-    };
+    DeleteBucket "DeleteBucket" Control Bucket { query: &[], headers: PLAIN };
     /// GET bucket `?bucketInfo` (8.4).
-    GetBucketInfo "GetBucketInfo" Control {
-        query: &["bucketInfo"], headers: PLAIN,
-        on: On::Bucket, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "GetBucketInfo", log_size: LogSize::Unknown,
-    };
+    GetBucketInfo "GetBucketInfo" Control Bucket { query: &["bucketInfo"], headers: PLAIN };
     /// GET bucket `?location` (8.5).
-    GetBucketLocation "GetBucketLocation" Control {
-        query: &["location"], headers: PLAIN,
-        on: On::Bucket, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "GetBucketLocation", log_size: LogSize::Unknown,
-    };
+    GetBucketLocation "GetBucketLocation" Control Bucket { query: &["location"], headers: PLAIN };
     /// GET bucket `?stat` (8.6).
-    GetBucketStat "GetBucketStat" Control {
-        query: &["stat"], headers: PLAIN,
-        on: On::Bucket, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "GetBucketStat", log_size: LogSize::Unknown,
-    };
+    GetBucketStat "GetBucketStat" Control Bucket { query: &["stat"], headers: PLAIN };
     /// GET bucket (8.7).
-    ListObjects "ListObjects" Control {
+    ListObjects "ListObjects" Control Bucket {
         query: &["prefix", "marker", "delimiter", "max-keys", "encoding-type"], headers: PLAIN,
-        on: On::Bucket, body: Body::Ignored, keys: KeysIn::Path, is_listing: true,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "ListObjects", log_size: LogSize::Unknown,
+        is_listing: true,
     };
     /// GET bucket `?list-type` (8.8).
-    ListObjectsV2 "ListObjects" Control {
+    ListObjectsV2 "ListObjects" Control Bucket {
         query: &[
             "list-type", "prefix", "delimiter", "max-keys", "encoding-type", "start-after", "continuation-token",
             "fetch-owner",
         ],
         headers: PLAIN,
-        on: On::Bucket, body: Body::Ignored, keys: KeysIn::Path, is_listing: true,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "ListObjectsV2", log_size: LogSize::Unknown,
+        is_listing: true,
     };
     /// GET bucket `?versions` (8.9).
-    ListObjectVersions "ListObjectVersions" Control {
-        query: &["versions", "prefix", "key-marker", "version-id-marker", "delimiter", "max-keys", "encoding-type"],
+    ListObjectVersions "ListObjectVersions" Control Bucket {
+        query: &[
+            "versions", "prefix", "key-marker", "version-id-marker", "delimiter", "max-keys", "encoding-type",
+        ],
         headers: PLAIN,
-        on: On::Bucket, body: Body::Ignored, keys: KeysIn::Path, is_listing: true,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "ListObjectVersions", log_size: LogSize::Unknown,
+        is_listing: true,
     };
     /// PUT bucket `?acl` (8.10).
-    PutBucketAcl "PutBucketAcl" Control {
-        query: &["acl"], headers: &["x-oss-acl"],
-        on: On::Bucket, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "PutBucketAcl", log_size: LogSize::Unknown,
-    };
+    PutBucketAcl "PutBucketAcl" Control Bucket { query: &["acl"], headers: &["x-oss-acl"] };
     /// GET bucket `?acl` (8.10).
-    GetBucketAcl "GetBucketAcl" Control {
-        query: &["acl"], headers: PLAIN,
-        on: On::Bucket, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "GetBucketAcl", log_size: LogSize::Unknown,
-    };
+    GetBucketAcl "GetBucketAcl" Control Bucket { query: &["acl"], headers: PLAIN };
     /// PUT bucket `?cors` (8.11).
-    PutBucketCors "PutBucketCors" Control {
-        query: &["cors"], headers: PLAIN,
-        on: On::Bucket, body: Body::Document(16 * KIB), keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "PutBucketCors", log_size: LogSize::Unknown,
-    };
+    PutBucketCors "PutBucketCors" Control Bucket { query: &["cors"], headers: PLAIN, body: Body::Document(16 * KIB) };
     /// GET bucket `?cors` (8.11).
-    GetBucketCors "GetBucketCors" Control {
-        query: &["cors"], headers: PLAIN,
-        on: On::Bucket, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "GetBucketCors", log_size: LogSize::Unknown,
-    };
+    GetBucketCors "GetBucketCors" Control Bucket { query: &["cors"], headers: PLAIN };
     /// DELETE bucket `?cors` (8.11).
-    DeleteBucketCors "DeleteBucketCors" Control {
-        query: &["cors"], headers: PLAIN,
-        on: On::Bucket, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "DeleteBucketCors", log_size: LogSize::Unknown,
-    };
+    DeleteBucketCors "DeleteBucketCors" Control Bucket { query: &["cors"], headers: PLAIN };
     /// PUT bucket `?referer` (8.12).
-    PutBucketReferer "PutBucketReferer" Control {
+    PutBucketReferer "PutBucketReferer" Control Bucket {
         query: &["referer"], headers: PLAIN,
-        on: On::Bucket, body: Body::Document(64 * KIB), keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "PutBucketReferer", log_size: LogSize::Unknown,
+        body: Body::Document(64 * KIB),
     };
     /// GET bucket `?referer` (8.12).
-    GetBucketReferer "GetBucketReferer" Control {
-        query: &["referer"], headers: PLAIN,
-        on: On::Bucket, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "GetBucketReferer", log_size: LogSize::Unknown,
-    };
+    GetBucketReferer "GetBucketReferer" Control Bucket { query: &["referer"], headers: PLAIN };
     /// DELETE bucket `?referer`, the same as putting the default (8.12).
-    DeleteBucketReferer "PutBucketReferer" Control {
-        query: &["referer"], headers: PLAIN,
-        on: On::Bucket, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "DeleteBucketReferer", log_size: LogSize::Unknown,
-    };
+    DeleteBucketReferer "PutBucketReferer" Control Bucket { query: &["referer"], headers: PLAIN };
     /// PUT bucket `?lifecycle` (8.13).
-    PutBucketLifecycle "PutBucketLifecycle" Control {
+    PutBucketLifecycle "PutBucketLifecycle" Control Bucket {
         query: &["lifecycle"], headers: PLAIN,
-        on: On::Bucket, body: Body::Document(512 * KIB), keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "PutBucketLifecycle", log_size: LogSize::Unknown,
+        body: Body::Document(512 * KIB),
     };
     /// GET bucket `?lifecycle` (8.13).
-    GetBucketLifecycle "GetBucketLifecycle" Control {
-        query: &["lifecycle"], headers: PLAIN,
-        on: On::Bucket, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "GetBucketLifecycle", log_size: LogSize::Unknown,
-    };
+    GetBucketLifecycle "GetBucketLifecycle" Control Bucket { query: &["lifecycle"], headers: PLAIN };
     /// DELETE bucket `?lifecycle` (8.13).
-    DeleteBucketLifecycle "DeleteBucketLifecycle" Control {
-        query: &["lifecycle"], headers: PLAIN,
-        on: On::Bucket, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "DeleteBucketLifecycle", log_size: LogSize::Unknown,
-    };
+    DeleteBucketLifecycle "DeleteBucketLifecycle" Control Bucket { query: &["lifecycle"], headers: PLAIN };
     /// PUT bucket `?policy` (8.14).
-    PutBucketPolicy "PutBucketPolicy" Control {
+    PutBucketPolicy "PutBucketPolicy" Control Bucket {
         query: &["policy"], headers: PLAIN,
-        on: On::Bucket, body: Body::Document(16 * KIB), keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "PutBucketPolicy", log_size: LogSize::Unknown,
+        body: Body::Document(16 * KIB),
     };
     /// GET bucket `?policy` (8.14).
-    GetBucketPolicy "GetBucketPolicy" Control {
-        query: &["policy"], headers: PLAIN,
-        on: On::Bucket, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "GetBucketPolicy", log_size: LogSize::Unknown,
-    };
+    GetBucketPolicy "GetBucketPolicy" Control Bucket { query: &["policy"], headers: PLAIN };
     /// DELETE bucket `?policy` (8.14).
-    DeleteBucketPolicy "DeleteBucketPolicy" Control {
-        query: &["policy"], headers: PLAIN,
-        on: On::Bucket, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "DeleteBucketPolicy", log_size: LogSize::Unknown,
-    };
+    DeleteBucketPolicy "DeleteBucketPolicy" Control Bucket { query: &["policy"], headers: PLAIN };
     /// GET bucket `?policyStatus` (8.14).
-    GetBucketPolicyStatus "GetBucketPolicyStatus" Control {
-        query: &["policyStatus"], headers: PLAIN,
-        on: On::Bucket, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "GetBucketPolicyStatus", log_size: LogSize::Unknown,
-    };
+    GetBucketPolicyStatus "GetBucketPolicyStatus" Control Bucket { query: &["policyStatus"], headers: PLAIN };
     /// PUT bucket `?logging` (8.15).
-    PutBucketLogging "PutBucketLogging" Control {
+    PutBucketLogging "PutBucketLogging" Control Bucket {
         query: &["logging"], headers: PLAIN,
-        on: On::Bucket, body: Body::Document(512 * KIB), keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "PutBucketLogging", log_size: LogSize::Unknown,
+        body: Body::Document(512 * KIB),
     };
     /// GET bucket `?logging` (8.15).
-    GetBucketLogging "GetBucketLogging" Control {
-        query: &["logging"], headers: PLAIN,
-        on: On::Bucket, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "GetBucketLogging", log_size: LogSize::Unknown,
-    };
+    GetBucketLogging "GetBucketLogging" Control Bucket { query: &["logging"], headers: PLAIN };
     /// DELETE bucket `?logging` (8.15).
-    DeleteBucketLogging "DeleteBucketLogging" Control {
-        query: &["logging"], headers: PLAIN,
-        on: On::Bucket, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "DeleteBucketLogging", log_size: LogSize::Unknown,
-    };
+    DeleteBucketLogging "DeleteBucketLogging" Control Bucket { query: &["logging"], headers: PLAIN };
     /// PUT bucket `?website` (8.16).
-    PutBucketWebsite "PutBucketWebsite" Control {
+    PutBucketWebsite "PutBucketWebsite" Control Bucket {
         query: &["website"], headers: PLAIN,
-        on: On::Bucket, body: Body::Document(512 * KIB), keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "PutBucketWebsite", log_size: LogSize::Unknown,
+        body: Body::Document(512 * KIB),
     };
     /// GET bucket `?website` (8.16).
-    GetBucketWebsite "GetBucketWebsite" Control {
-        query: &["website"], headers: PLAIN,
-        on: On::Bucket, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "GetBucketWebsite", log_size: LogSize::Unknown,
-    };
+    GetBucketWebsite "GetBucketWebsite" Control Bucket { query: &["website"], headers: PLAIN };
     /// DELETE bucket `?website` (8.16).
-    DeleteBucketWebsite "DeleteBucketWebsite" Control {
-        query: &["website"], headers: PLAIN,
-        on: On::Bucket, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "DeleteBucketWebsite", log_size: LogSize::Unknown,
-    };
+    DeleteBucketWebsite "DeleteBucketWebsite" Control Bucket { query: &["website"], headers: PLAIN };
     /// PUT bucket `?tagging` (8.17).
-    PutBucketTags "PutBucketTagging" Control {
+    PutBucketTags "PutBucketTagging" Control Bucket {
         query: &["tagging"], headers: PLAIN,
-        on: On::Bucket, body: Body::Document(512 * KIB), keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "PutBucketTags", log_size: LogSize::Unknown,
+        body: Body::Document(512 * KIB),
     };
     /// GET bucket `?tagging` (8.17).
-    GetBucketTags "GetBucketTagging" Control {
-        query: &["tagging"], headers: PLAIN,
-        on: On::Bucket, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "GetBucketTags", log_size: LogSize::Unknown,
-    };
+    GetBucketTags "GetBucketTagging" Control Bucket { query: &["tagging"], headers: PLAIN };
     /// DELETE bucket `?tagging` (8.17).
-    DeleteBucketTags "DeleteBucketTagging" Control {
-        query: &["tagging"], headers: PLAIN,
-        on: On::Bucket, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "DeleteBucketTags", log_size: LogSize::Unknown,
-    };
+    DeleteBucketTags "DeleteBucketTagging" Control Bucket { query: &["tagging"], headers: PLAIN };
     /// PUT bucket `?versioning` (8.18).
-    PutBucketVersioning "PutBucketVersioning" Control {
+    PutBucketVersioning "PutBucketVersioning" Control Bucket {
         query: &["versioning"], headers: PLAIN,
-        on: On::Bucket, body: Body::Document(512 * KIB), keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "PutBucketVersioning", log_size: LogSize::Unknown,
+        body: Body::Document(512 * KIB),
     };
     /// GET bucket `?versioning` (8.18).
-    GetBucketVersioning "GetBucketVersioning" Control {
-        query: &["versioning"], headers: PLAIN,
-        on: On::Bucket, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "GetBucketVersioning", log_size: LogSize::Unknown,
-    };
+    GetBucketVersioning "GetBucketVersioning" Control Bucket { query: &["versioning"], headers: PLAIN };
 
     /// PUT key (9.1).
-    PutObject "PutObject" Write {
+    PutObject "PutObject" Write Object {
         query: &[], headers: UPLOAD,
-        on: On::Object, body: Body::Content, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "PutObject", log_size: LogSize::Received,
+        body: Body::Content, log_size: LogSize::Received,
     };
     /// GET key (9.2).
-    GetObject "GetObject" Read {
+    GetObject "GetObject" Read Object {
         query: &["versionId"], headers: PLAIN,
-        on: On::Object, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Checked, metering: Metering::Playback, log_name: "GetObject", log_size: LogSize::Sent,
+        hotlink: Hotlink::Checked, metering: Metering::Playback, log_size: LogSize::Sent,
     };
     /// HEAD key (9.3).
-    HeadObject "GetObject" Read {
+    HeadObject "GetObject" Read Object {
         query: &["versionId"], headers: PLAIN,
-        on: On::Object, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Checked, metering: Metering::Nothing, log_name: "HeadObject", log_size: LogSize::Sent,
+        hotlink: Hotlink::Checked, log_size: LogSize::Sent,
     };
     /// HEAD or GET key `?objectMeta` (9.4).
-    GetObjectMeta "GetObject" Read {
+    GetObjectMeta "GetObject" Read Object {
         query: &["objectMeta", "versionId"], headers: PLAIN,
-        on: On::Object, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Checked, metering: Metering::Nothing, log_name: "GetObjectMeta", log_size: LogSize::Sent,
+        hotlink: Hotlink::Checked, log_size: LogSize::Sent,
     };
     /// DELETE key (9.5).
-    DeleteObject "DeleteObject" Write {
-        query: &["versionId"], headers: PLAIN,
-        on: On::Object, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "DeleteObject", log_size: LogSize::Unknown,
-    };
+    DeleteObject "DeleteObject" Write Object { query: &["versionId"], headers: PLAIN };
     /// POST bucket `?delete` (9.6). Each key is authorised by itself; this kind only names the request.
-    DeleteMultipleObjects "DeleteObject" Write {
+    DeleteMultipleObjects "DeleteObject" Write Bucket {
         query: &["delete", "encoding-type"], headers: PLAIN,
-        on: On::Bucket, body: Body::Document(2048 * KIB), keys: KeysIn::Body, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "DeleteMultipleObjects", log_size: LogSize::Unknown,
+        body: Body::Document(2048 * KIB), keys: KeysIn::Body,
     };
     /// PUT key with `x-oss-copy-source` (9.7).
-    CopyObject "PutObject" Write {
-        query: &[], headers: COPY,
-        on: On::Object, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "CopyObject", log_size: LogSize::Unknown,
-    };
+    CopyObject "PutObject" Write Object { query: &[], headers: COPY };
     /// POST key `?append` (9.8).
-    AppendObject "PutObject" Write {
-        query: &["append", "position"], headers: UPLOAD,
-        on: On::Object, body: Body::Content, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "AppendObject", log_size: LogSize::Unknown,
-    };
+    AppendObject "PutObject" Write Object { query: &["append", "position"], headers: UPLOAD, body: Body::Content };
     /// PUT key `?acl` (9.9).
-    PutObjectAcl "PutObjectAcl" OwnerOnly {
-        query: &["acl", "versionId"], headers: &["x-oss-object-acl"],
-        on: On::Object, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "PutObjectAcl", log_size: LogSize::Unknown,
-    };
+    PutObjectAcl "PutObjectAcl" OwnerOnly Object { query: &["acl", "versionId"], headers: &["x-oss-object-acl"] };
     /// GET key `?acl` (9.9).
-    GetObjectAcl "GetObjectAcl" OwnerOnly {
+    GetObjectAcl "GetObjectAcl" OwnerOnly Object {
         query: &["acl", "versionId"], headers: PLAIN,
-        on: On::Object, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Checked, metering: Metering::Nothing, log_name: "GetObjectAcl", log_size: LogSize::Unknown,
+        hotlink: Hotlink::Checked,
     };
     /// PUT key `?symlink` (9.10).
-    PutSymlink "PutObject" Write {
-        query: &["symlink"],
-        headers: &[
-            "x-oss-forbid-overwrite", "x-oss-object-acl", "x-oss-server-side-encryption", "x-oss-storage-class",
-            "x-oss-symlink-target", "x-oss-tagging",
+    PutSymlink "PutObject" Write Object {
+        query: &[
+            "symlink",
         ],
-        on: On::Object, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "PutSymlink", log_size: LogSize::Unknown,
+        headers: &[ "x-oss-forbid-overwrite", "x-oss-object-acl", "x-oss-server-side-encryption", "x-oss-storage-class", "x-oss-symlink-target", "x-oss-tagging", ],
     };
     /// GET key `?symlink` (9.10).
-    GetSymlink "GetObject" Read {
-        query: &["symlink", "versionId"], headers: PLAIN,
-        on: On::Object, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Checked, metering: Metering::Nothing, log_name: "GetSymlink", log_size: LogSize::Unknown,
-    };
+    GetSymlink "GetObject" Read Object { query: &["symlink", "versionId"], headers: PLAIN, hotlink: Hotlink::Checked };
     /// PUT key `?tagging` (9.11).
-    PutObjectTagging "PutObjectTagging" OwnerOnly {
+    PutObjectTagging "PutObjectTagging" OwnerOnly Object {
         query: &["tagging", "versionId"], headers: PLAIN,
-        on: On::Object, body: Body::Document(512 * KIB), keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "PutObjectTagging", log_size: LogSize::Unknown,
+        body: Body::Document(512 * KIB),
     };
     /// GET key `?tagging` (9.11).
-    GetObjectTagging "GetObjectTagging" OwnerOnly {
+    GetObjectTagging "GetObjectTagging" OwnerOnly Object {
         query: &["tagging", "versionId"], headers: PLAIN,
-        on: On::Object, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Checked, metering: Metering::Nothing, log_name: "GetObjectTagging", log_size: LogSize::Unknown,
+        hotlink: Hotlink::Checked,
     };
     /// DELETE key `?tagging` (9.11).
-    DeleteObjectTagging "DeleteObjectTagging" OwnerOnly {
-        query: &["tagging", "versionId"], headers: PLAIN,
-        on: On::Object, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "DeleteObjectTagging", log_size: LogSize::Unknown,
-    };
+    DeleteObjectTagging "DeleteObjectTagging" OwnerOnly Object { query: &["tagging", "versionId"], headers: PLAIN };
 
     /// POST key `?uploads` (10.1).
-    InitiateMultipartUpload "PutObject" Write {
+    InitiateMultipartUpload "PutObject" Write Object {
         query: &["uploads", "encoding-type", "sequential"], headers: UPLOAD_IN_PARTS,
-        on: On::Object, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "InitiateMultipartUpload", log_size: LogSize::Unknown,
     };
     /// PUT key `?partNumber&uploadId` (10.2).
-    UploadPart "PutObject" Write {
+    UploadPart "PutObject" Write Object {
         query: &["partNumber", "uploadId"], headers: UPLOAD,
-        on: On::Object, body: Body::Content, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "UploadPart", log_size: LogSize::Received,
+        body: Body::Content, log_size: LogSize::Received,
     };
     /// The same with `x-oss-copy-source` (10.3).
-    UploadPartCopy "PutObject" Write {
-        query: &["partNumber", "uploadId"], headers: COPY_PART,
-        on: On::Object, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "UploadPartCopy", log_size: LogSize::Unknown,
-    };
+    UploadPartCopy "PutObject" Write Object { query: &["partNumber", "uploadId"], headers: COPY_PART };
     /// POST key `?uploadId` (10.4).
-    CompleteMultipartUpload "PutObject" Write {
+    CompleteMultipartUpload "PutObject" Write Object {
         query: &["uploadId", "encoding-type"], headers: UPLOAD_IN_PARTS,
-        on: On::Object, body: Body::Document(2048 * KIB), keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "CompleteMultipartUpload", log_size: LogSize::Unknown,
+        body: Body::Document(2048 * KIB),
     };
     /// DELETE key `?uploadId` (10.5).
-    AbortMultipartUpload "AbortMultipartUpload" Write {
-        query: &["uploadId"], headers: UPLOAD_IN_PARTS,
-        on: On::Object, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "AbortMultipartUpload", log_size: LogSize::Unknown,
-    };
+    AbortMultipartUpload "AbortMultipartUpload" Write Object { query: &["uploadId"], headers: UPLOAD_IN_PARTS };
     /// GET key `?uploadId` (10.6).
-    ListParts "ListParts" Write {
+    ListParts "ListParts" Write Object {
         query: &["uploadId", "max-parts", "part-number-marker", "encoding-type"], headers: PLAIN,
-        on: On::Object, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Checked, metering: Metering::Nothing, log_name: "ListParts", log_size: LogSize::Unknown,
+        hotlink: Hotlink::Checked,
     };
     /// GET bucket `?uploads` (10.7).
-    ListMultipartUploads "ListMultipartUploads" Control {
-        query: &["uploads", "delimiter", "prefix", "key-marker", "upload-id-marker", "max-uploads", "encoding-type"],
+    ListMultipartUploads "ListMultipartUploads" Control Bucket {
+        query: &[
+            "uploads", "delimiter", "prefix", "key-marker", "upload-id-marker", "max-uploads", "encoding-type",
+        ],
         headers: PLAIN,
-        on: On::Bucket, body: Body::Ignored, keys: KeysIn::Path, is_listing: true,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "ListMultipartUploads", log_size: LogSize::Unknown,
+        is_listing: true,
     };
 
     /// POST bucket with a form (11). The key is in the form.
-    PostObject "PutObject" Write {
+    PostObject "PutObject" Write Bucket {
         query: &[], headers: &["x-oss-object-acl"],
-        on: On::Bucket, body: Body::Form, keys: KeysIn::Body, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "PostObject", log_size: LogSize::Unknown,
+        body: Body::Form, keys: KeysIn::Body,
     };
     /// OPTIONS (12).
-    Preflight "Preflight" Public {
-        query: &[], headers: PLAIN,
-        on: On::Any, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "Preflight", log_size: LogSize::Unknown,
-    };
+    Preflight "Preflight" Public Any { query: &[], headers: PLAIN };
     /// GET or HEAD key `?x-oss-process=hls/sign` (14, OSS auth 9).
-    GetSignedPlaylist "GetObject" Read {
+    GetSignedPlaylist "GetObject" Read Object {
         query: &["x-oss-process", "versionId"], headers: PLAIN,
-        on: On::Object, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Checked, metering: Metering::Playback, log_name: "GetSignedPlaylist", log_size: LogSize::Unknown,
+        hotlink: Hotlink::Checked, metering: Metering::Playback,
     };
     /// GET or HEAD key with any other `x-oss-process` (14).
-    ProcessObject "GetObject" Read {
+    ProcessObject "GetObject" Read Object {
         query: &["x-oss-process", "versionId"], headers: PLAIN,
-        on: On::Object, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Checked, metering: Metering::Nothing, log_name: "ProcessObject", log_size: LogSize::Unknown,
+        hotlink: Hotlink::Checked,
     };
     /// GET or HEAD key `?x-oss-process=video/snapshot`: a picture of a recording (14).
-    GetVideoSnapshot "GetObject" Read {
+    GetVideoSnapshot "GetObject" Read Object {
         query: &["x-oss-process", "versionId"], headers: PLAIN,
-        on: On::Object, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Checked, metering: Metering::Nothing, log_name: "GetVideoSnapshot", log_size: LogSize::Unknown,
+        hotlink: Hotlink::Checked,
     };
     /// GET or HEAD playlist `?x-oss-process=live/still`: the newest picture of a channel; not an operation of OSS.
-    GetLiveStill "GetObject" Read {
+    GetLiveStill "GetObject" Read Object {
         query: &["x-oss-process", "versionId"], headers: PLAIN,
-        on: On::Object, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Checked, metering: Metering::Nothing, log_name: "GetLiveStill", log_size: LogSize::Unknown,
+        hotlink: Hotlink::Checked,
     };
     /// POST playlist `?x-oss-process=video/storyboard`: sheets of small pictures beside it; not an operation of OSS. What
     /// it writes needs PutObject as well.
-    PostStoryboard "GetObject" Read {
+    PostStoryboard "GetObject" Read Object {
         query: &["x-oss-process", "versionId"], headers: PLAIN,
-        on: On::Object, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Checked, metering: Metering::Nothing, log_name: "PostStoryboard", log_size: LogSize::Unknown,
+        hotlink: Hotlink::Checked,
     };
     /// POST key `?restore` (15).
-    RestoreObject "RestoreObject" OwnerOnly {
-        query: &["restore", "versionId"], headers: PLAIN,
-        on: On::Object, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "RestoreObject", log_size: LogSize::Unknown,
-    };
+    RestoreObject "RestoreObject" OwnerOnly Object { query: &["restore", "versionId"], headers: PLAIN };
 
     /// PUT channel `?live` (LiveChannel 1.1).
-    PutLiveChannel "PutLiveChannel" Control {
+    PutLiveChannel "PutLiveChannel" Control Channel {
         query: &["live"], headers: PLAIN,
-        on: On::Channel, body: Body::Document(64 * KIB), keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::ChannelCreation, log_name: "PutLiveChannel", log_size: LogSize::Unknown,
+        body: Body::Document(64 * KIB), metering: Metering::ChannelCreation,
     };
     /// PUT channel `?live&status` (LiveChannel 1.2).
-    PutLiveChannelStatus "PutLiveChannelStatus" Control {
+    PutLiveChannelStatus "PutLiveChannelStatus" Control Channel {
         query: &["live", "status"], headers: PLAIN,
-        on: On::Channel, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::ChannelStatus, log_name: "PutLiveChannelStatus", log_size: LogSize::Unknown,
+        metering: Metering::ChannelStatus,
     };
     /// GET channel `?live` (LiveChannel 1.3).
-    GetLiveChannelInfo "GetLiveChannel" Control {
+    GetLiveChannelInfo "GetLiveChannel" Control Channel {
         query: &["live", "comp"], headers: PLAIN,
-        on: On::Channel, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Channel, log_name: "GetLiveChannelInfo", log_size: LogSize::Unknown,
+        metering: Metering::Channel,
     };
     /// GET channel `?live&comp=stat` (LiveChannel 1.4).
-    GetLiveChannelStat "GetLiveChannelStat" Control {
+    GetLiveChannelStat "GetLiveChannelStat" Control Channel {
         query: &["live", "comp"], headers: PLAIN,
-        on: On::Channel, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Channel, log_name: "GetLiveChannelStat", log_size: LogSize::Unknown,
+        metering: Metering::Channel,
     };
     /// GET channel `?live&comp=history` (LiveChannel 1.5).
-    GetLiveChannelHistory "GetLiveChannelHistory" Control {
+    GetLiveChannelHistory "GetLiveChannelHistory" Control Channel {
         query: &["live", "comp"], headers: PLAIN,
-        on: On::Channel, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Channel, log_name: "GetLiveChannelHistory", log_size: LogSize::Unknown,
+        metering: Metering::Channel,
     };
     /// GET bucket `?live` (LiveChannel 1.6).
-    ListLiveChannel "ListLiveChannel" Control {
+    ListLiveChannel "ListLiveChannel" Control Bucket {
         query: &["live", "prefix", "marker", "max-keys"], headers: PLAIN,
-        on: On::Bucket, body: Body::Ignored, keys: KeysIn::Path, is_listing: true,
-        hotlink: Hotlink::Free, metering: Metering::Channel, log_name: "ListLiveChannel", log_size: LogSize::Unknown,
+        is_listing: true, metering: Metering::Channel,
     };
     /// DELETE channel `?live` (LiveChannel 1.7).
-    DeleteLiveChannel "DeleteLiveChannel" Control {
-        query: &["live"], headers: PLAIN,
-        on: On::Channel, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "DeleteLiveChannel", log_size: LogSize::Unknown,
-    };
+    DeleteLiveChannel "DeleteLiveChannel" Control Channel { query: &["live"], headers: PLAIN };
     /// POST channel/playlist `?vod` (LiveChannel 1.8).
-    PostVodPlaylist "PostVodPlaylist" Control {
+    PostVodPlaylist "PostVodPlaylist" Control Channel {
         query: &["vod", "startTime", "endTime"], headers: PLAIN,
-        on: On::Channel, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::VodPlaylist, log_name: "PostVodPlaylist", log_size: LogSize::Unknown,
+        metering: Metering::VodPlaylist,
     };
     /// GET channel `?vod` (LiveChannel 1.9).
-    GetVodPlaylist "GetVodPlaylist" Control {
+    GetVodPlaylist "GetVodPlaylist" Control Channel {
         query: &["vod", "startTime", "endTime"], headers: PLAIN,
-        on: On::Channel, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::VodPlaylist, log_name: "GetVodPlaylist", log_size: LogSize::Unknown,
+        metering: Metering::VodPlaylist,
     };
     /// An RTMP publish (LiveChannel 3.9); no HTTP request asks for it.
-    PublishRtmpStream "PublishRtmpStream" Control {
-        query: &[], headers: PLAIN,
-        on: On::Channel, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "PublishRtmpStream", log_size: LogSize::Unknown,
-    };
+    PublishRtmpStream "PublishRtmpStream" Control Channel { query: &[], headers: PLAIN };
 
     /// GET of a sub-resource that is not built (HTTP API 15); the route says which.
-    GetSubResource "GetSubResource" Control {
-        query: &[], headers: PLAIN,
-        on: On::Any, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "GetSubResource", log_size: LogSize::Unknown,
-    };
+    GetSubResource "GetSubResource" Control Any { query: &[], headers: PLAIN };
     /// PUT or POST of a sub-resource that is not built.
-    PutSubResource "PutSubResource" Control {
-        query: &[], headers: PLAIN,
-        on: On::Any, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "PutSubResource", log_size: LogSize::Unknown,
-    };
+    PutSubResource "PutSubResource" Control Any { query: &[], headers: PLAIN };
     /// DELETE of a sub-resource that is not built.
-    DeleteSubResource "DeleteSubResource" Control {
+    DeleteSubResource "DeleteSubResource" Control Any {
         query: &[
-            "comp", "inventoryId", "qosRequester", "resourcePool", "resourcePoolInfo", "styleName", "wormId",
-            "x-oss-access-point-name", "x-oss-redundancy-transition-taskid",
+            "comp", "inventoryId", "qosRequester", "resourcePool", "resourcePoolInfo", "styleName", "wormId", "x-oss-
+            access-point-name", "x-oss-redundancy-transition-taskid",
         ],
         headers: PLAIN,
-        on: On::Any, body: Body::Ignored, keys: KeysIn::Path, is_listing: false,
-        hotlink: Hotlink::Free, metering: Metering::Nothing, log_name: "DeleteSubResource", log_size: LogSize::Unknown,
     };
 }
 
@@ -581,35 +392,6 @@ impl OperationKind {
 impl fmt::Display for OperationKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
-    }
-}
-
-/// What a request is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Resource {
-    /// The service itself.
-    Service,
-    /// A bucket.
-    Bucket(BucketName),
-    /// An object, or a channel: the key is the decoded path below the bucket.
-    Object(BucketName, ObjectKey),
-}
-
-impl Resource {
-    /// The bucket, if there is one.
-    pub fn bucket(&self) -> Option<&BucketName> {
-        match self {
-            Self::Service => None,
-            Self::Bucket(bucket) | Self::Object(bucket, _) => Some(bucket),
-        }
-    }
-
-    /// The key, if there is one.
-    pub fn key(&self) -> Option<&ObjectKey> {
-        match self {
-            Self::Object(_, key) => Some(key),
-            Self::Service | Self::Bucket(_) => None,
-        }
     }
 }
 
