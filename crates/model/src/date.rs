@@ -1,117 +1,74 @@
 //! Dates as documents and headers write them (HTTP API 5.1), against unix time. Years 1 to 9999.
 
-const DAY_MS: i64 = 86_400_000;
+use time::{Date, Month, UtcDateTime};
+
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
-/// A date of the proleptic Gregorian calendar and a time of day in UTC.
-struct Civil {
-    year: i64,
-    month: i64,
-    day: i64,
-    hour: i64,
-    minute: i64,
-    second: i64,
+/// A moment to the second; those outside of the years 1 to 9999 are the nearest one inside.
+fn moment(unix_ms: i64) -> UtcDateTime {
+    let unix_s = unix_ms.clamp(-62_135_596_800_000, 253_402_300_799_999).div_euclid(1000);
+    UtcDateTime::from_unix_timestamp(unix_s).unwrap_or(UtcDateTime::UNIX_EPOCH)
 }
 
-impl Civil {
-    fn from_unix_ms(unix_ms: i64) -> Self {
-        let days = unix_ms.div_euclid(DAY_MS);
-        let second_of_day = unix_ms.rem_euclid(DAY_MS) / 1000;
-        // Years begin in March here, so that the day that comes and goes is the last one of a year. 719468 days lie
-        // between 0000-03-01 and 1970-01-01, and 400 years have 146097 days.
-        let shifted = days + 719_468;
-        let era = shifted.div_euclid(146_097);
-        let day_of_era = shifted.rem_euclid(146_097);
-        let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let shifted_month = (5 * day_of_year + 2) / 153;
-        let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-        Self {
-            year: year_of_era + era * 400 + i64::from(month <= 2),
-            month,
-            day: day_of_year - (153 * shifted_month + 2) / 5 + 1,
-            hour: second_of_day / 3600,
-            minute: second_of_day / 60 % 60,
-            second: second_of_day % 60,
-        }
-    }
-
-    /// `None` when a field is out of its range; 60 is a legal second.
-    fn unix_ms(&self) -> Option<i64> {
-        let in_range = (1..=9999).contains(&self.year)
-            && (1..=12).contains(&self.month)
-            && (1..=days_of_month(self.year, self.month)).contains(&self.day)
-            && (0..24).contains(&self.hour)
-            && (0..60).contains(&self.minute)
-            && (0..=60).contains(&self.second);
-        if !in_range {
-            return None;
-        }
-        let year = if self.month <= 2 { self.year - 1 } else { self.year };
-        let era = year.div_euclid(400);
-        let year_of_era = year.rem_euclid(400);
-        let day_of_year = (153 * ((self.month + 9) % 12) + 2) / 5 + self.day - 1;
-        let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-        let days = era * 146_097 + day_of_era - 719_468;
-        Some(days * DAY_MS + (self.hour * 3600 + self.minute * 60 + self.second) * 1000)
-    }
+/// The name of a month in HTTP.
+fn name_of(month: Month) -> &'static str {
+    MONTHS.get(usize::from(u8::from(month)) - 1).copied().unwrap_or_default()
 }
 
-fn days_of_month(year: i64, month: i64) -> i64 {
-    match month {
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
+/// Year, month and day, hour, minute and second as Unix time. `None` when one is out of its range; 60 is a legal second.
+fn unix_ms([year, month, day]: [i64; 3], [hour, minute, second]: [i64; 3]) -> Option<i64> {
+    let small = |number: i64| u8::try_from(number).ok();
+    if !(1..=9999).contains(&year) || !(0..=60).contains(&second) {
+        return None;
     }
+    let month = Month::try_from(small(month)?).ok()?;
+    let date = Date::from_calendar_date(i32::try_from(year).ok()?, month, small(day)?).ok()?;
+    let minute = date.with_hms(small(hour)?, small(minute)?, 0).ok()?;
+    Some((minute.as_utc().unix_timestamp() + second) * 1000)
 }
 
 /// `YYYY-MM-DDTHH:MM:SS.000Z`, the milliseconds always written as zeros: oss2 reads nothing else (LiveChannel 0.6).
 /// Instants outside the years 1 to 9999 are written as the nearest one inside.
 pub fn format_iso8601(unix_ms: i64) -> String {
-    let Civil { year, month, day, hour, minute, second } = Civil::from_unix_ms(clamp(unix_ms));
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.000Z")
+    let moment = moment(unix_ms);
+    let ((year, month, day), (hour, minute, second)) = (moment.to_calendar_date(), moment.as_hms());
+    format!("{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.000Z", u8::from(month))
 }
 
 /// `Tue, 02 Jan 2024 03:04:05 GMT`, for headers.
 pub fn format_http(unix_ms: i64) -> String {
-    let unix_ms = clamp(unix_ms);
-    let Civil { year, month, day, hour, minute, second } = Civil::from_unix_ms(unix_ms);
-    let name = |names: &[&'static str], index: i64| usize::try_from(index).ok().and_then(|i| names.get(i).copied());
-    let weekday = name(&WEEKDAYS, unix_ms.div_euclid(DAY_MS).rem_euclid(7)).unwrap_or_default();
-    let month = name(&MONTHS, month - 1).unwrap_or_default();
-    format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
+    let moment = moment(unix_ms);
+    let ((year, month, day), (hour, minute, second)) = (moment.to_calendar_date(), moment.as_hms());
+    let weekday = usize::from(moment.weekday().number_days_from_monday());
+    let weekday = WEEKDAYS.get(weekday).copied().unwrap_or_default();
+    format!("{weekday}, {day:02} {} {year:04} {hour:02}:{minute:02}:{second:02} GMT", name_of(month))
 }
 
 /// `02/Jan/2024:03:04:05 +0000`, for access logs.
 pub fn format_log(unix_ms: i64) -> String {
-    let Civil { year, month, day, hour, minute, second } = Civil::from_unix_ms(clamp(unix_ms));
-    let month = usize::try_from(month - 1).ok().and_then(|index| MONTHS.get(index)).copied().unwrap_or_default();
-    format!("{day:02}/{month}/{year:04}:{hour:02}:{minute:02}:{second:02} +0000")
+    let moment = moment(unix_ms);
+    let ((year, month, day), (hour, minute, second)) = (moment.to_calendar_date(), moment.as_hms());
+    format!("{day:02}/{}/{year:04}:{hour:02}:{minute:02}:{second:02} +0000", name_of(month))
 }
 
 /// `2024-01-02-03-04-05`, for the names of access logs.
 pub fn format_dashes(unix_ms: i64) -> String {
-    let Civil { year, month, day, hour, minute, second } = Civil::from_unix_ms(clamp(unix_ms));
-    format!("{year:04}-{month:02}-{day:02}-{hour:02}-{minute:02}-{second:02}")
-}
-
-fn clamp(unix_ms: i64) -> i64 {
-    unix_ms.clamp(-62_135_596_800_000, 253_402_300_799_999)
+    let moment = moment(unix_ms);
+    let ((year, month, day), (hour, minute, second)) = (moment.to_calendar_date(), moment.as_hms());
+    format!("{year:04}-{:02}-{day:02}-{hour:02}-{minute:02}-{second:02}", u8::from(month))
 }
 
 /// Reads `YYYY-MM-DDTHH:MM:SS[.fraction]Z`, the fraction cut to milliseconds.
 pub fn parse_iso8601(text: &str) -> Option<i64> {
     let (date, time) = text.trim().strip_suffix('Z')?.split_once('T')?;
     let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
-    let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
-    let [hour, minute, second] = numbers(time, ':', [2, 2, 2])?;
+    let (date, clock) = (numbers(date, '-', [4, 2, 2])?, numbers(time, ':', [2, 2, 2])?);
     if fraction.is_empty() || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
     let millis = fraction.bytes().chain(*b"00").take(3).fold(0, |sum, byte| sum * 10 + i64::from(byte - b'0'));
-    Some(Civil { year, month, day, hour, minute, second }.unix_ms()? + millis)
+    Some(unix_ms(date, clock)? + millis)
 }
 
 /// Reads an ISO 8601 date or moment as policies and official calls write it: `2024-01-02`, `2024-01-02T03:04:05Z`, with
@@ -151,7 +108,7 @@ pub fn parse_http(text: &str, now_ms: i64) -> Option<i64> {
         [_, month, day, time, year] => (*day, *month, *year, *time),
         _ => return None,
     };
-    let [hour, minute, second] = numbers(time, ':', [2, 2, 2])?;
+    let clock = numbers(time, ':', [2, 2, 2])?;
     let month = MONTHS.iter().position(|name| name.eq_ignore_ascii_case(month))?;
     let year = match (year.len(), number(year)?) {
         (4, year) => year,
@@ -159,12 +116,12 @@ pub fn parse_http(text: &str, now_ms: i64) -> Option<i64> {
         _ => return None,
     };
     let day = if (1..=2).contains(&day.len()) { number(day)? } else { return None };
-    Civil { year, month: i64::try_from(month).ok()? + 1, day, hour, minute, second }.unix_ms()
+    unix_ms([year, i64::try_from(month).ok()? + 1, day], clock)
 }
 
 /// The year that ends with these two digits, from 49 years ago to 50 years ahead.
 fn year_near(digits: i64, now_ms: i64) -> i64 {
-    let now = Civil::from_unix_ms(clamp(now_ms)).year;
+    let now = i64::from(moment(now_ms).year());
     let year = now - now.rem_euclid(100) + digits;
     match year - now {
         51.. => year - 100,
@@ -203,6 +160,8 @@ mod tests {
         assert_eq!(format_http(0), "Thu, 01 Jan 1970 00:00:00 GMT");
         assert_eq!(format_http(-1000), "Wed, 31 Dec 1969 23:59:59 GMT");
         assert_eq!(format_iso8601(951_782_400_000), "2000-02-29T00:00:00.000Z");
+        assert_eq!(format_iso8601(-1), "1969-12-31T23:59:59.000Z");
+        assert_eq!(parse_iso8601("2016-12-31T23:59:60Z"), parse_iso8601("2017-01-01T00:00:00Z"), "a leap second");
         assert_eq!(format_iso8601(i64::MAX), "9999-12-31T23:59:59.000Z");
         assert_eq!(format_iso8601(i64::MIN), "0001-01-01T00:00:00.000Z");
     }

@@ -1,5 +1,6 @@
 //! Hours and months in UTC.
 
+use ::time::{Date, UtcDateTime};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -53,28 +54,17 @@ impl Month {
 
     /// The month of a moment, in seconds since 1970; moments behind the year 9999 count to its last.
     pub fn of(unix_s: u64) -> Self {
-        let days = unix_s / (24 * HOUR);
-        // Years as calendars have them since March of the year 0 (days before it: 719,468): leap days come last.
-        let days = days + 719_468;
-        let (era, day_of_era) = (days / 146_097, days % 146_097);
-        let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let from_march = (5 * day_of_year + 2) / 153;
-        let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-        let year = era * 400 + year_of_era + u64::from(month <= 2);
-        u16::try_from(year)
-            .ok()
-            .zip(u8::try_from(month).ok())
-            .and_then(|(year, month)| Self::new(year, month))
+        let moment = i64::try_from(unix_s).ok().and_then(|unix_s| UtcDateTime::from_unix_timestamp(unix_s).ok());
+        moment
+            .and_then(|moment| Self::new(u16::try_from(moment.year()).ok()?, moment.month().into()))
             .unwrap_or(Self { year: 9999, month: 12 })
     }
 
     /// Its first second.
     pub fn start(self) -> u64 {
-        let (year, month) = (u64::from(self.year), u64::from(self.month));
-        let (year, from_march) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-        let day_of_era = year % 400 * 365 + year % 400 / 4 - year % 400 / 100 + (153 * from_march + 2) / 5;
-        (year / 400 * 146_097 + day_of_era - 719_468) * 24 * HOUR
+        let month = ::time::Month::try_from(self.month).unwrap_or(::time::Month::January);
+        let first = Date::from_calendar_date(self.year.into(), month, 1).unwrap_or(Date::MAX);
+        u64::try_from(first.midnight().as_utc().unix_timestamp()).unwrap_or_default()
     }
 
     /// The first second behind it.

@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use ::time::UtcDateTime;
+
 /// One media playlist.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MediaPlaylist {
@@ -127,20 +129,10 @@ struct UtcTime(i64);
 
 impl Display for UtcTime {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        let (days, in_day) = (self.0.div_euclid(86_400_000), self.0.rem_euclid(86_400_000));
-        // Years are counted from March of year 0, so that the leap day is the last of its year; 146,097 days make up
-        // the 400 years after which the calendar repeats.
-        let shifted = days + 719_468;
-        let era = shifted.div_euclid(146_097);
-        let day_of_era = shifted.rem_euclid(146_097);
-        let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let month_from_march = (5 * day_of_year + 2) / 153;
-        let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-        let year = year_of_era + era * 400 + i64::from(month <= 2);
-        let (hour, minute) = (in_day / 3_600_000, in_day / 60_000 % 60);
-        let (second, ms) = (in_day / 1000 % 60, in_day % 1000);
+        let nearest = if self.0 < 0 { UtcDateTime::MIN } else { UtcDateTime::MAX };
+        let moment = UtcDateTime::from_unix_timestamp(self.0.div_euclid(1000)).unwrap_or(nearest);
+        let ((year, month, day), (hour, minute, second)) = (moment.to_calendar_date(), moment.as_hms());
+        let (month, ms) = (u8::from(month), self.0.rem_euclid(1000));
         write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
     }
 }
