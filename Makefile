@@ -32,7 +32,7 @@ check:
 	cargo fmt --manifest-path conformance/rust/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo test --locked -p millpond-media -p millpond-oss -p millpond-store
-	cargo test --locked -p millpond --test layering
+	cargo test --locked -p millpond-acceptance --test layering
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --document-private-items
 
 # Idempotent and quiet: it installs only what is missing.

@@ -1,11 +1,9 @@
 //! The real binary as a process, and the Rust clients that point at it.
 
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use acceptance::Start;
 use http::{Method, Request, Response};
 use opendal::services::Oss;
 use opendal::{Buffer, HttpBody, HttpTransport, HttpTransporter, OperationContext, Operator};
@@ -29,47 +27,24 @@ fn bucket_name(style: &str, version: &str) -> String {
     format!("opendal-{style}-{version}")
 }
 
-/// One `millpond serve` over a temporary folder; it ends with the value.
+/// A server whose custom domains stand for the buckets of the clients.
 pub struct Server {
-    process: Child,
     address: SocketAddr,
-    folder: tempfile::TempDir,
+    _process: acceptance::Server,
 }
 
 impl Server {
-    /// Starts the binary that `MILLPOND_BIN` names, or else the release build of this repository.
+    /// Starts the binary that `MILLPOND_BIN` names, or one that is built now.
     pub fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let settings = folder.path().join("millpond.toml");
-        let mut text = "[custom_domains]\n".to_owned();
+        let mut settings = "[custom_domains]\n".to_owned();
         for version in ["v1", "v4"] {
             let bucket = bucket_name("cname", version);
-            text.push_str(&format!("\"{}\" = \"{bucket}\"\n", custom_domain(&bucket)));
+            settings.push_str(&format!("\"{}\" = \"{bucket}\"\n", custom_domain(&bucket)));
         }
-        std::fs::write(&settings, text).expect("settings");
-        let log = std::fs::File::create(folder.path().join("server.log")).expect("a log");
-        let mut process = Command::new(binary())
-            .args(["serve", "--listen", "127.0.0.1:0", "--rtmp-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
-            .args(["--log-format", "json"])
-            .arg("--data-dir")
-            .arg(folder.path().join("data"))
-            .arg("--config")
-            .arg(&settings)
-            .env("OSS_ACCESS_KEY_ID", ACCESS_KEY_ID)
-            .env("OSS_ACCESS_KEY_SECRET", ACCESS_KEY_SECRET)
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .expect("the server starts");
-        let stdout = process.stdout.take().expect("its output was asked for");
-        let address = BufReader::new(stdout)
-            .lines()
-            .map_while(Result::ok)
-            .filter_map(|line| serde_json::from_str::<serde_json::Value>(&line).ok())
-            .find(|message| message["message"] == "listening")
-            .and_then(|message| message["http"][0].as_str()?.parse().ok())
-            .expect("the server tells where it listens");
-        Self { process, address, folder }
+        let key = (ACCESS_KEY_ID, ACCESS_KEY_SECRET);
+        let process =
+            acceptance::Server::start(Start { key, arguments: &[], log_levels: "", settings: &settings });
+        Self { address: process.http.parse().expect("an address"), _process: process }
     }
 
     /// Every way in which OpenDAL can address a bucket, under both signature versions; each with a new bucket.
@@ -131,17 +106,6 @@ impl Server {
             .timeout(Duration::from_secs(30))
             .build()
             .expect("a client")
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        let log = std::fs::read_to_string(self.folder.path().join("server.log")).unwrap_or_default();
-        if !std::thread::panicking() {
-            assert!(!log.contains("panicked"), "{log}");
-        }
     }
 }
 
@@ -208,13 +172,4 @@ impl HttpTransport for Resigning {
 fn v4_signer(bucket: &str, secret: &str) -> Signer<Credential> {
     let request_signer = RequestSigner::new(bucket).with_region(REGION).with_signing_version(SigningVersion::V4);
     Signer::new(Context::new(), StaticCredentialProvider::new(ACCESS_KEY_ID, secret), request_signer)
-}
-
-fn binary() -> PathBuf {
-    let path = std::env::var_os("MILLPOND_BIN").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/release/millpond")),
-        PathBuf::from,
-    );
-    assert!(path.exists(), "{} is missing: run `cargo build --release` or set MILLPOND_BIN", path.display());
-    path
 }

@@ -2,7 +2,7 @@
 //! changed together, so there are no circles but the one of the store that is named here, and it does not grow. In the server
 //! every arrow points down.
 //!
-//! `cargo test -p millpond --test module_graph -- --nocapture` prints the graph.
+//! `cargo test -p millpond-acceptance --test module_graph -- --nocapture` prints the graph.
 
 #![allow(clippy::unwrap_used, reason = "a failed expectation of a test is a panic")]
 

@@ -8,6 +8,7 @@ mod support;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use acceptance::Server;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -22,7 +23,9 @@ use support::flip::{Case, Part, Random, SEED, flip};
 use support::signed::{
     BUCKET, PRIVATE, Parameters, V1, V1_URL, V4, V4_URL, pairs, publish, signed, signers, signers_with_secrets,
 };
-use support::{Answer, Connection, REGION, ROOT, Request, Server, management_headers, md5_base64, now_s, signer};
+use support::{
+    Answer, Connection, Management, REGION, ROOT, Request, management_headers, md5_base64, now_s, signer, start,
+};
 
 /// Changes of each request over HTTP, and of each push, which costs a handshake.
 const FLIPS: usize = 250;
@@ -108,7 +111,7 @@ fn check(address: &str, case: &Case, expected: u16, is_repeatable: bool) {
 
 /// A server with a private bucket and something in it.
 fn server() -> Server {
-    let server = Server::start(&[], "warn");
+    let server = start("warn");
     let root = signer(ROOT, None);
     let mut connection = Connection::new(&server.http);
     let playlist = b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5.000,\nseg 1.ts\n";
@@ -262,7 +265,7 @@ fn no_byte_of_a_write_or_its_digest_can_change() {
 
 #[test]
 fn no_byte_of_a_management_call_can_change() {
-    let server = Server::start(&[], "warn");
+    let server = start("warn");
     server.manage("POST", "users", &json!({"name": "anna"}));
     let body = br#"{"enabled":false}"#;
     let bucket = BucketName::parse("api").unwrap();
@@ -326,7 +329,7 @@ fn encoded(parameters: &[(&str, String)]) -> String {
 
 #[test]
 fn no_byte_of_an_assume_role_call_can_change() {
-    let server = Server::start(&[], "warn");
+    let server = start("warn");
     server.manage("POST", "users", &json!({"name": "anna"}));
     let root = signer(ROOT, None);
     let once = |case: Case| {

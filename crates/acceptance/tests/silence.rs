@@ -9,7 +9,7 @@ use oss::sign::rtmp::{RtmpStyle, sign_rtmp_url};
 use serde_json::json;
 use support::flip::{Case, Random, SEED, flip};
 use support::signed::{BUCKET, PRIVATE, V1, V1_URL, V4, V4_URL, publish, signed};
-use support::{Connection, ROOT, Request, Server, now_s, signer};
+use support::{Connection, Management, ROOT, Request, now_s, signer, start};
 
 /// Everything that a request or a push proves itself with, as it may appear in a text.
 fn proofs(request: &Request) -> Vec<String> {
@@ -32,7 +32,7 @@ fn proofs(request: &Request) -> Vec<String> {
 
 #[test]
 fn nothing_that_signs_is_told() {
-    let server = Server::start(&[], "trace");
+    let server = start("trace");
     let mut connection = Connection::new(&server.http);
     let root = signer(ROOT, None);
     let playlist = b"#EXTM3U\n#EXTINF:5.000,\nseg.ts\n";

@@ -1,4 +1,4 @@
-//! The real server as a process, and connections that send it exactly the given bytes.
+//! Calls of the account, and connections that send exactly the given bytes.
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed expectation of a test is a panic")]
@@ -6,13 +6,12 @@
 pub(crate) mod flip;
 pub(crate) mod signed;
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use acceptance::{Server, Start};
 use base64::Engine;
 use md5::Digest;
 use model::name::{AccessKeyId, BucketName};
@@ -25,55 +24,19 @@ pub(crate) const ROOT: (&str, &str) = ("ROOTKEY", "RootSecretOfTheTests");
 /// What V4 signatures name.
 pub(crate) const REGION: &str = "cn-hangzhou";
 
-/// A server; it ends with the test.
-pub(crate) struct Server {
-    process: Child,
-    pub(crate) http: String,
-    pub(crate) rtmp: String,
-    pub(crate) admin: String,
-    folder: tempfile::TempDir,
+/// A server with these levels of its log.
+pub(crate) fn start(log_levels: &str) -> Server {
+    Server::start(Start { key: ROOT, arguments: &["--auth-failures-per-minute", "0"], log_levels, settings: "" })
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+/// Calls of the management API.
+pub(crate) trait Management {
+    /// One by the account.
+    fn manage(&self, method: &str, path: &str, body: &Value) -> Value;
 }
 
-impl Server {
-    /// Starts a server with these further arguments, and levels of its log.
-    pub(crate) fn start(arguments: &[&str], levels: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let log = File::create(folder.path().join("log")).unwrap();
-        let mut process = Command::new(env!("CARGO_BIN_EXE_millpond"))
-            .args(["serve", "--log-format", "json", "--auth-failures-per-minute", "0"])
-            .args(["--listen", "127.0.0.1:0", "--rtmp-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
-            .args(arguments)
-            .arg("--data-dir")
-            .arg(folder.path().join("data"))
-            .env("OSS_ACCESS_KEY_ID", ROOT.0)
-            .env("OSS_ACCESS_KEY_SECRET", ROOT.1)
-            .env("MILLPOND_LOG", levels)
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let line = lines.find_map(|line| line.ok().filter(|line| line.contains("\"listening\"")));
-        let said: Value = serde_json::from_str(&line.expect("the server starts")).unwrap();
-        let address = |value: &Value| value.as_str().unwrap().to_owned();
-        let (http, rtmp, admin) = (address(&said["http"][0]), address(&said["rtmp"][0]), address(&said["admin"]));
-        Self { process, http, rtmp, admin, folder }
-    }
-
-    /// All that it said so far.
-    pub(crate) fn log(&self) -> String {
-        String::from_utf8_lossy(&std::fs::read(self.folder.path().join("log")).unwrap()).into_owned()
-    }
-
-    /// A call of the management API by the account.
-    pub(crate) fn manage(&self, method: &str, path: &str, body: &Value) -> Value {
+impl Management for Server {
+    fn manage(&self, method: &str, path: &str, body: &Value) -> Value {
         let bucket = BucketName::parse("api").unwrap();
         let text = if body.is_null() { String::new() } else { body.to_string() };
         let mut headers = management_headers();

@@ -4,12 +4,13 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use acceptance::Server;
 use media::rtmp::{ClientConfig, ClientEvent, ClientSession, HandshakeRandom};
 use model::name::BucketName;
 use oss::sign::presign::{Signer, UnsignedRequest};
 use serde_json::json;
 
-use super::{REGION, ROOT, Request, Server, now_s, signer};
+use super::{Management, REGION, ROOT, Request, now_s, signer};
 
 /// The bucket that requests are about.
 pub(crate) const BUCKET: &str = "flipped";
