@@ -42,8 +42,7 @@ impl Server {
             settings.push_str(&format!("\"{}\" = \"{bucket}\"\n", custom_domain(&bucket)));
         }
         let key = (ACCESS_KEY_ID, ACCESS_KEY_SECRET);
-        let process =
-            acceptance::Server::start(Start { key, arguments: &[], log_levels: "", settings: &settings });
+        let process = acceptance::Server::start(Start { key, arguments: &[], log_levels: "", settings: &settings });
         Self { address: process.http.parse().expect("an address"), _process: process }
     }
 
