@@ -8,13 +8,11 @@ mod log_object;
 pub mod name;
 pub mod operation;
 pub mod percent;
-mod resource;
 pub mod row;
 mod types;
 
 pub use error::{Error, ErrorCode, Result};
 pub use log_object::log_object_name;
-pub use operation::{OperationKind, Permission};
-pub use resource::Resource;
+pub use operation::{OperationKind, Permission, Resource};
 pub use row::Row;
 pub use types::*;

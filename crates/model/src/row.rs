@@ -1,7 +1,6 @@
 //! The columns of the row that every operation has (HTTP API 0.3, 0.4, D22).
 
-/// What belongs to an operation. No operation is without a row, and no row without its resource, query and headers, or it
-/// does not compile; the other columns have a usual value ([`Row::new`]).
+/// What belongs to an operation. Every operation has a row, and every row has every column, or it does not compile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row {
     /// The query names that it reads, the one that selects it included. Those that are harmless everywhere are not
@@ -23,26 +22,10 @@ pub struct Row {
     pub hotlink: Hotlink,
     /// What it is counted as (LiveChannel 7.3).
     pub metering: Metering,
+    /// What the access log calls it (HTTP API 8.15).
+    pub log_name: &'static str,
     /// Where the access log takes the size of the object from.
     pub log_size: LogSize,
-}
-
-impl Row {
-    /// A row with the usual values: one key in the path and no body, and nobody counts it, compares a `Referer` or asks how
-    /// large the object is.
-    pub(crate) const fn new(on: On, query: &'static [&'static str], headers: &'static [&'static str]) -> Self {
-        Self {
-            query,
-            headers,
-            on,
-            body: Body::Ignored,
-            keys: KeysIn::Path,
-            is_listing: false,
-            hotlink: Hotlink::Free,
-            metering: Metering::Nothing,
-            log_size: LogSize::Unknown,
-        }
-    }
 }
 
 /// What a request is about.

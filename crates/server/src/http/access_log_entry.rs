@@ -88,7 +88,7 @@ impl Logged {
             host: &raw.host,
             request_id: &envelope.request_id,
             requester: self.requester.as_deref(),
-            operation: about.operation.map_or("none", |kind| kind.name()),
+            operation: about.operation.map_or("none", |kind| kind.row().log_name),
             bucket: &self.bucket,
             key: self.key.as_deref(),
             object_size: object_size(about, status, response.headers()),
