@@ -5,7 +5,7 @@ use bytes::{Buf, Bytes};
 use thiserror::Error;
 
 use crate::bits::Reader;
-use crate::rtmp::message::{Tag, TagKind};
+use crate::tag::{Tag, TagKind};
 
 /// What stands before the body of each tag: type, length, time, stream.
 const TAG_HEADER_BYTES: usize = 11;

@@ -18,5 +18,6 @@ pub mod remux;
 pub mod rtmp;
 pub mod saved;
 pub mod segmenter;
+pub mod tag;
 pub mod take;
 pub mod time;
