@@ -35,6 +35,7 @@ has Xvfb || need xvfb
 has "${CHROMIUM_BIN:-/usr/bin/chromium}" || need chromium
 # The fronts of docs/fronts.md and the players of docs/playing.md, whose tests are skipped where one is missing.
 has nginx || [ -x /usr/sbin/nginx ] || need nginx-light
+[ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || need libnginx-mod-stream
 has haproxy || [ -x /usr/sbin/haproxy ] || need haproxy
 has varnishd || [ -x /usr/sbin/varnishd ] || need varnish
 has caddy || need caddy

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Iterator
@@ -16,7 +17,7 @@ from millpond_test.server import ROOT, Server
 
 PAGE = ROOT / "docs" / "fronts.md"
 PROGRAMS = {
-    "nginx": "nginx", "nginx-slices": "nginx", "haproxy": "haproxy", "varnish": "varnishd", "caddy": "caddy", "apache": "apache2",
+    "nginx": "nginx", "nginx-tls": "nginx", "nginx-stream": "nginx", "nginx-slices": "nginx", "haproxy": "haproxy", "varnish": "varnishd", "caddy": "caddy", "apache": "apache2",
 }  # fmt: skip
 
 
@@ -25,7 +26,13 @@ def blocks() -> "dict[str, str]":
     return dict(re.findall(r"<!-- front: ([\w-]+) -->\n```\w+\n(.*?)```", PAGE.read_text(), re.S))
 
 
+#: Debian has it in a package of its own; other builds have it inside.
+STREAM_MODULE = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
+
+
 def program(name: str) -> "str | None":
+    if name == "nginx-stream" and not STREAM_MODULE.exists():
+        return None
     return shutil.which(PROGRAMS[name]) or shutil.which(PROGRAMS[name], path="/usr/sbin")
 
 
@@ -35,9 +42,30 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+@dataclass
 class Front:
-    def __init__(self, http: str, rtmp: str):
-        self.http, self.rtmp = http, rtmp
+    """Where a front listens."""
+
+    http: str
+    rtmp: str
+    #: What signs the certificate of a front with TLS.
+    authority: "str | None" = None
+
+    @property
+    def endpoint(self) -> str:
+        return f"{'https' if self.authority else 'http'}://{self.http}"
+
+
+def make_certificate(folder: Path) -> Path:
+    """A self-signed certificate for 127.0.0.1, with its key beside it."""
+    certificate = folder / "media.pem"
+    made = subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=front",
+         "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost", "-keyout", str(folder / "media.key"), "-out", str(certificate)],
+        capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    return certificate
 
 
 def command(name: str, text: str, folder: Path, port: int) -> "list[str]":
@@ -48,10 +76,12 @@ def command(name: str, text: str, folder: Path, port: int) -> "list[str]":
         temp = "".join(
             f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
-        path.write_text(
-            f"daemon off; user root; pid {folder}/pid; error_log {folder}/error.log; events {{}}\n"
-            f"http {{ {temp} access_log off;\n{text}}}\n"
-        )
+        whole = f"http {{ {temp} access_log off;\n{text}}}\n"
+        if name == "nginx-stream":
+            whole = f"load_module {STREAM_MODULE};\nevents {{}}\n{text}"
+        else:
+            whole = f"events {{}}\n{whole}"
+        path.write_text(f"daemon off; user root; pid {folder}/pid; error_log {folder}/error.log;\n{whole}")
         return [run, "-e", str(folder / "error.log"), "-c", str(path), "-p", str(folder)]
     path.write_text(text)
     if name == "haproxy":
@@ -88,9 +118,17 @@ def started(name: str, server: Server, folder: Path) -> "Iterator[Front]":
     http, rtmp = free_port(), free_port()
     upstream_port = server.http_address.rsplit(":", 1)[1]
     text = blocks()[name]
+    authority = None
+    if name == "nginx-tls":
+        authority = str(make_certificate(folder))
+        text = text.replace("/etc/ssl/", f"{folder}/")
+    if name == "nginx-stream":
+        # One port for everything, as the server has it.
+        rtmp = http
     for old, new in [
         ("127.0.0.1:9000", server.http_address), ('"9000"', f'"{upstream_port}"'), (":8935", f"127.0.0.1:{rtmp}"),
         ("*:8080", f"127.0.0.1:{http}"), ("Listen 8080", f"Listen 127.0.0.1:{http}"), ("listen 8080", f"listen 127.0.0.1:{http}"),
+        ("listen 8443", f"listen 127.0.0.1:{http}"), ("listen 8935", f"listen 127.0.0.1:{rtmp}"),
         ("bind :8080", f"bind 127.0.0.1:{http}"), (":8080 {", f"http://127.0.0.1:{http} {{\n    bind 127.0.0.1"),
     ]:  # fmt: skip
         text = text.replace(old, new)
@@ -108,7 +146,7 @@ def started(name: str, server: Server, folder: Path) -> "Iterator[Front]":
                 said = (folder / "log").read_text(errors="replace")[-2000:]
                 assert process.poll() is None and time.monotonic() < deadline, f"{name} does not start: {said}"
                 time.sleep(0.1)
-        yield Front(f"127.0.0.1:{http}", f"127.0.0.1:{rtmp}")
+        yield Front(f"127.0.0.1:{http}", f"127.0.0.1:{rtmp}", authority)
     finally:
         process.terminate()
         try:

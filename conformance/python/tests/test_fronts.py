@@ -3,6 +3,7 @@ private from strangers, addresses, ranges in slices."""
 
 import json
 import re
+import socket
 
 import oss2
 import pytest
@@ -11,9 +12,10 @@ from requests.adapters import HTTPAdapter
 
 from millpond_test import fronts, media
 from millpond_test.accounts import statement
+from millpond_test.replay import CAPTURE_BUCKET, CAPTURE_CHANNEL, CAPTURE_NAMES, capture
 from millpond_test.server import ACCESS_KEY_ID, ACCESS_KEY_SECRET, create_channel, wait_for
 
-HTTP_FRONTS = ["nginx", "haproxy", "varnish", "caddy", "apache"]
+HTTP_FRONTS = ["nginx", "nginx-tls", "nginx-stream", "haproxy", "varnish", "caddy", "apache"]
 CLIENT = "127.0.0.9"
 ROW = "a/b c+d%2F~é.bin"
 
@@ -27,7 +29,16 @@ def start(name, fresh_server, settings="", table=""):
 
 def of(front, bucket, secret=ACCESS_KEY_SECRET) -> oss2.Bucket:
     """The same bucket through the front."""
-    return oss2.Bucket(oss2.AuthV4(ACCESS_KEY_ID, secret), f"http://{front.http}", bucket.bucket_name, region="cn-hangzhou")
+    session = oss2.Session()
+    session.session.verify = front.authority or True
+    session.session.trust_env = False
+    return oss2.Bucket(oss2.AuthV4(ACCESS_KEY_ID, secret), front.endpoint, bucket.bucket_name, region="cn-hangzhou", session=session)
+
+
+def get(front, path: str, session=requests, **options) -> requests.Response:
+    """A read through the front; `path` may be a whole URL."""
+    url = path if path.startswith(front.endpoint) else f"{front.endpoint}/{path}"
+    return session.get(url, timeout=10, verify=front.authority or True, **options)
 
 
 def test_every_configuration_of_the_page_is_run():
@@ -47,7 +58,7 @@ def test_behind(name, fresh_server):
             assert through.get_object(key).read() == data, key
             assert through.head_object(key).content_length == len(data)
         assert {entry.key for entry in oss2.ObjectIterator(through)} == {ROW, "x//y", "k" * 900}
-        assert requests.get(through.sign_url("GET", ROW, 60), timeout=10).content == data
+        assert get(front, through.sign_url("GET", ROW, 60)).content == data
 
         # A refused upload keeps its reason.
         wrong = of(front, private, "wrong")
@@ -59,25 +70,52 @@ def test_behind(name, fresh_server):
         # What was signed for somebody is given to nobody else.
         for bucket in (private, public):
             bucket.put_object("kept", b"kept")
-        plain = f"http://{front.http}/{private.bucket_name}/kept"
+        plain = f"{private.bucket_name}/kept"
         assert through.get_object("kept").read() == b"kept"
-        assert requests.get(plain, timeout=10).status_code == 403
-        assert requests.get(f"http://{front.http}/{public.bucket_name}/kept", timeout=10).content == b"kept"
-        assert requests.get(plain, timeout=10).status_code == 403
+        assert get(front, plain).status_code == 403
+        assert get(front, f"{public.bucket_name}/kept").content == b"kept"
+        assert get(front, plain).status_code == 403
 
         # The client's address is the one that counts.
         allowed = statement("Allow", ["oss:GetObject"], [f"acs:oss:*:*:{private.bucket_name}/*"])
         allowed |= {"Principal": ["*"], "Condition": {"IpAddress": {"acs:SourceIp": [f"{CLIENT}/32"]}}}
         private.put_bucket_policy(json.dumps({"Version": "1", "Statement": [allowed]}))
         session = requests.Session()
-        session.mount("http://", Bound())
-        assert session.get(plain, timeout=10).status_code == 200
-        assert requests.get(plain, timeout=10).status_code == 403
+        session.mount(front.endpoint.split("/")[0] + "//", Bound())
+        assert get(front, plain, session).status_code == 200
+        assert get(front, plain).status_code == 403
+
+        # And so does whether it used TLS.
+        allowed["Condition"] = {"Bool": {"acs:SecureTransport": ["true"]}}
+        private.put_bucket_policy(json.dumps({"Version": "1", "Statement": [allowed]}))
+        assert get(front, plain).status_code == (200 if front.authority else 403)
+        assert requests.get(f"{server.endpoint}/{plain}", timeout=10).status_code == 403
 
 
 class Bound(HTTPAdapter):
     def init_poolmanager(self, *arguments, **options):
         super().init_poolmanager(*arguments, source_address=(CLIENT, 0), **options)
+
+
+def test_http2_behind_nginx(fresh_server, tmp_path):
+    server, running = start("nginx-tls", fresh_server)
+    bucket = server.new_bucket()
+    large, got = tmp_path / "large", tmp_path / "got"
+    large.write_bytes(bytes(range(256)) * 100_000)
+    with running as front:
+
+        def curl(url, *options):
+            done = media.run(["curl", "-sS", "--http2", "--cacert", front.authority, "-o", str(got), "-w", "%{http_version} %{http_code}", *options, url])
+            assert done.returncode == 0, done
+            return done.stdout
+
+        through, wrong = of(front, bucket), of(front, bucket, "wrong")
+        assert curl(through.sign_url("PUT", ROW, 60), "-T", str(large), "-H", "Content-Type:") == "2 200"
+        assert curl(through.sign_url("GET", ROW, 60)) == "2 200" and got.read_bytes() == large.read_bytes()
+        assert curl(through.sign_url("GET", ROW, 60), "-r", "5-9") == "2 206" and got.read_bytes() == large.read_bytes()[5:10]
+        for _ in range(3):
+            assert curl(wrong.sign_url("PUT", "refused", 60), "-T", str(large), "-H", "Content-Type:") == "2 403"
+            assert b"SignatureDoesNotMatch" in got.read_bytes()
 
 
 @pytest.mark.parametrize("behaviour", ["oss", "standard"])
@@ -109,8 +147,9 @@ def test_ranges_beyond_the_end(fresh_server):
         assert (answer.status_code, answer.content if content else None) == (status, content), (wanted, asked)
 
 
-def test_encoders_behind_a_tcp_front(fresh_server, short_source):
-    server, running = start("haproxy", fresh_server)
+@pytest.mark.parametrize("name", ["haproxy", "nginx-stream"])
+def test_encoders_behind_a_tcp_front(name, fresh_server, short_source):
+    server, running = start(name, fresh_server)
     bucket = server.new_bucket()
     create_channel(bucket, "cam")
     with running as front:
@@ -119,8 +158,23 @@ def test_encoders_behind_a_tcp_front(fresh_server, short_source):
         wait_for(lambda: bucket.get_live_channel_stat("cam").status == "Idle", "the channel is idle")
         assert push is not None
     history = bucket.get_live_channel_history("cam").records
-    # HAProxy wrote its client's address, which has another port than its own.
     assert [record.remote_addr.rsplit(":", 1)[0] for record in history] == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize("name", ["haproxy", "nginx-stream"])
+def test_an_encoder_s_own_address_counts_behind_a_tcp_front(name, fresh_server):
+    server, running = start(name, fresh_server)
+    bucket = server.new_bucket(name=CAPTURE_BUCKET)
+    create_channel(bucket, CAPTURE_CHANNEL)
+    with running as front:
+        host, port = front.rtmp.rsplit(":", 1)
+        # Nobody else has that address: what a captured encoder said comes from it.
+        with socket.create_connection((host, int(port)), timeout=10, source_address=(CLIENT, 0)) as connection:
+            connection.sendall(capture(CAPTURE_NAMES[0]))
+            mine = connection.getsockname()[1]
+        wait_for(lambda: bucket.get_live_channel_history(CAPTURE_CHANNEL).records, "the push is over")
+    (record,) = bucket.get_live_channel_history(CAPTURE_CHANNEL).records
+    assert record.remote_addr == f"{CLIENT}:{mine}"
 
 
 def test_signed_reads_of_private_objects_are_private(server):
