@@ -6,9 +6,11 @@ import https from "node:https";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { ASSETS, PLAYERS, tablePage } from "./players.js";
 
 const modules = fileURLToPath(new URL("../node_modules", import.meta.url));
 const assets = {
+  ...ASSETS,
   "/hls.min.js": ["text/javascript", "hls.js/dist/hls.min.js"],
   "/video.min.js": ["text/javascript", "video.js/dist/video.min.js"],
   "/shaka.js": ["text/javascript", "shaka-player/dist/shaka-player.compiled.js"],
@@ -107,6 +109,8 @@ export class PageServer {
       if (file) response.writeHead(200, { "Content-Type": type }).end(readFileSync(path.join(modules, file)));
       else if (pathname === "/" && searchParams.get("player") in players)
         response.writeHead(200, { "Content-Type": "text/html" }).end(render(searchParams));
+      else if (pathname === "/table" && searchParams.get("player") in PLAYERS)
+        response.writeHead(200, { "Content-Type": "text/html" }).end(tablePage(searchParams.get("player")));
       else response.writeHead(404).end();
     };
     pages.server = tls
@@ -124,6 +128,11 @@ export class PageServer {
     if (header) query.set("header", header);
     if (referrer) query.set("referrer", referrer);
     return `${this.origin}/?${query}`;
+  }
+
+  /** The page of a player of the table in docs/playing.md, which waits for `play(url)`. */
+  tableAddress(player, query = {}) {
+    return `${this.origin}/table?${new URLSearchParams({ player, ...query })}`;
   }
 
   async stop() {

@@ -184,13 +184,13 @@ def create_channel(
     return bucket.create_live_channel(name, oss2.models.LiveChannelInfo(status=status, description=description, target=target))
 
 
-def wait_for(condition, what: str, timeout_s: float = 15.0, every_s: float = 0.05):
-    """Polls until `condition()` is true and returns its value; fails with `what` after `timeout_s`."""
+def wait_for(condition, what, timeout_s: float = 15.0, every_s: float = 0.05):
+    """Polls until `condition()` is true and returns its value; fails with `what`, a text or a function that makes one, after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout_s} s: {what}")
+            raise AssertionError(f"not within {timeout_s} s: {what() if callable(what) else what}")
         time.sleep(every_s)
