@@ -65,7 +65,8 @@ if [ ${#packages[@]} -gt 0 ]; then
     rm -f "$log"
 fi
 
-node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 18 ? 0 : 1)' || fail "Node 18 or later is needed, this is $(node --version)"
+node -e 'const [major, minor] = process.versions.node.split(".").map(Number); process.exit(major > 18 || (major === 18 && minor >= 19) ? 0 : 1)' ||
+    fail "Node 18.19 or later is needed, this is $(node --version)"
 
 # The virtual environment follows its requirements file.
 requirements=conformance/python/requirements.txt

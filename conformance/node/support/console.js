@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
-import { accessKeyId, accessKeySecret } from "./server.js";
+import { accessKeyId, accessKeySecret, waitFor } from "./server.js";
 
 const assets = fileURLToPath(new URL("../../../crates/server/assets/console/", import.meta.url));
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -38,9 +38,29 @@ export async function open(browser, authority, options = {}) {
     if (message.type() === "error" && !/Failed to load resource/.test(message.text())) complaints.push(message.text());
   });
   const requests = [];
+  underWay.set(page, new Set());
+  const over = (request) => underWay.get(page).delete(request);
+  page.on("request", (request) => isCall(request) && underWay.get(page).add(request));
+  page.on("requestfinished", over);
+  page.on("requestfailed", over);
   page.on("request", (request) => requests.push({ url: request.url(), method: request.method(), all: JSON.stringify(request.headers()) + (request.postData() ?? "") }));
   await page.goto(`http://${authority}/-/console`);
   return { page, context, complaints, requests };
+}
+
+/** The calls of each page that are not answered yet. */
+const underWay = new WeakMap();
+/** What plays asks for lists and segments without end. */
+const isCall = (request) => request.url().startsWith("http") && !/\.(ts|m3u8)$/.test(new URL(request.url()).pathname);
+
+/** Waits until a page has the answers that it asked for, and has drawn them. */
+export async function settled(page, what) {
+  let looks = 0;
+  await waitFor(async () => {
+    looks = underWay.get(page).size === 0 && (await page.locator(".busy").count()) === 0 ? looks + 1 : 0;
+    return looks >= 2;
+  }, () => `${what}: no end of loading: ${[...underWay.get(page)].map((request) => request.url())}`);
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
 }
 
 export async function signIn(page, id = accessKeyId, secret = accessKeySecret) {
@@ -74,7 +94,7 @@ export async function answering(context, name, work) {
 
 /** Nothing that axe knows of is wrong with the page. */
 export async function isAccessible(page, what) {
-  await page.evaluate(axe);
+  if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(axe);
   const found = await page.evaluate(() => window.axe.run());
   const told = found.violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map(({ html, any, all, none }) => `${html.slice(0, 160)} (${[...any, ...all, ...none][0]?.message ?? ""})`).join(" | ")}`);
   assert.deepEqual(told, [], what);

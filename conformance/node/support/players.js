@@ -52,6 +52,8 @@ const shaka = `
     const dates = new URLSearchParams(location.search).get("dates") === "yes";
     player.configure({ manifest: { hls: { ignoreManifestProgramDateTime: !dates } } });
     const note = (error) => {
+      // One that was given up for a newer one.
+      if (error.code === shaka.util.Error.Code.LOAD_INTERRUPTED) return;
       tell(String(error.code), error.data?.[1] ?? null, error.severity === 2);
       if (error.severity === 2) later();
     };
@@ -154,7 +156,7 @@ export const COMMON = `<script>
     const video = document.querySelector("video");
     let last = -1;
     setInterval(() => {
-      if (url && !video.ended && video.currentTime === last) play(url);
+      if (url && video.currentTime === last && !video.paused && !video.ended) play(url);
       last = video.currentTime;
     }, 5000);
   };

@@ -115,12 +115,12 @@ function loopback(_host, options, callback) {
 }
 
 /** `what` names the condition, or is a function that does once the time is over. */
-export async function waitFor(condition, what, timeoutMs = 15_000) {
+export async function waitFor(condition, what, timeoutMs = 15_000, everyMs = 100) {
   const deadline = Date.now() + timeoutMs;
   for (;;) {
     const value = await condition();
     if (value) return value;
     if (Date.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${typeof what === "function" ? await what() : what}`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await new Promise((resolve) => setTimeout(resolve, everyMs));
   }
 }

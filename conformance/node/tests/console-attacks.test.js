@@ -2,7 +2,7 @@
 // any key into a bucket that everybody may write to, and opened by an operator in the browser in which the console is open.
 // Whatever an attack gets hold of it puts into the same bucket, where the test looks.
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 import { launch } from "../support/browser.js";
 import { PageServer } from "../support/pages.js";
 import { accessKeyId, accessKeySecret, Server, waitFor } from "../support/server.js";
@@ -23,10 +23,12 @@ after(async () => {
   assert.equal(await server?.stop(), 0);
 });
 
-// An attack that goes on would otherwise be seen by the next test.
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-});
+/** A browser of its own for a test, which ends with it: an attack that goes on would otherwise be seen by the next one. */
+async function fresh(t, options) {
+  const context = await browser.newContext(options);
+  t.after(() => context.close());
+  return context;
+}
 
 const url = (name) => `http://${server.address}/drop/${name}`;
 
@@ -110,38 +112,40 @@ async function nothingHappened() {
   assert.deepEqual(loot.map(([name]) => name), []);
 }
 
-for (const [name] of attacks) {
-  test(`${name}, opened in the tab of the console, gets nothing`, async () => {
-    await forget();
-    const context = await browser.newContext();
-    const page = await signedIn(context);
-    const outcome = await visit(page, url(name));
-    await nothingHappened();
-    assert.equal(outcome, "kept");
-  });
+// Side by side, because most of each is that moment. What one gets hold of fails whichever look next.
+describe("opened", { concurrency: 4 }, () => {
+  before(forget);
+  for (const [name] of attacks) {
+    test(`${name}, opened in the tab of the console, gets nothing`, async (t) => {
+      const context = await fresh(t);
+      const page = await signedIn(context);
+      const outcome = await visit(page, url(name));
+      await nothingHappened();
+      assert.equal(outcome, "kept");
+    });
 
-  test(`${name}, opened in a new tab, does not see what is typed into a console that it opens`, async () => {
-    await forget();
-    const context = await browser.newContext();
-    await signedIn(context);
-    const page = await context.newPage();
-    const outcome = await visit(page, url(name));
-    if (outcome === "shown") {
-      await waitFor(async () => (await looted()).some(([what]) => what.startsWith("ready/")), "the attack");
-      const opened = context.waitForEvent("page");
-      await page.mouse.click(50, 50);
-      const console_ = await opened;
-      await console_.getByLabel("Access key secret").fill(accessKeySecret);
-    }
-    await nothingHappened();
-    assert.equal(outcome, "kept");
-  });
-}
+    test(`${name}, opened in a new tab, does not see what is typed into a console that it opens`, async (t) => {
+      const context = await fresh(t);
+      await signedIn(context);
+      const page = await context.newPage();
+      const outcome = await visit(page, url(name));
+      if (outcome === "shown") {
+        await waitFor(async () => (await looted()).some(([what]) => what.startsWith("ready/")), "the attack");
+        const opened = context.waitForEvent("page");
+        await page.mouse.click(50, 50);
+        const console_ = await opened;
+        await console_.getByLabel("Access key secret").fill(accessKeySecret);
+      }
+      await nothingHappened();
+      assert.equal(outcome, "kept");
+    });
+  }
+});
 
-test("shown in a frame of somebody's page, they get nothing", async () => {
+test("shown in a frame of somebody's page, they get nothing", async (t) => {
   await forget();
   const pages = await PageServer.start("localhost");
-  const context = await browser.newContext();
+  const context = await fresh(t);
   try {
     await signedIn(context);
     const page = await context.newPage();
@@ -158,10 +162,10 @@ test("shown in a frame of somebody's page, they get nothing", async () => {
   }
 });
 
-test("over plain HTTP from another machine, where windows cannot be kept apart, nothing is opened either", async () => {
+test("over plain HTTP from another machine, where windows cannot be kept apart, nothing is opened either", async (t) => {
   await forget();
   const authority = `millpond.test:${server.port}`;
-  const context = await browser.newContext();
+  const context = await fresh(t);
   const page = await signedIn(context, authority);
   assert.equal(await page.evaluate(() => isSecureContext || Boolean(crypto.subtle)), false);
   const outcomes = [];
@@ -171,12 +175,12 @@ test("over plain HTTP from another machine, where windows cannot be kept apart, 
   assert.deepEqual(await page.evaluate(() => ({ ...sessionStorage })), {});
 });
 
-test("a signed address that asks for a page gives none", async () => {
+test("a signed address that asks for a page gives none", async (t) => {
   await forget();
   await put("page.txt", "text/plain", html("page.txt"));
   const response = { "content-type": "text/html", "content-disposition": "inline" };
   const signed = new URL(client.signatureUrl("page.txt", { response }));
-  const context = await browser.newContext();
+  const context = await fresh(t);
   const page = await signedIn(context);
   assert.equal(await visit(page, url("page.txt") + signed.search), "kept");
   assert.equal(await visit(page, url("page.txt")), "shown");
@@ -184,8 +188,8 @@ test("a signed address that asks for a page gives none", async () => {
   await nothingHappened();
 });
 
-test("a script of a bucket is no service worker", async () => {
-  const context = await browser.newContext();
+test("a script of a bucket is no service worker", async (t) => {
+  const context = await fresh(t);
   const page = await context.newPage();
   await page.goto(`http://${server.address}/-/play`);
   const outcome = await page.evaluate(() =>
@@ -195,8 +199,8 @@ test("a script of a bucket is no service worker", async () => {
 });
 
 // What follows is the second line: were there a page of the origin that attacks, it would find no key and no window.
-test("nothing of the key is in any storage, and what signs cannot be read", async () => {
-  const context = await browser.newContext();
+test("nothing of the key is in any storage, and what signs cannot be read", async (t) => {
+  const context = await fresh(t);
   const page = await signedIn(context);
   const kept = await page.evaluate(async () => ({
     session: { ...sessionStorage }, local: { ...localStorage }, databases: await indexedDB.databases(), caches: await caches.keys(), cookie: document.cookie,
@@ -211,8 +215,8 @@ test("nothing of the key is in any storage, and what signs cannot be read", asyn
   assert.deepEqual(await other.evaluate(async () => [{ ...localStorage }, await indexedDB.databases()]), [{}, []]);
 });
 
-test("a page of the same origin has no hold on a console that it opened", async () => {
-  const context = await browser.newContext();
+test("a page of the same origin has no hold on a console that it opened", async (t) => {
+  const context = await fresh(t);
   const page = await context.newPage();
   await page.goto(`http://${server.address}/-/play`);
   const opened = context.waitForEvent("page");
@@ -231,10 +235,10 @@ test("a page of the same origin has no hold on a console that it opened", async 
   assert.equal(await console_.evaluate(() => window.opener), null);
 });
 
-test("a host of one bucket serves what is stored, and has no console", async () => {
+test("a host of one bucket serves what is stored, and has no console", async (t) => {
   await forget();
   const host = `http://drop.localhost:${server.port}`;
-  const context = await browser.newContext();
+  const context = await fresh(t);
   const page = await context.newPage();
   for (const address of [`${host}/page.html`, `${host}/picture.svg`]) {
     const answer = await page.goto(address);

@@ -2,9 +2,9 @@
 // window, no text missing. With MILLPOND_SCREENSHOTS=FOLDER each is kept as a picture (`make screenshots`).
 import assert from "node:assert/strict";
 import path from "node:path";
-import { after, before, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 import { launch, plays } from "../support/browser.js";
-import { answering, enter, fits, goTo, isAccessible, open, signIn } from "../support/console.js";
+import { answering, enter, fits, goTo, isAccessible, open, settled, signIn } from "../support/console.js";
 import { Server, waitFor } from "../support/server.js";
 import { channelsOnAir, furnish, PAGES } from "../support/walk.js";
 
@@ -34,8 +34,12 @@ const WAYS = [
 const WHOLE = ["english-light", "english-dark"];
 const SOME = ["on-air", "channel", "cors", "recordings"];
 
-for (const [way, options] of WAYS) {
-  test(`every page: ${way}`, async () => {
+/** Two samples of what the channel receives make a line in each graph. */
+const curves = 'figure svg.chart polyline[points*=" "]';
+
+// Side by side: most of each is waiting for answers. Pictures are taken one after the other, of a machine that is not busy.
+describe("every page", { concurrency: pictures ? 1 : 3 }, () => {
+  for (const [way, options] of WAYS) test(way, async () => {
     const { page, context, complaints } = await open(browser, server.address, { viewport: { width: 1280, height: 800 }, ...options });
     await page.locator("h1").waitFor();
     await isAccessible(page, `${way}: sign-in`);
@@ -46,8 +50,10 @@ for (const [way, options] of WAYS) {
       await page.locator(sight).first().waitFor();
       // A machine that is busy makes its pictures later; the tiles are whole without them.
       if (pictures && name === "on-air") await page.locator(".tile img >> nth=4").waitFor().catch(() => {});
-      // Pictures, counters and the last answers.
-      await page.waitForTimeout(name === "channel" ? 4000 : name === "on-air" ? 1500 : 400);
+      if (name === "channel") await page.locator(curves).nth(1).waitFor({ state: "attached" });
+      await settled(page, `${way}: ${name}`);
+      // Counters that move, and pictures.
+      if (pictures) await page.waitForTimeout(name === "channel" ? 4000 : name === "on-air" ? 1500 : 400);
       if (WHOLE.includes(way) || SOME.includes(name)) await keep(page, `${name}-${way}`);
       await isAccessible(page, `${way}: ${name}`);
       assert.ok(await fits(page), `${way}: ${name} is wider than the window`);
@@ -60,7 +66,7 @@ for (const [way, options] of WAYS) {
     assert.deepEqual(complaints, []);
     await context.close();
   });
-}
+});
 
 test("addresses can be kept: every page by its address after signing in, and back again", async () => {
   const { page, context } = await enter(browser, server, "#/b/media/access/cors");
@@ -139,8 +145,7 @@ test("a key with few rights walks every page and meets no dead end", async () =>
   for (const [name, hash] of PAGES) {
     await goTo(page, hash);
     await page.locator("h1").waitFor();
-    await page.waitForTimeout(500);
-    await waitFor(async () => (await page.locator(".busy").count()) === 0, `${name}: an end of waiting`);
+    await settled(page, name);
     // What was refused says so, in words, with the code and the number of the request.
     for (const refusal of await page.locator(".refusal").all()) assert.match(await refusal.innerText(), /AccessDenied|NoSuchKey|MethodNotAllowed|HTTP 40/, name);
     for (const act of await page.locator('button[aria-disabled="true"]').all()) {
@@ -221,7 +226,7 @@ test("files: a bounded page for a hundred thousand objects, loaded as far as one
     await waitFor(async () => {
       await page.evaluate(() => window.scrollTo(0, document.body.scrollHeight));
       return calls > pages;
-    }, `page ${pages + 1}`, 30_000);
+    }, `page ${pages + 1}`, 30_000, 20);
   }
   await page.getByText("100,000 items").waitFor();
   console.log(`files: ${(performance.now() - scrolling).toFixed(0)} ms through all ${total}`);
