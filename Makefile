@@ -5,6 +5,8 @@ MILLPOND_BIN ?= $(CURDIR)/target/release/millpond
 # How long each fuzz target and the soak run, in seconds.
 FUZZ_SECONDS ?= 60
 SOAK_SECONDS ?= 90
+# At how many points of each odd stream and each captured encoder the soak kills the server.
+SOAK_KILLS ?= 20
 
 export MILLPOND_BIN
 
@@ -22,7 +24,7 @@ help:
 	@echo 'make fuzz    every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds'
 	@echo 'make screenshots   the pages of the console as pictures, into docs/img'
 	@echo 'make soak    eight pushes, writers, readers and a nemesis for SOAK_SECONDS=$(SOAK_SECONDS) seconds, and as long again system'
-	@echo '             calls that fail'
+	@echo '             calls that fail, and the server killed at SOAK_KILLS=$(SOAK_KILLS) points of each odd stream'
 	@echo 'make monitoring   the metrics, the dashboard and the alerts of deploy/ beside a real Prometheus, which it installs'
 
 check:
@@ -60,6 +62,7 @@ fuzz:
 soak: tools release
 	cd conformance/python && ../../$(PYTHON) soak.py --seconds $(SOAK_SECONDS)
 	cd conformance/python && ../../$(PYTHON) soak.py --seconds $(SOAK_SECONDS) --syscalls
+	cd conformance/python && ../../$(PYTHON) soak.py --kills $(SOAK_KILLS)
 
 monitoring: tools release
 	scripts/setup-monitoring.sh

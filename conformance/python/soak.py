@@ -5,7 +5,8 @@ is counted: media that was sent and is not listed, segments that were listed onc
 not there, bytes that are wrong, panics. `millpond check` looks at what is left. The table at its end has a line for each kind; the
 exit code says whether a goal was missed (GOALS).
 
-`--syscalls` lets every n-th system call of the stores fail instead (millpond_test.syscalls).
+`--syscalls` lets every n-th system call of the stores fail instead (millpond_test.syscalls). `--kills N` kills the server at N points of
+each odd stream of the corpus and of each captured encoder (millpond_test.corpus).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, List
 
-from millpond_test import media, syscalls
+from millpond_test import corpus, media, syscalls
 from millpond_test.nemesis import KINDS, SoakServer
 from millpond_test.pusher import Pusher, Tag, flv_tags
 from millpond_test.server import create_channel, wait_for
@@ -168,11 +169,15 @@ def main() -> int:
     arguments.add_argument("--seconds", type=float, default=90)
     arguments.add_argument("--seed", type=int, default=int(time.time()))
     arguments.add_argument("--syscalls", action="store_true", help="let system calls fail, one in each run")
+    arguments.add_argument("--kills", type=int, metavar="N", help="kill the server at N points of each odd stream and capture instead (millpond_test.corpus)")
     options = arguments.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    print(f"soak: {options.seconds:.0f} s, seed {options.seed}", flush=True)
+    if not options.kills:
+        print(f"soak: {options.seconds:.0f} s, seed {options.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="millpond-soak-") as folder:
+        if options.kills:
+            return corpus.sweep(Path(folder), options.kills)
         if options.syscalls:
             return syscalls.sweep(Path(folder), options.seconds, random.Random(options.seed))
         soak = Soak(Path(folder), options.seed)
