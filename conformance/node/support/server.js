@@ -8,8 +8,8 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import OSS from "ali-oss";
 
-const root = fileURLToPath(new URL("../../..", import.meta.url));
-const binary = path.resolve(process.env.MILLPOND_BIN ?? path.join(root, "target/release/millpond"));
+export const root = fileURLToPath(new URL("../../..", import.meta.url));
+export const binary = path.resolve(process.env.MILLPOND_BIN ?? path.join(root, "target/release/millpond"));
 
 // The fake credentials of LiveChannel 3.5.
 export const accessKeyId = "LTAI5tFakeKeyForSpec0001";

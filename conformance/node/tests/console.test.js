@@ -1,5 +1,6 @@
 // The console as somebody uses it who runs an encoder: headless Chromium, a real push, and the rights of users.
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -7,7 +8,7 @@ import { after, before, test } from "node:test";
 import { launch } from "../support/browser.js";
 import { fits, open as openTab, signIn } from "../support/console.js";
 import { makeSource, push } from "../support/encoder.js";
-import { accessKeyId, accessKeySecret, Server, waitFor } from "../support/server.js";
+import { accessKeyId, accessKeySecret, binary, root, Server, waitFor } from "../support/server.js";
 
 let server, browser, source;
 before(async () => {
@@ -134,6 +135,26 @@ test("from signing in to a channel, a push, its report, and the end of the chann
     assert.ok(!(url + all).includes(accessKeySecret), "the secret never leaves the page");
     assert.ok(!url.includes(accessKeyId), "no key in an address");
   }
+  await context.close();
+});
+
+test("what cannot be recorded: the overview says it while the push goes on, the report what to change", async () => {
+  const client = await bucket("console-hevc");
+  await client.putChannel("camera", configuration());
+  const url = client.getRtmpUrl("camera", { expires: 3600 }).replace(/\/\/[^/]*/, `//${server.address}/console-hevc`);
+  const encoder = spawn(binary, ["publish", url, "--file", path.join(root, "crates/media/testdata/enhanced-hevc.flv"), "--rounds", "0"], { stdio: "ignore" });
+  const ended = new Promise((resolve) => encoder.once("exit", resolve));
+  const { page, context, complaints } = await open();
+  try {
+    await signIn(page);
+    await page.locator(".tile", { hasText: "camera" }).getByText("Video is not H.264").waitFor();
+  } finally {
+    encoder.kill();
+    await ended;
+  }
+  await page.evaluate(() => (location.hash = "#/b/console-hevc/channels/camera"));
+  await page.locator("#sessions .session .advice").getByText("HEVC: choose H.264").waitFor();
+  assert.deepEqual(complaints, []);
   await context.close();
 });
 

@@ -56,7 +56,7 @@ pub(crate) struct Set {
 impl Set {
     fn run(self) -> anyhow::Result<ExitCode> {
         let (bucket, name) = super::sign::split(&self.channel)?;
-        let path = format!("channels/{bucket}/{}/settings", model::percent::percent_encode(name.as_bytes(), false));
+        let path = format!("channels/{bucket}/{name}/settings");
         let answer = if self.settings.is_empty() {
             self.server.request(Method::GET, &path, String::new())?
         } else {
@@ -132,10 +132,10 @@ impl Channel {
 impl Sessions {
     fn run(self) -> anyhow::Result<ExitCode> {
         let (bucket, name) = super::sign::split(&self.channel)?;
-        let path = format!("channels/{bucket}/{}/sessions", model::percent::percent_encode(name.as_bytes(), false));
+        let path = format!("channels/{bucket}/{name}/sessions");
         if !self.server.json {
             say!(
-                "{:<20} {:>7} {:>8} {:>8} {:>9}  ENCODER AND QUIRKS",
+                "{:<20} {:>7} {:>8} {:>8} {:>9}  ENCODER, QUIRKS, AND WHAT TO CHANGE IN IT",
                 "START",
                 "SECONDS",
                 "PICTURES",
@@ -162,14 +162,16 @@ fn session_line(session: &Value) -> String {
         .unwrap_or_default();
     // What an encoder calls itself is shown without whatever a terminal would obey.
     let encoder: String = text(report, "encoder").chars().filter(|c| !c.is_control()).collect();
-    format!(
+    let advice: Vec<&str> = report["advice"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let line = format!(
         "{start:<20} {:>7} {:>8} {:>8} {:>9}  {encoder}  {}",
         number("seconds"),
         number("pictures"),
         number("segments"),
         (number("video_bytes") + number("audio_bytes")) / 1000,
         quirks.join(" ")
-    )
+    );
+    if advice.is_empty() { line } else { format!("{line}  → {}", advice.join("; ")) }
 }
 
 impl Create {

@@ -25,6 +25,7 @@ mod service;
 mod sessions;
 mod succession;
 mod torn;
+mod unrecordable;
 mod upkeep;
 mod vod;
 mod warnings;

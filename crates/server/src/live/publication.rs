@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use media::doctor::{Advice, advice};
+use media::doctor::advice;
 use media::hls::{LiveSegment, MediaPlaylist};
 use media::remux::{Output, RemuxConfig, Remuxer, SegmentClosing, SegmentOpening};
 use media::rtmp::message::{Tag, TagKind};
@@ -35,6 +35,7 @@ use super::payload::Payload;
 use super::recovery;
 use super::refusal::PublishRefusal;
 use super::report::SessionReport;
+use super::unrecordable::{Unrecordable, why_nothing};
 use super::window::{Window, checked, frag_count};
 use crate::config::{LiveConfig, Segmenting};
 use crate::metering::{IngestMeter, tally, user_of};
@@ -53,8 +54,6 @@ pub(super) fn segmenting(live: &LiveConfig) -> media::segmenter::Segmenting {
     }
 }
 
-/// How long a push is looked at before the log says that nothing of it can be recorded.
-const WARN_AFTER_MS: i64 = 1_500;
 /// Pause between attempts to store a segment.
 const RETRY: Duration = Duration::from_millis(100);
 /// The type of every segment (LiveChannel 4.3).
@@ -90,8 +89,8 @@ pub(crate) struct Publication {
     recorded_ms: u64,
     /// The push lost its channel or its store and only waits for its connection to end.
     is_lost: bool,
-    /// Whether it was said in the log that what comes cannot be recorded.
-    is_warned: bool,
+    /// What comes and cannot be recorded.
+    unrecordable: Unrecordable,
 }
 
 /// The segment that grows.
@@ -188,7 +187,7 @@ impl Publication {
             segments: 0,
             recorded_ms: 0,
             is_lost: false,
-            is_warned: false,
+            unrecordable: Unrecordable::default(),
         })
     }
 
@@ -293,8 +292,7 @@ impl Publication {
     pub(crate) async fn tick(&mut self) {
         let now_ms = self.live.clock.now_ms();
         self.remuxer.note_time(now_ms);
-        self.warn_of_codecs(now_ms);
-        self.refuse_unrecordable(now_ms);
+        self.look_for_unrecordable(now_ms);
         self.show();
         self.remuxer.flush();
         self.handle_outputs().await;
@@ -329,7 +327,11 @@ impl Publication {
     pub(crate) async fn finish(mut self, stats: &SessionStats) {
         self.claim.on_air.succession.begin_end();
         // What comes out at the end was not sent so.
-        let advice = advice(&self.remuxer.measured());
+        let facts = self.remuxer.measured();
+        let advice = advice(&facts);
+        if let Some(found) = self.unrecordable.at_end(&facts) {
+            self.warn(&found);
+        }
         self.remuxer.finish();
         self.handle_outputs().await;
         self.learn();
@@ -382,42 +384,31 @@ impl Publication {
     }
 
     /// Says once in the log that media comes which cannot be recorded, and what to do (D21).
-    fn warn_of_codecs(&mut self, now_ms: i64) {
-        if self.is_warned || now_ms.saturating_sub(self.claim.on_air.connected_ms) < WARN_AFTER_MS {
-            return;
-        }
-        let found = advice(&self.remuxer.measured())
-            .into_iter()
-            .find(|one| matches!(one, Advice::VideoCodec(_) | Advice::AudioCodec(_) | Advice::NoPicture));
-        if let Some(found) = found {
-            self.is_warned = true;
-            tracing::warn!(
-                bucket = %self.admission.id.0, channel = %self.admission.id.1, remote = %self.admission.remote,
-                "what this encoder sends is not recorded: {found}"
-            );
-        }
+    fn warn(&self, found: &str) {
+        tracing::warn!(
+            bucket = %self.admission.id.0, channel = %self.admission.id.1, remote = %self.admission.remote,
+            "what this encoder sends is not recorded: {found}"
+        );
     }
 
-    /// Ends a push of which nothing can be recorded, where its channel does not want to wait.
-    fn refuse_unrecordable(&mut self, now_ms: i64) {
+    /// Looks whether what comes can be recorded, and ends a push of which nothing can, where its channel does not want
+    /// to wait.
+    fn look_for_unrecordable(&mut self, now_ms: i64) {
+        let facts = self.remuxer.measured();
+        if let Some(found) = self.unrecordable.look(&facts, now_ms) {
+            self.warn(&found);
+        }
         let own = self.admission.channel.settings.refuse_unrecordable_after_s;
         let after_s = own.unwrap_or(self.live.settings.live.refuse_unrecordable_after_s);
-        let after_ms = i64::try_from(after_s.saturating_mul(1000)).unwrap_or(i64::MAX);
-        let is_due = after_s > 0 && now_ms.saturating_sub(self.claim.on_air.connected_ms) >= after_ms;
-        if is_due && self.segments == 0 && self.open.is_none() && self.nothing_recordable().is_some() {
+        let is_empty = self.segments == 0 && self.open.is_none();
+        if is_empty && self.unrecordable.is_refused(&facts, after_s, now_ms) {
             self.claim.on_air.stop(StopReason::Unrecordable);
         }
     }
 
-    /// Why nothing of what comes is recorded, if that is so.
-    fn nothing_recordable(&self) -> Option<Advice> {
-        let is_total = |one: &Advice| matches!(one, Advice::VideoCodec(_) | Advice::NoPicture);
-        advice(&self.remuxer.measured()).into_iter().find(is_total)
-    }
-
-    /// The refusal of a push of which nothing is recorded. The refusal is kept beside the channel.
+    /// The refusal of a push of which nothing is recorded. It is kept beside the channel.
     pub(crate) fn unrecordable(&self, channels: &Channels, now_ms: i64) -> PublishRefusal {
-        let why = self.nothing_recordable().map(|one| one.to_string()).unwrap_or_default();
+        let why = why_nothing(&self.remuxer.measured()).map(|one| one.to_string()).unwrap_or_default();
         let refusal = PublishRefusal::unrecordable(&self.target(), &why, now_ms).of(Some(self.admission.id.clone()));
         refusal.report(self.admission.remote, channels);
         refusal

@@ -8,7 +8,7 @@
 //! Content-MD5 or `x-oss-content-sha256`. A call that changes something works once.
 
 mod attempt;
-mod channel_settings;
+mod channels;
 mod due;
 mod host;
 mod on_air;
@@ -35,7 +35,7 @@ use sha2::{Digest, Sha256};
 
 use crate::accounts::{Accounts, Fault, Identity, code_of};
 use crate::clock::Clock;
-use crate::live::Live;
+use crate::live::{ChannelId, Live};
 use crate::memory::Memory;
 use crate::metering::Usage;
 use crate::objects::{BodySource, Objects, read_whole};
@@ -220,6 +220,11 @@ impl Management {
                     _ => due::answer(self, &grant).await,
                 }
             }
+            Right::Channel(operation) => {
+                let id = channels::id(&parts)?;
+                let grant = self.channel_grant(&visitor, operation, &id).await?;
+                channels::answer(self, row.kind, &grant, &id, &body).await
+            }
         }
     }
 
@@ -232,6 +237,19 @@ impl Management {
     ) -> Result<model::access::Grant, Fault> {
         let judged = visitor::Judged::find(&self.objects, bucket).await?;
         let resource = Resource::Bucket(judged.bucket.name.clone());
+        Ok(visitor.may(operation, &resource, Some(&judged), None)?)
+    }
+
+    /// The right to do something to a channel, which every call about one shows. Who has none does not learn whether
+    /// there is such a channel.
+    async fn channel_grant(
+        &self,
+        visitor: &Visitor<'_>,
+        operation: OperationKind,
+        (bucket, channel): &ChannelId,
+    ) -> Result<model::access::Grant, Fault> {
+        let judged = visitor::Judged::find(&self.objects, bucket.as_str()).await?;
+        let resource = Resource::Object(bucket.clone(), ObjectKey::parse(channel.as_str().as_bytes())?);
         Ok(visitor.may(operation, &resource, Some(&judged), None)?)
     }
 

@@ -14,6 +14,8 @@ pub(super) enum Right {
     Signed,
     /// Whoever may do this to the bucket in the path.
     Bucket(OperationKind),
+    /// Whoever may do this to the channel in the path.
+    Channel(OperationKind),
 }
 
 macro_rules! calls {
@@ -65,12 +67,12 @@ calls! {
     DeletePolicy "DELETE" "users/USER/policies/POLICY" Right::Root;
     /// A temporary key.
     BeginSession "POST" "sessions" Right::Own;
-    /// The reports of the last pushes to a channel. Under `/-/` it has the right of GetLiveChannelHistory instead.
-    ChannelSessions "GET" "channels/BUCKET/CHANNEL/sessions" Right::Root;
+    /// The reports of the last pushes to a channel.
+    ChannelSessions "GET" "channels/BUCKET/CHANNEL/sessions" Right::Channel(OperationKind::GetLiveChannelHistory);
     /// The settings of a channel beside its configuration.
-    ChannelSettings "GET" "channels/BUCKET/CHANNEL/settings" Right::Root;
+    ChannelSettings "GET" "channels/BUCKET/CHANNEL/settings" Right::Channel(OperationKind::GetLiveChannelInfo);
     /// Some of them are changed.
-    ChangeChannelSettings "PATCH" "channels/BUCKET/CHANNEL/settings" Right::Root;
+    ChangeChannelSettings "PATCH" "channels/BUCKET/CHANNEL/settings" Right::Channel(OperationKind::PutLiveChannel);
     /// The channels that the caller may look at, across buckets.
     OnAir "GET" "on-air" Right::Signed;
     /// What the caller may do.

@@ -1,7 +1,5 @@
 //! Users, keys and policies over the management API: what only the account may do.
 
-use model::name::{BucketName, ChannelName};
-use model::percent::percent_decode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::meta::{KeyRecord, UserRecord};
@@ -80,16 +78,6 @@ pub(super) async fn answer(
         }
         (CallKind::DeletePolicy, [_, name, _, policy]) => {
             management.accounts.delete_policy(name, policy).await.map(|()| Reply::done())
-        }
-        (CallKind::ChannelSettings | CallKind::ChangeChannelSettings, parts) => {
-            super::channel_settings::answer(management, kind, parts, body).await
-        }
-        (CallKind::ChannelSessions, [_, bucket, channel, _]) => {
-            let bucket = BucketName::parse(bucket)?;
-            let channel = ChannelName::parse(&percent_decode(channel))?;
-            let missing = || Fault::NotFound("There is no such channel.".to_owned());
-            let sessions = management.live.sessions(&bucket, &channel).await?.ok_or_else(missing)?;
-            Ok(Reply::json(200, &sessions))
         }
         _ => Err(Fault::NotFound("There is no such call in this API.".to_owned())),
     }
