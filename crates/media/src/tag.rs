@@ -39,6 +39,6 @@ impl Tag {
 
 /// Whether a video message is a key frame by its first byte (FLV and enhanced RTMP keep the kind of a frame in the same
 /// bits).
-fn is_key_frame(first: Option<&u8>) -> bool {
+pub(crate) fn is_key_frame(first: Option<&u8>) -> bool {
     first.is_some_and(|first| (first & 0x7f) >> 4 == 1)
 }

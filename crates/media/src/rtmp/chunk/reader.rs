@@ -11,8 +11,9 @@ use super::time::{Clocks, Decision, Pace};
 use super::{ChunkError, EXTENDED, INITIAL_CHUNK_SIZE, MAX_CHUNK_SIZE};
 use crate::bits::Reader;
 use crate::rtmp::limits::Limits;
-use crate::rtmp::message::{Message, MessageKind, is_key_frame};
+use crate::rtmp::message::{Message, MessageKind};
 use crate::rtmp::stats::{Quirk, QuirkCounts};
+use crate::tag::is_key_frame;
 
 /// Ids below this fit into the first byte of a chunk, and every common encoder stays below it.
 const SMALL_IDS: u32 = 64;
