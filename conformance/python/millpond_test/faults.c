@@ -4,11 +4,12 @@
  *
  *     ID OP ERRNO DELAY_MS FIRST TIMES DROP PATTERN
  *
- * OP is open, read, write, sync, rename, unlink, mkdir, truncate or accept; "any" is all of them but accept. PATTERN is matched
- * against the path as by fnmatch (for accept it is "-").
- * The rule acts on its FIRST matching call and on those that follow, TIMES of them (0: all). ERRNO 0 only delays. DROP
+ * OP is open, read (sendfile too), write, sync, rename, link, unlink, mkdir, truncate, allocate or accept; "any" is all of them but
+ * accept. PATTERN is matched against the path as by fnmatch (for accept it is "-").
+ * The rule acts on its FIRST matching call and on those that follow, TIMES of them (0: all). ERRNO 0 only delays. DROP 1
  * zeroes what was written since the last flush that succeeded, as a kernel may do that drops pages it could not write. As
- * a kernel does, it reports that once to each descriptor that has the file open: what another one wrote went with it.
+ * a kernel does, it reports that once to each descriptor that has the file open: what another one wrote went with it. DROP 2
+ * reports the same, and readers go on to see what is not on the disk, as long as it is in memory.
  * The file of rules with ".clock" behind its name holds milliseconds by which the wall clock of the program is wrong.
  * What acted is appended to the file of rules with ".log" behind its name: ID OP PATH FROM TO.
  */
@@ -30,7 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MAX_RULES 64
+#define MAX_RULES 4096
 #define MAX_FILES 65536
 
 struct dirty {
@@ -76,7 +77,7 @@ static long *calls_of(int id) {
 }
 
 /* Zeroes what is not known to be on disk, and says from where to where. */
-static void drop(int fd, off_t range[2]) {
+static void drop(int fd, off_t range[2], int zeroes) {
     struct stat st;
     if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) return;
     struct dirty *file = find(&st);
@@ -91,7 +92,7 @@ static void drop(int fd, off_t range[2]) {
     file->losses += 1;
     if (fd < MAX_FILES) known_losses[fd] = file->losses;
     static const char zeros[65536];
-    while (from >= 0 && from < to) {
+    while (zeroes && from >= 0 && from < to) {
         size_t length = to - from < (off_t)sizeof zeros ? (size_t)(to - from) : sizeof zeros;
         ssize_t written = syscall(SYS_pwrite64, fd, zeros, length, from);
         if (written <= 0) break;
@@ -125,7 +126,7 @@ static int fails(const char *op, const char *path, int fd) {
         *calls += 1;
         if (*calls < first || (times > 0 && *calls >= first + times)) continue;
         off_t range[2] = {-1, -1};
-        if (dropping) drop(fd, range);
+        if (dropping) drop(fd, range, dropping == 1);
         if (code) error = code;
         if (delay > delay_ms) delay_ms = delay;
         char name[4096], entry[8192];
@@ -207,6 +208,12 @@ static int flush(int fd, const char *name) {
     return outcome;
 }
 
+int syncfs(int fd) {
+    char path[4096];
+    if (fails("sync", path_of(fd, path, sizeof path), -1)) return -1;
+    return ((int (*)(int))next("syncfs"))(fd);
+}
+
 int fsync(int fd) { return flush(fd, "fsync"); }
 int fdatasync(int fd) { return flush(fd, "fdatasync"); }
 
@@ -258,6 +265,54 @@ ssize_t write(int fd, const void *bytes, size_t count) {
 PWRITE(pwrite)
 PWRITE(pwrite64)
 
+#define PWRITEV(NAME)                                                                     \
+    ssize_t NAME(int fd, const struct iovec *parts, int count, off_t from) {              \
+        char path[4096];                                                                  \
+        if (fails("write", path_of(fd, path, sizeof path), fd)) return -1;                \
+        ssize_t done = ((ssize_t(*)(int, const struct iovec *, int, off_t))next(#NAME))(fd, parts, count, from); \
+        written(fd, from, done);                                                          \
+        return done;                                                                      \
+    }
+PWRITEV(pwritev)
+PWRITEV(pwritev64)
+
+#define PREADV2(NAME)                                                                     \
+    ssize_t NAME(int fd, const struct iovec *parts, int count, off_t from, int flags) {   \
+        char path[4096];                                                                  \
+        if (fails("read", path_of(fd, path, sizeof path), fd)) return -1;                 \
+        return ((ssize_t(*)(int, const struct iovec *, int, off_t, int))next(#NAME))(fd, parts, count, from, flags); \
+    }
+PREADV2(preadv2)
+PREADV2(preadv64v2)
+
+#define SENDFILE(NAME)                                                                    \
+    ssize_t NAME(int to, int fd, off_t *from, size_t count) {                             \
+        char path[4096];                                                                  \
+        if (fails("read", path_of(fd, path, sizeof path), fd)) return -1;                 \
+        return ((ssize_t(*)(int, int, off_t *, size_t))next(#NAME))(to, fd, from, count); \
+    }
+SENDFILE(sendfile)
+SENDFILE(sendfile64)
+
+#define FALLOCATE(NAME)                                                                   \
+    int NAME(int fd, int mode, off_t from, off_t length) {                                \
+        char path[4096];                                                                  \
+        if (fails("allocate", path_of(fd, path, sizeof path), fd)) return -1;             \
+        return ((int (*)(int, int, off_t, off_t))next(#NAME))(fd, mode, from, length);    \
+    }
+FALLOCATE(fallocate)
+FALLOCATE(fallocate64)
+
+int link(const char *from, const char *to) {
+    if (fails("link", to, -1)) return -1;
+    return ((int (*)(const char *, const char *))next("link"))(from, to);
+}
+
+int linkat(int folder, const char *from, int other, const char *to, int flags) {
+    if (fails("link", to, -1)) return -1;
+    return ((int (*)(int, const char *, int, const char *, int))next("linkat"))(folder, from, other, to, flags);
+}
+
 /* Reads at a place in a file, as stores make them. */
 #define PREAD(NAME)                                                                       \
     ssize_t NAME(int fd, void *bytes, size_t count, off_t from) {                         \
@@ -267,6 +322,15 @@ PWRITE(pwrite64)
     }
 PREAD(pread)
 PREAD(pread64)
+
+/* Of files only: everything else is read by this as well. */
+ssize_t read(int fd, void *bytes, size_t count) {
+    char path[4096];
+    if (fd > 2 && path_of(fd, path, sizeof path)[0] == '/' && strncmp(path, "/proc/", 6) != 0 && strncmp(path, "/sys/", 5) != 0 &&
+        strncmp(path, "/dev/", 5) != 0 && fails("read", path, fd))
+        return -1;
+    return ((ssize_t(*)(int, void *, size_t))next("read"))(fd, bytes, count);
+}
 
 int rename(const char *from, const char *to) {
     if (fails("rename", to, -1)) return -1;

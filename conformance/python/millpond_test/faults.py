@@ -6,7 +6,8 @@
     ...
     assert faults.hits(broken)
 
-Writes that go past the page cache are made by system calls of their own and are not seen; flushes, opens and renames all are.
+The server makes all of its calls by way of libc (the feature `use-libc` of rustix), so that they are seen: those past the page cache,
+peeks into it and files that the kernel sends too.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class Faults:
         delay_s: float = 0,
         first: int = 1,
         times: int = 0,
-        drop: bool = False,
+        drop: "bool | int" = False,
     ) -> Fault:
         """From the `first` matching call on, `times` of them (0: all) fail with `error` (0: only late); see faults.c."""
         self._last += 1
@@ -107,13 +108,14 @@ class Faults:
         os.replace(fresh, self.control)
 
 
-def library() -> Path:
-    """The library, compiled once for each version of its source."""
-    source = SOURCE.read_bytes()
-    built = Path(tempfile.gettempdir()) / f"millpond-faults-{os.getuid()}-{hashlib.sha256(source).hexdigest()[:16]}.so"
+def library(name: str = SOURCE.name) -> Path:
+    """A library of this folder, compiled once for each version of its source."""
+    path = SOURCE.with_name(name)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    built = Path(tempfile.gettempdir()) / f"millpond-{path.stem}-{os.getuid()}-{digest}.so"
     if not built.exists():
         fresh = built.with_suffix(f".{os.getpid()}")
-        command = ["cc", "-O1", "-Wall", "-shared", "-fPIC", "-o", str(fresh), str(SOURCE), "-ldl", "-lpthread"]
+        command = ["cc", "-O1", "-Wall", "-shared", "-fPIC", "-o", str(fresh), str(path), "-ldl", "-lpthread"]
         made = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert made.returncode == 0, made.stderr
         os.replace(fresh, built)

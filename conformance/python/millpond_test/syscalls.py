@@ -2,7 +2,7 @@
 `millpond check` finds nothing, and nothing panics.
 
 The calls are those that faults.c sees: open, read, write, flush, rename, unlink, mkdir and truncate on files of the data directory,
-those of SQLite included. Writes past the page cache (large uploads) are made without libc and not seen.
+those of SQLite included.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ use model::{Error, ErrorCode};
 use store::blob::{BlobId, BlobReader, BlobStore, FileRange, Pinned};
 use store::meta::{Extent, Meta};
 
-use super::failure::out_of_descriptors;
+use super::failure::internal;
 use crate::memory::Held;
 
 /// The bytes of a request's body, one piece after the other.
@@ -168,11 +168,12 @@ impl StoredContent {
     }
 }
 
+/// A disk that does not answer now is another thing than bytes that are not there or damaged.
 fn unreadable(error: store::Error) -> Error {
-    crate::damage::count(&error);
-    if error.is_out_of_descriptors() {
-        return out_of_descriptors(&error);
+    if error.kind == store::ErrorKind::Unavailable {
+        return internal(error);
     }
+    crate::damage::count(&error);
     tracing::error!(%error, "a stored body cannot be read");
     Error::new(ErrorCode::InternalError)
 }
