@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::{BUSY, Durability, checkpoint, failed};
+use super::{BUSY, Durability, failed};
 use crate::error::{Error, Result, Subject};
 
 /// The length from which a value has a row of its own. Rows of `kv` stay within their page of 4 KiB, which takes a
@@ -46,7 +46,6 @@ pub(super) fn open(path: &Path, durability: Durability, must_exist: bool) -> Res
         Durability::Relaxed => "NORMAL",
     };
     connection.pragma_update(None, "synchronous", synchronous).map_err(failed)?;
-    connection.pragma_update(None, "wal_autocheckpoint", checkpoint::WRITER_HELPS_AT).map_err(failed)?;
     connection.pragma_update(None, "journal_size_limit", 64 << 20).map_err(failed)?;
     connection.pragma_update(None, "cache_size", -32768).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(64);

@@ -30,7 +30,7 @@ use super::{Claim, Commit, Entry, Kv, Lease, Outcome, Range, Snapshot, Versioned
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use cache::RowCache;
-use checkpoint::Checkpoints;
+use checkpoint::{Checkpoints, Copies};
 use disk::Disk;
 use stamp::Stamp;
 use writer::{Job, Request};
@@ -135,27 +135,39 @@ impl SqliteKv {
                 format!("SQLite {} is older than 3.51.3", rusqlite::version()),
             ));
         }
-        let connection = layout::open(path, options.durability, options.must_exist)?;
+        // What the disk has counts, not what the system remembers of a process whose flushes failed. One that ended well has left
+        // no log.
+        let has_log = Disk::forget_cached_log(path);
+        let mut connection = layout::open(path, options.durability, options.must_exist)?;
         let unavailable = |e: std::io::Error| Error::unavailable(Subject::Engine, e);
         let disk = Disk::open(path).map_err(unavailable)?;
-        let last = disk.judged(rows::last_version(&connection))?;
+        if has_log {
+            disk.forget_cached(true);
+        }
+        let readers = Arc::new(Readers::new(path, disk, options.readers, options.max_readers));
+        let copies = Arc::new(Copies::new(Arc::clone(&readers)));
+        copies.settle(&connection).map_err(|error| readers.disk.judge(error))?;
+        let last = readers.disk.judged(rows::last_version(&connection))?;
         let stamp = Arc::new(Mutex::new(Stamp::open(path, last, clock.now_ms()).map_err(unavailable)?));
         let checkpoints = Checkpoints::start(
             path,
             options.durability,
             options.before_flush.clone(),
             Arc::clone(&stamp),
+            Arc::clone(&copies),
             clock.clone(),
         )?;
+        checkpoints.watch(&mut connection)?;
         let (requests, queue) = mpsc::channel();
         let writer_clock = clock.clone();
         let cache = options.is_alone.then(Arc::<RowCache>::default);
         let writer_cache = cache.clone();
         let writer = std::thread::Builder::new()
             .name("kv-writer".to_owned())
-            .spawn(move || writer::run(connection, checkpoints, writer_cache.as_deref(), &queue, &writer_clock))
+            .spawn(move || {
+                writer::run(connection, checkpoints, &copies, writer_cache.as_deref(), &queue, &writer_clock)
+            })
             .map_err(|e| Error::unavailable(Subject::Engine, e))?;
-        let readers = Arc::new(Readers::new(path, disk, options.readers, options.max_readers));
         readers.put_back(readers.take()?);
         Ok(Self(Arc::new(Shared {
             readers,
@@ -371,6 +383,8 @@ struct Readers {
     path: PathBuf,
     pool: Mutex<Pool>,
     given_back: Condvar,
+    /// Told when one is given back while nobody may take any.
+    all_back: Condvar,
     kept: usize,
     max: usize,
     /// Those that are held for longer than one read.
@@ -383,14 +397,15 @@ struct Readers {
 struct Pool {
     idle: Vec<Connection>,
     open: usize,
+    is_paused: bool,
 }
 
 impl Readers {
     fn new(path: &Path, disk: Disk, kept: usize, max: usize) -> Self {
         let max = max.max(2);
         let holding = Arc::new(Semaphore::new(max / 2));
-        let (pool, given_back) = (Mutex::default(), Condvar::new());
-        Self { path: path.to_owned(), pool, given_back, kept: kept.clamp(1, max), max, holding, disk }
+        let (pool, given_back, all_back) = (Mutex::default(), Condvar::new(), Condvar::new());
+        Self { path: path.to_owned(), pool, given_back, all_back, kept: kept.clamp(1, max), max, holding, disk }
     }
 
     fn pool(&self) -> MutexGuard<'_, Pool> {
@@ -413,7 +428,7 @@ impl Readers {
 
     /// A connection. Where all are taken, half of them are back within a read, which is what this waits for.
     fn take(&self) -> Result<Connection> {
-        let full = |pool: &mut Pool| pool.idle.is_empty() && pool.open >= self.max;
+        let full = |pool: &mut Pool| pool.is_paused || (pool.idle.is_empty() && pool.open >= self.max);
         let mut pool = self.given_back.wait_while(self.pool(), full).unwrap_or_else(PoisonError::into_inner);
         if let Some(connection) = pool.idle.pop() {
             return Ok(connection);
@@ -432,6 +447,7 @@ impl Readers {
         pool.idle.push(connection);
         drop(pool);
         self.given_back.notify_one();
+        self.all_back.notify_all();
     }
 
     fn discard(&self, connection: Connection) {
@@ -445,6 +461,20 @@ impl Readers {
         pool.open = pool.open.saturating_sub(1);
         drop(pool);
         self.given_back.notify_one();
+        self.all_back.notify_all();
+    }
+
+    /// Keeps everybody from reading, once reads that are under way have ended; `None` if they have not in time. Snapshots
+    /// count as reads.
+    fn pause(&self, patience: Duration) -> Option<Paused<'_>> {
+        let mut pool = self.pool();
+        pool.is_paused = true;
+        let paused = Paused(self);
+        let is_read = |pool: &mut Pool| pool.open > pool.idle.len();
+        let waited = self.all_back.wait_timeout_while(pool, patience, is_read).unwrap_or_else(PoisonError::into_inner);
+        let is_late = waited.1.timed_out();
+        drop(waited);
+        (!is_late).then_some(paused)
     }
 
     fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
@@ -457,6 +487,16 @@ impl Readers {
         let mut pool = self.pool();
         pool.open = pool.open.saturating_sub(pool.idle.len());
         pool.idle.clear();
+    }
+}
+
+/// Nobody reads while it lives.
+struct Paused<'r>(&'r Readers);
+
+impl Drop for Paused<'_> {
+    fn drop(&mut self) {
+        self.0.pool().is_paused = false;
+        self.0.given_back.notify_all();
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::cache::RowCache;
 use super::changes::{delete, delete_prefix, execute, put};
-use super::checkpoint::Checkpoints;
+use super::checkpoint::{Checkpoints, Copies};
 use super::{failed, rows};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result, Subject};
@@ -60,6 +60,7 @@ enum Failure {
 pub(super) fn run(
     connection: Connection,
     mut checkpoints: Checkpoints,
+    copies: &Copies,
     cache: Option<&RowCache>,
     queue: &Receiver<Request>,
     clock: &Clock,
@@ -72,8 +73,9 @@ pub(super) fn run(
             batch.push(next);
         }
         let rows = batch.iter().map(|request| request.job.rows()).sum();
-        let last = serve(&connection, batch, cache, clock);
+        let last = serve(&connection, batch, copies, cache, clock);
         checkpoints.count(rows, last);
+        checkpoints.help(&connection);
     }
     drop(checkpoints);
     if let Err((_, error)) = connection.close() {
@@ -82,14 +84,27 @@ pub(super) fn run(
 }
 
 /// Serves a batch; the last version that it committed, if that is known.
-fn serve(connection: &Connection, batch: Vec<Request>, cache: Option<&RowCache>, clock: &Clock) -> Option<u64> {
+fn serve(
+    connection: &Connection,
+    batch: Vec<Request>,
+    copies: &Copies,
+    cache: Option<&RowCache>,
+    clock: &Clock,
+) -> Option<u64> {
+    let transact = |jobs: &[&Job]| {
+        transact(connection, jobs, clock, || copies.trim()).inspect_err(|failure| {
+            if let Failure::Unknown(_) = failure {
+                copies.fray();
+            }
+        })
+    };
     let writes = batch.iter().flat_map(|request| match &request.job {
         Job::Commit(commit, _) => commit.writes.as_slice(),
         Job::Acquire { .. } | Job::Renew { .. } | Job::Release { .. } => &[],
     });
     let _changing = cache.map(|cache| cache.change(writes));
     let jobs: Vec<&Job> = batch.iter().map(|request| &request.job).collect();
-    match transact(connection, &jobs, clock) {
+    match transact(&jobs) {
         Ok((done, last)) => {
             for (request, done) in batch.into_iter().zip(done) {
                 answer(request.job, Ok(done));
@@ -100,7 +115,7 @@ fn serve(connection: &Connection, batch: Vec<Request>, cache: Option<&RowCache>,
         Err(Failure::RolledBack(_)) if batch.len() > 1 => {
             let mut last = None;
             for request in batch {
-                let done = transact(connection, &[&request.job], clock);
+                let done = transact(&[&request.job]);
                 last = done.as_ref().map(|(_, version)| *version).ok().or(last);
                 let done = done.map(|(mut done, _)| done.pop().unwrap_or(Done::Nothing));
                 answer(request.job, done.map_err(Failure::into_error));
@@ -149,8 +164,13 @@ fn answer(job: Job, done: Result<Done>) {
     }
 }
 
-/// Makes jobs one transaction: what each came to, and the last version there is.
-fn transact(connection: &Connection, jobs: &[&Job], clock: &Clock) -> Result<(Vec<Done>, u64), Failure> {
+/// Makes jobs one transaction, with `prepare` at its beginning: what each came to, and the last version there is.
+fn transact(
+    connection: &Connection,
+    jobs: &[&Job],
+    clock: &Clock,
+    prepare: impl FnOnce() -> Result<()>,
+) -> Result<(Vec<Done>, u64), Failure> {
     let rolled_back = |error| {
         if !connection.is_autocommit()
             && let Err(error) = connection.execute_batch("ROLLBACK")
@@ -160,7 +180,7 @@ fn transact(connection: &Connection, jobs: &[&Job], clock: &Clock) -> Result<(Ve
         Failure::RolledBack(error)
     };
     connection.execute_batch("BEGIN IMMEDIATE").map_err(|e| Failure::RolledBack(failed(e)))?;
-    let done = apply(connection, jobs, clock.now_ms()).map_err(rolled_back)?;
+    let done = prepare().and_then(|()| apply(connection, jobs, clock.now_ms())).map_err(rolled_back)?;
     if let Err(error) = connection.execute_batch("COMMIT") {
         let error = failed(error);
         rolled_back(error.clone());
@@ -377,7 +397,7 @@ mod tests {
         let jobs: Vec<Job> = commits.iter().map(|commit| Job::Commit(commit.clone(), oneshot::channel().0)).collect();
         let mut outcomes = Vec::new();
         for jobs in jobs.chunks(batch) {
-            let done = transact(&connection, &jobs.iter().collect::<Vec<_>>(), &Clock::system());
+            let done = transact(&connection, &jobs.iter().collect::<Vec<_>>(), &Clock::system(), || Ok(()));
             let Ok((done, _)) = done else { panic!("the transaction failed") };
             outcomes.extend(done.into_iter().map(|done| match done {
                 Done::Outcome(outcome) => outcome,
