@@ -23,8 +23,8 @@ help:
 	@echo 'make bench   cost and latency beside a floor program, as a table'
 	@echo 'make fuzz    every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds'
 	@echo 'make screenshots   the pages of the console as pictures, into docs/img'
-	@echo 'make soak    eight pushes, writers, readers and a nemesis for SOAK_SECONDS=$(SOAK_SECONDS) seconds, and as long again system'
-	@echo '             calls that fail, and the server killed at SOAK_KILLS=$(SOAK_KILLS) points of each odd stream'
+	@echo 'make soak    eight pushes, writers, readers and a nemesis for SOAK_SECONDS=$(SOAK_SECONDS) seconds, as long again system'
+	@echo '             calls that fail and power cuts, and the server killed at SOAK_KILLS=$(SOAK_KILLS) points of each odd stream'
 	@echo 'make monitoring   the metrics, the dashboard and the alerts of deploy/ beside a real Prometheus, which it installs'
 
 check:
@@ -63,6 +63,7 @@ soak: tools release
 	cd conformance/python && ../../$(PYTHON) soak.py --seconds $(SOAK_SECONDS)
 	cd conformance/python && ../../$(PYTHON) soak.py --seconds $(SOAK_SECONDS) --syscalls
 	cd conformance/python && ../../$(PYTHON) soak.py --kills $(SOAK_KILLS)
+	cd conformance/python && ../../$(PYTHON) soak.py --seconds $(SOAK_SECONDS) --power-cuts
 
 monitoring: tools release
 	scripts/setup-monitoring.sh

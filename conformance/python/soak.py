@@ -6,7 +6,8 @@ not there, bytes that are wrong, panics. `millpond check` looks at what is left.
 exit code says whether a goal was missed (GOALS).
 
 `--syscalls` lets every n-th system call of the stores fail instead (millpond_test.syscalls). `--kills N` kills the server at N points of
-each odd stream of the corpus and of each captured encoder (millpond_test.corpus).
+each odd stream of the corpus and of each captured encoder (millpond_test.corpus). `--power-cuts` cuts the power
+(millpond_test.powercuts).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, List
 
-from millpond_test import corpus, media, syscalls
+from millpond_test import corpus, media, powercuts, syscalls
 from millpond_test.nemesis import KINDS, SoakServer
 from millpond_test.pusher import Pusher, Tag, flv_tags
 from millpond_test.server import create_channel, wait_for
@@ -170,6 +171,7 @@ def main() -> int:
     arguments.add_argument("--seed", type=int, default=int(time.time()))
     arguments.add_argument("--syscalls", action="store_true", help="let system calls fail, one in each run")
     arguments.add_argument("--kills", type=int, metavar="N", help="kill the server at N points of each odd stream and capture instead (millpond_test.corpus)")
+    arguments.add_argument("--power-cuts", action="store_true", help="start on what a power cut leaves, at many moments")
     options = arguments.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -180,6 +182,8 @@ def main() -> int:
             return corpus.sweep(Path(folder), options.kills)
         if options.syscalls:
             return syscalls.sweep(Path(folder), options.seconds, random.Random(options.seed))
+        if options.power_cuts:
+            return powercuts.sweep(Path(folder), options.seconds, random.Random(options.seed))
         soak = Soak(Path(folder), options.seed)
         print(f"  {'':8} {HEAD}", flush=True)
         try:
