@@ -37,6 +37,15 @@ impl Clock {
         Self { clock: clock.clock(), steady: None }
     }
 
+    /// The clock of a server on a machine with these clocks: that of the wall, and how long it has run.
+    #[cfg(test)]
+    pub(crate) fn steady_on(wall: store::clock::Clock, running: store::clock::Clock) -> Self {
+        let steady = Arc::new(Steady::new(wall.now_ms(), running.now_ms()));
+        let shown = steady.clone();
+        let clock = store::clock::Clock::new(move || shown.at(wall.now_ms(), running.now_ms()));
+        Self { clock, steady: Some(steady) }
+    }
+
     /// The same clock as stores take it.
     pub(crate) fn for_stores(&self) -> store::clock::Clock {
         self.clock.clone()

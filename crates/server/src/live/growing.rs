@@ -8,10 +8,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use store::blob::{Blob, BlobId, BlobStore, BlobWriter, OnDrop};
+use tokio::time::Instant;
 
 use super::Live;
 use super::losses::Cause;

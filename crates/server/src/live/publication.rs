@@ -5,7 +5,7 @@
 //! notes which blob is open next.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use media::doctor::advice;
@@ -23,6 +23,7 @@ use store::lease::PublisherLease;
 use store::live::{Kept, OpenDetails, Place};
 use store::meta::{Body, Extent, ObjectRecord, ObjectRole, OpenSegment, SegmentCommit, SegmentEntry, StartRecord};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::Live;
 use super::admission::Admission;
@@ -616,6 +617,12 @@ impl Publication {
         self.window = window;
         self.published = playlist;
         Ok(lost_ms)
+    }
+
+    /// Media that is in no segment so far, in ms.
+    #[cfg(test)]
+    pub(super) fn lost_ms(&self) -> u64 {
+        self.losses.ms
     }
 
     fn learn(&self) {

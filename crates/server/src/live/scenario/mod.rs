@@ -6,6 +6,8 @@ mod encoder;
 mod ending;
 mod recorder;
 mod sessions;
+mod trouble;
+mod troubled;
 mod two_hours;
 mod usage;
 
@@ -28,6 +30,7 @@ use store::meta::{Body, BucketRecord, ChannelRecord, Meta};
 
 use self::encoder::Stretch;
 use self::recorder::Recorder;
+use self::troubled::{Trouble, TroubledBlobs};
 use super::admission::Admission;
 use super::channels::ChannelId;
 use super::{Live, Publication, Settings, recover};
@@ -55,15 +58,21 @@ struct Stage {
 impl Stage {
     async fn new(live: LiveConfig) -> Self {
         let clock = ManualClock::new(BEGIN_MS);
+        let shown = Clock::manual(&clock);
         // Leases are held by the hour while media runs by the day, so the stores have the machine's clock.
-        let machine = StoreClock::system();
+        Self { clock, ..Self::on(live, shown, StoreClock::system(), Trouble::default()).await }
+    }
+
+    /// A server with the clock `shown` on stores with the clock `machine`, which have their troubles.
+    async fn on(live: LiveConfig, shown: Clock, machine: StoreClock, trouble: Trouble) -> Self {
         let kv = Arc::new(MemoryKv::new(machine.clone()));
-        let recorder = Arc::new(Recorder::new(kv, machine.clone()));
+        let recorder = Arc::new(Recorder::new(kv, machine.clone(), trouble.clone()));
         let meta = Meta::new(recorder.clone(), machine.clone());
         let blobs = Arc::new(MemoryBlobs::new(BlobIds::new(machine.clone(), Randomness::seeded(1)), machine));
         let settings = Settings::of(&Config { live, ..Config::default() });
         let store = meta.clone();
-        let live = Live::new(meta, blobs.clone(), Clock::manual(&clock), settings, "scenario".to_owned());
+        let troubled = Arc::new(TroubledBlobs::new(blobs.clone(), trouble));
+        let live = Live::new(meta, troubled, shown, settings, "scenario".to_owned());
         let live = Arc::new(live);
         let bucket = BucketName::parse("examplebucket").unwrap();
         let record = BucketRecord::new(&bucket, owner(), BEGIN_MS);
@@ -75,7 +84,7 @@ impl Stage {
             meta: store,
             recorder,
             blobs,
-            clock,
+            clock: ManualClock::new(BEGIN_MS),
             id,
             published: None,
             versions: 0,
@@ -212,11 +221,16 @@ impl Stage {
 
     /// Nothing dangles and nothing is left over.
     async fn check_stores(&self) {
+        assert_eq!(self.blobs_without_faults().await, self.listed, "one blob per segment that was ever listed");
+    }
+
+    /// Nothing dangles; how many blobs there are.
+    async fn blobs_without_faults(&self) -> u64 {
         let later_ms = StoreClock::system().now_ms() + 3_600_000;
         while self.meta.collect_garbage(self.blobs.as_ref(), later_ms, 1000).await.unwrap().has_more {}
         let report = store::check::check(&self.meta, self.blobs.as_ref(), later_ms, 1000).await.unwrap();
         assert_eq!(report.findings, []);
-        assert_eq!(report.blobs, self.listed, "one blob per segment that was ever listed");
+        report.blobs
     }
 }
 

@@ -11,8 +11,11 @@ use store::clock::Clock;
 use store::kv::{Claim, Commit, Entry, Kv, Lease, MemoryKv, Outcome, Range, Snapshot, Versioned};
 use store::meta::{Body, Meta};
 
+use super::troubled::Trouble;
+
 pub(super) struct Recorder {
     kv: Arc<MemoryKv>,
+    trouble: Trouble,
     meta: Meta,
     watched: OnceLock<(BucketName, ObjectKey)>,
     last: Mutex<String>,
@@ -20,9 +23,9 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    pub(super) fn new(kv: Arc<MemoryKv>, clock: Clock) -> Self {
+    pub(super) fn new(kv: Arc<MemoryKv>, clock: Clock, trouble: Trouble) -> Self {
         let meta = Meta::new(kv.clone(), clock);
-        Self { kv, meta, watched: OnceLock::new(), last: Mutex::default(), versions: Mutex::default() }
+        Self { kv, trouble, meta, watched: OnceLock::new(), last: Mutex::default(), versions: Mutex::default() }
     }
 
     /// The object to watch.
@@ -67,6 +70,7 @@ impl Kv for Recorder {
     }
 
     async fn commit(&self, commit: Commit) -> Result<Outcome> {
+        self.trouble.reach_the_disk().await?;
         let outcome = self.kv.commit(commit).await?;
         self.record().await?;
         Ok(outcome)
@@ -77,6 +81,7 @@ impl Kv for Recorder {
     }
 
     async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<Lease> {
+        self.trouble.reach_the_disk().await?;
         self.kv.renew(lease, ttl).await
     }
 

@@ -1,0 +1,209 @@
+//! Disks that are slow, stand still or fail, and clocks that jump, in simulated time: nobody is cut off, what is not recorded is
+//! counted to the picture, and every playlist on the way is legal (the stage looks at each).
+
+use std::time::Duration;
+
+use store::clock::Clock as StoreClock;
+use store::kv::Claim;
+use tokio::time::{Instant, sleep_until};
+
+use super::encoder::Stretch;
+use super::troubled::{Disk, Trouble};
+use super::*;
+
+/// How often a connection looks after its push.
+const TICK: Duration = Duration::from_millis(250);
+const FRAG_S: u32 = 2;
+const HOUR_MS: i64 = 3_600_000;
+/// A picture on each side: playlists count whole ones.
+const SLACK_MS: u64 = 160;
+
+/// A stage whose clock is that of tokio, which jumps from one event to the next.
+struct Machine {
+    stage: Stage,
+    trouble: Trouble,
+    /// By how much the wall clock is wrong.
+    wrong: ManualClock,
+    begun: Instant,
+    /// The longest time for which a connection did not read.
+    longest: Duration,
+    has_failed: bool,
+}
+
+/// What comes to pass at a second of a push.
+enum Event {
+    Disk(Disk),
+    Jump(i64),
+    /// Another server wants the channel, and is told that it is taken.
+    Claim,
+}
+
+impl Machine {
+    async fn new() -> Self {
+        let (begun, wrong, trouble) = (Instant::now(), ManualClock::new(0), Trouble::default());
+        let running = StoreClock::new(move || i64::try_from(begun.elapsed().as_millis()).unwrap());
+        let (off, machine) = (wrong.clock(), running.clone());
+        let wall = StoreClock::new(move || BEGIN_MS + machine.now_ms() + off.now_ms());
+        let clock = Clock::steady_on(wall, running);
+        let stage = Stage::on(LiveConfig::default(), clock.clone(), clock.for_stores(), trouble.clone()).await;
+        stage.configure(FRAG_S, 100).await;
+        Self { stage, trouble, wrong, begun, longest: Duration::ZERO, has_failed: false }
+    }
+
+    /// Pushes for so long in real time, while the events come to pass, each at its second. Returns what it lost, ms.
+    async fn push(&mut self, length_s: u32, events: Vec<(u64, Event)>) -> u64 {
+        self.has_failed |= events.iter().any(|(_, event)| matches!(event, Event::Disk(Disk::Fails)));
+        let mut push = self.stage.begin().await;
+        let began = Instant::now();
+        let (trouble, wrong) = (self.trouble.clone(), self.wrong.clone());
+        let (meta, id) = (self.stage.meta.clone(), self.stage.id.clone());
+        let events = tokio::spawn(async move {
+            for (at_s, event) in events {
+                sleep_until(began + Duration::from_secs(at_s)).await;
+                match event {
+                    Event::Disk(disk) => trouble.set(disk),
+                    Event::Jump(ms) => wrong.advance_ms(ms),
+                    Event::Claim => {
+                        let ttl = Duration::from_secs(10);
+                        let taken = meta.acquire_publisher(&id.0, &id.1, "another", ttl, Claim::IfFree).await;
+                        assert_eq!(taken.err().map(|error| error.kind), Some(store::ErrorKind::Held), "at {at_s} s");
+                    }
+                }
+            }
+        });
+        let stretch = Stretch { length_ms: length_s * 1000, has_audio: false, ..Stretch::default() };
+        for tag in stretch.headers() {
+            push.push(&tag).await;
+        }
+        let mut ticked = Instant::now();
+        for (at_ms, tag) in stretch.media() {
+            sleep_until(began + Duration::from_millis(at_ms.into())).await;
+            let before = Instant::now();
+            self.stage.push_tag(&mut push, &tag).await;
+            if ticked.elapsed() >= TICK {
+                push.touch();
+                push.tick().await;
+                ticked = Instant::now();
+            }
+            self.longest = self.longest.max(before.elapsed());
+        }
+        events.await.unwrap();
+        assert_eq!(*push.stop_word().borrow(), None, "it stays connected");
+        // What is pushed at its end is stored by then: a push of its own is begun while there is no trouble.
+        self.trouble.set(Disk::Well);
+        push.tick().await;
+        self.stage.look().await;
+        let lost_ms = push.lost_ms();
+        self.stage.finish(push).await;
+        lost_ms
+    }
+
+    fn listed_ms(list: &MediaPlaylist) -> u64 {
+        list.segments.iter().map(|segment| segment.duration_ms).sum()
+    }
+
+    /// What is listed and what is counted as lost is what was pushed; gaps are marked where something is lost.
+    async fn assert_complete(&self, pushed_s: u64, lost_ms: u64) {
+        let vod = self.stage.vod().await;
+        assert_eq!(violations(None, &vod), []);
+        let listed_ms = Self::listed_ms(&vod);
+        assert!((listed_ms + lost_ms).abs_diff(pushed_s * 1000) <= SLACK_MS, "{listed_ms} listed, {lost_ms} lost");
+        let gaps = vod.segments.iter().filter(|segment| segment.discontinuity).count();
+        assert_eq!(gaps > 0, lost_ms > 0, "{gaps} discontinuities, {lost_ms} ms lost");
+        // What a failing disk did not let be deleted goes later.
+        let left = self.stage.blobs_without_faults().await - self.stage.listed;
+        assert!(left == 0 || self.has_failed, "{left} blobs without a name");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_stands_still_and_comes_back_costs_nothing() {
+    for still_s in [10, 25] {
+        let mut machine = Machine::new().await;
+        let events = vec![(20, Event::Disk(Disk::Hangs)), (20 + still_s, Event::Disk(Disk::Well))];
+        let lost_ms = machine.push(90, events).await;
+        assert_eq!(lost_ms, 0);
+        machine.assert_complete(90, 0).await;
+        assert!(machine.longest >= Duration::from_secs(still_s - 1), "the disk stood still: {:?}", machine.longest);
+        assert!(machine.longest <= Duration::from_secs(still_s + 1), "longer than the disk: {:?}", machine.longest);
+    }
+}
+
+/// Each call of the disk takes so long for a minute. Encoders are held back, and catch up.
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_takes_its_time_costs_nothing() {
+    for takes_s in [10, 25] {
+        let mut machine = Machine::new().await;
+        let takes = Disk::Takes(Duration::from_secs(takes_s));
+        let lost_ms = machine.push(120, vec![(20, Event::Disk(takes)), (80, Event::Disk(Disk::Well))]).await;
+        assert_eq!(lost_ms, 0);
+        machine.assert_complete(120, 0).await;
+        // A segment is finished, named, and the next one begun; where a flush was under way it is waited for as well.
+        let calls = 4;
+        assert!(machine.longest <= Duration::from_secs(calls * takes_s), "held back for {:?}", machine.longest);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_failing_disk_costs_is_counted() {
+    let mut machine = Machine::new().await;
+    let lost_ms = machine.push(90, vec![(20, Event::Disk(Disk::Fails)), (50, Event::Disk(Disk::Well))]).await;
+    // The first segment waits in memory for as long as a segment lasts, and that which is open when the disk is back is kept.
+    assert!((20_000..=32_000).contains(&lost_ms), "{lost_ms}");
+    machine.assert_complete(90, lost_ms).await;
+    assert_eq!(machine.stage.vod().await.segments.iter().filter(|segment| segment.discontinuity).count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_fails_for_less_than_a_segment_costs_nothing() {
+    let mut machine = Machine::new().await;
+    let events = (0..6).flat_map(|n| [(20 + 5 * n, Event::Disk(Disk::Fails)), (21 + 5 * n, Event::Disk(Disk::Well))]);
+    let lost_ms = machine.push(90, events.collect()).await;
+    assert_eq!(lost_ms, 0);
+    machine.assert_complete(90, 0).await;
+}
+
+/// The wall clock goes wrong and right again, for moments and for good: every segment is found under the true time.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_hides_nothing() {
+    for (what, events) in [
+        ("ahead for 6 s", vec![(20, HOUR_MS), (26, -HOUR_MS)]),
+        ("behind for 6 s", vec![(20, -HOUR_MS), (26, HOUR_MS)]),
+        ("ahead for a minute and back", vec![(20, HOUR_MS), (80, -HOUR_MS)]),
+        ("behind for a minute and back", vec![(20, -HOUR_MS), (80, HOUR_MS)]),
+        ("a jump in a jump", vec![(20, HOUR_MS), (30, HOUR_MS), (35, -2 * HOUR_MS)]),
+    ] {
+        let mut machine = Machine::new().await;
+        let events = events.into_iter().map(|(at_s, ms)| (at_s, Event::Jump(ms))).collect();
+        let lost_ms = machine.push(180, events).await;
+        assert_eq!(lost_ms, 0, "{what}");
+        // Longer than a wrong clock is doubted, for whoever comes later and for corrections in the background.
+        tokio::time::sleep(Duration::from_secs(40)).await;
+        machine.assert_complete(180, 0).await;
+        let true_s = |at_s: u64| u64::try_from(BEGIN_MS).unwrap() / 1000 + at_s;
+        let found = machine.stage.vod_between(true_s(0), true_s(181)).await.expect(what);
+        let found_ms = Machine::listed_ms(&found);
+        assert!(found_ms.abs_diff(180_000) <= 4_000, "{what}: {found_ms} ms of 180 s are found under the true time");
+        assert!(machine.longest < Duration::from_secs(1), "{what}: nobody waits for a clock");
+        assert!(machine.begun.elapsed() > Duration::from_secs(200), "time is simulated");
+    }
+}
+
+/// A lease is a promise about real time: a clock that jumps gives the channel to nobody else.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_moves_no_lease() {
+    let mut machine = Machine::new().await;
+    let events = vec![
+        (10, Event::Jump(HOUR_MS)),
+        (11, Event::Claim),
+        (25, Event::Claim),
+        (30, Event::Jump(-HOUR_MS)),
+        (31, Event::Claim),
+        (40, Event::Jump(-HOUR_MS)),
+        (41, Event::Claim),
+        // By now it is followed.
+        (75, Event::Claim),
+    ];
+    machine.push(90, events).await;
+    machine.assert_complete(90, 0).await;
+}

@@ -1,0 +1,147 @@
+//! Stores on a disk that takes its time, stands still or answers with errors.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use store::blob::{Blob, BlobId, BlobReader, BlobStore, BlobWriter, MemoryBlobs, OnDrop, ScanCursor, ScanPage};
+use store::{Error, ErrorKind, Result, Subject};
+use tokio::sync::watch;
+
+/// What a disk does with whatever has to reach it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Disk {
+    /// It takes it at once.
+    Well,
+    /// It takes it after a while.
+    Takes(Duration),
+    /// It answers nothing until it is well again.
+    Hangs,
+    /// It answers with an error.
+    Fails,
+}
+
+/// The state of the disk that all stores of a stage are on. Clones share it.
+#[derive(Debug, Clone)]
+pub(super) struct Trouble(Arc<watch::Sender<Disk>>);
+
+impl Default for Trouble {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(Disk::Well)))
+    }
+}
+
+impl Trouble {
+    pub(super) fn set(&self, disk: Disk) {
+        self.0.send_replace(disk);
+    }
+
+    /// Passes when the disk has taken something.
+    pub(super) async fn reach_the_disk(&self) -> Result<()> {
+        let mut disk = self.0.subscribe();
+        let now = *disk.borrow();
+        match now {
+            Disk::Well => {}
+            Disk::Takes(time) => tokio::time::sleep(time).await,
+            Disk::Hangs => drop(disk.wait_for(|disk| *disk != Disk::Hangs).await),
+            Disk::Fails => return Err(Error::new(ErrorKind::Unavailable, Subject::Blob, "the disk fails")),
+        }
+        Ok(())
+    }
+
+    fn write(&self) -> Result<()> {
+        // What is only handed to the system takes no time.
+        if *self.0.borrow() == Disk::Fails {
+            return Err(Error::new(ErrorKind::Unavailable, Subject::Blob, "the disk fails"));
+        }
+        Ok(())
+    }
+}
+
+pub(super) struct TroubledBlobs {
+    blobs: Arc<MemoryBlobs>,
+    trouble: Trouble,
+}
+
+impl TroubledBlobs {
+    pub(super) fn new(blobs: Arc<MemoryBlobs>, trouble: Trouble) -> Self {
+        Self { blobs, trouble }
+    }
+
+    fn writer(&self, inner: Box<dyn BlobWriter>) -> Box<dyn BlobWriter> {
+        Box::new(TroubledWriter { inner, trouble: self.trouble.clone() })
+    }
+}
+
+#[async_trait]
+impl BlobStore for TroubledBlobs {
+    async fn create(&self, on_drop: OnDrop) -> Result<Box<dyn BlobWriter>> {
+        self.trouble.reach_the_disk().await?;
+        Ok(self.writer(self.blobs.create(on_drop).await?))
+    }
+
+    async fn open(&self, id: BlobId) -> Result<Box<dyn BlobReader>> {
+        self.blobs.open(id).await
+    }
+
+    async fn recover(&self, id: BlobId, on_drop: OnDrop) -> Result<Box<dyn BlobWriter>> {
+        self.trouble.write()?;
+        Ok(self.writer(self.blobs.recover(id, on_drop).await?))
+    }
+
+    async fn delete(&self, id: BlobId) -> Result<()> {
+        self.trouble.write()?;
+        self.blobs.delete(id).await
+    }
+
+    async fn scan(&self, cursor: Option<ScanCursor>) -> Result<ScanPage> {
+        self.blobs.scan(cursor).await
+    }
+}
+
+struct TroubledWriter {
+    inner: Box<dyn BlobWriter>,
+    trouble: Trouble,
+}
+
+#[async_trait]
+impl BlobWriter for TroubledWriter {
+    fn id(&self) -> BlobId {
+        self.inner.id()
+    }
+
+    fn len(&self) -> u64 {
+        self.inner.len()
+    }
+
+    async fn append(&mut self, bytes: Bytes) -> Result<()> {
+        self.trouble.write()?;
+        self.inner.append(bytes).await
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        self.trouble.write()?;
+        self.inner.flush().await
+    }
+
+    async fn sync(&mut self) -> Result<()> {
+        self.trouble.reach_the_disk().await?;
+        self.inner.sync().await
+    }
+
+    async fn truncate(&mut self, len: u64) -> Result<()> {
+        self.trouble.write()?;
+        self.inner.truncate(len).await
+    }
+
+    async fn finish(self: Box<Self>, is_durable: bool) -> Result<Blob> {
+        self.trouble.reach_the_disk().await?;
+        self.inner.finish(is_durable).await
+    }
+
+    async fn abort(self: Box<Self>) -> Result<()> {
+        self.trouble.write()?;
+        self.inner.abort().await
+    }
+}
