@@ -22,6 +22,7 @@ import objects
 import paced
 import publishers
 import signatures
+import strangers
 import viewers
 from harness import ROOT, TARGET, WORK, run
 
@@ -31,6 +32,7 @@ PARTS = (
     (("start",), paced.start),
     (("memory", "latency"), paced.load),
     (("publishers",), publishers.rows),
+    (("strangers",), strangers.rows),
     (("ingest",), ingest.rows),
     (("viewers",), viewers.rows),
     (("verification",), signatures.rows),

@@ -124,9 +124,10 @@ async fn serve(
     if !matches!(peeked, Ok(Ok(1))) {
         return;
     }
+    // Each on its own piece of memory: one that says nothing, or is half a handshake, is not to hold room for what it may become.
     match (first, fallback) {
         ([0x16], _) => match edge.tls.clone() {
-            Some(tls) => serve_secure(stream, &tls, peer, fallback, slot, edge, shutdown).await,
+            Some(tls) => Box::pin(serve_secure(stream, &tls, peer, fallback, slot, edge, shutdown)).await,
             // Closing is what a plain port does.
             None => of_stranger!(
                 INFO,
@@ -136,10 +137,12 @@ async fn serve(
                 "a TLS connection was refused: no certificate is configured"
             ),
         },
-        ([byte], _) if is_rtmp(byte, fallback) => ingest::serve(stream, peer, is_secure, slot, edge, shutdown).await,
+        ([byte], _) if is_rtmp(byte, fallback) => {
+            Box::pin(ingest::serve(stream, peer, is_secure, slot, edge, shutdown)).await;
+        }
         _ => {
             wait_for_readers(&stream);
-            http::serve_plain(stream, peer, is_secure, fallback.door(), slot, edge, shutdown).await;
+            Box::pin(http::serve_plain(stream, peer, is_secure, fallback.door(), slot, edge, shutdown)).await;
         }
     }
 }

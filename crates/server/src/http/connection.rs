@@ -97,7 +97,9 @@ async fn serve<S>(
         let outbox = outbox.clone().filter(|_| version <= Version::HTTP_11);
         let (edge, slot, answers, open) = (edge.clone(), slot.clone(), answers.clone(), requests.open(version));
         let rest = rest.clone();
-        async move {
+        // On its own piece of memory: hyper keeps room for what a service returns also while a connection is idle, and that is
+        // tens of KiB.
+        Box::pin(async move {
             let (in_request, room) = match edge.connections.begin_request(&slot) {
                 Ok(Some(in_request)) => (Some(in_request), Ok(())),
                 // The connection is being closed at this moment.
@@ -115,7 +117,7 @@ async fn serve<S>(
             }
             let way = Way { outbox, sending: &answers, is_http1: version <= Version::HTTP_11, open };
             Ok::<_, Infallible>(response.map(|body| InUse::new(body.on(way), in_request)))
-        }
+        })
     });
     let builder = lifetime::builder(head_timeout, MAX_STREAMS, pause);
     let connection = Box::pin(builder.serve_connection(TokioIo::new(stream), service).into_owned());
