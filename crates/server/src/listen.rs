@@ -1,4 +1,4 @@
-//! Sockets: one port for HTTP, HTTPS, RTMP and RTMPS, told apart by the first byte (D15).
+//! Sockets: one port for HTTP, HTTPS, RTMP and RTMPS, distinguished by the first byte (D15).
 
 mod inherited;
 

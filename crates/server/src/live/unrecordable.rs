@@ -9,7 +9,7 @@ const WARN_AFTER_MS: i64 = 1_500;
 #[derive(Debug, Default)]
 pub(super) struct Unrecordable {
     since_ms: Option<i64>,
-    is_told: bool,
+    is_reported: bool,
 }
 
 impl Unrecordable {
@@ -22,13 +22,13 @@ impl Unrecordable {
         }
         let since_ms = *self.since_ms.get_or_insert(now_ms);
         let is_due = now_ms.saturating_sub(since_ms) >= WARN_AFTER_MS;
-        if is_due { self.tell(&found) } else { None }
+        if is_due { self.report(&found) } else { None }
     }
 
     /// The same at the end of a push, which may have been too short.
     pub(super) fn at_end(&mut self, facts: &Facts) -> Option<String> {
         let found = what(facts);
-        if found.is_empty() { None } else { self.tell(&found) }
+        if found.is_empty() { None } else { self.report(&found) }
     }
 
     /// Whether nothing of the push can be recorded, for so many seconds by now; with 0 never.
@@ -38,8 +38,8 @@ impl Unrecordable {
         after_s > 0 && is_due && why_nothing(facts).is_some()
     }
 
-    fn tell(&mut self, found: &[Advice]) -> Option<String> {
-        let is_new = !std::mem::replace(&mut self.is_told, true);
+    fn report(&mut self, found: &[Advice]) -> Option<String> {
+        let is_new = !std::mem::replace(&mut self.is_reported, true);
         is_new.then(|| found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
     }
 }
@@ -85,8 +85,8 @@ mod tests {
         // An encoder that has been connected for long.
         assert_eq!(push.look(&Facts::default(), 60_000), None);
         assert_eq!(push.look(&HEVC, 70_000), None);
-        let told: Vec<_> = (1..=40).filter_map(|tick| push.look(&HEVC, 70_000 + 100 * tick)).collect();
-        assert_eq!(told, ["HEVC: choose H.264; MP3: choose AAC"]);
+        let lines: Vec<_> = (1..=40).filter_map(|tick| push.look(&HEVC, 70_000 + 100 * tick)).collect();
+        assert_eq!(lines, ["HEVC: choose H.264; MP3: choose AAC"]);
         assert_eq!(push.at_end(&HEVC), None);
     }
 
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_push_that_was_too_short_is_told_at_its_end() {
+    fn a_push_that_was_too_short_is_reported_at_its_end() {
         let mut push = Unrecordable::default();
         assert_eq!(push.look(&HEVC, 0), None);
         assert!(push.at_end(&HEVC).is_some());

@@ -34,7 +34,7 @@ struct Machine {
 enum Event {
     Disk(Disk),
     Jump(i64),
-    /// Another server wants the channel, and is told that it is taken.
+    /// Another server wants the channel, and gets the answer that it is taken.
     Claim,
 }
 

@@ -32,7 +32,7 @@ const ROUND: Duration = Duration::from_secs(1);
 
 /// How long reads that are under way are waited for, before what failed is copied again. Nobody else reads meanwhile; where
 /// it is not long enough, the next second is another chance.
-const READERS_PATIENCE: Duration = Duration::from_millis(200);
+const READERS_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// The thread that makes checkpoints.
 pub(super) struct Checkpoints {
@@ -112,7 +112,7 @@ impl Copies {
     fn begin_again(&self) -> Result<()> {
         let disk = &self.readers.disk;
         disk.forget_cached(true);
-        let Some(_nobody) = self.readers.pause(READERS_PATIENCE) else {
+        let Some(_nobody) = self.readers.pause(READERS_TIMEOUT) else {
             return Err(Error::unavailable(Subject::Engine, "the metadata is being read without a pause"));
         };
         disk.forget_cached(false);

@@ -383,7 +383,7 @@ struct Readers {
     path: PathBuf,
     pool: Mutex<Pool>,
     given_back: Condvar,
-    /// Told when one is given back while nobody may take any.
+    /// Notified when one is given back while nobody may take any.
     all_back: Condvar,
     kept: usize,
     max: usize,
@@ -466,12 +466,12 @@ impl Readers {
 
     /// Keeps everybody from reading, once reads that are under way have ended; `None` if they have not in time. Snapshots
     /// count as reads.
-    fn pause(&self, patience: Duration) -> Option<Paused<'_>> {
+    fn pause(&self, timeout: Duration) -> Option<Paused<'_>> {
         let mut pool = self.pool();
         pool.is_paused = true;
         let paused = Paused(self);
         let is_read = |pool: &mut Pool| pool.open > pool.idle.len();
-        let waited = self.all_back.wait_timeout_while(pool, patience, is_read).unwrap_or_else(PoisonError::into_inner);
+        let waited = self.all_back.wait_timeout_while(pool, timeout, is_read).unwrap_or_else(PoisonError::into_inner);
         let is_late = waited.1.timed_out();
         drop(waited);
         (!is_late).then_some(paused)
