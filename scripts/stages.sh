@@ -13,7 +13,7 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 python=$PWD/.venv/bin/python
-declare -A budget=([policy]=1 [release]=8 [rust]=8 [fuzz]=4 [python]=10 [node]=9 [python+node]=18 [clients]=3)
+declare -A budget=([policy]=1 [release]=12 [rust]=7 [fuzz]=4 [python]=10 [node]=9 [python+node]=18 [clients]=2)
 all=(policy release rust fuzz python+node clients)
 # More failures than these are no accident, and are not run again.
 most_again=5

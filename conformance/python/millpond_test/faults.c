@@ -180,32 +180,32 @@ static void written(int fd, off_t from, ssize_t count) {
     pthread_mutex_unlock(&lock);
 }
 
+static __thread int reported_late;
+
+/* Whether the last flush of this thread that failed did so because of an earlier loss alone: what was unwritten then has reached the
+ * disk, as it has when a kernel reports a loss to one more descriptor. For journal.c. */
+int faults_reported_late(void) { return reported_late; }
+
 static int flush(int fd, const char *name) {
     char path[4096];
+    reported_late = 0;
     if (fails("sync", path_of(fd, path, sizeof path), fd)) return -1;
     struct stat before;
     int known = fstat(fd, &before) == 0 && S_ISREG(before.st_mode);
-    if (known && fd < MAX_FILES) {
-        pthread_mutex_lock(&lock);
-        struct dirty *file = find(&before);
-        int is_lost = file && known_losses[fd] < file->losses;
-        if (is_lost) known_losses[fd] = file->losses;
-        pthread_mutex_unlock(&lock);
-        if (is_lost) {
-            errno = EIO;
-            return -1;
-        }
-    }
     int outcome = ((int (*)(int))next(name))(fd);
     if (outcome == 0 && known) {
         int saved = errno;
         pthread_mutex_lock(&lock);
         struct dirty *file = find(&before);
+        if (file && fd < MAX_FILES) {
+            reported_late = known_losses[fd] < file->losses;
+            known_losses[fd] = file->losses;
+        }
         if (file) *file = (struct dirty){before.st_dev, before.st_ino, before.st_size, -1, -1, file->losses};
         pthread_mutex_unlock(&lock);
-        errno = saved;
+        errno = reported_late ? EIO : saved;
     }
-    return outcome;
+    return reported_late ? -1 : outcome;
 }
 
 int syncfs(int fd) {

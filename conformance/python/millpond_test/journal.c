@@ -8,7 +8,7 @@
  *     W inode offset n    n bytes were written  T inode length     its length was set
  *     R inode from \t to  renamed               L inode path       another name
  *     U inode path        a name was removed
- *     S inode 0|errno     flushed, or not       D inode 0|errno    the same of a folder      Y 0|errno  everything
+ *     S inode 0|errno     flushed, or lost      D inode 0|errno    the same of a folder      Y 0|errno  everything
  *
  * A call and its line are one step for all threads. Maps that are written to (the index of SQLite's log) are not seen; they need not
  * survive.
@@ -230,9 +230,14 @@ static int flush(int fd, const char *name) {
     line("B %llu %ld\n", (unsigned long long)st.st_ino, syscall(SYS_gettid));
     pthread_mutex_unlock(&lock);
     int outcome = ((int (*)(int))next(name))(fd);
+    int error = outcome == 0 ? 0 : errno;
+    /* A loss that is reported to one more descriptor takes nothing of what is flushed now. */
+    int (*reported_late)(void) = (int (*)(void))dlsym(RTLD_DEFAULT, "faults_reported_late");
+    int lost = error && !(reported_late && reported_late()) ? error : 0;
     ENTER;
-    line("%c %llu %ld %d\n", S_ISDIR(st.st_mode) ? 'D' : 'S', (unsigned long long)st.st_ino, syscall(SYS_gettid), outcome == 0 ? 0 : errno);
+    line("%c %llu %ld %d\n", S_ISDIR(st.st_mode) ? 'D' : 'S', (unsigned long long)st.st_ino, syscall(SYS_gettid), lost);
     LEAVE;
+    errno = error;
     return outcome;
 }
 
