@@ -62,6 +62,10 @@ class File:
         #: The shortest it was since it was flushed, and the number of the cut.
         self.shortest: Optional[Tuple[int, int]] = None
         self.writes = 0
+        #: The number of the write that a block on the disk is of.
+        self.kept: Dict[int, int] = {}
+        #: The last cut that reached the disk: its length and its number.
+        self.cut: Tuple[int, int] = (0, 0)
 
     def write(self, offset: int, data: bytes) -> None:
         self.writes += 1
@@ -86,14 +90,16 @@ class File:
         return Flush(blocks, len(self.shown), self.shortest)
 
     def end_flush(self, flush: "Flush", is_kept) -> None:
-        """`is_kept` says of each block whether it reached the disk."""
-        if flush.shortest is not None and is_kept():
+        """`is_kept` says of each block whether it reached the disk. What another flush, begun later and ended earlier, has brought
+        there is newer and stays."""
+        if flush.shortest is not None and flush.shortest == self.shortest and is_kept():
             del self.durable[flush.shortest[0] :]
-            if self.shortest == flush.shortest:
-                self.shortest = None
+            self.cut, self.shortest = flush.shortest, None
         for block, (number, data) in flush.blocks.items():
-            if is_kept():
+            is_gone = block * BLOCK >= self.cut[0] and number < self.cut[1]
+            if is_kept() and not is_gone and number > self.kept.get(block, 0):
                 put(self.durable, block, data)
+                self.kept[block] = number
             if self.dirty.get(block) == number:
                 del self.dirty[block]
 
