@@ -234,8 +234,17 @@ impl Take {
     }
 
     fn drop_audio_before(&mut self, time: Timestamp) {
-        while self.frames.front().is_some_and(|frame| frame.pts < time) {
+        let first_in_time = self.belated;
+        while self.frames.front().is_some_and(|frame| frame.pts < time && Some(frame.end()) > first_in_time) {
             self.drop_oldest_audio();
+        }
+    }
+
+    /// Notes sound that comes far behind the pictures of its time: these are in segments that have ended, so that no later
+    /// segment is better for it than the next (decision D26). None of it may be dropped for its time.
+    pub(super) fn note_lag(&mut self, end: Timestamp) {
+        if self.pace.newest_picture().is_some_and(|picture| picture - end > AUDIO_WAIT) {
+            self.belated = self.belated.max(Some(end));
         }
     }
 

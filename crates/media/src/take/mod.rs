@@ -75,6 +75,8 @@ pub struct Take {
     rhythm: Rhythm,
     drift: Drift,
     first_picture: Option<Timestamp>,
+    /// End of the newest sound that came far behind the pictures of its time.
+    belated: Option<Timestamp>,
     pictures_come_in_parts: bool,
     audio_is_foreign: bool,
     flushes_since_video: u32,
@@ -117,6 +119,7 @@ saved!(struct Take {
     rhythm,
     drift,
     first_picture,
+    belated,
     pictures_come_in_parts,
     audio_is_foreign,
     flushes_since_video,
@@ -148,6 +151,7 @@ impl Take {
             rhythm: Rhythm::default(),
             drift: Drift::default(),
             first_picture: None,
+            belated: None,
             pictures_come_in_parts: false,
             audio_is_foreign: false,
             flushes_since_video: 0,
@@ -359,6 +363,7 @@ impl Take {
                     self.units.push_back(Unit::Discontinuity);
                 }
                 for frame in self.audio.read(placed.ms, &data, &mut self.stats) {
+                    self.note_lag(frame.end());
                     self.pace.sound(frame.pts, frame.end());
                     // What waits for long must not hold on to all that was read from the socket with it.
                     let frame = if self.frames.len() < merge::SHARED_FRAMES { frame } else { frame.detached() };

@@ -50,6 +50,11 @@ impl Pace {
         self.newest_picture.max(self.audio_end)
     }
 
+    /// Decoding time of the newest picture that came.
+    pub(super) fn newest_picture(&self) -> Option<Timestamp> {
+        self.newest_picture
+    }
+
     /// End of the newest sound that came.
     pub(super) fn audio_end(&self) -> Option<Timestamp> {
         self.audio_end
