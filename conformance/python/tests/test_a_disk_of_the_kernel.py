@@ -199,11 +199,26 @@ def test_a_disk_that_fails_and_comes_back(disk, fresh_server, short_source):
 
 def test_a_disk_that_is_frozen_and_thawed(disk, fresh_server, short_source):
     """As agents that take snapshots of virtual machines do. Even memory that a file stands behind cannot be written to then, so
-    the server stands still with it, and says nothing."""
+    requests stand still with it. The pages for operators do not, and say so."""
     server = fresh_server()
-    freeze, thaw = (lambda option=option: run("fsfreeze", option, str(disk.data)) for option in ("-f", "-u"))
+    said = []
+
+    def freeze() -> None:
+        run("fsfreeze", "-f", str(disk.data))
+        begun = time.monotonic()
+        while time.monotonic() < begun + STANDSTILL_S and not said:
+            assert server.admin("/healthz").text == "ok\n"
+            assert "millpond_publications 1" in server.admin("/metrics").text
+            answer = server.admin("/readyz")
+            if answer.status_code == 503:
+                said.append(answer.text)
+
+    def thaw() -> None:
+        run("fsfreeze", "-u", str(disk.data))
+
     uploads, counted = trouble(server, short_source, freeze, thaw, "")
     assert counted == 0
+    assert said == ["the metadata store does not answer: no answer within 3 s; is its disk frozen?\n"]
     assert_on_the_disk(disk, server, uploads)
 
 

@@ -1,5 +1,7 @@
 //! The listener for operators: is it alive, is it ready, what are its numbers.
 
+pub(crate) mod thread;
+
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -24,6 +26,7 @@ use crate::live::OnAir;
 use crate::metrics::page::{Kind, Page};
 use crate::metrics::system;
 use crate::shutdown::Shutdown;
+use thread::Readiness;
 
 /// Time for the head of a request, and for a connection to be idle before its next one.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,10 +34,11 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_STREAMS: u32 = 8;
 
 /// Answers until the word that the process `ends`, which comes after the one to stop: until then `/readyz` says so.
-pub(crate) async fn serve(
+async fn serve(
     listener: TcpListener,
     edge: Arc<Edge>,
     numbers: PrometheusHandle,
+    readiness: Arc<Readiness>,
     shutdown: Shutdown,
     mut ends: Shutdown,
 ) {
@@ -58,9 +62,10 @@ pub(crate) async fn serve(
                     admitted = edge.admin_connections.enter(peer.ip(), true) => admitted,
                 };
                 let (edge, numbers, shutdown) = (edge.clone(), numbers.clone(), shutdown.clone());
+                let readiness = readiness.clone();
                 crate::panics::spawn("admin connection", async move {
                     tokio::select! {
-                        () = serve_one(stream, peer, admitted.slot(), edge, numbers, shutdown) => {}
+                        () = serve_one(stream, peer, admitted.slot(), edge, numbers, readiness, shutdown) => {}
                         () = admitted.slot().evicted() => {}
                     }
                 });
@@ -75,6 +80,7 @@ async fn serve_one(
     slot: &Arc<Slot>,
     edge: Arc<Edge>,
     numbers: PrometheusHandle,
+    readiness: Arc<Readiness>,
     shutdown: Shutdown,
 ) {
     let mut is_secure = false;
@@ -93,15 +99,20 @@ async fn serve_one(
     let service = service_fn(move |request: Request<Incoming>| {
         let open = requests.open(request.version());
         let (edge, slot, numbers, shutdown) = (edge.clone(), slot.clone(), numbers.clone(), shutdown.clone());
+        let readiness = readiness.clone();
         async move {
             // Without a place it is answered all the same: these answers are short.
             let in_request = edge.admin_connections.begin_request(&slot).ok().flatten();
             let response = if !http::management::is_wanted(&request) {
-                answer(&request, &edge, &numbers, &shutdown).await
+                answer(&request, &edge, &numbers, &readiness, &shutdown).await
             } else if edge.config.console_listen.is_some() {
                 text(StatusCode::NOT_FOUND, MOVED.to_owned())
             } else {
-                http::management::answer(request, &edge, peer, is_secure).await.map(Full::new)
+                let answer = async move { http::management::answer(request, &edge, peer, is_secure).await };
+                match crate::panics::run_on(readiness.requests(), "management request", answer).await {
+                    Some(response) => response.map(Full::new),
+                    None => text(StatusCode::INTERNAL_SERVER_ERROR, FAILED.to_owned()),
+                }
             };
             Ok::<_, Infallible>(response.map(|body| InUse::new(WhileOpen::new(body, open), in_request)))
         }
@@ -128,17 +139,19 @@ fn answer(
     request: &Request<Incoming>,
     edge: &Arc<Edge>,
     numbers: &PrometheusHandle,
+    readiness: &Arc<Readiness>,
     shutdown: &Shutdown,
 ) -> impl Future<Output = Response<Full<Bytes>>> + use<> {
     let is_read = request.method() == Method::GET || request.method() == Method::HEAD;
     let path = request.uri().path().to_owned();
     let (edge, numbers, is_stopping) = (edge.clone(), numbers.clone(), shutdown.is_on());
+    let readiness = readiness.clone();
     async move {
         let (status, text) = match path.as_str() {
             _ if !is_read => (StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are answered here.\n".to_owned()),
             "/healthz" => (StatusCode::OK, "ok\n".to_owned()),
             "/readyz" if is_stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned()),
-            "/readyz" => match edge.objects.check_ready().await {
+            "/readyz" => match readiness.ask().await {
                 // What can be read is read, and what is to be deleted is: who takes it out of service makes it worse.
                 Ok(_) => match crate::space::trouble() {
                     None => (StatusCode::OK, "ready\n".to_owned()),
@@ -160,6 +173,9 @@ fn answer(
 
 /// What is said where the management API was before it got a listener of its own.
 const MOVED: &str = "The management API has an address of its own: `console_listen` in the settings.\n";
+
+/// What is said when answering failed.
+const FAILED: &str = "This request failed inside the server; its log says more.\n";
 
 fn text(status: StatusCode, text: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(text)));

@@ -2,6 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 /// Runs a task whose panic is logged and counted.
@@ -9,19 +10,31 @@ pub(crate) fn spawn<F>(what: &'static str, task: F) -> JoinHandle<()>
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    tokio::spawn(async move {
-        let caught = CatchUnwind(Box::pin(AssertUnwindSafe(task))).await;
-        if let Err(message) = caught {
-            metrics::counter!(crate::metrics::PANICS).increment(1);
-            tracing::error!(what, message, "a task panicked: please report this");
-        }
-    })
+    tokio::spawn(async move { guard(what, task).await.unwrap_or_default() })
+}
+
+/// Runs a task on another runtime; `None` when it panicked, which is logged and counted, or when that runtime ends.
+pub(crate) async fn run_on<F>(runtime: &Handle, what: &'static str, task: F) -> Option<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    runtime.spawn(guard(what, task)).await.ok().flatten()
+}
+
+/// What a task returns, or `None` when it panicked.
+async fn guard<F: Future>(what: &'static str, task: F) -> Option<F::Output> {
+    let caught = CatchUnwind(Box::pin(AssertUnwindSafe(task))).await;
+    if let Err(message) = &caught {
+        metrics::counter!(crate::metrics::PANICS).increment(1);
+        tracing::error!(what, message, "a task panicked: please report this");
+    }
+    caught.ok()
 }
 
 struct CatchUnwind<F>(std::pin::Pin<Box<AssertUnwindSafe<F>>>);
 
-impl<F: Future<Output = ()>> Future for CatchUnwind<F> {
-    type Output = Result<(), String>;
+impl<F: Future> Future for CatchUnwind<F> {
+    type Output = Result<F::Output, String>;
 
     fn poll(mut self: std::pin::Pin<&mut Self>, context: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
         let polled = std::panic::catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(context)));

@@ -14,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
 use crate::access_log::{self};
+use crate::admin::thread as admin;
 use crate::clock::Clock;
 use crate::config::{Config, UnknownHost};
 use crate::connections::Connections;
@@ -96,6 +97,7 @@ pub(crate) async fn start(config: Config, inherited: Inherited, numbers: Prometh
     let addressing = addressing(&config)?;
     let grace_ms = i64::try_from(config.storage.garbage_grace_s.saturating_mul(1000)).unwrap_or(i64::MAX);
     let holder = data_dir::instance_name(&config.data_dir)?;
+    let admin_runtime = admin::Own::make().context("no runtime for the admin listener")?;
     let shares = shares(descriptors::open_now().unwrap_or(descriptors::ASSUMED_OPEN))?;
     if config.max_connections.is_some_and(|wanted| wanted > shares.connections) {
         tracing::warn!(
@@ -148,10 +150,8 @@ pub(crate) async fn start(config: Config, inherited: Inherited, numbers: Prometh
         None => bind(edge.config.admin_listen)?,
     };
     let admin = listener.local_addr()?;
-    accepting.push(crate::panics::spawn(
-        "admin",
-        crate::admin::serve(listener, edge.clone(), numbers, shutdown.clone(), ending.clone()),
-    ));
+    let pages = admin::start(admin_runtime, listener, edge.clone(), numbers, shutdown.clone(), ending.clone());
+    accepting.push(pages.context("no thread for the admin listener")?);
     crate::panics::spawn("watchdog", crate::notify::keep_alive(ending));
     accepting.push(crate::panics::spawn("certificate", tls::watch(tls, hang_up, shutdown.clone())));
     accepting.push(crate::panics::spawn("sessions", edge.accounts.clone().forget_sessions(shutdown.clone())));
