@@ -72,7 +72,9 @@ pub(crate) fn open_now() -> Option<usize> {
 
 /// Connections to the metadata file for readers; each takes two descriptors.
 pub(crate) fn store_readers(limit: usize) -> usize {
-    (limit / 16).clamp(2, 64)
+    // Where there are hardly enough for a push, two have to do.
+    let share = if limit < 2 * MINIMUM { 32 } else { 16 };
+    (limit / share).clamp(2, 64)
 }
 
 /// Who may have how many descriptors.
