@@ -1,0 +1,116 @@
+#!/usr/bin/env python3
+"""Two binaries of Millpond beside each other: whether a change has made one of the main paths slower.
+
+    bench/versions.py --before BINARY --after BINARY [--rounds N] [--seconds N] [--only PART ...]
+
+In every round both do the same, the one that begins changes from round to round, and what counts is the median of the
+rounds' ratios: the machine's mood of a minute meets both.
+
+ingest     CPU seconds per gigabyte that ffmpeg pushes unpaced (bench/ingest.py has the material)
+get        64 objects of 1 MiB, read by wrk over four connections: CPU of the server for each
+playlist   the playlist of a channel whose push has ended, read by wrk over 32 connections
+put        new objects of 4 KiB, V1-signed, 32 clients: CPU for each, and how many a second
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from harness import BUCKET, WORK, Millpond, cpu_seconds, oss, say, settled_cpu_seconds
+from ingest import material, push, settle
+from objects import GET_SCRIPT, MIB, SMALL_BYTES, SMALL_CLIENTS, SMALL_HEADS, SMALL_SCRIPT, head_of_put, wrk
+
+PLAYLIST_SCRIPT = """
+request = function() return wrk.format("GET", "/%s/round0/playlist.m3u8") end
+"""
+
+
+def ingest(args, server, n):
+    megabytes = material().stat().st_size * args.loops / 1e6
+    settle()
+    before = settled_cpu_seconds(server.pid)
+    took = push(server.push_url(f"round{n}"), material(), megabytes)
+    return {"CPU s/GB": (settled_cpu_seconds(server.pid) - before) / (megabytes / 1e3), "MB/s": megabytes / took}
+
+
+def requests(script, connections):
+    """A part that is read or written by wrk."""
+
+    def measure(args, server, n):
+        before = cpu_seconds(server.pid)
+        rate, count = wrk(args, script(args, server, n), server.http, connections, args.seconds)
+        return {"CPU us": (cpu_seconds(server.pid) - before) / count * 1e6, "a second": rate}
+
+    return measure
+
+
+def put_script(args, server, n):
+    heads = args.scratch / "heads"
+    lines = (head_of_put(server.http, f"{n}/{i}", SMALL_BYTES).replace("\r\n", "|") for i in range(SMALL_HEADS))
+    heads.write_text("\n".join(lines) + "\n")
+    return SMALL_SCRIPT % (SMALL_BYTES // 16, heads)
+
+
+PARTS = {
+    "ingest": ingest,
+    "get": requests(lambda *_: GET_SCRIPT % (f"/{BUCKET}", 64), 4),
+    "playlist": requests(lambda *_: PLAYLIST_SCRIPT % BUCKET, 32),
+    "put": requests(put_script, SMALL_CLIENTS),
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--before", type=Path, required=True)
+    parser.add_argument("--after", type=Path, required=True)
+    parser.add_argument("--rounds", type=int, default=7, help="counted rounds; one before them warms up")
+    parser.add_argument("--seconds", type=int, default=3, help="length of a run of requests")
+    parser.add_argument("--loops", type=int, default=13, help="an unpaced push is so many times 15 MB")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    args = parser.parse_args()
+    WORK.mkdir(parents=True, exist_ok=True)
+    args.scratch = Path(tempfile.mkdtemp(prefix="versions-", dir=WORK))
+    rows = []
+    try:
+        with ExitStack() as stack:
+            servers = {}
+            for name, binary in (("before", args.before), ("after", args.after)):
+                server = stack.enter_context(Millpond(binary.resolve(), args.scratch / name))
+                server.create_channels([f"round{n}" for n in range(args.rounds + 1)], 5)
+                for n in range(64):
+                    oss(server.http, "PUT", f"/{BUCKET}/{n}.bin", os.urandom(MIB))
+                push(server.push_url("round0"), material(), 30)
+                servers[name] = server
+            for part in args.only:
+                rows += compare(args, servers, part)
+    finally:
+        shutil.rmtree(args.scratch, ignore_errors=True)
+    print("| What | Before | After | After : before, by round |\n|---|---|---|---|")
+    for row in rows:
+        print("| " + " | ".join(row) + " |")
+
+
+def compare(args, servers, part):
+    found = {name: [] for name in servers}
+    for n in range(args.rounds + 1):
+        for name in sorted(servers, reverse=n % 2 == 0):
+            measured = PARTS[part](args, servers[name], n)
+            say(f"{part} {n}: {name} " + ", ".join(f"{value:.3f} {unit}" for unit, value in measured.items()))
+            if n:
+                found[name].append(measured)
+    rows = []
+    for unit in found["before"][0]:
+        before, after = ([round_[unit] for round_ in found[name]] for name in ("before", "after"))
+        ratios = [b / a for a, b in zip(before, after)]
+        shown = (f"{statistics.median(values):.3g}" for values in (before, after))
+        by_round = f"{statistics.median(ratios):.3f} ({min(ratios):.2f} to {max(ratios):.2f})"
+        rows.append((f"{part}, {unit}", *shown, by_round))
+    return rows
+
+
+if __name__ == "__main__":
+    main()
