@@ -1,6 +1,5 @@
 //! Counters, and deltas of them, which are the same thing.
 
-use crate::time::{Hour, Month};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -124,14 +123,38 @@ impl Level {
 }
 
 /// Counters of one subject in one window, or a change of them. The default is nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Wire", into = "Wire")]
 pub struct Counters {
-    /// Only meters that are not zero.
+    /// In the order of [`Meter::ALL`].
+    meters: [u64; Meter::ALL.len()],
+    /// In the order of [`StorageClass::ALL`].
+    stored: [Level; StorageClass::ALL.len()],
+}
+
+/// Counters as they are written down: what is zero is left out.
+#[derive(Default, Serialize, Deserialize)]
+struct Wire {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     meters: BTreeMap<Meter, u64>,
-    /// Only classes with a change.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     stored: BTreeMap<StorageClass, Level>,
+}
+
+impl From<Counters> for Wire {
+    fn from(counters: Counters) -> Self {
+        let meters = Meter::ALL.into_iter().zip(counters.meters).filter(|(_, count)| *count > 0);
+        Self { meters: meters.collect(), stored: counters.levels().collect() }
+    }
+}
+
+impl From<Wire> for Counters {
+    fn from(wire: Wire) -> Self {
+        let mut counters = Self::default();
+        wire.meters.into_iter().for_each(|(meter, count)| counters.count(meter, count));
+        wire.stored.into_iter().for_each(|(class, level)| counters.add_level(class, level));
+        counters
+    }
 }
 
 impl Counters {
@@ -149,52 +172,51 @@ impl Counters {
 
     /// Counts so many more of one thing. A counter stops at its largest number.
     pub fn count(&mut self, meter: Meter, count: u64) {
-        if count > 0 {
-            let value = self.meters.entry(meter).or_default();
+        if let Some(value) = self.meters.get_mut(meter as usize) {
             *value = value.saturating_add(count);
         }
     }
 
     /// Adds a change of stored bytes at a moment of a window that ends at `end_s`.
     pub fn store(&mut self, class: StorageClass, change: i64, at_s: u64, end_s: u64) {
-        if change != 0 {
-            let change = i128::from(change);
-            let area = change * i128::from(end_s.saturating_sub(at_s));
-            self.stored.entry(class).or_default().add(Level { change, area });
+        let change = i128::from(change);
+        let area = change * i128::from(end_s.saturating_sub(at_s));
+        self.add_level(class, Level { change, area });
+    }
+
+    fn add_level(&mut self, class: StorageClass, level: Level) {
+        if let Some(own) = self.stored.get_mut(class as usize) {
+            own.add(level);
         }
     }
 
     /// How many.
     pub fn get(&self, meter: Meter) -> u64 {
-        self.meters.get(&meter).copied().unwrap_or(0)
+        self.meters.get(meter as usize).copied().unwrap_or(0)
     }
 
     /// Stored bytes of a class.
     pub fn level(&self, class: StorageClass) -> Level {
-        self.stored.get(&class).copied().unwrap_or_default()
+        self.stored.get(class as usize).copied().unwrap_or_default()
     }
 
     /// Classes with a change.
     pub fn levels(&self) -> impl Iterator<Item = (StorageClass, Level)> {
-        self.stored.iter().map(|(class, level)| (*class, *level))
+        StorageClass::ALL.into_iter().zip(self.stored).filter(|(_, level)| *level != Level::default())
     }
 
     /// Whether nothing was counted.
     pub fn is_empty(&self) -> bool {
-        self.meters.is_empty() && self.stored.is_empty()
+        *self == Self::default()
     }
 
     /// Adds others, in any order and grouping.
     pub fn add(&mut self, other: &Self) {
-        for (meter, count) in &other.meters {
-            self.count(*meter, *count);
+        for (own, other) in self.meters.iter_mut().zip(other.meters) {
+            *own = own.saturating_add(other);
         }
-        for (class, level) in &other.stored {
-            let own = self.stored.entry(*class).or_default();
-            own.add(*level);
-            if *own == Level::default() {
-                self.stored.remove(class);
-            }
+        for (own, other) in self.stored.iter_mut().zip(other.stored) {
+            own.add(other);
         }
     }
 }
@@ -205,11 +227,11 @@ impl Counters {
     /// What is to be added to the sums of a row; nothing behind the last number that is not 0.
     pub fn deltas(&self) -> Vec<i64> {
         let mut deltas = Vec::with_capacity(CLASS_SUMS * StorageClass::ALL.len() + Meter::ALL.len());
-        for class in StorageClass::ALL {
-            let Level { change, area } = self.level(class);
-            deltas.extend([narrow(change), narrow(area.div_euclid(LOW)), narrow(area.rem_euclid(LOW))]);
+        for Level { change, area } in self.stored {
+            // A shift and a mask are division and remainder, rounded down, and most classes have nothing.
+            deltas.extend([narrow(change), narrow(area >> LOW_BITS), narrow(area & (LOW - 1))]);
         }
-        deltas.extend(Meter::ALL.map(|meter| i64::try_from(self.get(meter)).unwrap_or(i64::MAX)));
+        deltas.extend(self.meters.map(|count| i64::try_from(count).unwrap_or(i64::MAX)));
         while deltas.last() == Some(&0) {
             deltas.pop();
         }
@@ -224,9 +246,7 @@ impl Counters {
         for class in StorageClass::ALL {
             let (change, high, low) = (next(), next(), next());
             let level = Level { change: i128::from(change), area: i128::from(high) * LOW + i128::from(low) };
-            if level != Level::default() {
-                counters.stored.insert(class, level);
-            }
+            counters.add_level(class, level);
         }
         for meter in Meter::ALL {
             counters.count(meter, u64::try_from(next()).unwrap_or(0));
@@ -238,33 +258,11 @@ impl Counters {
 /// Sums of a storage class.
 const CLASS_SUMS: usize = 3;
 /// The low part of byte-seconds stays below this; two milliards of them can be added up.
-const LOW: i128 = 1 << 32;
+const LOW: i128 = 1 << LOW_BITS;
+const LOW_BITS: u32 = 32;
 
 fn narrow(value: i128) -> i64 {
     i64::try_from(value).unwrap_or(if value < 0 { i64::MIN } else { i64::MAX })
-}
-
-/// A change of stored bytes as it is written to the rows of its hour and of its month.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stored {
-    pub(crate) class: StorageClass,
-    pub(crate) change: i64,
-}
-
-impl Stored {
-    pub(crate) fn in_hour(self, at_s: u64) -> Counters {
-        self.until(at_s, Hour::of(at_s).end())
-    }
-
-    pub(crate) fn in_month(self, at_s: u64) -> Counters {
-        self.until(at_s, Month::of(at_s).end())
-    }
-
-    fn until(self, at_s: u64, end_s: u64) -> Counters {
-        let mut counters = Counters::default();
-        counters.store(self.class, self.change, at_s, end_s);
-        counters
-    }
 }
 
 #[cfg(test)]
@@ -291,7 +289,7 @@ pub(crate) mod tests {
     }
 
     fn sum(a: &Counters, b: &Counters) -> Counters {
-        let mut sum = a.clone();
+        let mut sum = *a;
         sum.add(b);
         sum
     }

@@ -3,7 +3,7 @@
 //! A delta is added to the row of its hour and to the row of its month at once, so that months never depend on hours
 //! that are gone. This ledger in memory is the model: a store that keeps the same rows gives the same answers.
 
-use crate::counters::{Counters, Level, StorageClass, Stored};
+use crate::counters::{Counters, Level, StorageClass};
 use crate::time::{Hour, Month};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -86,15 +86,7 @@ pub struct RowKey {
 impl RowKey {
     /// The key as bytes that sort by window first: hours before months, older before newer.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Self::prefix(self.window);
-        for name in [&self.subject.bucket, &self.subject.channel, &self.subject.user] {
-            // Names are at most 1,023 bytes.
-            let length = u16::try_from(name.len()).unwrap_or(u16::MAX);
-            out.extend(length.to_be_bytes());
-            out.extend(name.bytes().take(usize::from(length)));
-        }
-        out.push(self.shard);
-        out
+        self.subject.key(self.window, self.shard)
     }
 
     /// What the keys of a window begin with. Hours that are no longer retained lie before the prefix of the first
@@ -104,9 +96,8 @@ impl RowKey {
             Window::Hour(hour) => (b'h', hour.start()),
             Window::Month(month) => (b'm', month.start()),
         };
-        let mut out = vec![kind];
-        out.extend(start.to_be_bytes());
-        out
+        let [a, b, c, d, e, f, g, h] = start.to_be_bytes();
+        vec![kind, a, b, c, d, e, f, g, h]
     }
 
     /// Reads what [`encode`](Self::encode) wrote.
@@ -132,6 +123,20 @@ impl RowKey {
 }
 
 impl Subject {
+    /// The key of its row for a window, as [`RowKey::encode`] gives it.
+    pub fn key(&self, window: Window, shard: u8) -> Vec<u8> {
+        let mut out = RowKey::prefix(window);
+        out.reserve_exact(3 * size_of::<u16>() + self.bucket.len() + self.channel.len() + self.user.len() + 1);
+        for name in [&self.bucket, &self.channel, &self.user] {
+            // Names are at most 1,023 bytes.
+            let length = u16::try_from(name.len()).unwrap_or(u16::MAX);
+            out.extend_from_slice(&length.to_be_bytes());
+            out.extend_from_slice(name.as_bytes().get(..usize::from(length)).unwrap_or_default());
+        }
+        out.push(shard);
+        out
+    }
+
     /// The two rows that something changes that happened at `at_s` (seconds since 1970), with what each is changed by:
     /// counts, and changes of stored bytes by class.
     pub fn rows(
@@ -141,14 +146,17 @@ impl Subject {
         counts: &Counters,
         stored: &[(StorageClass, i64)],
     ) -> [(RowKey, Counters); 2] {
-        let key = |window| RowKey { window, subject: self.clone(), shard };
-        let (mut hour, mut month) = (counts.clone(), counts.clone());
-        for (class, change) in stored {
-            let change = Stored { class: *class, change: *change };
-            hour.add(&change.in_hour(at_s));
-            month.add(&change.in_month(at_s));
-        }
-        [(key(Window::Hour(Hour::of(at_s))), hour), (key(Window::Month(Month::of(at_s))), month)]
+        self.changes(at_s, counts, stored)
+            .map(|(window, change)| (RowKey { window, subject: self.clone(), shard }, change))
+    }
+
+    /// The same by window alone.
+    pub fn changes(&self, at_s: u64, counts: &Counters, stored: &[(StorageClass, i64)]) -> [(Window, Counters); 2] {
+        [Window::Hour(Hour::of(at_s)), Window::Month(Month::of(at_s))].map(|window| {
+            let (mut change, end_s) = (*counts, window.end());
+            stored.iter().for_each(|(class, bytes)| change.store(*class, *bytes, at_s, end_s));
+            (window, change)
+        })
     }
 }
 

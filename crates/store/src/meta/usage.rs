@@ -78,11 +78,17 @@ fn class_of(class: StorageClass) -> usage::StorageClass {
     }
 }
 
-/// The additions that rows become.
-fn writes(rows: impl IntoIterator<Item = (RowKey, Counters)>) -> impl Iterator<Item = Write> {
-    rows.into_iter().filter_map(|(key, counters)| {
-        let deltas = counters.deltas();
-        (!deltas.is_empty()).then(|| Write::Add(Table::Usage.name(key.encode()), deltas))
+/// The additions that a subject's rows become.
+fn writes(
+    subject: &usage::Subject,
+    at_s: u64,
+    shard: u8,
+    counts: &Counters,
+    stored: &[(usage::StorageClass, i64)],
+) -> impl Iterator<Item = Write> {
+    subject.changes(at_s, counts, stored).into_iter().filter_map(move |(window, change)| {
+        let deltas = change.deltas();
+        (!deltas.is_empty()).then(|| Write::Add(Table::Usage.name(subject.key(window, shard)), deltas))
     })
 }
 
@@ -123,10 +129,10 @@ impl Meta {
         let mut found = Vec::new();
         for (channel, changes) in stored.by_channel() {
             let subject = usage::Subject { bucket: bucket.to_string(), channel, user: String::new() };
-            found.extend(writes(subject.rows(at_s, shard, &Counters::default(), &changes)));
+            found.extend(writes(&subject, at_s, shard, &Counters::default(), &changes));
         }
         if let Some(tally) = &self.tally {
-            found.extend(writes(tally.subject.rows(at_s, shard, &tally.counts, &[])));
+            found.extend(writes(&tally.subject, at_s, shard, &tally.counts, &[]));
         }
         found
     }
@@ -137,8 +143,9 @@ impl Meta {
     /// `Unavailable`.
     pub async fn add_usage(&self, gathered: &[(usage::Subject, Counters)]) -> Result<()> {
         let at_s = self.now_s();
-        let rows = gathered.iter().flat_map(|(subject, counts)| subject.rows(at_s, self.usage_shard, counts, &[]));
-        let commit = Commit { preconditions: Vec::new(), writes: writes(rows).collect() };
+        let shard = self.usage_shard;
+        let writes = gathered.iter().flat_map(|(subject, counts)| writes(subject, at_s, shard, counts, &[]));
+        let commit = Commit { preconditions: Vec::new(), writes: writes.collect() };
         if !commit.writes.is_empty() {
             self.kv().commit(commit).await?;
         }
@@ -260,12 +267,7 @@ impl Meta {
         for (bucket, change) in missing {
             for (channel, changes) in change.by_channel() {
                 let subject = usage::Subject { bucket: bucket.clone(), channel, user: String::new() };
-                commit.writes.extend(writes(subject.rows(
-                    self.now_s(),
-                    self.usage_shard,
-                    &Counters::default(),
-                    &changes,
-                )));
+                commit.writes.extend(writes(&subject, self.now_s(), self.usage_shard, &Counters::default(), &changes));
             }
         }
         commit.writes.push(Write::Put(begun, bytes::Bytes::new()));
