@@ -282,10 +282,20 @@ pub fn counters(value: &[u8]) -> impl Iterator<Item = i64> + '_ {
 /// The value of counters after an addition. Sums wrap, so that an addition and its inverse always cancel.
 pub fn add_counters(value: &[u8], deltas: &[i64]) -> Vec<u8> {
     let mut sums: Vec<i64> = counters(value).collect();
+    add(&mut sums, deltas);
+    counters_value(&sums)
+}
+
+/// The same of counters that were read.
+pub(crate) fn add(sums: &mut Vec<i64>, deltas: &[i64]) {
     sums.resize(sums.len().max(deltas.len()), 0);
     for (sum, delta) in sums.iter_mut().zip(deltas) {
         *sum = sum.wrapping_add(*delta);
     }
+}
+
+/// The value of these counters.
+pub(crate) fn counters_value(sums: &[i64]) -> Vec<u8> {
     sums.iter().flat_map(|sum| sum.to_be_bytes()).collect()
 }
 

@@ -1,5 +1,7 @@
 //! Buckets, their settings and their counters.
 
+use std::sync::Arc;
+
 use model::name::BucketName;
 use model::{
     BucketAcl, CorsConfiguration, DataRedundancy, LifecycleRule, LoggingConfiguration, OwnerId, RefererConfiguration,
@@ -205,7 +207,8 @@ impl Meta {
     /// # Errors
     /// `Corrupt`, `Unavailable`.
     pub async fn bucket(&self, name: &BucketName) -> Result<Option<BucketRecord>> {
-        Ok(self.record(&key::bucket(name)).await?.map(|stored| stored.value))
+        let stored = self.popular_record::<BucketRecord>(&key::bucket(name)).await?;
+        Ok(stored.map(|stored| Arc::unwrap_or_clone(stored.value)))
     }
 
     /// The buckets of one owner, or of all, whose names begin with `prefix` and follow `after`. Costs what there are

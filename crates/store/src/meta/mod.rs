@@ -10,8 +10,10 @@ mod account;
 mod bucket;
 mod channel;
 mod damage;
+mod decoded;
 mod garbage;
 mod listing;
+mod novelty;
 mod object;
 mod publication;
 pub(crate) mod secret;
@@ -41,6 +43,9 @@ pub use object::{Body, Extent, ObjectRecord, ObjectRole, PutGuard, SeenObject, S
 pub use publication::{DanglingPublication, OpenSegment, PublicationRecord, SegmentCommit, StartRecord};
 pub use segment::SegmentEntry;
 pub use upload::{PartRecord, UploadRecord};
+
+use decoded::Decoded;
+use novelty::Novelty;
 
 pub(crate) use bucket::StatisticsDelta;
 pub(crate) use garbage::GarbageRecord;
@@ -77,6 +82,8 @@ pub struct Meta {
     clock: Clock,
     garbage_grace_ms: i64,
     pins: Pins,
+    decoded: Arc<Decoded>,
+    novelty: Arc<Novelty>,
     vault: Option<Arc<Vault>>,
     /// What the next change counts.
     tally: Option<Arc<Tally>>,
@@ -97,6 +104,8 @@ impl Meta {
             clock,
             garbage_grace_ms: GARBAGE_GRACE_MS,
             pins: Pins::default(),
+            decoded: Arc::default(),
+            novelty: Arc::default(),
             vault: None,
             tally: None,
             usage_shard: 0,
@@ -139,6 +148,16 @@ impl Meta {
     async fn record<R: Record>(&self, key: &[u8]) -> Result<Option<Stored<R>>> {
         let row = self.kv.get(key).await?;
         row.map(|row| stored(&row)).transpose().map_err(|error| error.about(key.escape_ascii()))
+    }
+
+    /// The same of a record that is read again and again.
+    async fn popular_record<R>(&self, key: &[u8]) -> Result<Option<Stored<Arc<R>>>>
+    where
+        R: Record + Send + Sync + 'static,
+    {
+        let Some(row) = self.kv.get(key).await? else { return Ok(None) };
+        let value = self.decoded.read(key, &row.value).map_err(|error| error.about(key.escape_ascii()))?;
+        Ok(Some(Stored { value, version: row.version }))
     }
 
     /// A page of the records of a table whose keys begin with `prefix`, after the key `after`, each made an item by

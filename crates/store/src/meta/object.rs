@@ -1,5 +1,7 @@
 //! Objects: what is known of them and where their bytes are.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use model::name::{BucketName, ObjectKey};
 use model::{ContentHeaders, ETag, ObjectAcl, ObjectType, StorageClass, Tag};
@@ -273,9 +275,10 @@ impl Meta {
     /// `Corrupt`, `Unavailable`.
     pub async fn object(&self, bucket: &BucketName, key: &ObjectKey) -> Result<Option<Stored<ObjectRecord>>> {
         let (object_row, body_row) = (key::object(bucket, key), key::body(bucket, key));
-        let Some(object) = self.record::<StoredObject>(&object_row).await? else {
+        let Some(object) = self.popular_record::<StoredObject>(&object_row).await? else {
             return Ok(None);
         };
+        let object = Stored { value: Arc::unwrap_or_clone(object.value), version: object.version };
         if !object.value.has_body_row() {
             return Ok(Some(Stored { value: object.value.join(None)?, version: object.version }));
         }
@@ -333,14 +336,25 @@ impl Meta {
         guard: PutGuard,
         source: Option<&Source<'_>>,
     ) -> Result<Version> {
+        let mut is_guess = self.novelty.is_likely() && !matches!(guard, PutGuard::VersionIs(_));
         for _ in 0..ATTEMPTS {
             let mut transaction = MetaTransaction::new(self, bucket);
             if let Some(source) = source {
                 transaction.borrow(source, record.body.blobs());
             }
-            transaction.put_object(key, record, guard).await?;
+            let was_new = if is_guess {
+                transaction.put_new_object(key, record)?;
+                true
+            } else {
+                transaction.put_object(key, record, guard).await?
+            };
             if let Some(version) = transaction.commit().await? {
+                self.novelty.note(was_new);
                 return Ok(version);
+            }
+            if is_guess {
+                self.novelty.note(false);
+                is_guess = false;
             }
         }
         Err(gave_up(Subject::Object, key))

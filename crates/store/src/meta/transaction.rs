@@ -115,8 +115,8 @@ impl<'a> MetaTransaction<'a> {
         change(&mut self.statistics);
     }
 
-    /// Sets an object, and lets go of the blobs of the one it replaces.
-    pub(crate) async fn put_object(&mut self, key: &ObjectKey, record: &ObjectRecord, guard: PutGuard) -> Result<()> {
+    /// Sets an object, and lets go of the blobs of the one it replaces; whether there is none.
+    pub(crate) async fn put_object(&mut self, key: &ObjectKey, record: &ObjectRecord, guard: PutGuard) -> Result<bool> {
         let row = key::object(self.bucket, key);
         let old = self.meta.record::<StoredObject>(&row).await?;
         let seen = old.as_ref().map(|old| old.version);
@@ -129,18 +129,36 @@ impl<'a> MetaTransaction<'a> {
             }
             _ => {}
         }
-        self.expect_unchanged(row.clone(), seen);
-        let (stored, body) = StoredObject::split(record)?;
         if let Some(old) = &old {
             self.forget_object(key, &old.value).await?;
         }
+        let had_body_row = old.is_some_and(|old| old.value.has_body_row());
+        self.set_object(key, record, seen, had_body_row)?;
+        Ok(seen.is_none())
+    }
+
+    /// Sets an object without looking whether there is one: then it is to be begun again.
+    pub(crate) fn put_new_object(&mut self, key: &ObjectKey, record: &ObjectRecord) -> Result<()> {
+        self.set_object(key, record, None, false)
+    }
+
+    fn set_object(
+        &mut self,
+        key: &ObjectKey,
+        record: &ObjectRecord,
+        seen: Option<Version>,
+        had_body_row: bool,
+    ) -> Result<()> {
+        let row = key::object(self.bucket, key);
+        self.expect_unchanged(row.clone(), seen);
+        let (stored, body) = StoredObject::split(record)?;
         self.name(record.body.blobs());
         self.statistics.add_object(record.storage_class, record.size, 1);
         self.stored.add(key.as_str(), record.role, record.storage_class, record.size.cast_signed());
         let body_row = key::body(self.bucket, key);
         match body {
             Some(body) => self.write(Write::Put(body_row, body)),
-            None if old.is_some_and(|old| old.value.has_body_row()) => self.write(Write::Delete(body_row)),
+            None if had_body_row => self.write(Write::Delete(body_row)),
             None => {}
         }
         self.put(row, &stored)

@@ -7,12 +7,11 @@ use super::layout::LONG_VALUE;
 use crate::error::Result;
 use crate::kv::{Version, after_prefix};
 
-/// Sets the value of a key. Most keys that are written are new, so it is tried as if this one were.
-pub(super) fn put(connection: &Connection, key: &[u8], value: &[u8], version: Version) -> Result<()> {
-    let is_long = value.len() >= LONG_VALUE;
+/// Sets the value of a key; one that [is long](is_long) gets a number. Most keys that are written are new, so it is tried as
+/// if this one were.
+pub(super) fn put(connection: &Connection, key: &[u8], value: &[u8], version: Version, id: Option<i64>) -> Result<()> {
     let version = version.0.cast_signed();
-    let here = if is_long { &[] } else { value };
-    let id = is_long.then(|| next_id(connection)).transpose()?;
+    let here = if id.is_some() { &[] } else { value };
     let sql = "INSERT INTO kv (k, v, version, large) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (k) DO NOTHING";
     if execute(connection, sql, params![key, here, version, id])? == 0 {
         if let Some(old) = long_of(connection, key)? {
@@ -67,8 +66,13 @@ fn long_of(connection: &Connection, key: &[u8]) -> Result<Option<i64>> {
     Ok(found.flatten())
 }
 
-/// Numbers rise, so that the table of long values is written at its end.
-fn next_id(connection: &Connection) -> Result<i64> {
+/// Whether a value stands in the table of long values.
+pub(super) fn is_long(value: &[u8]) -> bool {
+    value.len() >= LONG_VALUE
+}
+
+/// The number of the next long value. Numbers rise, so that the table is written at its end.
+pub(super) fn next_id(connection: &Connection) -> Result<i64> {
     let mut statement = connection.prepare_cached("SELECT coalesce(max(id), 0) + 1 FROM large").map_err(failed)?;
     statement.query_row([], |row| row.get(0)).map_err(failed)
 }

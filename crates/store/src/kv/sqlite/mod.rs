@@ -12,6 +12,7 @@ mod checkpoint;
 mod copy;
 mod disk;
 mod layout;
+mod pending;
 mod reserve;
 mod rows;
 mod stamp;

@@ -1,6 +1,5 @@
 //! The one thread that changes the file.
 
-use std::collections::BTreeMap;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
@@ -8,12 +7,13 @@ use rusqlite::{Connection, params};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::cache::RowCache;
-use super::changes::{delete, delete_prefix, execute, put};
+use super::changes::execute;
 use super::checkpoint::{Checkpoints, Copies};
+use super::pending::Pending;
 use super::{failed, rows};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::kv::{Claim, Commit, FencingToken, Lease, Outcome, Precondition, Version, Write, add_counters, expiry};
+use crate::kv::{Claim, Commit, FencingToken, Lease, Outcome, Version, expiry};
 
 /// The most jobs that share one transaction: more would make the first of them wait for no gain.
 pub const MAX_BATCH: usize = 256;
@@ -192,11 +192,11 @@ fn transact(
 fn apply(connection: &Connection, jobs: &[&Job], now_ms: i64) -> Result<(Vec<Done>, u64)> {
     let first = rows::last_version(connection)?;
     let mut sequence = Sequence(first);
-    let mut counters = Counters { connection, sums: BTreeMap::new() };
+    let mut pending = Pending::new(connection);
     let mut done = Vec::with_capacity(jobs.len());
     for job in jobs {
         done.push(match job {
-            Job::Commit(commit, _) => Done::Outcome(apply_commit(&mut counters, commit, &mut sequence, now_ms)?),
+            Job::Commit(commit, _) => Done::Outcome(apply_commit(&mut pending, commit, &mut sequence, now_ms)?),
             Job::Acquire { name, holder, ttl, claim, .. } => {
                 let lease = Lease {
                     name: name.clone(),
@@ -217,7 +217,7 @@ fn apply(connection: &Connection, jobs: &[&Job], now_ms: i64) -> Result<(Vec<Don
             }
         });
     }
-    counters.settle(|_| true)?;
+    pending.finish()?;
     if sequence.0 != first {
         execute(connection, "UPDATE sequence SET last = ?1", params![sequence.0.cast_signed()])?;
     }
@@ -234,92 +234,17 @@ impl Sequence {
     }
 }
 
-/// Counters that commits of this transaction added to. The uploads to a bucket all add to the same row, so it is written
-/// once for all of them, or before something else looks at it or changes it.
-struct Counters<'a> {
-    connection: &'a Connection,
-    sums: BTreeMap<Vec<u8>, (Vec<u8>, Version)>,
-}
-
-impl Counters<'_> {
-    fn add(&mut self, key: &[u8], deltas: &[i64], version: Version) -> Result<()> {
-        let old = match self.sums.get(key) {
-            Some((sums, _)) => sums.clone(),
-            None => rows::get(self.connection, key)?.map(|row| row.value.to_vec()).unwrap_or_default(),
-        };
-        self.sums.insert(key.to_owned(), (add_counters(&old, deltas), version));
-        Ok(())
-    }
-
-    /// Writes the rows whose key is concerned.
-    fn settle(&mut self, is_concerned: impl Fn(&[u8]) -> bool) -> Result<()> {
-        while let Some(key) = self.sums.keys().find(|key| is_concerned(key)).cloned() {
-            if let Some((sums, version)) = self.sums.remove(&key) {
-                put(self.connection, &key, &sums, version)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn apply_commit(counters: &mut Counters<'_>, commit: &Commit, sequence: &mut Sequence, now_ms: i64) -> Result<Outcome> {
+fn apply_commit(pending: &mut Pending<'_>, commit: &Commit, sequence: &mut Sequence, now_ms: i64) -> Result<Outcome> {
     for (index, precondition) in commit.preconditions.iter().enumerate() {
-        if !holds(counters, precondition, now_ms)? {
+        if !pending.holds(precondition, now_ms)? {
             return Ok(Outcome::Refused(index));
         }
     }
     let version = Version(sequence.next());
     for write in &commit.writes {
-        apply_write(counters, write, version)?;
+        pending.write(write, version)?;
     }
     Ok(Outcome::Done(version))
-}
-
-fn holds(counters: &mut Counters<'_>, precondition: &Precondition, now_ms: i64) -> Result<bool> {
-    let connection = counters.connection;
-    match precondition {
-        Precondition::Absent(key)
-        | Precondition::Exists(key)
-        | Precondition::VersionIs(key, _)
-        | Precondition::CounterAtLeast(key, _) => {
-            counters.settle(|counter| counter == key)?;
-        }
-        Precondition::PrefixEmpty(prefix) => counters.settle(|counter| counter.starts_with(prefix))?,
-        Precondition::LeaseHeld(..) | Precondition::LeaseFree(_) => {}
-    }
-    Ok(match precondition {
-        Precondition::Absent(key) => rows::version_of(connection, key)?.is_none(),
-        Precondition::Exists(key) => rows::version_of(connection, key)?.is_some(),
-        Precondition::VersionIs(key, version) => rows::version_of(connection, key)? == Some(*version),
-        Precondition::CounterAtLeast(key, least) => {
-            let row = rows::get(connection, key)?;
-            row.and_then(|row| crate::kv::counters(&row.value).next()).unwrap_or(0) >= *least
-        }
-        Precondition::PrefixEmpty(prefix) => rows::is_prefix_empty(connection, prefix)?,
-        Precondition::LeaseHeld(name, token) => {
-            rows::lease(connection, name)?.is_some_and(|lease| lease.token == *token)
-        }
-        Precondition::LeaseFree(name) => rows::lease(connection, name)?.is_none_or(|lease| lease.expires_ms <= now_ms),
-    })
-}
-
-fn apply_write(counters: &mut Counters<'_>, write: &Write, version: Version) -> Result<()> {
-    let connection = counters.connection;
-    match write {
-        Write::Put(key, value) => {
-            counters.settle(|counter| counter == key)?;
-            put(connection, key, value, version)
-        }
-        Write::Delete(key) => {
-            counters.settle(|counter| counter == key)?;
-            delete(connection, key)
-        }
-        Write::DeletePrefix(prefix) => {
-            counters.settle(|counter| counter.starts_with(prefix))?;
-            delete_prefix(connection, prefix)
-        }
-        Write::Add(key, deltas) => counters.add(key, deltas, version),
-    }
 }
 
 /// The outer error is the engine's, the inner one the caller's.
@@ -360,7 +285,7 @@ mod tests {
 
     use super::super::Durability;
     use super::*;
-    use crate::kv::Range;
+    use crate::kv::{Precondition, Range, Write};
 
     fn key() -> impl Strategy<Value = Vec<u8>> {
         prop::sample::select(vec![&b"a"[..], b"ab", b"b"]).prop_map(<[u8]>::to_vec)
@@ -370,6 +295,7 @@ mod tests {
         prop_oneof![
             6 => (key(), -3..4_i64, 1..3_usize).prop_map(|(key, delta, len)| Write::Add(key, vec![delta; len])),
             1 => key().prop_map(|key| Write::Put(key, Bytes::from_static(&[0, 0, 0, 0, 0, 0, 0, 9]))),
+            1 => (key(), 7..10_u8).prop_map(|(key, byte)| Write::Put(key, Bytes::from(vec![byte; 1000]))),
             1 => key().prop_map(Write::Delete),
             1 => key().prop_map(Write::DeletePrefix),
         ]
@@ -408,7 +334,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig::with_cases(128))]
 
         #[test]
         fn sharing_a_transaction_changes_nothing(commits in prop::collection::vec(commit(), 1..12)) {
