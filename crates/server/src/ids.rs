@@ -1,5 +1,7 @@
 //! Random numbers and the ids made of them.
 
+use std::cell::RefCell;
+
 use model::hex_upper;
 
 /// Random bytes from the operating system.
@@ -15,10 +17,24 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
+/// Random numbers for so many ids are asked for at once.
+const IDS_AT_ONCE: usize = 64;
+
+thread_local! {
+    /// Random numbers for the next ids of this thread.
+    static NEXT_IDS: RefCell<Vec<[u8; 8]>> = const { RefCell::new(Vec::new()) };
+}
+
 /// 24 upper-case hex digits: the unix second and 64 random bits (HTTP API 4).
 pub(crate) fn request_id(now_ms: i64) -> String {
     let second = u32::try_from(now_ms.div_euclid(1000)).unwrap_or(u32::MAX);
-    format!("{second:08X}{}", hex_upper(&random::<8>()))
+    let number = NEXT_IDS.with_borrow_mut(|next| {
+        if next.is_empty() {
+            next.extend(random::<{ 8 * IDS_AT_ONCE }>().as_chunks().0);
+        }
+        next.pop().unwrap_or_else(random)
+    });
+    format!("{second:08X}{:016X}", u64::from_be_bytes(number))
 }
 
 /// 32 upper-case hex digits, unique for ever (HTTP API 10).

@@ -2,6 +2,7 @@
 
 pub(crate) mod channels;
 pub(crate) mod page;
+pub(crate) mod requests;
 pub(crate) mod system;
 mod timed;
 

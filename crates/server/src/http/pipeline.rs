@@ -96,9 +96,7 @@ pub(super) async fn answer(
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static(said));
     }
     let status = response.status().as_u16();
-    metrics::counter!(crate::metrics::HTTP_REQUESTS, "operation" => operation, "status" => status.to_string())
-        .increment(1);
-    metrics::histogram!(crate::metrics::HTTP_SECONDS).record(started.elapsed());
+    crate::metrics::requests::count_answer(operation, status, started.elapsed());
     tracing::debug!(%peer, request_id = envelope.request_id, operation, status, "http request");
     let entry = facts.logged.map(|logged| {
         let about =

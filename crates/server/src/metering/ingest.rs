@@ -4,15 +4,15 @@
 use metrics::Counter;
 use model::name::BucketName;
 
-use super::requests::{month, of_bucket};
 use crate::metrics as names;
+use crate::metrics::requests::of_bucket;
 
 /// Milliseconds of a minute that was begun.
 const MINUTE_MS: i64 = 60_000;
 
 /// Counts a snapshot that was taken of a channel of this bucket.
 pub(crate) fn count_snapshot(bucket: &BucketName, now_ms: i64) {
-    of_bucket(names::LIVE_SNAPSHOTS, bucket.as_str(), &month(now_ms)).increment(1);
+    of_bucket(names::LIVE_SNAPSHOTS, bucket.as_str(), now_ms).increment(1);
 }
 
 /// The counters of a push.
@@ -20,16 +20,14 @@ pub(crate) struct IngestMeter {
     bucket: String,
     began_ms: i64,
     minutes: u64,
-    month: String,
     bytes: Counter,
 }
 
 impl IngestMeter {
     /// A push that begins now: its first minute counts at once.
     pub(crate) fn new(bucket: &BucketName, now_ms: i64) -> Self {
-        let month = month(now_ms);
-        let bytes = of_bucket(names::LIVE_INGEST_BYTES, bucket.as_str(), &month);
-        let mut meter = Self { bucket: bucket.to_string(), began_ms: now_ms, minutes: 0, month, bytes };
+        let bytes = of_bucket(names::LIVE_INGEST_BYTES, bucket.as_str(), now_ms);
+        let mut meter = Self { bucket: bucket.to_string(), began_ms: now_ms, minutes: 0, bytes };
         meter.pass(now_ms);
         meter
     }
@@ -41,19 +39,16 @@ impl IngestMeter {
 
     /// Shows the counter of pictures from the beginning on, where some are asked for.
     pub(crate) fn announce_snapshots(&self) {
-        of_bucket(names::LIVE_SNAPSHOTS, &self.bucket, &self.month).increment(0);
+        of_bucket(names::LIVE_SNAPSHOTS, &self.bucket, self.began_ms).increment(0);
     }
 
     /// Counts the minutes that were begun until now.
     pub(crate) fn pass(&mut self, now_ms: i64) {
-        let month = month(now_ms);
-        if month != self.month {
-            self.bytes = of_bucket(names::LIVE_INGEST_BYTES, &self.bucket, &month);
-            self.month = month;
-        }
+        // Another one when the month is over.
+        self.bytes = of_bucket(names::LIVE_INGEST_BYTES, &self.bucket, now_ms);
         let begun = minutes_begun(now_ms.saturating_sub(self.began_ms));
         if begun > self.minutes {
-            of_bucket(names::LIVE_INGEST_MINUTES, &self.bucket, &self.month).increment(begun - self.minutes);
+            of_bucket(names::LIVE_INGEST_MINUTES, &self.bucket, now_ms).increment(begun - self.minutes);
             self.minutes = begun;
         }
     }
@@ -73,6 +68,5 @@ mod tests {
         for (elapsed_ms, minutes) in [(-5, 1), (0, 1), (1, 1), (60_000, 1), (60_001, 2), (120_000, 2), (120_001, 3)] {
             assert_eq!(minutes_begun(elapsed_ms), minutes, "{elapsed_ms}");
         }
-        assert_eq!(month(1_704_164_645_000), "2024-01");
     }
 }

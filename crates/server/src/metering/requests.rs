@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use metrics::{Counter, counter};
+use metrics::Counter;
 use model::access::Caller;
 use model::name::{BucketName, ChannelName};
 use model::row::{Metering, On};
@@ -13,17 +13,6 @@ use usage::{Meter, Operation, Subject, class_of};
 use super::Usage;
 use super::gathered::Cell;
 use crate::metrics as names;
-
-/// The month of an instant in UTC, as `2024-01`.
-pub(super) fn month(now_ms: i64) -> String {
-    let mut text = model::date::format_iso8601(now_ms);
-    text.truncate("2024-01".len());
-    text
-}
-
-pub(super) fn of_bucket(name: &'static str, bucket: &str, month: &str) -> Counter {
-    counter!(name, "bucket" => bucket.to_owned(), "month" => month.to_owned())
-}
 
 /// A request that is counted, if it is answered below 500.
 #[derive(Debug)]
@@ -95,12 +84,10 @@ impl MeteredRequest {
         let Some(class) = class_of(self.operation, status) else { return Sent::default() };
         let mut sent = Sent::default();
         if !self.counters.is_empty() {
-            let month = month(now_ms);
-            for name in self.counters {
-                of_bucket(name, &self.bucket, &month).increment(1);
-            }
+            let counter = |name| names::requests::of_bucket(name, &self.bucket, now_ms);
+            self.counters.iter().for_each(|name| counter(name).increment(1));
             let is_hls = self.counters == [names::HLS_REQUESTS];
-            sent.hls = is_hls.then(|| of_bucket(names::HLS_BYTES_OUT, &self.bucket, &month));
+            sent.hls = is_hls.then(|| counter(names::HLS_BYTES_OUT));
         }
         let is_done = status < 400;
         let is_somebody = !self.user.is_empty();
