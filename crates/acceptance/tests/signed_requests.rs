@@ -34,8 +34,8 @@ const URL_ENCODED: &str = "application/x-www-form-urlencoded";
 /// The request without what may be written in several ways. These are all:
 ///
 /// * the hex digits of a percent escape, in either case, also in a form that is a body;
-/// * a plus in the `Signature` of a V1 URL, also written as a space, because some clients unescape it too often (OSS
-///   auth 4);
+/// * a plus in the `Signature` of a V1 URL or of a form, also written as a space, because some clients unescape it too
+///   often (OSS auth 4);
 /// * spaces, tabs and further commas between the items of a V4 `Authorization` (OSS auth 5);
 /// * the case of the names in its `AdditionalHeaders` (OSS auth 5.6);
 /// * a fragment, which is no part of a request.
@@ -46,6 +46,11 @@ fn canonical(request: &Request) -> Request {
     }
     if request.headers.iter().any(|(_, value)| value == URL_ENCODED) {
         request.body = upper_escapes(&String::from_utf8_lossy(&request.body)).into_bytes();
+    }
+    let field = b"name=\"Signature\"\r\n\r\n";
+    if let Some(at) = request.body.windows(field.len()).position(|window| window == field) {
+        let value = request.body[at + field.len()..].iter_mut().take_while(|byte| **byte != b'\r');
+        value.filter(|byte| **byte == b' ').for_each(|byte| *byte = b'+');
     }
     request.query = request
         .query
