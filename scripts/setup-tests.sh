@@ -37,6 +37,9 @@ has "${CHROMIUM_BIN:-/usr/bin/chromium}" || need chromium
 has nginx || [ -x /usr/sbin/nginx ] || need nginx-light
 [ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || need libnginx-mod-stream
 has haproxy || [ -x /usr/sbin/haproxy ] || need haproxy
+has strace || need strace
+# systemd-analyze, which knows what a unit may say; nothing of it is started.
+has systemd-analyze || need systemd
 has varnishd || [ -x /usr/sbin/varnishd ] || need varnish
 has caddy || need caddy
 has apache2 || [ -x /usr/sbin/apache2 ] || need apache2
