@@ -476,8 +476,7 @@ impl World {
                     channel: channel.clone(),
                     user: user.clone(),
                 };
-                let rows: Vec<_> =
-                    self.gathered.iter().map(|(whose, counts)| (subject(whose), *counts)).collect();
+                let rows: Vec<_> = self.gathered.iter().map(|(whose, counts)| (subject(whose), *counts)).collect();
                 let done = self.meta.add_usage(&rows).await;
                 // What nobody heard of would be written again and counted twice: the server's engine does not do that to
                 // it, and so neither does this history.

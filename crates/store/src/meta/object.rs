@@ -463,12 +463,27 @@ mod tests {
     }
 
     async fn check_guard(guard: PutGuard, is_there: bool, expected: Option<ErrorKind>) {
+        check_guard_after(0, guard, is_there, expected).await;
+        if !matches!(guard, PutGuard::VersionIs(_)) {
+            // After so many new names the next is taken for one, too.
+            check_guard_after(100, guard, is_there, expected).await;
+        }
+    }
+
+    async fn check_guard_after(new_names: usize, guard: PutGuard, is_there: bool, expected: Option<ErrorKind>) {
         let f = fixture().await;
+        for n in 0..new_names {
+            f.meta.put_object(&f.bucket, &key(&format!("new/{n}")), &inline("new"), PutGuard::Any).await.unwrap();
+        }
+        assert_eq!(f.meta.novelty.is_likely(), new_names > 0);
         if is_there {
             f.meta.put_object(&f.bucket, &key("a"), &inline("old"), PutGuard::Any).await.unwrap();
         }
         let put = f.meta.put_object(&f.bucket, &key("a"), &inline("new"), guard).await;
         assert_eq!(put.err().map(|error| error.kind), expected, "{guard:?}, {is_there}");
+        let found = f.meta.object(&f.bucket, &key("a")).await.unwrap().map(|found| found.value);
+        let is_old = expected.is_some() && is_there;
+        assert_eq!(found, (expected.is_none() || is_old).then(|| inline(if is_old { "old" } else { "new" })));
         f.check_clean().await;
     }
 
