@@ -13,7 +13,7 @@ use super::pending::Pending;
 use super::{failed, rows};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::kv::{Claim, Commit, FencingToken, Lease, Outcome, Version, expiry};
+use crate::kv::{Claim, Commit, FencingToken, Lease, Outcome, Version, Write, expiry};
 
 /// The most jobs that share one transaction: more would make the first of them wait for no gain.
 pub const MAX_BATCH: usize = 256;
@@ -35,7 +35,8 @@ impl Job {
     /// Rows that it writes, about.
     fn rows(&self) -> usize {
         match self {
-            Job::Commit(commit, _) => commit.writes.len(),
+            // Counters are written once for all commits of a transaction.
+            Job::Commit(commit, _) => 1 + commit.writes.iter().filter(|write| !matches!(write, Write::Add(..))).count(),
             Job::Acquire { .. } | Job::Renew { .. } | Job::Release { .. } => 1,
         }
     }
@@ -285,7 +286,7 @@ mod tests {
 
     use super::super::Durability;
     use super::*;
-    use crate::kv::{Precondition, Range, Write};
+    use crate::kv::{Precondition, Range};
 
     fn key() -> impl Strategy<Value = Vec<u8>> {
         prop::sample::select(vec![&b"a"[..], b"ab", b"b"]).prop_map(<[u8]>::to_vec)
