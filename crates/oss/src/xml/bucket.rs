@@ -418,7 +418,7 @@ mod tests {
         check_create("", Ok(nothing));
         check_create("<StorageClass>IA</StorageClass>", Ok(class(StorageClass::InfrequentAccess)));
         check_create("<StorageClass>ia</StorageClass>", Err(ErrorCode::InvalidArgument));
-        check_create("<DataRedundancyType>XXX</DataRedundancyType>", Err(ErrorCode::MalformedXML));
+        check_create("<DataRedundancyType>NRS</DataRedundancyType>", Err(ErrorCode::MalformedXML));
         check_create("<LocationConstraint/>", Ok(nothing));
         check_create("<LocationConstraint>oss-cn-hangzhou</LocationConstraint>", Ok(nothing));
         check_create("<LocationConstraint>us</LocationConstraint>", Err(ErrorCode::InvalidLocationConstraint));
