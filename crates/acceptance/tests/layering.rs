@@ -114,6 +114,32 @@ fn operations_reach_data_through_services_only() {
     }
 }
 
+/// What writes, relabels or deletes objects is called where the grant for it is looked at, and nowhere else.
+#[test]
+fn objects_change_behind_the_doors_of_objects_only() {
+    let server = crates_folder().join("server/src");
+    let changes = [
+        ".put_object(",
+        ".put_object_from(",
+        ".update_object(",
+        ".delete_object(",
+        ".delete_objects(",
+        ".delete_unchanged(",
+        ".abort_upload(",
+        "meta.commit_segment(",
+        "meta.commit_playlist(",
+    ];
+    // Tests look from outside the doors.
+    let is_test = |file: &Path| {
+        file.ends_with("pipeline/reads.rs") || file.components().any(|part| part.as_os_str() == "scenario")
+    };
+    for file in sources(&server) {
+        if !file.starts_with(server.join("objects")) && !is_test(&file) {
+            check(&file, &changes);
+        }
+    }
+}
+
 /// The row of an operation says what it is; nothing else tells operations apart but the one `match` that carries them out,
 /// and what reads addresses.
 #[test]

@@ -11,8 +11,10 @@ use crate::name::PlaylistName;
 /// The most bytes of a body that comes with one request: 5 GiB (HTTP API 6.3).
 pub const MAX_BODY_BYTES: u64 = 5 << 30;
 
+mod container;
 mod lifecycle;
 
+pub use container::Container;
 pub use lifecycle::{
     LifecycleAction, LifecycleFilter, LifecycleNot, LifecycleRule, LifecycleTransition, LifecycleTrigger,
 };

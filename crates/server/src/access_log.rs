@@ -12,7 +12,7 @@ use oss::access_log::AccessLogLine;
 use tokio::sync::Notify;
 
 use crate::metrics::{ACCESS_LOG_DROPPED, ACCESS_LOG_LINES};
-use crate::objects::{LogObject, NotWritten, Objects};
+use crate::objects::{LogGrant, LogObject, NotWritten, Objects};
 use crate::shutdown::Shutdown;
 
 /// Lines that wait to be written.
@@ -188,8 +188,9 @@ async fn begin(objects: &Objects, route: &Route, now_ms: i64) -> Result<LogObjec
     let name = log_object_name(&route.prefix, &route.source, now_ms, &crate::ids::upload_id());
     let target = BucketName::parse(&route.target).map_err(|_| NotWritten::NoBucket)?;
     let key = ObjectKey::parse(name.as_bytes()).map_err(|_| NotWritten::NoBucket)?;
+    let grant = LogGrant::new(target.clone(), &route.prefix, key).ok_or(NotWritten::NoBucket)?;
     match objects.bucket(&target).await {
-        Ok(Some(bucket)) => Ok(LogObject::new(target, key, bucket.record.storage_class)),
+        Ok(Some(bucket)) => Ok(LogObject::new(grant, bucket.record.storage_class)),
         Ok(None) => Err(NotWritten::NoBucket),
         Err(error) => Err(NotWritten::Failed(error)),
     }

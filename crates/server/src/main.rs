@@ -43,7 +43,6 @@ mod http;
 mod http_client;
 mod ids;
 mod ingest;
-mod lifecycle;
 mod listen;
 mod live;
 mod management;

@@ -170,7 +170,7 @@ pub(crate) async fn start(config: Config, inherited: Inherited, numbers: Prometh
     let interval = Duration::from_secs(edge.config.storage.lifecycle_interval_s);
     accepting.push(crate::panics::spawn(
         "lifecycle",
-        crate::lifecycle::watch(meta.clone(), edge.clock.clone(), interval, shutdown.clone()),
+        crate::objects::lifecycle::watch(meta.clone(), edge.clock.clone(), interval, shutdown.clone()),
     ));
     let damage = crate::damage::watch(meta.clone(), blobs.clone(), shutdown.clone());
     accepting.push(crate::panics::spawn("damage", damage));

@@ -190,6 +190,7 @@ async fn segments(meta: &Meta, bucket: &BucketName) -> Result<(), Anything> {
                 is_discontinuous: false,
                 is_independent: false,
                 is_damaged: false,
+                container: model::Container::MpegTs,
             },
             playlist: Some((
                 key("ch/playlist.m3u8".to_owned())?,

@@ -145,9 +145,17 @@ pub struct OpenDetails {
     pub frag_duration_s: u32,
     /// Where it stands in its push.
     pub place: Place,
+    /// What it is packed in: the code of a [`model::Container`], maybe one of a later version.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub container: u8,
     /// Who pushes, for whom usage is counted; empty for nobody in particular.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub user: String,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(code: &u8) -> bool {
+    *code == 0
 }
 
 /// Where an open segment stands in its push.
@@ -290,6 +298,7 @@ mod tests {
             frag_count: 3,
             frag_duration_s: 5,
             place: Place::FirstAfterReturn,
+            container: 0,
             user: String::new(),
         };
         check(

@@ -330,6 +330,7 @@ fn segment(number_ms: u64, session: u32, blob: Blob) -> SegmentCommit {
             is_discontinuous: false,
             is_independent: false,
             is_damaged: false,
+            container: model::Container::MpegTs,
         },
         playlist: Some((key("ch/playlist.m3u8"), object(Body::Inline(Bytes::from(number_ms.to_string()))))),
         window: WindowRecord::default().to_bytes().unwrap(),

@@ -621,6 +621,7 @@ fn entry(number_ms: u64, duration_ms: u64, session: u32, size: u64) -> SegmentEn
         is_discontinuous: false,
         is_independent: false,
         is_damaged: false,
+        container: model::Container::MpegTs,
     }
 }
 

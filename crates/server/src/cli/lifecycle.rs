@@ -7,8 +7,8 @@ use clap::Args;
 
 use crate::clock::Clock;
 use crate::config::Durability;
-use crate::lifecycle::Run;
 use crate::log::{self, LogFormat};
+use crate::objects::lifecycle::Run;
 use crate::stores::{Missing, Stores, open_stores};
 
 /// The flags of `lifecycle`.

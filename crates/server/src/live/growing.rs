@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use model::Container;
 use store::blob::{Blob, BlobId, BlobStore, BlobWriter, OnDrop};
 use tokio::time::Instant;
 
@@ -35,6 +36,7 @@ const READ_BYTES: usize = 1 << 20;
 pub(super) struct Growing {
     /// Whether it is the first segment of its push.
     is_first: bool,
+    container: Container,
     blobs: Arc<dyn BlobStore>,
     etag: SegmentEtag,
     is_durable: bool,
@@ -82,12 +84,13 @@ pub(super) struct Failed {
 
 impl Growing {
     /// Begins a segment, the first of its push or a later one. When no blob can be made, memory takes the bytes until one can.
-    pub(super) async fn begin(live: &Live, is_first: bool) -> (Self, Result<(), Failed>) {
+    pub(super) async fn begin(live: &Live, container: Container, is_first: bool) -> (Self, Result<(), Failed>) {
         let etag = live.settings.live.segment_etag;
         let mut growing = Self {
             blobs: Arc::clone(&live.blobs),
             etag,
             is_first,
+            container,
             is_durable: live.settings.is_durable,
             writer: None,
             blob: None,
@@ -313,7 +316,7 @@ impl Growing {
             self.settled
         };
         let reader = self.blobs.open(blob).await?;
-        let torn = Torn::new(reader, counts);
+        let torn = Torn::new(self.container, reader, counts);
         let recovered = torn.recover().await?;
         if !recovered.can_be_played(self.is_first) {
             return Ok(None);

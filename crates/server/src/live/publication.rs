@@ -16,7 +16,7 @@ use media::rtmp::metadata::Metadata;
 use media::rtmp::stats::SessionStats;
 use media::segmenter::CutReason;
 use model::name::ObjectKey;
-use model::{ContentHeaders, ObjectAcl, ObjectType};
+use model::{Container, ContentHeaders, ObjectAcl, ObjectType};
 use model::{Error, ErrorCode};
 use store::blob::Blob;
 use store::lease::PublisherLease;
@@ -40,6 +40,7 @@ use super::unrecordable::{Unrecordable, why_nothing};
 use super::window::{Window, checked, frag_count};
 use crate::config::{LiveConfig, Segmenting};
 use crate::metering::{IngestMeter, tally, user_of};
+use crate::objects::ChannelGrant;
 
 /// How long a lease holds without being renewed; another server may take the channel after that.
 pub(super) const LEASE: Duration = Duration::from_secs(10);
@@ -57,8 +58,6 @@ pub(super) fn segmenting(live: &LiveConfig) -> media::segmenter::Segmenting {
 
 /// Pause between attempts to store a segment.
 const RETRY: Duration = Duration::from_millis(100);
-/// The type of every segment (LiveChannel 4.3).
-pub(super) const SEGMENT_TYPE: &str = "video/MP2T";
 
 /// A running push.
 pub(crate) struct Publication {
@@ -104,6 +103,7 @@ struct Open {
     /// Segments in the list.
     listed: u32,
     bytes: Growing,
+    container: Container,
     /// The media in them.
     payload: Payload,
 }
@@ -458,10 +458,20 @@ impl Publication {
         let date_ms =
             self.anchor.map_or(now_ms, |(wall_ms, media_ms)| wall_ms.saturating_add(opening.media_time_ms - media_ms));
         let discontinuity = opening.discontinuity || std::mem::take(&mut self.has_gap);
-        let (bytes, begun) = Growing::begin(&self.live, self.segments == 0).await;
+        let container = kept_as(self.remuxer.container());
+        let (bytes, begun) = Growing::begin(&self.live, container, self.segments == 0).await;
         self.note_failure(begun);
         let listed = self.window.list.frag_count;
-        Some(Open { number_ms, opened_ms: now_ms, date_ms, discontinuity, listed, bytes, payload: Payload::default() })
+        Some(Open {
+            number_ms,
+            opened_ms: now_ms,
+            date_ms,
+            discontinuity,
+            listed,
+            bytes,
+            container,
+            payload: Payload::default(),
+        })
     }
 
     /// Writes down which segment is open.
@@ -569,6 +579,7 @@ impl Publication {
             duration_ms,
             discontinuity: open.discontinuity,
             independent: close.independent,
+            container: open.container,
             blob: grown.blob,
             sums: grown.sums,
         };
@@ -591,13 +602,8 @@ impl Publication {
         let (commit, playlist) = finished
             .commit(&self.admission.id, self.session, &mut window, self.published.as_ref(), dated, next, stored_ms)
             .map_err(Unstored::Channel)?;
-        // The grant of the publish covers what lies below its channel, and nothing else is ever written here.
-        for key in [Some(&commit.key), commit.playlist.as_ref().map(|(key, _)| key)].into_iter().flatten() {
-            self.admission.grant.put_below_channel(key.clone()).map_err(|error| {
-                Unstored::Channel(store::Error::new(store::ErrorKind::Conflict, store::Subject::Object, error))
-            })?;
-        }
-        while let Err(error) = counting.commit_segment(&self.lease, &commit).await {
+        let grant = ChannelGrant::admitted(&self.admission.grant, &self.lease);
+        while let Err(error) = grant.commit_segment(&counting, &commit).await {
             if matches!(error.kind, store::ErrorKind::Conflict | store::ErrorKind::NotFound) {
                 return Err(Unstored::Channel(error));
             }
@@ -666,6 +672,7 @@ impl Open {
             frag_count: self.listed,
             frag_duration_s: admission.channel.config.frag_duration,
             place,
+            container: self.container.code(),
             user: user_of(admission.grant.caller()),
         };
         Some(OpenSegment { number_ms: self.number_ms, blob, details: details.to_bytes().unwrap_or_default() })
@@ -681,6 +688,7 @@ pub(super) struct Finished {
     pub(super) discontinuity: bool,
     /// Whether it can be decoded without any other.
     pub(super) independent: bool,
+    pub(super) container: Container,
     pub(super) blob: Blob,
     pub(super) sums: crate::checksums::Checksums,
 }
@@ -702,7 +710,7 @@ impl Finished {
         stored_ms: i64,
     ) -> Result<(SegmentCommit, Option<MediaPlaylist>), store::Error> {
         let channel = &id.1;
-        let file = format!("{}.ts", self.number_ms);
+        let file = self.container.file_name(self.number_ms);
         let key = key_of(&format!("{channel}/{file}"))?;
         window.list.push(LiveSegment {
             uri: file,
@@ -729,7 +737,10 @@ impl Finished {
             role: ObjectRole::LiveSegment,
             acl: ObjectAcl::Default,
             storage_class: model::StorageClass::Standard,
-            headers: ContentHeaders { content_type: Some(SEGMENT_TYPE.into()), ..ContentHeaders::default() },
+            headers: ContentHeaders {
+                content_type: Some(self.container.content_type().into()),
+                ..ContentHeaders::default()
+            },
             user_meta: Vec::new(),
             tags: Vec::new(),
             body: Body::Blobs(vec![Extent { blob: self.blob.id, offset: 0, len: self.blob.len }]),
@@ -743,6 +754,7 @@ impl Finished {
             is_discontinuous: self.discontinuity,
             is_independent: self.independent,
             is_damaged: false,
+            container: self.container,
         };
         let commit = SegmentCommit {
             key,
@@ -757,6 +769,12 @@ impl Finished {
     }
 }
 
+/// How segments of a packager are named in the index and the bucket.
+fn kept_as(container: media::package::Container) -> Container {
+    // Every packager that a push is given has a row of its own there; a test sees to it.
+    Container::of_extension(container.extension).unwrap_or_default()
+}
+
 fn key_of(text: &str) -> Result<ObjectKey, store::Error> {
     ObjectKey::parse(text.as_bytes())
         .map_err(|error| store::Error::new(store::ErrorKind::Corrupt, store::Subject::Object, error))
@@ -768,4 +786,16 @@ pub(super) fn still_live(remote: Option<String>) -> Error {
     let error = Error::new(ErrorCode::ChannelStillLive).message(format!("The live channel is being published to{by}."));
     // The number is that of requests which would change the channel (LiveChannel 3.9).
     Error { ec: None, ..error }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_index_knows_the_container_of_the_packager() {
+        let packager = media::package::Ts::CONTAINER;
+        let kept = kept_as(packager);
+        assert_eq!((kept.extension(), kept.content_type()), (packager.extension, packager.content_type));
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use media::hls::SessionState;
-use model::{Error, ErrorCode};
+use model::{Container, Error, ErrorCode};
 use store::blob::OnDrop;
 use store::kv::Claim;
 use store::lease::PublisherLease;
@@ -21,7 +21,7 @@ use super::window::Window;
 use crate::checksums::BodyDigest;
 use crate::config::SegmentEtag;
 use crate::metering::tally;
-use crate::objects::internal;
+use crate::objects::{ChannelGrant, internal};
 
 /// How often a lease is asked for that somebody of this server took meanwhile.
 const ACQUIRE_ATTEMPTS: u32 = 4;
@@ -154,12 +154,16 @@ async fn close_torn(
             _ => Error::new(ErrorCode::InternalError),
         }
     })?;
+    let Some(container) = Container::of_code(details.container) else {
+        tracing::error!(code = details.container, "an open segment is in a container that this version does not know");
+        return Err(Error::new(ErrorCode::ServiceUnavailable));
+    };
     let mut writer = match live.blobs.recover(open.blob, OnDrop::Keep).await {
         Ok(writer) => writer,
         Err(error) if error.is_not_found() => return Ok(None),
         Err(error) => return Err(internal(error)),
     };
-    let torn = Torn::new(live.blobs.open(open.blob).await.map_err(internal)?, writer.len());
+    let torn = Torn::new(container, live.blobs.open(open.blob).await.map_err(internal)?, writer.len());
     let recovered = torn.recover().await.map_err(internal)?;
     if !recovered.can_be_played(details.place != Place::Later) {
         writer.abort().await.map_err(internal)?;
@@ -218,6 +222,7 @@ async fn close_torn(
         discontinuity: details.discontinuity,
         // Where recovery points start segments, the mark of one is that of a key frame.
         independent: recovered.key_frame && !live.settings.live.recovery_points_start_segments,
+        container,
         blob,
         sums: digest.finish(),
     };
@@ -229,6 +234,6 @@ async fn close_torn(
         finished.commit(&id, record.session, &mut window, before.as_ref(), dated, None, now_ms).map_err(internal)?;
     commit.end_ms = end_ms.min(now_ms);
     let tally = tally(&id.0, id.1.as_str(), details.user, counts);
-    live.meta.counting(tally).commit_segment(lease, &commit).await.map_err(internal)?;
+    ChannelGrant::holding(lease).commit_segment(&live.meta.counting(tally), &commit).await.map_err(internal)?;
     Ok(Some(duration_ms))
 }

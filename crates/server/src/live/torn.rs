@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use media::recover::{Recovered, Recovery};
+use model::Container;
 use store::blob::BlobReader;
 
 /// Read at once.
@@ -10,14 +11,15 @@ const READ_BYTES: u64 = 1 << 20;
 
 /// Stored bytes of a segment.
 pub(super) struct Torn {
+    container: Container,
     reader: Box<dyn BlobReader>,
     len: u64,
 }
 
 impl Torn {
     /// The first `len` bytes of a blob.
-    pub(super) fn new(reader: Box<dyn BlobReader>, len: u64) -> Self {
-        Self { reader, len }
+    pub(super) fn new(container: Container, reader: Box<dyn BlobReader>, len: u64) -> Self {
+        Self { container, reader, len }
     }
 
     /// What of them is whole.
@@ -25,7 +27,9 @@ impl Torn {
     /// # Errors
     /// When they cannot be read.
     pub(super) async fn recover(&self) -> Result<Recovered, store::Error> {
-        let mut recovery = Recovery::default();
+        let mut recovery = match self.container {
+            Container::MpegTs => Recovery::default(),
+        };
         let mut at = 0;
         while let Some(piece) = self.piece(at).await? {
             at += piece.len() as u64;

@@ -11,7 +11,7 @@ use super::Live;
 use super::channels::ChannelId;
 use super::recovery;
 use super::window::Window;
-use crate::objects::internal;
+use crate::objects::{ChannelGrant, internal};
 use crate::shutdown::Shutdown;
 
 /// How often garbage is looked for at most, and at least.
@@ -139,7 +139,8 @@ pub(super) async fn end_list(live: Arc<Live>, id: ChannelId, stored_ms: i64, aft
         let key = model::name::ObjectKey::parse(format!("{channel}/{}", window.playlist).as_bytes())?;
         let text = playlist.render().into_bytes();
         let record = crate::objects::playlist_record(text, ObjectRole::LivePlaylist, live.clock.now_ms());
-        live.meta.commit_playlist(&lease, &key, &record, window.to_bytes()).await.map_err(internal)
+        let grant = ChannelGrant::holding(&lease);
+        grant.commit_playlist(&live.meta, &key, &record, window.to_bytes()).await.map_err(internal)
     }
     .await;
     if let Err(error) = outcome {

@@ -37,7 +37,7 @@ pub(crate) async fn vod_text(
         .map(|entry| (std::mem::replace(&mut is_after_gap, entry.is_damaged), entry))
         .filter(|(_, entry)| !entry.is_damaged)
         .map(|(is_after_gap, entry)| VodSegment {
-            uri: format!("{}.ts", entry.number_ms),
+            uri: entry.file_name(),
             duration_ms: u64::from(entry.duration_ms),
             session: u64::from(entry.session),
             discontinuity: entry.is_discontinuous || is_after_gap,

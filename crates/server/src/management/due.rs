@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Management, Reply};
 use crate::accounts::Fault;
-use crate::lifecycle::Due;
+use crate::objects::lifecycle::Due;
 
 /// Answers. One look at a time: each reads a bucket through.
 pub(super) async fn answer(management: &Management, grant: &Grant) -> Result<Reply, Fault> {

@@ -6,7 +6,7 @@ use metrics::Counter;
 use model::access::Caller;
 use model::name::{BucketName, ChannelName};
 use model::row::{Metering, On};
-use model::{OperationKind, Resource};
+use model::{Container, OperationKind, Resource};
 use oss::request::Route;
 use usage::{Meter, Operation, Subject, class_of};
 
@@ -146,7 +146,7 @@ fn channel_of(route: &Route) -> &str {
 }
 
 fn is_hls(key: &str) -> bool {
-    key.ends_with(".m3u8") || key.ends_with(".ts")
+    key.rsplit_once('.').is_some_and(|(_, end)| end == "m3u8" || Container::of_extension(end).is_some())
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use model::name::{BucketName, ObjectKey};
 use model::{Error, ErrorCode, OwnerId};
 use store::meta::{BucketRecord, BucketStatistics, ListQuery, ListedObject, Listing, Page};
 
+use super::lifecycle::{Preview, Run};
 use super::{Judged, Objects, internal};
-use crate::lifecycle::{Preview, Run};
 
 /// The most buckets whose bytes are added up.
 const MAX_SUMMED: usize = 1000;

@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use model::Error;
-use model::name::{BucketName, ObjectKey};
 use model::{ContentHeaders, ObjectAcl, ObjectType, StorageClass};
 use store::blob::BlobId;
 use store::kv::Version;
@@ -10,7 +9,7 @@ use store::meta::{Body, ObjectRecord, ObjectRole, PutGuard};
 
 use super::intake::{Intake, Keep};
 use super::lengthen::lengthened;
-use super::{Objects, internal};
+use super::{LogGrant, Objects, internal};
 use crate::checksums::{BodyDigest, checksums};
 
 /// The type of log objects.
@@ -20,8 +19,7 @@ const PIECE_BYTES: usize = 256 * 1024;
 
 /// An ordinary object that grows. Each growth is one commit; its tag is the MD5 of all of it.
 pub(crate) struct LogObject {
-    bucket: BucketName,
-    key: ObjectKey,
+    grant: LogGrant,
     record: ObjectRecord,
     sums: BodyDigest,
     /// The commit that wrote it last; `None` before the first.
@@ -40,7 +38,7 @@ pub(crate) enum NotWritten {
 
 impl LogObject {
     /// An object to be, which is not there before its first bytes.
-    pub(crate) fn new(bucket: BucketName, key: ObjectKey, storage_class: StorageClass) -> Self {
+    pub(crate) fn new(grant: LogGrant, storage_class: StorageClass) -> Self {
         let empty = checksums(b"");
         let record = ObjectRecord {
             size: 0,
@@ -57,7 +55,7 @@ impl LogObject {
             tags: Vec::new(),
             body: Body::Inline(Bytes::new()),
         };
-        Self { bucket, key, record, sums: BodyDigest::with_md5(), version: None }
+        Self { grant, record, sums: BodyDigest::with_md5(), version: None }
     }
 
     /// Adds bytes to the end; all of them or none.
@@ -78,7 +76,7 @@ impl LogObject {
             ..self.record.clone()
         };
         let guard = self.version.map_or(PutGuard::Absent, PutGuard::VersionIs);
-        match objects.meta.put_object(&self.bucket, &self.key, &record, guard).await {
+        match objects.meta.put_object(self.grant.bucket(), self.grant.key(), &record, guard).await {
             Ok(version) => {
                 (self.record, self.sums, self.version) = (record, sums, Some(version));
                 Ok(())

@@ -314,7 +314,7 @@ impl Check<'_> {
                 // Behind the channel's name come a zero byte and eight bytes of number.
                 let (_, rest) = key::two(row)?;
                 let channel = rest.len().checked_sub(9).and_then(|end| rest.get(..end)).unwrap_or_default();
-                let name = [channel, format!("/{}.ts", entry.number_ms).as_bytes()].concat();
+                let name = [channel, b"/", entry.file_name().as_bytes()].concat();
                 key::object_key(&name, row)
             });
             objects.extend(check.readable(row, read).map(|object: ObjectKey| (object, row.key.clone(), row.version)));

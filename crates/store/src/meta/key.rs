@@ -31,6 +31,7 @@
 //! Z <window, subject, shard>               what was used in an hour or a month
 //! ```
 
+use model::Container;
 use model::name::{BucketName, ChannelName, ObjectKey};
 
 use crate::blob::BlobId;
@@ -145,7 +146,8 @@ pub(crate) fn moment(bucket: &BucketName, channel: &ChannelName, opened_ms: u64,
 /// The channel and number of which an object of this name would be the segment (LiveChannel 4.3).
 pub(crate) fn segment_named(key: &ObjectKey) -> Option<(ChannelName, u64)> {
     let (channel, file) = key.as_str().split_once('/')?;
-    let digits = file.strip_suffix(".ts")?;
+    let (digits, extension) = file.split_once('.')?;
+    Container::of_extension(extension)?;
     let number: u64 = digits.parse().ok()?;
     // `+1`, `007` and the like are other objects than the segment with that number.
     if number.to_string() != digits {

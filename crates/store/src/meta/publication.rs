@@ -351,6 +351,7 @@ mod tests {
                 is_discontinuous: false,
                 is_independent: false,
                 is_damaged: false,
+                container: model::Container::MpegTs,
             },
             playlist: Some((key("ch/playlist.m3u8"), inline("#EXTM3U"))),
             window: window_of(number_ms),

@@ -1,12 +1,13 @@
 //! The index of segments: which were recorded when, for playlists on demand (LiveChannel 0.2, 5.2).
 
 use bytes::Bytes;
+use model::Container;
 use model::name::{BucketName, ChannelName};
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Meta, key};
-use crate::error::{Result, Subject};
+use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kv::{Commit, Entry, Outcome, Precondition, Range, Write};
 use crate::record::{Record, decode, encode};
 
@@ -33,6 +34,8 @@ pub struct SegmentEntry {
     pub is_independent: bool,
     /// Whether bytes of it were found to be damaged, so that nobody can read all of it.
     pub is_damaged: bool,
+    /// What it is packed in.
+    pub container: Container,
 }
 
 /// What the key does not say. By position, because a day has 43,200 of them.
@@ -50,13 +53,14 @@ pub(crate) struct SegmentRow {
     pub(super) opened_ms: Option<u64>,
 }
 
-/// What is said of a segment in one bit each.
+/// What is said of a segment in one bit each, and in the upper four the code of its container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Marks(u8);
 
 impl Marks {
     const DAMAGED: u8 = 1;
     const INDEPENDENT: u8 = 2;
+    const CONTAINER_SHIFT: u8 = 4;
 
     fn has(self, mark: u8) -> bool {
         self.0 & mark != 0
@@ -124,7 +128,9 @@ impl SegmentEntry {
             size: self.size,
             is_discontinuous: self.is_discontinuous,
             marks: Marks(
-                (u8::from(self.is_damaged) * Marks::DAMAGED) | (u8::from(self.is_independent) * Marks::INDEPENDENT),
+                (u8::from(self.is_damaged) * Marks::DAMAGED)
+                    | (u8::from(self.is_independent) * Marks::INDEPENDENT)
+                    | (self.container.code() << Marks::CONTAINER_SHIFT),
             ),
             opened_ms: self.moment(),
         }
@@ -137,11 +143,20 @@ impl SegmentEntry {
 
     pub(crate) fn read(entry: &Entry) -> Result<Self> {
         let row: SegmentRow = decode(&entry.value)?;
-        Ok(Self::of(key::segment_number(entry)?, &row))
+        Self::of(key::segment_number(entry)?, &row)
     }
 
-    fn of(number_ms: u64, row: &SegmentRow) -> Self {
-        Self {
+    /// The name of its object, below its channel (LiveChannel 4.3).
+    pub fn file_name(&self) -> String {
+        self.container.file_name(self.number_ms)
+    }
+
+    fn of(number_ms: u64, row: &SegmentRow) -> Result<Self> {
+        let code = row.marks.0 >> Marks::CONTAINER_SHIFT;
+        let container = Container::of_code(code).ok_or_else(|| {
+            Error::new(ErrorKind::Newer, Subject::Record, format!("segment {number_ms} is in a container {code}"))
+        })?;
+        Ok(Self {
             number_ms,
             opened_ms: row.opened_ms.unwrap_or(number_ms),
             duration_ms: row.duration_ms,
@@ -150,7 +165,8 @@ impl SegmentEntry {
             is_discontinuous: row.is_discontinuous,
             is_independent: row.marks.has(Marks::INDEPENDENT),
             is_damaged: row.marks.has(Marks::DAMAGED),
-        }
+            container,
+        })
     }
 }
 
@@ -199,7 +215,7 @@ impl Meta {
             let number_ms = key::segment_number(&moment)?;
             let row = self.record::<SegmentRow>(&key::segment(bucket, channel, number_ms)).await?;
             // Its object may have been deleted meanwhile.
-            found.extend(row.map(|row| SegmentEntry::of(number_ms, &row.value)));
+            found.extend(row.map(|row| SegmentEntry::of(number_ms, &row.value)).transpose()?);
         }
         found.sort_unstable_by_key(|segment| segment.number_ms);
         Ok(found)
@@ -253,7 +269,7 @@ impl Meta {
         let key = key::segment(bucket, channel, number_ms);
         loop {
             let Some(seen) = self.record::<SegmentRow>(&key).await? else { return Ok(false) };
-            let mut entry = SegmentEntry::of(number_ms, &seen.value);
+            let mut entry = SegmentEntry::of(number_ms, &seen.value)?;
             let mut commit = Commit::new().require(Precondition::VersionIs(key.clone(), seen.version));
             if let Some(old_ms) = entry.moment() {
                 commit = commit.write(Write::Delete(key::moment(bucket, channel, old_ms, number_ms)));
@@ -299,6 +315,7 @@ mod tests {
             is_discontinuous: true,
             is_independent: false,
             is_damaged: false,
+            container: Container::MpegTs,
         };
         let read = |value: &[u8]| {
             SegmentEntry::read(&Entry { key: key.clone(), value: Bytes::copy_from_slice(value), version: Version(1) })
@@ -314,5 +331,11 @@ mod tests {
             assert_eq!(read(&encode(&entry.row()).unwrap()), Ok(entry));
         }
         assert_eq!(encode(&entry.row()).unwrap().len(), 13);
+        // The container of a later version: neither taken for another nor written over.
+        let mut unknown = ahead.row();
+        unknown.marks.0 |= 7 << Marks::CONTAINER_SHIFT;
+        assert_eq!(read(&encode(&unknown).unwrap()).unwrap_err().kind, ErrorKind::Newer);
+        assert!(!unknown.set_damaged());
+        assert_eq!(unknown.marks.0 >> Marks::CONTAINER_SHIFT, 7);
     }
 }

@@ -3,6 +3,8 @@
 //! What is due is decided from a list and done a batch at a time; a batch touches only objects that are still the ones
 //! that were seen, so that a write in between always wins. Deleting a segment takes it out of the segment index too.
 
+mod preview;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
@@ -11,8 +13,11 @@ use model::name::{BucketName, ObjectKey};
 use model::{LifecycleAction, LifecycleRule, StorageClass};
 use store::meta::{ListQuery, ListedObject, Meta, SeenObject, UploadListQuery, UploadMarker};
 
+use super::internal_grants::LifecycleGrant;
 use crate::clock::Clock;
 use crate::shutdown::Shutdown;
+
+pub(crate) use preview::{Due, Preview};
 
 /// Objects or uploads looked at, and objects deleted, at once.
 const BATCH: usize = 500;
@@ -140,6 +145,7 @@ impl Run<'_> {
         report: Report<'_>,
         totals: &mut Totals,
     ) -> store::Result<()> {
+        let grant = LifecycleGrant::new(bucket, rules);
         let mut query = ListQuery { prefix: prefix.to_owned(), limit: BATCH, ..ListQuery::default() };
         loop {
             let page = self.meta.list_objects(bucket, &query).await?;
@@ -152,7 +158,7 @@ impl Run<'_> {
                         etag: object.etag.clone(),
                     }),
                     Some(LifecycleAction::Transition(class)) if is_colder(class, object.storage_class) => {
-                        if self.relabel(bucket, object, class).await? {
+                        if self.is_dry || grant.relabel(self.meta, object, class).await? {
                             report(bucket, &LifecycleStep::Relabel(object.key.clone(), class));
                             totals.relabelled += 1;
                         }
@@ -162,7 +168,7 @@ impl Run<'_> {
             }
             let deleted = match self.is_dry {
                 true => expired.into_iter().map(|object| object.key).collect(),
-                false => self.meta.delete_unchanged(bucket, &expired).await?,
+                false => grant.delete(self.meta, &expired).await?,
             };
             totals.expired += deleted.len();
             for key in deleted {
@@ -195,22 +201,6 @@ impl Run<'_> {
         Ok(due.reduce(stronger))
     }
 
-    async fn relabel(&self, bucket: &BucketName, seen: &ListedObject, class: StorageClass) -> store::Result<bool> {
-        if self.is_dry {
-            return Ok(true);
-        }
-        let changed = self.meta.update_object(bucket, &seen.key, |object| {
-            if object.modified_ms == seen.modified_ms && object.etag == seen.etag {
-                object.storage_class = class;
-            }
-        });
-        match changed.await {
-            Ok(object) => Ok(object.storage_class == class),
-            Err(error) if error.is_not_found() => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
     async fn uploads(
         &self,
         bucket: &BucketName,
@@ -219,6 +209,7 @@ impl Run<'_> {
         report: Report<'_>,
         totals: &mut Totals,
     ) -> store::Result<()> {
+        let grant = LifecycleGrant::new(bucket, rules);
         let mut query = UploadListQuery { prefix: prefix.to_owned(), limit: BATCH, ..UploadListQuery::default() };
         loop {
             let page = self.meta.list_uploads(bucket, &query).await?;
@@ -229,161 +220,14 @@ impl Run<'_> {
                 if !rules.iter().any(is_due) {
                     continue;
                 }
-                if !self.is_dry {
-                    match self.meta.abort_upload(bucket, &upload.key, &upload.id).await {
-                        // It was completed or aborted in between.
-                        Err(error) if error.is_not_found() => continue,
-                        done => done?,
-                    }
+                // It may have been completed or aborted in between.
+                if !self.is_dry && !grant.abort(self.meta, &upload.key, &upload.id).await? {
+                    continue;
                 }
                 report(bucket, &LifecycleStep::Abort(upload.key, upload.id));
                 totals.aborted += 1;
             }
             match page.next {
-                Some(UploadMarker { key, id }) => (query.after_key, query.after_id) = (key, id),
-                None => return Ok(()),
-            }
-        }
-    }
-}
-
-/// What one rule would do now.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Due {
-    /// The rule.
-    pub(crate) id: String,
-    /// Objects that it would delete.
-    pub(crate) objects: usize,
-    /// Their bytes.
-    pub(crate) bytes: u64,
-    /// Objects that would get another label.
-    pub(crate) relabelled: usize,
-    /// Unfinished uploads that it would give up.
-    pub(crate) uploads: usize,
-    /// The first of all these.
-    pub(crate) examples: Vec<String>,
-}
-
-/// What the rules of a bucket would do now.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Preview {
-    /// Every enabled rule.
-    pub(crate) rules: Vec<Due>,
-    /// There is more in the bucket than was looked at.
-    pub(crate) is_truncated: bool,
-}
-
-/// Objects and uploads that a preview looks at.
-const MAX_PREVIEWED: usize = 200_000;
-/// Names that a preview gives for each rule.
-const MAX_EXAMPLES: usize = 5;
-
-impl Due {
-    fn name(&mut self, key: &ObjectKey) {
-        if self.examples.len() < MAX_EXAMPLES {
-            self.examples.push(key.as_str().to_owned());
-        }
-    }
-}
-
-impl Run<'_> {
-    /// What the rules of a bucket would do now; nothing is done. Each object is listed under the rule that decides.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub(crate) async fn preview(&self, bucket: &BucketName, rules: &[LifecycleRule]) -> store::Result<Preview> {
-        let rules: Vec<LifecycleRule> = rules.iter().filter(|rule| rule.enabled).cloned().collect();
-        let mut preview = Preview::default();
-        preview.rules.extend(rules.iter().map(|rule| Due { id: rule.id.clone(), ..Due::default() }));
-        let mut room = MAX_PREVIEWED;
-        for prefix in prefixes(&rules, |rule| rule.expiration.is_some() || !rule.transitions.is_empty()) {
-            self.preview_objects(bucket, &prefix, &rules, &mut preview, &mut room).await?;
-        }
-        for prefix in prefixes(&rules, |rule| rule.abort_multipart.is_some()) {
-            self.preview_uploads(bucket, &prefix, &rules, &mut preview, &mut room).await?;
-        }
-        Ok(preview)
-    }
-
-    async fn preview_objects(
-        &self,
-        bucket: &BucketName,
-        prefix: &str,
-        rules: &[LifecycleRule],
-        preview: &mut Preview,
-        room: &mut usize,
-    ) -> store::Result<()> {
-        let mut query = ListQuery { prefix: prefix.to_owned(), limit: BATCH, ..ListQuery::default() };
-        loop {
-            let page = self.meta.list_objects(bucket, &query).await?;
-            for object in &page.entries {
-                let decided = self.due(bucket, object, rules).await?;
-                let wanted = match decided {
-                    Some(LifecycleAction::Transition(class)) if !is_colder(class, object.storage_class) => None,
-                    decided => decided,
-                };
-                // The first rule that wants what is decided; its tags were looked at for the decision.
-                let by = |rule: &&LifecycleRule| object.key.as_str().starts_with(&rule.prefix);
-                let Some(wanted) = wanted else { continue };
-                let tags = match rules.iter().filter(by).any(|rule| !rule.tags.is_empty() || rule.filter.is_some()) {
-                    true => {
-                        let found = self.meta.object(bucket, &object.key).await?;
-                        found.map(|object| object.value.tags).unwrap_or_default()
-                    }
-                    false => Vec::new(),
-                };
-                let decides = |rule: &LifecycleRule| {
-                    rule.due(object.key.as_str(), &tags, object.size, object.modified_ms, self.now_ms) == Some(wanted)
-                };
-                let place = rules.iter().position(decides);
-                let Some(due) = place.and_then(|place| preview.rules.get_mut(place)) else { continue };
-                match wanted {
-                    LifecycleAction::Expire => {
-                        due.objects += 1;
-                        due.bytes = due.bytes.saturating_add(object.size);
-                    }
-                    LifecycleAction::Transition(_) => due.relabelled += 1,
-                }
-                due.name(&object.key);
-            }
-            *room = room.saturating_sub(page.entries.len());
-            match page.next {
-                Some(_) if *room == 0 => {
-                    preview.is_truncated = true;
-                    return Ok(());
-                }
-                Some(next) => query.after = next,
-                None => return Ok(()),
-            }
-        }
-    }
-
-    async fn preview_uploads(
-        &self,
-        bucket: &BucketName,
-        prefix: &str,
-        rules: &[LifecycleRule],
-        preview: &mut Preview,
-        room: &mut usize,
-    ) -> store::Result<()> {
-        let mut query = UploadListQuery { prefix: prefix.to_owned(), limit: BATCH, ..UploadListQuery::default() };
-        loop {
-            let page = self.meta.list_uploads(bucket, &query).await?;
-            *room = room.saturating_sub(page.entries.len());
-            for upload in page.entries {
-                let (key, record) = (upload.key.as_str(), &upload.record);
-                let is_due =
-                    |rule: &LifecycleRule| rule.aborts_upload(key, &record.tags, record.initiated_ms, self.now_ms);
-                if let Some(due) = rules.iter().position(is_due).and_then(|place| preview.rules.get_mut(place)) {
-                    due.uploads += 1;
-                    due.name(&upload.key);
-                }
-            }
-            match page.next {
-                Some(_) if *room == 0 => {
-                    preview.is_truncated = true;
-                    return Ok(());
-                }
                 Some(UploadMarker { key, id }) => (query.after_key, query.after_id) = (key, id),
                 None => return Ok(()),
             }
