@@ -4,7 +4,7 @@ mod backlog;
 mod intake;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use media::rtmp::{Event, Limits, Refusal, ServerSession, SessionError, Tag};
@@ -19,10 +19,13 @@ use crate::edge::Edge;
 use crate::live::{Admission, Publication, PublishRefusal, StopReason, admit};
 use crate::shutdown::Shutdown;
 
-/// How often timers are looked at and what waits in the socket is read.
-const TICK: Duration = Duration::from_millis(100);
-/// Every so many ticks the open segment is written out: with what waits unread a process crash loses less than 500 ms (D8).
-const WRITE_TICKS: u32 = 2;
+/// How often timers are looked at, what waits in the socket is read and the open segment is written out: a process crash
+/// loses less than 500 ms (D8), with what waits unread.
+const TICK: Duration = Duration::from_millis(250);
+/// Ticks of all connections fall on multiples of this, so that one wake-up of the timer serves many of them.
+const TICK_GRID: Duration = Duration::from_millis(10);
+/// How often it is looked whether a peer that waits for its channel has left.
+const GONE_POLL: Duration = Duration::from_millis(100);
 /// From the first byte to `publish`.
 const PUBLISH_DEADLINE: Duration = Duration::from_secs(30);
 /// How long input is drained after a refusal, so that the peer can read it (LiveChannel 3.9).
@@ -85,7 +88,6 @@ pub(crate) async fn serve<S>(
         last_read: now,
         last_media: now,
         is_pinged: false,
-        ticks: 0,
     };
     let end = connection.run(shutdown).await;
     connection.close(&end).await;
@@ -108,13 +110,12 @@ struct Connection<S> {
     last_read: Instant,
     last_media: Instant,
     is_pinged: bool,
-    ticks: u32,
 }
 
 impl<S: AsyncRead + AsyncWrite + Backlog + Unpin + Send + Sync> Connection<S> {
     /// Runs until something ends the connection.
     async fn run(&mut self, mut shutdown: Shutdown) -> End {
-        let mut ticks = tokio::time::interval(TICK);
+        let mut ticks = tokio::time::interval_at(on_grid(Instant::now()), TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.answer_newcomers();
@@ -235,8 +236,7 @@ impl<S: AsyncRead + AsyncWrite + Backlog + Unpin + Send + Sync> Connection<S> {
         if count > 0 {
             self.take(count).await?;
         }
-        self.ticks = self.ticks.wrapping_add(1);
-        if self.ticks.is_multiple_of(WRITE_TICKS) { self.write_out().await } else { Ok(()) }
+        self.write_out().await
     }
 
     /// What is due by the clock.
@@ -361,6 +361,15 @@ impl<S: AsyncRead + AsyncWrite + Backlog + Unpin + Send + Sync> Connection<S> {
     }
 }
 
+/// The next moment of the grid that the ticks of all connections share.
+fn on_grid(now: Instant) -> Instant {
+    static BEGAN: OnceLock<Instant> = OnceLock::new();
+    let began = *BEGAN.get_or_init(Instant::now);
+    let grid = u64::try_from(TICK_GRID.as_millis()).unwrap_or(1);
+    let past = u64::try_from(now.saturating_duration_since(began).as_millis()).unwrap_or(0);
+    began + Duration::from_millis(past.next_multiple_of(grid))
+}
+
 /// Waits for a question whether the encoder is still there; for ever while nothing is published.
 async fn question(questions: &mut Option<watch::Receiver<u64>>) {
     let is_asked = match questions {
@@ -375,7 +384,7 @@ async fn question(questions: &mut Option<watch::Receiver<u64>>) {
 /// Waits until a peer has left of which nothing more is to be read.
 async fn gone<S: Backlog>(stream: &S, has_more: bool) {
     loop {
-        tokio::time::sleep(TICK).await;
+        tokio::time::sleep(GONE_POLL).await;
         if !has_more && stream.has_hung_up() && !stream.has_unread() {
             return;
         }

@@ -10,13 +10,20 @@ const BLOCK: usize = 4096;
 /// Buffers of a take that is faster than live which are used again once nobody looks at them any more.
 const MAX_LENT: usize = 12;
 
+/// The least memory of a buffer: a tick of sound alone.
+const MIN_BUFFER: usize = 2 * BLOCK;
+
 /// A buffer that grows until it is taken.
 #[derive(Debug)]
 pub(super) struct Outbox {
     bytes: Vec<u8>,
     /// Where the first byte lies in `bytes`; what is before it only moves the rest to its place.
     start: usize,
+    /// Memory of a buffer of a take that is faster than live.
     capacity: usize,
+    /// How much is expected before the next take, by what came before the last ones: at the pace of life a buffer is
+    /// hardly larger than what is handed out in it, since that may be kept until it is on the disk.
+    expected: usize,
     /// Full buffers that were handed out, each as its first byte.
     lent: VecDeque<Bytes>,
 }
@@ -25,7 +32,7 @@ impl Outbox {
     /// For about `full` bytes at once.
     pub(super) fn new(full: usize) -> Self {
         let capacity = full.saturating_add(full / 4).saturating_add(BLOCK);
-        Self { bytes: Vec::new(), start: 0, capacity, lent: VecDeque::new() }
+        Self { bytes: Vec::new(), start: 0, capacity, expected: 0, lent: VecDeque::new() }
     }
 
     /// Where to append.
@@ -44,8 +51,10 @@ impl Outbox {
 
     /// Makes ready for bytes from `offset` of the segment on. Nothing is in the buffer.
     pub(super) fn begin(&mut self, offset: u64) {
-        if self.bytes.capacity() < self.capacity {
-            self.bytes = Vec::with_capacity(self.capacity);
+        let expected = self.expected.saturating_add(self.expected / 8).saturating_add(BLOCK);
+        let wanted = expected.clamp(MIN_BUFFER, self.capacity.max(MIN_BUFFER));
+        if self.bytes.capacity() < wanted {
+            self.bytes = Vec::with_capacity(wanted);
         }
         let offset = usize::try_from(offset % BLOCK as u64).unwrap_or(0);
         let place = self.bytes.as_ptr().addr() % BLOCK;
@@ -55,9 +64,14 @@ impl Outbox {
     }
 
     /// Takes what was appended since [`Self::begin`], which has to follow. With `again`, its memory serves once more when
-    /// the taker is done with it.
+    /// the taker is done with it. Without, what is taken fills at least half of the memory that it holds on to.
     pub(super) fn take(&mut self, again: bool) -> Bytes {
         let start = self.start.min(self.bytes.len());
+        let len = self.len();
+        self.expected = if again { self.capacity } else { len.max(self.expected - self.expected / 4) };
+        if !again && len < self.bytes.capacity() / 2 {
+            return Bytes::copy_from_slice(self.bytes.get(start..).unwrap_or_default());
+        }
         let whole = Bytes::from(std::mem::take(&mut self.bytes));
         let taken = whole.slice(start..);
         self.start = 0;
@@ -99,6 +113,19 @@ mod tests {
             kept.push(taken);
         }
         assert!(kept.iter().all(|taken| taken.iter().all(|byte| *byte == 7)));
+    }
+
+    #[test]
+    fn at_the_pace_of_life_a_buffer_is_hardly_larger_than_what_is_in_it() {
+        let mut outbox = Outbox::new(256 << 10);
+        for length in [20_000, 700, 25_000, 24_000, 90_000, 20_000, 20_000] {
+            outbox.begin(0);
+            outbox.bytes().extend(std::iter::repeat_n(7, length));
+            let taken = outbox.take(false);
+            let memory = taken.try_into_mut().unwrap().capacity();
+            assert!(memory <= 2 * length + BLOCK, "{length} bytes hold {memory}");
+        }
+        assert!(outbox.bytes.capacity() <= 200_000);
     }
 
     #[test]

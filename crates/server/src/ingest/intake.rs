@@ -112,7 +112,8 @@ impl Intake {
         if !self.is_fast() {
             self.spent.clear();
             let most = if is_publishing { READ_BYTES } else { EARLY_READ_BYTES };
-            return buffer.reserve(waiting.map_or(most, |count| count.clamp(MIN_READ_BYTES, most)));
+            // A read that leaves room unused tells the runtime that nothing is left, and saves it another that finds nothing.
+            return buffer.reserve(waiting.map_or(most, |count| count.saturating_add(1).clamp(MIN_READ_BYTES, most)));
         }
         if buffer.try_reclaim(FAST_READ_BYTES) {
             return;

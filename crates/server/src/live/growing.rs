@@ -25,8 +25,6 @@ use crate::config::SegmentEtag;
 const MAX_TAIL: usize = 4 << 20;
 /// What all pushes keep.
 const MAX_TAILS: usize = 64 << 20;
-/// Shorter pieces are kept as copies: where they lie is a buffer many times their length.
-const MIN_SHARED: usize = 64 << 10;
 /// The first and the longest pause between attempts to write a segment again.
 const PAUSE: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
 /// Read at once from a blob that is copied.
@@ -405,7 +403,7 @@ impl Tail {
             return;
         }
         self.len += bytes.len();
-        self.pieces.push_back(if bytes.len() < MIN_SHARED { Bytes::copy_from_slice(bytes) } else { bytes.clone() });
+        self.pieces.push_back(bytes.clone());
     }
 
     fn clear(&mut self) {
@@ -441,15 +439,5 @@ mod tests {
         tail.clear();
         tail.push(&Bytes::from_static(b"z"));
         assert_eq!((tail.is_whole, tail.len), (true, 1));
-    }
-
-    #[test]
-    fn short_pieces_do_not_hold_on_to_their_buffers() {
-        let buffer = Bytes::from(vec![1; 300_000]);
-        let mut tail = Tail::default();
-        tail.push(&buffer.slice(..100));
-        assert!(buffer.is_unique());
-        tail.push(&buffer.slice(..MIN_SHARED));
-        assert!(!buffer.is_unique());
     }
 }

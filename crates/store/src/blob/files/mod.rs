@@ -11,6 +11,7 @@ mod adopt;
 mod arrivals;
 mod directories;
 mod entries;
+mod flusher;
 mod hold;
 mod known;
 mod late;
@@ -34,6 +35,7 @@ use super::{
 };
 use crate::error::{Error, Result, Subject};
 use directories::{Directories, SHARDS, shard_of};
+use flusher::Flusher;
 use hold::HoldFile;
 use known::Known;
 use reader::FileReader;
@@ -57,6 +59,7 @@ struct Shared {
     known: Known,
     /// Finished blobs whose bytes may not be on disk yet.
     late: Mutex<Vec<BlobId>>,
+    flusher: Arc<Flusher>,
     /// Cleared once a read without waiting was refused by the filesystem.
     may_peek: AtomicBool,
     runs: Runs,
@@ -79,6 +82,7 @@ impl FileBlobs {
             growing: Mutex::default(),
             known: Known::default(),
             late: Mutex::default(),
+            flusher: Arc::default(),
             may_peek: AtomicBool::new(cfg!(target_os = "linux")),
             runs: Runs::new(root),
             hold: HoldFile::open(root),

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::{Buf, Bytes};
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 
+use super::flusher::Turn;
 use super::sums::Summing;
 use super::{Shared, blocking, failed};
 use crate::blob::direct::{BLOCK, Run};
@@ -53,7 +54,7 @@ pub(super) struct FileWriter {
     len: u64,
     /// What was appended last, while bytes come in large pieces. Everything before is written or in flight.
     run: Option<Run>,
-    in_flight: Option<JoinHandle<io::Result<()>>>,
+    in_flight: Option<oneshot::Receiver<io::Result<()>>>,
     /// A write or a flush failed, so the file may lack bytes that count.
     is_broken: bool,
     /// Whether the name of the unfinished file is on disk too.
@@ -120,7 +121,8 @@ impl FileWriter {
     /// a flush that failed is final for the blob, and the system says so only once (D29).
     async fn work(&mut self, work: impl FnOnce(&Mark) -> io::Result<()> + Send + 'static) -> Result<()> {
         let mark = Arc::clone(&self.mark);
-        self.in_flight = Some(tokio::task::spawn_blocking(move || work(&mark)));
+        let flusher = &self.mark.store.flusher;
+        self.in_flight = Some(flusher.submit(Turn::Later, move || work(&mark)));
         self.settle().await
     }
 
@@ -153,6 +155,15 @@ impl FileWriter {
     }
 }
 
+/// Has a write done where it may wait, beside others.
+fn on_a_thread(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> oneshot::Receiver<io::Result<()>> {
+    let (reply, outcome) = oneshot::channel();
+    tokio::task::spawn_blocking(move || {
+        let _ = reply.send(work());
+    });
+    outcome
+}
+
 #[async_trait]
 impl BlobWriter for FileWriter {
     fn id(&self) -> BlobId {
@@ -182,7 +193,7 @@ impl BlobWriter for FileWriter {
             if run.is_full() {
                 // One write is on its way while the next run is gathered.
                 self.settle().await?;
-                self.in_flight = Some(tokio::task::spawn_blocking(self.take_run()));
+                self.in_flight = Some(on_a_thread(self.take_run()));
                 self.run = Some(self.mark.store.runs.take());
             }
         }
@@ -228,7 +239,8 @@ impl BlobWriter for FileWriter {
         let (file, mark, len) = (Arc::clone(&self.file), Arc::clone(&self.mark), self.len);
         let sums = std::mem::replace(&mut self.sums, Summing::new());
         let (id, is_kept) = (mark.id, self.on_drop == OnDrop::Keep);
-        blocking(id, move || {
+        let flusher = Arc::clone(&self.mark.store.flusher);
+        let ended = flusher.submit(Turn::Soon, move || {
             let directories = &mark.store.directories;
             write()?;
             if let Err(error) = file.write_all_at(&sums.trailer(&file, id, len)?, len) {
@@ -250,8 +262,8 @@ impl BlobWriter for FileWriter {
             }
             mark.store.known.note_sound(id, len);
             Ok(())
-        })
-        .await?;
+        });
+        ended.await.map_err(io::Error::other).flatten().map_err(|e| failed(id.to_string(), &e))?;
         self.is_over = true;
         Ok(Blob { id, len })
     }

@@ -399,6 +399,8 @@ struct Pool {
     idle: Vec<Connection>,
     open: usize,
     is_paused: bool,
+    /// Who waits for a connection. Waking nobody is a system call too, and reads are many.
+    waiting: usize,
 }
 
 impl Readers {
@@ -430,7 +432,12 @@ impl Readers {
     /// A connection. Where all are taken, half of them are back within a read, which is what this waits for.
     fn take(&self) -> Result<Connection> {
         let full = |pool: &mut Pool| pool.is_paused || (pool.idle.is_empty() && pool.open >= self.max);
-        let mut pool = self.given_back.wait_while(self.pool(), full).unwrap_or_else(PoisonError::into_inner);
+        let mut pool = self.pool();
+        if full(&mut pool) {
+            pool.waiting += 1;
+            pool = self.given_back.wait_while(pool, full).unwrap_or_else(PoisonError::into_inner);
+            pool.waiting -= 1;
+        }
         if let Some(connection) = pool.idle.pop() {
             return Ok(connection);
         }
@@ -446,9 +453,19 @@ impl Readers {
             return self.discard(connection);
         }
         pool.idle.push(connection);
+        self.tell(pool);
+    }
+
+    /// Wakes those who wait for what has changed in the pool.
+    fn tell(&self, pool: MutexGuard<'_, Pool>) {
+        let (is_waited_for, is_paused) = (pool.waiting > 0, pool.is_paused);
         drop(pool);
-        self.given_back.notify_one();
-        self.all_back.notify_all();
+        if is_waited_for {
+            self.given_back.notify_one();
+        }
+        if is_paused {
+            self.all_back.notify_all();
+        }
     }
 
     fn discard(&self, connection: Connection) {
@@ -460,9 +477,7 @@ impl Readers {
     fn forget(&self) {
         let mut pool = self.pool();
         pool.open = pool.open.saturating_sub(1);
-        drop(pool);
-        self.given_back.notify_one();
-        self.all_back.notify_all();
+        self.tell(pool);
     }
 
     /// Keeps everybody from reading, once reads that are under way have ended; `None` if they have not in time. Snapshots
