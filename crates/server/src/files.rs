@@ -216,10 +216,10 @@ impl BlobWriter for Writer {
         self.writer.truncate(len).await
     }
 
-    async fn finish(self: Box<Self>, is_durable: bool) -> Result<Blob> {
+    async fn finish(self: Box<Self>) -> Result<Blob> {
         // The permit goes when the file is closed.
         let Self { writer, _permit } = *self;
-        writer.finish(is_durable).await
+        writer.finish().await
     }
 
     async fn abort(self: Box<Self>) -> Result<()> {
@@ -250,7 +250,7 @@ mod tests {
         let mut writer = files.create(OnDrop::Delete).await.unwrap();
         writer.append(Bytes::from_static(b"bytes")).await.unwrap();
         assert_eq!(files.open_and_max(), (PER_UPLOAD, 4));
-        let id = writer.finish(true).await.unwrap().id;
+        let id = writer.finish().await.unwrap().id;
         assert_eq!(files.open_and_max(), (0, 4));
         let mut readers = Vec::new();
         for _ in 0..4 {
@@ -273,7 +273,7 @@ mod tests {
     #[tokio::test]
     async fn who_waits_is_served_when_a_file_is_closed() {
         let files = Arc::new(files(FEW));
-        let id = files.create(OnDrop::Delete).await.unwrap().finish(true).await.unwrap().id;
+        let id = files.create(OnDrop::Delete).await.unwrap().finish().await.unwrap().id;
         let first = files.create(OnDrop::Delete).await.unwrap();
         let _second = files.create(OnDrop::Delete).await.unwrap();
         assert!(!files.has_room(1));

@@ -121,16 +121,21 @@ impl<S: AsyncRead + AsyncWrite + Backlog + Unpin + Send + Sync> Connection<S> {
             self.answer_newcomers();
             let is_publishing = self.publication.is_some();
             self.intake.gather(&self.stream, is_publishing, self.session.key_frame_rest());
+            let may_read = self.publication.as_ref().is_none_or(Publication::has_room);
             let outcome = tokio::select! {
-                read = self.intake.read(&mut self.stream, self.session.read_buffer(), is_publishing) => match read {
+                // What is done makes room, and what is asked comes before what can wait in the socket.
+                biased;
+                () = progress(&mut self.publication) => Ok(()),
+                reason = stop_word(&mut self.stop) => Err(self.stop_publication(reason).await),
+                () = shutdown.wait() => Err(self.stop_publication(StopReason::Shutdown).await),
+                () = question(&mut self.questions) => Ok(()),
+                _ = ticks.tick() => self.tick(may_read).await,
+                read = self.intake.read(&mut self.stream, self.session.read_buffer(), is_publishing),
+                    if may_read => match read {
                     Ok(0) => Err(End::Closed),
                     Ok(count) => self.take(count).await,
                     Err(error) => Err(error.into()),
                 },
-                _ = ticks.tick() => self.tick().await,
-                () = question(&mut self.questions) => Ok(()),
-                reason = stop_word(&mut self.stop) => Err(self.stop_publication(reason).await),
-                () = shutdown.wait() => Err(self.stop_publication(StopReason::Shutdown).await),
             };
             if let Err(end) = outcome {
                 return end;
@@ -192,7 +197,7 @@ impl<S: AsyncRead + AsyncWrite + Backlog + Unpin + Send + Sync> Connection<S> {
                         publication.hint(&metadata);
                     }
                 }
-                Event::Media(tag) => self.push(&tag).await,
+                Event::Media(tag) => self.push(&tag),
                 Event::Unpublish => self.finish().await,
             }
         }
@@ -214,13 +219,13 @@ impl<S: AsyncRead + AsyncWrite + Backlog + Unpin + Send + Sync> Connection<S> {
         }
     }
 
-    async fn push(&mut self, tag: &Tag) {
+    fn push(&mut self, tag: &Tag) {
         self.last_media = self.last_read;
         if tag.begins_key_frame() {
             self.intake.note_key_frame(tag.payload.len());
         }
         if let Some(publication) = &mut self.publication {
-            publication.push(tag).await;
+            publication.push(tag);
         }
     }
 
@@ -231,8 +236,11 @@ impl<S: AsyncRead + AsyncWrite + Backlog + Unpin + Send + Sync> Connection<S> {
         Ok(())
     }
 
-    async fn tick(&mut self) -> Result<(), End> {
-        let count = self.intake.read_waiting(&self.stream, self.session.read_buffer())?;
+    async fn tick(&mut self, may_read: bool) -> Result<(), End> {
+        let count = match may_read {
+            true => self.intake.read_waiting(&self.stream, self.session.read_buffer())?,
+            false => 0,
+        };
         if count > 0 {
             self.take(count).await?;
         }
@@ -246,7 +254,7 @@ impl<S: AsyncRead + AsyncWrite + Backlog + Unpin + Send + Sync> Connection<S> {
             (Duration::from_secs(live.media_timeout_s), Duration::from_secs(live.ping_after_s));
         match &mut self.publication {
             Some(publication) => {
-                publication.tick().await;
+                publication.tick();
                 // Our own stall is not the encoder's silence.
                 if self.last_media.elapsed() > media_timeout && !self.stream.has_unread() {
                     return Err(End::NoMedia);
@@ -388,6 +396,14 @@ async fn gone<S: Backlog>(stream: &S, has_more: bool) {
         if !has_more && stream.has_hung_up() && !stream.has_unread() {
             return;
         }
+    }
+}
+
+/// Waits until the store has done something for a push; for ever while nothing is published.
+async fn progress(publication: &mut Option<Publication>) {
+    match publication {
+        Some(publication) => publication.progress().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -96,12 +96,16 @@ impl Places {
         let clock = clock.for_stores();
         let blobs: Arc<dyn BlobStore> = match &self.blobs {
             Some(address) => {
-                let options = S3Options { cache_bytes: storage.cache_mib << 20, ..S3Options::default() };
+                let options = S3Options {
+                    durability: stores::durability(storage.durability),
+                    cache_bytes: storage.cache_mib << 20,
+                    ..S3Options::default()
+                };
                 let opened = S3Blobs::open(address, data_dir, stores::blob_ids(&clock), options).await;
                 tracing::info!(blobs = %address, "blobs are on an S3-compatible store");
                 Arc::new(opened.with_context(|| format!("cannot open the blobs in {address}"))?)
             }
-            None => Arc::new(stores::open_files(data_dir, &clock)?),
+            None => Arc::new(stores::open_files(data_dir, storage.durability, &clock)?),
         };
         let kv: Arc<dyn Kv> = match &self.meta {
             Some(address) => {

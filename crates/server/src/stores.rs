@@ -55,7 +55,7 @@ pub(crate) fn open_stores_at(
     // Again, now that nobody else is at it.
     let was_here = data_dir::check_is_whole(data_dir)?;
     let clock = clock.for_stores();
-    let blobs = open_files(data_dir, &clock)?;
+    let blobs = open_files(data_dir, durability, &clock)?;
     let before_flush = (durability == Durability::Relaxed).then(|| {
         let blobs = blobs.clone();
         BeforeFlush::new(move || blobs.flush_late())
@@ -97,16 +97,17 @@ pub(crate) fn blob_ids(clock: &Clock) -> BlobIds {
 }
 
 /// What the store calls a setting.
-pub(crate) fn durability(durability: Durability) -> store::kv::Durability {
+pub(crate) fn durability(durability: Durability) -> store::Durability {
     match durability {
-        Durability::Full => store::kv::Durability::Full,
-        Durability::Relaxed => store::kv::Durability::Relaxed,
+        Durability::Full => store::Durability::Full,
+        Durability::Relaxed => store::Durability::Relaxed,
     }
 }
 
 /// The blobs of a data directory that is locked.
-pub(crate) fn open_files(data_dir: &Path, clock: &Clock) -> anyhow::Result<FileBlobs> {
-    FileBlobs::open(&data_dir.join(data_dir::BLOBS), blob_ids(clock)).context("cannot open the blob store")
+pub(crate) fn open_files(data_dir: &Path, wanted: Durability, clock: &Clock) -> anyhow::Result<FileBlobs> {
+    FileBlobs::open_with(&data_dir.join(data_dir::BLOBS), blob_ids(clock), durability(wanted))
+        .context("cannot open the blob store")
 }
 
 /// The map of a data directory that is locked.

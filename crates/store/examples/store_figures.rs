@@ -113,7 +113,7 @@ async fn objects(meta: &Meta, blobs: &FileBlobs, bucket: &BucketName) -> Result<
                 let key = ObjectKey::parse(format!("file/{task}/{n}").as_bytes()).map_err(|e| e.to_string())?;
                 let mut writer = s.create(OnDrop::Delete).await?;
                 writer.append(Bytes::from(vec![7; 65_536])).await?;
-                let blob = writer.finish(true).await?;
+                let blob = writer.finish().await?;
                 let body = Body::Blobs(vec![Extent { blob: blob.id, offset: 0, len: blob.len }]);
                 m.put_object(&b, &key, &record(body, blob.len), PutGuard::Any).await?;
                 Ok(())

@@ -82,7 +82,7 @@ impl Fixture {
     pub(crate) async fn extent(&self, len: usize) -> Extent {
         let mut writer = self.blobs.create(OnDrop::Delete).await.unwrap();
         writer.append(Bytes::from(vec![b'x'; len])).await.unwrap();
-        let blob = writer.finish(true).await.unwrap();
+        let blob = writer.finish().await.unwrap();
         Extent { blob: blob.id, offset: 0, len: blob.len }
     }
 

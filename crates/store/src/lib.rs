@@ -9,6 +9,7 @@ pub mod blob;
 pub mod check;
 pub mod clock;
 pub mod conformance;
+mod durability;
 pub mod error;
 pub mod kv;
 pub mod live;
@@ -17,6 +18,7 @@ pub mod record;
 pub mod scrub;
 pub mod vault;
 
+pub use durability::Durability;
 pub use error::{Error, ErrorKind, Result, Subject};
 pub use meta::lease;
 

@@ -137,9 +137,9 @@ impl BlobWriter for CutWriter {
         self.0.truncate(len).await
     }
 
-    async fn finish(self: Box<Self>, is_durable: bool) -> Result<Blob> {
+    async fn finish(self: Box<Self>) -> Result<Blob> {
         self.1.spend()?;
-        self.0.finish(is_durable).await
+        self.0.finish().await
     }
 
     async fn abort(self: Box<Self>) -> Result<()> {
@@ -186,7 +186,7 @@ fn object(body: Body) -> ObjectRecord {
 async fn extent(blobs: &dyn BlobStore, len: usize) -> Result<Extent> {
     let mut writer = blobs.create(OnDrop::Delete).await?;
     writer.append(Bytes::from(vec![1; len])).await?;
-    let blob = writer.finish(true).await?;
+    let blob = writer.finish().await?;
     Ok(Extent { blob: blob.id, offset: 0, len: blob.len })
 }
 
@@ -310,7 +310,7 @@ async fn push(meta: &Meta, blobs: &dyn BlobStore) -> Result<()> {
         meta.open_segment(&lease, Some(&open)).await?;
         writer.append(Bytes::from_static(b"half ")).await?;
         writer.append(Bytes::from_static(b"whole")).await?;
-        let blob = writer.finish(true).await?;
+        let blob = writer.finish().await?;
         meta.commit_segment(&lease, &segment(number_ms, session, blob)).await?;
     }
     meta.end_publication(&lease, None, bytes::Bytes::new()).await?;
@@ -349,7 +349,7 @@ async fn repair(meta: &Meta, blobs: &dyn BlobStore) -> usize {
             meta.acquire_publisher(&dangling.bucket, &dangling.channel, "second life", ttl, claim).await.unwrap();
         if let Some(open) = dangling.record.open {
             let torn = blobs.recover(open.blob, OnDrop::Keep).await.unwrap();
-            let blob = torn.finish(true).await.unwrap();
+            let blob = torn.finish().await.unwrap();
             meta.commit_segment(&lease, &segment(open.number_ms, dangling.record.session, blob)).await.unwrap();
             repaired += 1;
         }

@@ -153,7 +153,7 @@ impl World {
     async fn extent(&self, bytes: &[u8]) -> Extent {
         let mut writer = self.blobs.create(OnDrop::Delete).await.unwrap();
         writer.append(Bytes::copy_from_slice(bytes)).await.unwrap();
-        let blob = writer.finish(true).await.unwrap();
+        let blob = writer.finish().await.unwrap();
         Extent { blob: blob.id, offset: 0, len: blob.len }
     }
 

@@ -37,7 +37,6 @@ pub(super) struct Growing {
     container: Container,
     blobs: Arc<dyn BlobStore>,
     etag: SegmentEtag,
-    is_durable: bool,
     /// `None` while the blob is broken, or was never made.
     writer: Option<Box<dyn BlobWriter>>,
     /// The blob that is or was written, also when it is broken.
@@ -89,7 +88,6 @@ impl Growing {
             etag,
             is_first,
             container,
-            is_durable: live.settings.is_durable,
             writer: None,
             blob: None,
             settled: 0,
@@ -143,21 +141,17 @@ impl Growing {
     pub(super) async fn flush(&mut self) -> Result<(), Failed> {
         let Some(writer) = &mut self.writer else { return Ok(()) };
         match writer.flush().await {
-            Ok(()) if !self.is_durable => {
-                self.settle();
-                Ok(())
-            }
             Ok(()) => Ok(()),
             Err(error) => Err(self.fail(Cause::Write, error)),
         }
     }
 
-    /// Makes the bytes survive a power cut, where durability asks for it.
+    /// Makes the bytes survive what the durability of the store says they shall.
     ///
     /// # Errors
     /// As [`Self::append`].
     pub(super) async fn sync(&mut self) -> Result<(), Failed> {
-        let Some(writer) = self.writer.as_mut().filter(|_| self.is_durable) else { return Ok(()) };
+        let Some(writer) = &mut self.writer else { return Ok(()) };
         match writer.sync().await {
             Ok(()) => {
                 self.settle();
@@ -189,7 +183,7 @@ impl Growing {
         let mut is_again = false;
         loop {
             if let Some(writer) = self.writer.take() {
-                match writer.finish(self.is_durable).await {
+                match writer.finish().await {
                     Ok(blob) => {
                         let grown = Grown { blob, sums: self.digest.finish(), part_ms: None, cause: None };
                         return Ok((grown, self.times_rewritten));
@@ -298,7 +292,7 @@ impl Growing {
             writer.append(piece.clone()).await?;
         }
         // Before the new blob takes the place of the old one it holds as much.
-        if self.is_durable { writer.sync().await } else { writer.flush().await }
+        writer.sync().await
     }
 
     /// Ends the segment before the hole: what of its blob counts, up to the last whole access unit.
@@ -308,7 +302,7 @@ impl Growing {
         // Without a failed flush whatever reached the file counts, once it is flushed.
         let counts = if self.has_hole {
             self.settled
-        } else if !self.is_durable || writer.sync().await.is_ok() {
+        } else if writer.sync().await.is_ok() {
             writer.len()
         } else {
             self.settled
@@ -326,7 +320,7 @@ impl Growing {
             digest.update(&piece);
         }
         writer = self.cut(writer, blob, whole.len()).await?;
-        let blob = writer.finish(self.is_durable).await?;
+        let blob = writer.finish().await?;
         let cause = self.fault.as_ref().map(|fault| fault.cause);
         Ok(Some(Grown { blob, sums: digest.finish(), part_ms: Some(recovered.duration_ms), cause }))
     }

@@ -14,8 +14,9 @@ use store::meta::{OpenSegment, PublicationRecord};
 
 use super::Live;
 use super::channels::ChannelId;
+use super::finished::Finished;
 use super::payload::Payload;
-use super::publication::{Finished, LEASE, segmenting, still_live};
+use super::publication::{LEASE, segmenting, still_live};
 use super::torn::Torn;
 use super::window::Window;
 use crate::checksums::BodyDigest;
@@ -184,9 +185,8 @@ async fn close_torn(
         digest.update(&piece);
         payload.feed(&piece);
     }
-    let is_durable = live.settings.is_durable;
     let completed = match writer.truncate(whole.len()).await {
-        Ok(()) => writer.finish(is_durable).await,
+        Ok(()) => writer.finish().await,
         Err(error) => Err(error),
     };
     let blob = match completed {
@@ -200,7 +200,7 @@ async fn close_torn(
                 at += piece.len() as u64;
                 again.append(piece).await.map_err(internal)?;
             }
-            again.finish(is_durable).await.map_err(internal)?
+            again.finish().await.map_err(internal)?
         }
     };
     let id = (lease.bucket().clone(), lease.channel().clone());

@@ -8,7 +8,7 @@ use store::meta::Meta;
 
 use super::{Channels, RateLimits};
 use crate::clock::Clock;
-use crate::config::{Config, Durability, LiveConfig};
+use crate::config::{Config, LiveConfig};
 use crate::stills::Stills;
 
 /// Who publishes, what is on air, and what a crash left. A test of a push builds this and nothing else.
@@ -30,8 +30,6 @@ pub(crate) struct Live {
 pub(crate) struct Settings {
     /// Everything below `[live]`.
     pub(crate) live: LiveConfig,
-    /// Whether a commit is durable before it is acknowledged.
-    pub(crate) is_durable: bool,
     /// How long what was deleted is still there for its readers, seconds.
     pub(crate) garbage_grace_s: u64,
     /// Whether other servers may share the map.
@@ -43,7 +41,6 @@ impl Settings {
     pub(crate) fn of(config: &Config) -> Self {
         Self {
             live: config.live.clone(),
-            is_durable: config.storage.durability == Durability::Full,
             garbage_grace_s: config.storage.garbage_grace_s,
             is_shared: config.meta.as_ref().is_some_and(|meta| !meta.is_empty()),
         }

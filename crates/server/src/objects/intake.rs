@@ -160,13 +160,13 @@ impl<'a> Intake<'a> {
             }
             let mut writer = self.objects.files.create(OnDrop::Delete).await.map_err(internal)?;
             writer.append(self.pending.freeze()).await.map_err(internal)?;
-            let blob = writer.finish(self.objects.settings.is_durable).await.map_err(internal)?;
+            let blob = writer.finish().await.map_err(internal)?;
             return Ok(Received { body: whole(blob), sums });
         }
         self.pass_on().await?;
         let Some(writer) = self.writer else { return Err(Error::new(ErrorCode::InternalError)) };
         // The disk need not wait for the checksums, nor they for it.
-        let (blob, hashed) = tokio::join!(writer.finish(self.objects.settings.is_durable), self.hashing.finish());
+        let (blob, hashed) = tokio::join!(writer.finish(), self.hashing.finish());
         let blob = blob.map_err(internal)?;
         let accepted = hashed.and_then(|(sums, sha256)| accept(&sums, sha256).map(|()| sums));
         match accepted {

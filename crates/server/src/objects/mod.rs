@@ -36,7 +36,7 @@ pub(crate) use made::{PLAYLIST_TYPE, playlist_record};
 pub(crate) use picture::PictureOfPush;
 
 use crate::clock::Clock;
-use crate::config::{Config, Durability};
+use crate::config::Config;
 use crate::files::Files;
 use crate::memory::Memory;
 
@@ -53,8 +53,6 @@ pub(crate) struct Objects {
 /// What the configuration says about objects.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    /// Whether a commit is durable before it is acknowledged.
-    pub(crate) is_durable: bool,
     /// The region of buckets that remember none.
     pub(crate) region: String,
     /// How hotlink protection compares hosts (access control 6).
@@ -67,7 +65,6 @@ impl Settings {
     /// Those of a configuration.
     pub(crate) fn of(config: &Config) -> Self {
         Self {
-            is_durable: config.storage.durability == Durability::Full,
             region: config.region.clone(),
             referer_hosts: if config.referer.strict_host { RefererHosts::Whole } else { RefererHosts::Prefix },
             max_buckets: config.max_buckets,

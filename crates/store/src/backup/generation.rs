@@ -10,8 +10,9 @@ use super::{Overlay, failed};
 use crate::blob::{Adopted, BlobId, BlobIds, FileBlobs, Hold};
 use crate::check::NamedBlobs;
 use crate::clock::Clock;
+use crate::durability::Durability;
 use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::kv::{Durability, SqliteKv, SqliteOptions, copy_map};
+use crate::kv::{SqliteKv, SqliteOptions, copy_map};
 use crate::meta::Meta;
 
 const MAP: &str = "meta.sqlite";

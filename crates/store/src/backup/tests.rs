@@ -36,7 +36,7 @@ impl Source {
     async fn put(&self, name: &str, bytes: &'static [u8]) {
         let mut writer = self.blobs.create(OnDrop::Delete).await.unwrap();
         writer.append(Bytes::from_static(bytes)).await.unwrap();
-        let blob = writer.finish(true).await.unwrap();
+        let blob = writer.finish().await.unwrap();
         let body = Body::Blobs(vec![Extent { blob: blob.id, offset: 0, len: blob.len }]);
         self.meta.put_object(&self.bucket, &key(name), &object(body), PutGuard::Any).await.unwrap();
     }

@@ -149,7 +149,7 @@ impl BlobWriter for MemoryWriter {
         Ok(())
     }
 
-    async fn finish(mut self: Box<Self>, _is_durable: bool) -> Result<Blob> {
+    async fn finish(mut self: Box<Self>) -> Result<Blob> {
         self.is_over = true;
         self.change(|stored| {
             stored.finished = Some(std::mem::take(&mut stored.bytes).into());

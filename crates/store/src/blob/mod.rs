@@ -274,17 +274,17 @@ pub trait BlobWriter: Send {
     /// Makes what was appended readable, and survive a crash of the process. The other methods do so too.
     async fn flush(&mut self) -> Result<()>;
 
-    /// Makes what was appended survive a crash of the machine. One that fails is final for the blob: nothing since the
-    /// last that succeeded counts as durable, whatever a later one would say (D29).
+    /// Makes what was appended survive a crash of the machine, where the store's [`Durability`](crate::Durability) asks for
+    /// that. One that fails is final for the blob: nothing since the last that succeeded counts as durable, whatever a later
+    /// one would say (D29).
     async fn sync(&mut self) -> Result<()>;
 
     /// Forgets everything beyond `len`; a longer `len` changes nothing.
     async fn truncate(&mut self, len: u64) -> Result<()>;
 
-    /// Completes the blob. When `is_durable`, it survives a crash of the machine from here on, and a name may be
-    /// given to it. After an error no name may be: what lies there is to be deleted, or taken up by
+    /// Completes the blob. It is as durable as the store makes its blobs from here on, and a name may be given to it. After an error no name may be: what lies there is to be deleted, or taken up by
     /// [`BlobStore::recover`] as far as it was durable before.
-    async fn finish(self: Box<Self>, is_durable: bool) -> Result<Blob>;
+    async fn finish(self: Box<Self>) -> Result<Blob>;
 
     /// Deletes what was written.
     async fn abort(self: Box<Self>) -> Result<()>;

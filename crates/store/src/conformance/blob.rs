@@ -61,7 +61,7 @@ async fn a_blob_is_what_was_appended(store: &dyn BlobStore) {
     writer.sync().await.unwrap();
     assert_eq!(writer.len(), 1_000_003);
     let id = writer.id();
-    let blob = writer.finish(true).await.unwrap();
+    let blob = writer.finish().await.unwrap();
     assert_eq!((blob.id, blob.len), (id, 1_000_003));
 
     let reader = store.open(id).await.unwrap();
@@ -88,7 +88,7 @@ async fn a_blob_is_what_was_appended(store: &dyn BlobStore) {
     assert!(is_absent(store, id).await);
     assert_eq!(states(store).await.get(&id), None);
 
-    let empty = store.create(OnDrop::Delete).await.unwrap().finish(false).await.unwrap();
+    let empty = store.create(OnDrop::Delete).await.unwrap().finish().await.unwrap();
     assert_eq!(all(store.open(empty.id).await.unwrap().as_ref()).await, "");
     store.delete(empty.id).await.unwrap();
 }
@@ -108,14 +108,14 @@ async fn a_growing_blob_can_be_read(store: &dyn BlobStore) {
     assert_eq!(writer.len(), 14);
     writer.truncate(5).await.unwrap();
     writer.append(Bytes::from_static(b"!")).await.unwrap();
-    writer.finish(true).await.unwrap();
+    writer.finish().await.unwrap();
     assert_eq!(all(store.open(id).await.unwrap().as_ref()).await, "begun!");
     assert_eq!(all(early.as_ref()).await, "begun", "a reader goes on after the blob is finished");
     store.delete(id).await.unwrap();
 }
 
 async fn readers_outlive_deletion(store: &dyn BlobStore) {
-    let id = started(store, OnDrop::Delete, b"still here").await.finish(true).await.unwrap().id;
+    let id = started(store, OnDrop::Delete, b"still here").await.finish().await.unwrap().id;
     let reader = store.open(id).await.unwrap();
     store.delete(id).await.unwrap();
     assert_eq!(all(reader.as_ref()).await, "still here");
@@ -148,13 +148,13 @@ async fn what_was_left_can_be_taken_up(store: &dyn BlobStore) {
     let mut writer = store.recover(id, OnDrop::Keep).await.unwrap();
     assert_eq!((writer.id(), writer.len()), (id, 4));
     writer.append(Bytes::from_static(b" no more")).await.unwrap();
-    writer.finish(true).await.unwrap();
+    writer.finish().await.unwrap();
     assert_eq!(states(store).await.get(&id), Some(&(12, BlobState::Finished)));
 
     // Finished, and then the process died before it was named.
     let mut writer = store.recover(id, OnDrop::Keep).await.unwrap();
     writer.truncate(4).await.unwrap();
-    writer.finish(true).await.unwrap();
+    writer.finish().await.unwrap();
     assert_eq!(all(store.open(id).await.unwrap().as_ref()).await, "torn");
     store.delete(id).await.unwrap();
     assert_eq!(store.recover(id, OnDrop::Keep).await.map(|_| ()).unwrap_err().kind, ErrorKind::NotFound);
@@ -169,7 +169,7 @@ async fn agrees_with_vectors(store: &dyn BlobStore, seed: u64) {
             0 => growing.push((store.create(OnDrop::Keep).await.unwrap(), Vec::new())),
             1 if !growing.is_empty() => {
                 let (writer, bytes) = growing.swap_remove(choices.size(growing.len()));
-                finished.push((writer.finish(false).await.unwrap().id, bytes));
+                finished.push((writer.finish().await.unwrap().id, bytes));
             }
             2 if !growing.is_empty() => {
                 let (mut writer, bytes) = growing.swap_remove(choices.size(growing.len()));

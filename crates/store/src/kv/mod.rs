@@ -18,7 +18,7 @@ use crate::error::Result;
 pub use memory::MemoryKv;
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresAddress, PostgresKv, PostgresOptions};
-pub use sqlite::{BeforeFlush, Durability, SqliteKv, SqliteOptions, copy_map};
+pub use sqlite::{BeforeFlush, SqliteKv, SqliteOptions, copy_map};
 
 /// When a key was last written, in commits since the map was made. It rises with each commit and is never used twice,
 /// so equal versions mean an unchanged value; keys written by one commit share its version.

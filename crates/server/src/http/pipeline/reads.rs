@@ -127,7 +127,7 @@ async fn server(policy: Option<&str>) -> (Arc<Edge>, Arc<Mutex<String>>) {
     meta.put_object(&bucket(), &key("small"), &small, PutGuard::Any).await.unwrap();
     let mut writer = blobs.create(OnDrop::Delete).await.unwrap();
     writer.append(Bytes::from(vec![b'l'; 100_000])).await.unwrap();
-    let blob = writer.finish(true).await.unwrap();
+    let blob = writer.finish().await.unwrap();
     let body = Body::Blobs(vec![Extent { blob: blob.id, offset: 0, len: blob.len }]);
     let large = store::meta::ObjectRecord { size: blob.len, body, ..small };
     meta.put_object(&bucket(), &key("large"), &large, PutGuard::Any).await.unwrap();

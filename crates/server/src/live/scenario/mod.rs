@@ -137,7 +137,7 @@ impl Stage {
     async fn push(&mut self, publication: &mut Publication, stretch: &Stretch, with_headers: bool) {
         let began_ms = self.live.clock.now_ms();
         for tag in stretch.headers().iter().filter(|_| with_headers) {
-            publication.push(tag).await;
+            publication.push(tag);
         }
         for (at_ms, tag) in stretch.media() {
             self.clock.advance_ms(began_ms + i64::from(at_ms) - self.live.clock.now_ms());
@@ -147,7 +147,8 @@ impl Stage {
     }
 
     async fn push_tag(&mut self, publication: &mut Publication, tag: &Tag) {
-        publication.push(tag).await;
+        publication.push(tag);
+        publication.settle().await;
         self.look().await;
     }
 
@@ -159,7 +160,8 @@ impl Stage {
     /// The process dies and starts again on the same stores.
     async fn crash(&mut self, mut publication: Publication) {
         // What has arrived is handed to the system at the latest after half a second (D8).
-        publication.tick().await;
+        publication.tick();
+        publication.settle().await;
         self.look().await;
         drop(publication);
         recover(&self.live).await.unwrap();

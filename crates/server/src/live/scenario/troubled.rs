@@ -135,9 +135,9 @@ impl BlobWriter for TroubledWriter {
         self.inner.truncate(len).await
     }
 
-    async fn finish(self: Box<Self>, is_durable: bool) -> Result<Blob> {
+    async fn finish(self: Box<Self>) -> Result<Blob> {
         self.trouble.reach_the_disk().await?;
-        self.inner.finish(is_durable).await
+        self.inner.finish().await
     }
 
     async fn abort(self: Box<Self>) -> Result<()> {

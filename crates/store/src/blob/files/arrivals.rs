@@ -31,7 +31,7 @@ impl FileBlobs {
     pub(crate) async fn put_as(&self, id: BlobId, bytes: Bytes) -> Result<()> {
         let mut writer = self.create_as(id, OnDrop::Delete).await?;
         writer.append(bytes).await?;
-        writer.finish(true).await.map(drop)
+        writer.finish().await.map(drop)
     }
 
     /// Takes over a finished blob of a store on the same filesystem, with its checksums. It is `len` bytes long.

@@ -33,6 +33,7 @@ use super::direct::Runs;
 use super::{
     BlobDamage, BlobId, BlobIds, BlobReader, BlobStore, BlobWriter, Collecting, OnDrop, ScanCursor, ScanPage, Verified,
 };
+use crate::durability::Durability;
 use crate::error::{Error, Result, Subject};
 use directories::{Directories, SHARDS, shard_of};
 use flusher::Flusher;
@@ -54,6 +55,7 @@ pub struct FileBlobs(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     directories: Directories,
+    durability: Durability,
     ids: BlobIds,
     growing: Mutex<HashSet<BlobId>>,
     known: Known,
@@ -70,14 +72,25 @@ struct Shared {
 }
 
 impl FileBlobs {
-    /// Opens the store below `root`, making the directory if there is none. Blocks while it touches the disk.
+    /// Opens the store below `root`, making the directory if there is none, so that finished blobs survive a power cut.
+    /// Blocks while it touches the disk.
     ///
     /// # Errors
     /// `Unavailable` if the directory cannot be made.
     pub fn open(root: &Path, ids: BlobIds) -> Result<Self> {
+        Self::open_with(root, ids, Durability::Full)
+    }
+
+    /// The same with another durability. With [`Durability::Relaxed`] a finished blob is durable once
+    /// [`Self::flush_late`] was called.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with(root: &Path, ids: BlobIds, durability: Durability) -> Result<Self> {
         let directories = Directories::open(root).map_err(|e| failed(root, &e))?;
         Ok(Self(Arc::new(Shared {
             directories,
+            durability,
             ids,
             growing: Mutex::default(),
             known: Known::default(),

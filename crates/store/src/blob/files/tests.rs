@@ -39,7 +39,7 @@ async fn a_torn_blob_is_found_after_a_restart() {
     assert_eq!(again.len(), 10);
     again.truncate(6).await.unwrap();
     again.append(Bytes::from_static(b" segment")).await.unwrap();
-    again.finish(true).await.unwrap();
+    again.finish().await.unwrap();
     drop(writer);
     let reader = open(root.path(), 3).open(id).await.unwrap();
     assert_eq!(reader.read_at(0, 100).await.unwrap(), "half a segment");
@@ -52,7 +52,7 @@ async fn what_the_page_cache_has_can_be_shared() {
     let mut writer = store.create(OnDrop::Delete).await.unwrap();
     let bytes = [vec![1; reader::PROBE_STEP], vec![2; reader::PROBE_STEP]].concat();
     writer.append(Bytes::from(bytes.clone())).await.unwrap();
-    let id = writer.finish(true).await.unwrap().id;
+    let id = writer.finish().await.unwrap().id;
     let reader = store.open(id).await.unwrap();
     // Read once, it is in the page cache whichever way it was written.
     reader.read_at(0, usize::MAX).await.unwrap();
@@ -85,7 +85,7 @@ async fn files_of_others_are_left_alone() {
     let store = open(root.path(), 1);
     let mut writer = store.create(OnDrop::Keep).await.unwrap();
     writer.append(Bytes::from_static(b"x")).await.unwrap();
-    let id = writer.finish(true).await.unwrap().id;
+    let id = writer.finish().await.unwrap().id;
     let directory = store.0.directories.directory(shard_of(id));
     fs::write(directory.join("notes.txt"), "mine").unwrap();
     fs::write(directory.join(format!("{}.tmp", "0".repeat(32))), "mine").unwrap();
@@ -116,7 +116,7 @@ async fn large_pieces_are_written_in_order_between_small_ones() {
                 expected.truncate(len);
             }
         }
-        writer.finish(true).await.unwrap();
+        writer.finish().await.unwrap();
         let reader = store.open(id).await.unwrap();
         assert_eq!(
             (reader.len(), reader.read_at(0, usize::MAX).await.unwrap()),
@@ -136,7 +136,7 @@ async fn writers_beside_each_other_all_become_durable() {
             tokio::spawn(async move {
                 let mut writer = store.create(OnDrop::Delete).await.unwrap();
                 writer.append(Bytes::from(vec![n; 1000])).await.unwrap();
-                (n, writer.finish(true).await.unwrap().id)
+                (n, writer.finish().await.unwrap().id)
             })
         })
         .collect();
@@ -209,7 +209,7 @@ fn who_goes_away_while_a_blob_is_finished_or_taken_up_leaves_it_to_nobody_else_m
         writer.append(Bytes::from_static(b"kept")).await.unwrap();
         let id = writer.id();
         let held = hold();
-        begin_and_leave(writer.finish(true));
+        begin_and_leave(writer.finish());
         assert!(store.recover(id, OnDrop::Keep).await.is_err(), "it is being finished");
         drop(held);
         blocking_work_is_over().await;
@@ -225,7 +225,7 @@ fn who_goes_away_while_a_blob_is_finished_or_taken_up_leaves_it_to_nobody_else_m
         let mut writer = store.create(OnDrop::Delete).await.unwrap();
         writer.append(Bytes::from_static(b"gone")).await.unwrap();
         let held = hold();
-        begin_and_leave(writer.finish(true));
+        begin_and_leave(writer.finish());
         drop(held);
         blocking_work_is_over().await;
         assert_eq!(files_below(root.path()), [format!("{id}.part")]);
@@ -242,7 +242,7 @@ fn who_goes_away_while_a_blob_is_cut_goes_on_at_its_new_end() {
         begin_and_leave(writer.truncate(4));
         drop(held);
         writer.append(Bytes::from_static(b"!")).await.unwrap();
-        let id = writer.finish(true).await.unwrap().id;
+        let id = writer.finish().await.unwrap().id;
         assert_eq!(store.open(id).await.unwrap().read_at(0, 20).await.unwrap(), "0123!");
     });
 }
@@ -260,7 +260,7 @@ async fn blob_of(store: &FileBlobs, len: usize) -> (BlobId, Vec<u8>) {
     let bytes: Vec<u8> = (0..len).map(|at| (at % 251).to_le_bytes()[0]).collect();
     let mut writer = store.create(OnDrop::Delete).await.unwrap();
     writer.append(Bytes::from(bytes.clone())).await.unwrap();
-    (writer.finish(true).await.unwrap().id, bytes)
+    (writer.finish().await.unwrap().id, bytes)
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use super::sums::Summing;
 use super::{Shared, blocking, failed};
 use crate::blob::direct::{BLOCK, Run};
 use crate::blob::{Blob, BlobId, BlobWriter, OnDrop};
+use crate::durability::Durability;
 use crate::error::{Error, Result, Subject};
 
 /// Pieces of this size come faster than live: a push is written out five times a second, an upload when it has so much.
@@ -211,6 +212,9 @@ impl BlobWriter for FileWriter {
 
     async fn sync(&mut self) -> Result<()> {
         self.flush().await?;
+        if self.mark.store.durability == Durability::Relaxed {
+            return Ok(());
+        }
         let (file, is_entry_synced) = (Arc::clone(&self.file), self.is_entry_synced);
         self.work(move |mark| {
             file.sync_data()?;
@@ -233,7 +237,7 @@ impl BlobWriter for FileWriter {
         Ok(())
     }
 
-    async fn finish(mut self: Box<Self>, is_durable: bool) -> Result<Blob> {
+    async fn finish(mut self: Box<Self>) -> Result<Blob> {
         self.settle().await?;
         let write = self.take_run();
         let (file, mark, len) = (Arc::clone(&self.file), Arc::clone(&self.mark), self.len);
@@ -254,7 +258,7 @@ impl BlobWriter for FileWriter {
             // yet, and what a crash leaves of it is taken up or swept under either name. A flush that fails is final: the
             // writer is gone then, and nobody can ask again (D29).
             fs::rename(directories.part(id), directories.finished(id))?;
-            if is_durable {
+            if mark.store.durability == Durability::Full {
                 file.sync_data()?;
                 directories.sync_renames(id)?;
             } else {
@@ -310,7 +314,7 @@ mod tests {
         assert!(writer.flush().await.is_err());
         assert!(writer.append(Bytes::from_static(b"more")).await.is_err());
         assert!(writer.sync().await.is_err());
-        assert!(Box::new(writer).finish(true).await.is_err());
+        assert!(Box::new(writer).finish().await.is_err());
     }
 
     #[tokio::test]
@@ -330,6 +334,6 @@ mod tests {
             drop(held);
         }
         assert!(writer.sync().await.is_err());
-        assert!(Box::new(writer).finish(true).await.is_err());
+        assert!(Box::new(writer).finish().await.is_err());
     }
 }

@@ -32,6 +32,7 @@ use super::{
     BlobDamage, BlobId, BlobIds, BlobInfo, BlobReader, BlobState, BlobStore, BlobWriter, FileBlobs, OnDrop, ScanCursor,
     ScanPage, Verified,
 };
+use crate::durability::Durability;
 use crate::error::{Error, Result, Subject};
 use cache::Index;
 use reader::RemoteReader;
@@ -49,6 +50,8 @@ const PAGE: usize = 1000;
 /// How to open the store.
 #[derive(Debug, Clone)]
 pub struct S3Options {
+    /// What a power cut may take of the spool. The store itself decides about what was stored in it.
+    pub durability: Durability,
     /// The most bytes of finished blobs kept on this machine.
     pub cache_bytes: u64,
     /// How long an upload of a client is tried.
@@ -59,7 +62,12 @@ pub struct S3Options {
 
 impl Default for S3Options {
     fn default() -> Self {
-        Self { cache_bytes: 4 << 30, timeout: Duration::from_secs(30), segment_timeout: Duration::from_secs(120) }
+        Self {
+            durability: Durability::Full,
+            cache_bytes: 4 << 30,
+            timeout: Duration::from_secs(30),
+            segment_timeout: Duration::from_secs(120),
+        }
     }
 }
 
@@ -116,7 +124,7 @@ impl S3Blobs {
         ids: BlobIds,
         options: S3Options,
     ) -> Result<Self> {
-        let spool = FileBlobs::open(&root.join("spool"), ids.clone())?;
+        let spool = FileBlobs::open_with(&root.join("spool"), ids.clone(), options.durability)?;
         let cache = FileBlobs::open(&root.join("cache"), ids)?;
         let mut fetches = Vec::new();
         fetches.resize_with(FETCHES, tokio::sync::Mutex::default);
@@ -341,7 +349,7 @@ impl Shared {
             let to = from.saturating_add(upload::WHOLE).min(len);
             writer.append(upload::fetch_range(self.remote.as_ref(), &path, id, from, to).await?).await?;
         }
-        writer.finish(true).await.map(drop)
+        writer.finish().await.map(drop)
     }
 
     /// A page of what lies in the spool. What is finished there is not stored yet.

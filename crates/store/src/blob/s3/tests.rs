@@ -16,7 +16,7 @@ fn ids(seed: u64) -> BlobIds {
 
 fn options() -> S3Options {
     let quick = Duration::from_millis(1500);
-    S3Options { cache_bytes: 1 << 30, timeout: quick, segment_timeout: quick }
+    S3Options { cache_bytes: 1 << 30, timeout: quick, segment_timeout: quick, ..S3Options::default() }
 }
 
 async fn opened(remote: &Arc<dyn ObjectStore>, root: &FilePath, seed: u64, options: S3Options) -> S3Blobs {
@@ -26,7 +26,7 @@ async fn opened(remote: &Arc<dyn ObjectStore>, root: &FilePath, seed: u64, optio
 async fn stored(blobs: &S3Blobs, bytes: Vec<u8>) -> BlobId {
     let mut writer = blobs.create(OnDrop::Delete).await.unwrap();
     writer.append(Bytes::from(bytes)).await.unwrap();
-    writer.finish(true).await.unwrap().id
+    writer.finish().await.unwrap().id
 }
 
 async fn read(blobs: &S3Blobs, id: BlobId) -> Bytes {
@@ -173,7 +173,7 @@ async fn a_segment_waits_in_the_spool_while_the_store_is_away() {
     let mut writer = blobs.create(OnDrop::Keep).await.unwrap();
     writer.append(Bytes::from_static(b"segment")).await.unwrap();
     let id = writer.id();
-    let finishing = tokio::spawn(writer.finish(true));
+    let finishing = tokio::spawn(writer.finish());
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(!finishing.is_finished());
     assert_eq!(read(&blobs, id).await, "segment", "it can be read meanwhile");
@@ -190,7 +190,7 @@ async fn a_segment_waits_in_the_spool_while_the_store_is_away() {
         let mut writer = impatient.create(on_drop).await.unwrap();
         writer.append(Bytes::from_static(b"left")).await.unwrap();
         left.push(writer.id());
-        assert_eq!(writer.finish(true).await.unwrap_err().kind, crate::ErrorKind::Unavailable);
+        assert_eq!(writer.finish().await.unwrap_err().kind, crate::ErrorKind::Unavailable);
     }
     drop(impatient);
     away.1.store(false, Ordering::SeqCst);
@@ -198,6 +198,6 @@ async fn a_segment_waits_in_the_spool_while_the_store_is_away() {
     assert!(next.open(left[1]).await.map(drop).unwrap_err().is_not_found());
     let writer = next.recover(left[0], OnDrop::Keep).await.unwrap();
     assert_eq!(writer.len(), 4);
-    writer.finish(true).await.unwrap();
+    writer.finish().await.unwrap();
     assert_eq!(away.0.head(&next.0.path(left[0])).await.unwrap().size, 4);
 }

@@ -69,9 +69,9 @@ impl BlobWriter for S3Writer {
         self.spooled()?.truncate(len).await
     }
 
-    async fn finish(mut self: Box<Self>, is_durable: bool) -> Result<Blob> {
+    async fn finish(mut self: Box<Self>) -> Result<Blob> {
         let spooled = self.spooled.take().ok_or_else(|| Error::unavailable(Subject::Blob, "the blob is over"))?;
-        let blob = spooled.finish(is_durable).await?;
+        let blob = spooled.finish().await?;
         self.len = blob.len;
         match self.store_it(blob.len).await {
             Ok(()) => {

@@ -25,8 +25,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
-use super::{Claim, Commit, Durability, Entry, FencingToken, Kv, Lease, Outcome, Range, Snapshot, Versioned};
+use super::{Claim, Commit, Entry, FencingToken, Kv, Lease, Outcome, Range, Snapshot, Versioned};
 use crate::clock::{Clock, Randomness};
+use crate::durability::Durability;
 use crate::error::{Error, Result, Subject};
 use pool::{Connection, Lent, Pool, Work};
 use reader::Wanted;

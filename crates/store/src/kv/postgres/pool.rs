@@ -15,8 +15,8 @@ use super::address::{PostgresAddress, SslMode};
 use super::tls::Tls;
 use super::{PostgresOptions, failed, is_passing};
 use crate::clock::Randomness;
+use crate::durability::Durability;
 use crate::error::{Error, Result, Subject};
-use crate::kv::Durability;
 
 /// How long a new connection may take.
 const CONNECT: Duration = Duration::from_secs(3);

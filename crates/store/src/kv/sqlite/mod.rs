@@ -29,6 +29,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{Claim, Commit, Entry, Kv, Lease, Outcome, Range, Snapshot, Versioned};
 use crate::clock::Clock;
+use crate::durability::Durability;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use cache::RowCache;
 use checkpoint::{Checkpoints, Copies};
@@ -47,16 +48,6 @@ const MAX_WAITING: usize = 4096;
 
 /// Ranges longer than this are read on a thread that may block.
 const LONG_RANGE: usize = 2048;
-
-/// What survives a power cut. A crash of the process loses nothing either way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Durability {
-    /// Every commit that was acknowledged.
-    #[default]
-    Full,
-    /// Everything but about the last second (D8).
-    Relaxed,
-}
 
 /// What is done before commits reach the disk with relaxed durability: the blobs that they name come first. It may block.
 #[derive(Clone)]

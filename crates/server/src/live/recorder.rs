@@ -1,0 +1,442 @@
+//! What of a push waits for the store: the bytes of the open segment go to its blob, and a segment that ends is made
+//! durable, named and listed in one commit that also notes which blob is open next.
+//!
+//! It works through what the push hands it, in order, while the push goes on reading. So a disk that takes its time holds
+//! up neither the encoder nor the lease of the channel.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use media::doctor::Advice;
+use media::hls::MediaPlaylist;
+use media::remux::{SegmentClosing, SegmentOpening};
+use media::segmenter::CutReason;
+use model::Container;
+use store::lease::PublisherLease;
+use store::live::{Kept, OpenDetails, Place};
+use store::meta::OpenSegment;
+use tokio::time::Instant;
+
+use super::Live;
+use super::admission::Admission;
+use super::channels::{OnAir, StopReason};
+use super::corrections::{Dating, correct};
+use super::finished::Finished;
+use super::growing::{Failed, Growing};
+use super::losses::{Cause, Losses};
+use super::payload::Payload;
+use super::recovery;
+use super::window::Window;
+use crate::metering::{tally, user_of};
+use crate::objects::ChannelGrant;
+
+/// How often an open segment is made to survive a power cut (D8: at most the last second is missing).
+const SYNC: Duration = Duration::from_millis(700);
+/// Pause between attempts to store a segment.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// What a push wants done, in order.
+pub(super) enum Work {
+    /// A segment begins, at this time of the server, unix ms.
+    Open(SegmentOpening, i64),
+    /// More of its bytes.
+    Data(Bytes),
+    /// It ends, because of what arrived at this moment.
+    Close(SegmentClosing, Instant),
+    /// What is due by the clock; from time to time with what is to be shown of the encoder.
+    Tick(Option<Vec<Advice>>),
+}
+
+impl Work {
+    /// Bytes that wait in memory until it is done.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Work::Data(bytes) => bytes.len(),
+            Work::Open(..) | Work::Close(..) | Work::Tick(_) => 0,
+        }
+    }
+}
+
+/// The store's side of a running push.
+pub(super) struct Recorder {
+    live: Arc<Live>,
+    admission: Arc<Admission>,
+    on_air: Arc<OnAir>,
+    /// As it was given: what a commit shows of it does not change when it is renewed.
+    lease: PublisherLease,
+    session: u32,
+    container: Container,
+    window: Window,
+    published: Option<MediaPlaylist>,
+    open: Option<Open>,
+    /// Wall-clock and media time of the frame from which dates are counted (D10, quirk Q34).
+    anchor: Option<(i64, i64)>,
+    /// The clock by which segments are dated.
+    dating: Dating,
+    /// Media was lost behind the last segment, so the next does not continue it.
+    has_gap: bool,
+    losses: Losses,
+    /// The blob of the open segment is not noted, so that a crash would lose it.
+    is_unnoted: bool,
+    synced: Instant,
+    segments: u64,
+    /// What they last together, milliseconds.
+    recorded_ms: u64,
+    /// The push lost its channel, so nothing more of it can be stored.
+    is_lost: bool,
+    /// The open segment cannot be continued, so it is to end as soon as it can.
+    wants_cut: bool,
+}
+
+/// The segment that grows.
+struct Open {
+    number_ms: u64,
+    /// When it was opened, by the clock as it is known now (D32).
+    opened_ms: i64,
+    date_ms: i64,
+    discontinuity: bool,
+    /// Segments in the list.
+    listed: u32,
+    bytes: Growing,
+    /// The media in them.
+    payload: Payload,
+}
+
+/// A push that has begun to be stored.
+pub(super) struct Begun {
+    pub(super) lease: PublisherLease,
+    pub(super) session: u32,
+    pub(super) window: Window,
+    pub(super) container: Container,
+}
+
+impl Recorder {
+    /// The store's side of a push that begins.
+    pub(super) fn new(live: Arc<Live>, admission: Arc<Admission>, on_air: Arc<OnAir>, begun: Begun) -> Self {
+        let Begun { lease, session, window, container } = begun;
+        let dating = Dating::begin(&live);
+        Self {
+            live,
+            admission,
+            on_air,
+            lease,
+            session,
+            container,
+            published: window.list.playlist(),
+            window,
+            open: None,
+            anchor: None,
+            dating,
+            has_gap: false,
+            losses: Losses::default(),
+            is_unnoted: false,
+            synced: Instant::now(),
+            segments: 0,
+            recorded_ms: 0,
+            is_lost: false,
+            wants_cut: false,
+        }
+    }
+
+    /// Does what waits.
+    pub(super) async fn work(&mut self, waiting: VecDeque<Work>) {
+        let mut closing: Option<(SegmentClosing, Instant)> = None;
+        for work in waiting {
+            if self.is_lost {
+                return;
+            }
+            match work {
+                Work::Data(bytes) => self.append(bytes).await,
+                // What opens next is named in the same commit as what closes, so that it can be found after a crash.
+                Work::Close(close, key_arrived) => closing = Some((close, key_arrived)),
+                Work::Open(opening, now_ms) => {
+                    let next = self.open_segment(opening, now_ms).await;
+                    match closing.take() {
+                        Some((close, key_arrived)) => self.close_segment(close, key_arrived, next).await,
+                        None => self.note_open(next).await,
+                    }
+                }
+                Work::Tick(advice) => self.tick(advice).await,
+            }
+        }
+        if let Some((close, key_arrived)) = closing {
+            self.close_segment(close, key_arrived, None).await;
+        }
+    }
+
+    /// What is due by the clock: the open segment's bytes go to disk.
+    async fn tick(&mut self, advice: Option<Vec<Advice>>) {
+        if let Some(advice) = advice {
+            self.show(&advice);
+        }
+        self.flush().await;
+        self.follow_clock();
+        if self.synced.elapsed() >= SYNC
+            && let Some(open) = &mut self.open
+        {
+            let begun = Instant::now();
+            let synced = open.bytes.sync().await;
+            metrics::histogram!(crate::metrics::SEGMENT_SYNC_SECONDS).record(begun.elapsed());
+            self.note_failure(synced);
+            self.synced = begun;
+        }
+        self.mend().await;
+    }
+
+    /// Lets those who look at what is on air know where the playlist is and what is wrong.
+    fn show(&self, advice: &[Advice]) {
+        let target_s = self.published.as_ref().map_or(0, |list| list.target_duration_s);
+        let target_s = target_s.max(self.admission.channel.config.frag_duration);
+        let warnings = super::warnings::of(advice, &self.on_air, &self.losses);
+        self.on_air.list(&self.window.playlist, target_s, self.published.is_some(), warnings);
+    }
+
+    /// Whether the open segment is to end at the next key frame; asked once.
+    pub(super) fn take_wanted_cut(&mut self) -> bool {
+        std::mem::take(&mut self.wants_cut)
+    }
+
+    /// Whether the push lost its channel.
+    pub(super) fn is_lost(&self) -> bool {
+        self.is_lost
+    }
+
+    /// Segments stored, and how long they last together, milliseconds.
+    pub(super) fn totals(&self) -> (u64, u64) {
+        (self.segments, self.recorded_ms)
+    }
+
+    /// What could not be stored; nothing more will come.
+    pub(super) fn settled_losses(&mut self) -> &Losses {
+        self.losses.settle(&self.admission.id);
+        &self.losses
+    }
+
+    /// When the newest segment was stored, unix ms.
+    pub(super) fn stored_ms(&self) -> i64 {
+        self.window.stored_ms
+    }
+
+    /// Corrects what was dated by a clock that was wrong: the open segment, and what is stored of this push.
+    fn follow_clock(&mut self) {
+        let Some(by_ms) = self.dating.correction_ms(&self.live) else { return };
+        let until_ms = match &mut self.open {
+            Some(open) => {
+                open.opened_ms = open.opened_ms.saturating_add(by_ms);
+                self.is_unnoted = true;
+                open.number_ms.saturating_sub(1)
+            }
+            None => self.window.last_number_ms,
+        };
+        correct(&self.live, &self.admission.id, self.session, until_ms, by_ms);
+    }
+
+    fn lose(&mut self, error: &store::Error) {
+        tracing::warn!(%error, channel = %self.admission.id.1, "the push lost its channel");
+        self.is_lost = true;
+        self.open = None;
+        self.on_air.stop(StopReason::TakenOver);
+    }
+
+    /// Makes the blob of the segment that begins.
+    async fn open_segment(&mut self, opening: SegmentOpening, now_ms: i64) -> Option<Open> {
+        self.follow_clock();
+        let number_ms = self.window.next_number_ms(now_ms);
+        self.window.last_number_ms = number_ms;
+        if self.anchor.is_none() || opening.discontinuity {
+            self.anchor = Some((now_ms, opening.media_time_ms));
+        }
+        let date_ms =
+            self.anchor.map_or(now_ms, |(wall_ms, media_ms)| wall_ms.saturating_add(opening.media_time_ms - media_ms));
+        let discontinuity = opening.discontinuity || std::mem::take(&mut self.has_gap);
+        let (bytes, begun) = Growing::begin(&self.live, self.container, self.segments == 0).await;
+        self.note_failure(begun);
+        let listed = self.window.list.frag_count;
+        Some(Open { number_ms, opened_ms: now_ms, date_ms, discontinuity, listed, bytes, payload: Payload::default() })
+    }
+
+    /// Writes down which segment is open.
+    async fn note_open(&mut self, next: Option<Open>) {
+        self.open = next;
+        let place = recovery::place(self.window.list.session);
+        let record = self.open.as_mut().and_then(|open| open.record(&self.admission, self.container, place));
+        let noted = self.live.meta.open_segment(&self.lease, record.as_ref()).await;
+        self.is_unnoted = noted.is_err();
+        if let Err(error) = noted {
+            match error.kind {
+                store::ErrorKind::Conflict | store::ErrorKind::NotFound => self.lose(&error),
+                _ => tracing::error!(%error, "the open segment cannot be written down; a crash would lose it"),
+            }
+        }
+    }
+
+    async fn append(&mut self, bytes: Bytes) {
+        let Some(open) = &mut self.open else { return };
+        open.payload.feed(&bytes);
+        let appended = open.bytes.append(bytes).await;
+        self.note_failure(appended);
+    }
+
+    /// Hands the open segment's bytes to the system, so that they survive a crash of this process.
+    async fn flush(&mut self) {
+        let Some(open) = &mut self.open else { return };
+        let flushed = open.bytes.flush().await;
+        self.note_failure(flushed);
+    }
+
+    fn note_failure(&mut self, outcome: Result<(), Failed>) {
+        if let Err(failed) = outcome {
+            self.losses.failed(&self.admission.id, &failed);
+        }
+    }
+
+    /// Writes the open segment again if it broke, so that nothing is lost; what cannot be kept is at least to be short.
+    async fn mend(&mut self) {
+        let Some(open) = &mut self.open else { return };
+        if open.bytes.mend().await {
+            self.losses.settle(&self.admission.id);
+            self.is_unnoted = true;
+        } else if open.bytes.is_hopeless() {
+            self.wants_cut = true;
+        }
+        if self.is_unnoted && !self.is_lost {
+            let open = self.open.take();
+            self.note_open(open).await;
+        }
+    }
+
+    /// Stores the open segment, for up to one FragDuration; what cannot be stored then is given up (LiveChannel 4.6).
+    async fn close_segment(&mut self, close: SegmentClosing, key_arrived: Instant, next: Option<Open>) {
+        let Some(open) = std::mem::replace(&mut self.open, next) else { return };
+        let timeout = Duration::from_secs(u64::from(self.admission.channel.config.frag_duration));
+        match self.store_segment(open, close, timeout).await {
+            Ok(lost_ms) => {
+                self.segments += 1;
+                self.recorded_ms = self.recorded_ms.saturating_add(close.duration_ms.saturating_sub(lost_ms));
+                metrics::counter!(crate::metrics::SEGMENTS).increment(1);
+                if close.reason == CutReason::KeyFrame {
+                    metrics::histogram!(crate::metrics::SEGMENT_PUBLISH_SECONDS).record(key_arrived.elapsed());
+                }
+                match lost_ms {
+                    0 => self.losses.settle(&self.admission.id),
+                    _ => self.mark_gap(),
+                }
+            }
+            Err(Unstored::Channel(error)) => self.lose(&error),
+            Err(Unstored::Segment(cause)) => {
+                self.losses.lost(&self.admission.id, cause, close.duration_ms, true);
+                self.mark_gap();
+                let next = self.open.take();
+                self.note_open(next).await;
+            }
+        }
+    }
+
+    /// What comes next does not continue what is stored, also when a crash comes first.
+    fn mark_gap(&mut self) {
+        match &mut self.open {
+            Some(open) => {
+                open.discontinuity = true;
+                self.is_unnoted = true;
+            }
+            None => self.has_gap = true,
+        }
+    }
+
+    /// Stores and lists a segment, and returns how much of it is missing, in milliseconds.
+    async fn store_segment(&mut self, open: Open, close: SegmentClosing, timeout: Duration) -> Result<u64, Unstored> {
+        let deadline = Instant::now() + timeout;
+        let (id, losses) = (&self.admission.id, &mut self.losses);
+        let (grown, rewritten) =
+            open.bytes.finish(timeout, |failed| losses.failed(id, failed)).await.map_err(Unstored::Segment)?;
+        losses.rewrote(rewritten);
+        let duration_ms = grown.part_ms.map_or(close.duration_ms, |part_ms| part_ms.min(close.duration_ms));
+        let lost_ms = close.duration_ms - duration_ms;
+        let finished = Finished {
+            number_ms: open.number_ms,
+            opened_ms: open.opened_ms,
+            date_ms: open.date_ms,
+            duration_ms,
+            discontinuity: open.discontinuity,
+            independent: close.independent,
+            container: self.container,
+            blob: grown.blob,
+            sums: grown.sums,
+        };
+        if let Some(next) = self.open.as_mut().filter(|_| lost_ms > 0) {
+            next.discontinuity = true;
+        }
+        let next = self.open.as_mut().and_then(|next| next.record(&self.admission, self.container, Place::Later));
+        let is_noted = next.is_some() || self.open.is_none();
+        let stored_ms = self.live.clock.now_ms();
+        let mut window = self.window.clone();
+        // Where only a part could be kept, its media is what it holds of the whole in proportion.
+        let payload = match (grown.part_ms, close.duration_ms) {
+            (Some(_), whole_ms) if whole_ms > 0 => open.payload.bytes() / whole_ms * duration_ms,
+            _ => open.payload.bytes(),
+        };
+        let counts = window.count_segment(duration_ms, payload);
+        let user = user_of(self.admission.grant.caller());
+        let counting = self.live.meta.counting(tally(&self.admission.id.0, self.admission.id.1.as_str(), user, counts));
+        let dated = self.live.settings.live.program_date_time;
+        let (commit, playlist) = finished
+            .commit(&self.admission.id, self.session, &mut window, self.published.as_ref(), dated, next, stored_ms)
+            .map_err(Unstored::Channel)?;
+        let grant = ChannelGrant::admitted(&self.admission.grant, &self.lease);
+        while let Err(error) = grant.commit_segment(&counting, &commit).await {
+            if matches!(error.kind, store::ErrorKind::Conflict | store::ErrorKind::NotFound) {
+                return Err(Unstored::Channel(error));
+            }
+            let may_pass = error.kind == store::ErrorKind::Unavailable && Instant::now() < deadline;
+            self.losses.failed(&self.admission.id, &Failed { cause: Cause::Commit, error });
+            if !may_pass {
+                return Err(Unstored::Segment(Cause::Commit));
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+        if let Some(cause) = grown.cause.filter(|_| lost_ms > 0) {
+            self.losses.lost(&self.admission.id, cause, lost_ms, false);
+        }
+        self.is_unnoted = !is_noted;
+        // What opened meanwhile has taken the next number already.
+        window.last_number_ms = window.last_number_ms.max(self.window.last_number_ms);
+        self.window = window;
+        self.published = playlist;
+        Ok(lost_ms)
+    }
+
+    /// Media that is in no segment so far, in ms.
+    #[cfg(test)]
+    pub(super) fn lost_ms(&self) -> u64 {
+        self.losses.ms
+    }
+}
+
+/// Why a segment is not stored.
+enum Unstored {
+    /// The push has no channel any more, so nothing it brings can be.
+    Channel(store::Error),
+    /// This segment is lost.
+    Segment(Cause),
+}
+
+impl Open {
+    /// What a crash finds of it; `None` while it has no blob.
+    fn record(&mut self, admission: &Admission, container: Container, place: Place) -> Option<OpenSegment> {
+        let blob = self.bytes.blob_to_note()?;
+        let details = OpenDetails {
+            opened_ms: Some(self.opened_ms).filter(|opened_ms| u64::try_from(*opened_ms) != Ok(self.number_ms)),
+            date_ms: self.date_ms,
+            discontinuity: self.discontinuity,
+            playlist: admission.playlist.to_string(),
+            frag_count: self.listed,
+            frag_duration_s: admission.channel.config.frag_duration,
+            place,
+            container: container.code(),
+            user: user_of(admission.grant.caller()),
+        };
+        Some(OpenSegment { number_ms: self.number_ms, blob, details: details.to_bytes().unwrap_or_default() })
+    }
+}
