@@ -68,7 +68,7 @@ impl Outbox {
     pub(super) fn take(&mut self, again: bool) -> Bytes {
         let start = self.start.min(self.bytes.len());
         let len = self.len();
-        self.expected = if again { self.capacity } else { len.max(self.expected - self.expected / 4) };
+        self.expected = if again { self.capacity } else { self.expected - self.expected / 4 + len / 4 };
         if !again && len < self.bytes.capacity() / 2 {
             return Bytes::copy_from_slice(self.bytes.get(start..).unwrap_or_default());
         }

@@ -6,6 +6,8 @@
 mod damage;
 mod direct;
 pub mod files;
+#[cfg(feature = "s3")]
+mod finished;
 pub mod memory;
 mod pins;
 #[cfg(feature = "s3")]
@@ -27,6 +29,8 @@ use crate::error::{Error, Result, Subject};
 
 pub use damage::{BlobDamage, Verified};
 pub use files::{Adopted, FileBlobs, Hold};
+#[cfg(feature = "s3")]
+pub use finished::FinishedBlobs;
 pub use memory::MemoryBlobs;
 pub use pins::{Pinned, Pins};
 #[cfg(feature = "s3")]

@@ -7,6 +7,7 @@
 
 mod address;
 mod cache;
+mod objects;
 mod reader;
 mod upload;
 mod writer;
@@ -22,12 +23,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use futures_util::StreamExt as _;
-use object_store::path::Path;
-use object_store::{ClientOptions, ObjectStore, ObjectStoreExt as _, RetryConfig};
+use object_store::{ClientOptions, ObjectStore, RetryConfig};
 use tokio::sync::Semaphore;
 
+use super::finished::FinishedBlobs;
 use super::{
     BlobDamage, BlobId, BlobIds, BlobInfo, BlobReader, BlobState, BlobStore, BlobWriter, FileBlobs, OnDrop, ScanCursor,
     ScanPage, Verified,
@@ -35,6 +34,7 @@ use super::{
 use crate::durability::Durability;
 use crate::error::{Error, Result, Subject};
 use cache::Index;
+use objects::ObjectBlobs;
 use reader::RemoteReader;
 use writer::S3Writer;
 
@@ -44,8 +44,8 @@ pub use address::S3Address;
 const UPLOADS: usize = 8;
 /// Blobs that are fetched at once.
 const FETCHES: usize = 64;
-/// Blobs in one page of a scan of the store.
-const PAGE: usize = 1000;
+/// Longer blobs go in parts, are read in ranges, and are not kept here.
+const WHOLE: u64 = 16 << 20;
 
 /// How to open the store.
 #[derive(Debug, Clone)]
@@ -73,11 +73,12 @@ impl Default for S3Options {
 
 /// Blobs on an S3-compatible store. Clones share it.
 #[derive(Clone)]
-pub struct S3Blobs(Arc<Shared>);
+pub struct S3Blobs(Arc<Shared>, Arc<ObjectBlobs>);
 
 struct Shared {
-    remote: Arc<dyn ObjectStore>,
-    prefix: String,
+    /// What is finished, shared with other servers.
+    stored: Arc<dyn FinishedBlobs>,
+    /// What grows, and what is finished and not stored yet.
     spool: FileBlobs,
     cache: FileBlobs,
     /// What lies in the spool.
@@ -126,11 +127,11 @@ impl S3Blobs {
     ) -> Result<Self> {
         let spool = FileBlobs::open_with(&root.join("spool"), ids.clone(), options.durability)?;
         let cache = FileBlobs::open(&root.join("cache"), ids)?;
+        let objects = Arc::new(ObjectBlobs::new(remote, prefix));
         let mut fetches = Vec::new();
         fetches.resize_with(FETCHES, tokio::sync::Mutex::default);
         let shared = Shared {
-            remote,
-            prefix: prefix.to_owned(),
+            stored: objects.clone(),
             spool,
             cache,
             spooled: Mutex::default(),
@@ -155,7 +156,7 @@ impl S3Blobs {
                 shared.cache.delete(id).await?;
             }
         }
-        Ok(Self(Arc::new(shared)))
+        Ok(Self(Arc::new(shared), objects))
     }
 
     /// Writes, reads and deletes a blob of its own, to find out whether the store answers and may be used.
@@ -163,17 +164,7 @@ impl S3Blobs {
     /// # Errors
     /// What the store answers.
     pub async fn probe(&self) -> Result<()> {
-        let path = Path::from(format!("{}probe", self.0.folder()));
-        let id = BlobId::from_bytes([0; 16]);
-        let failed = |error: object_store::Error| failed(id, &error);
-        let bytes = Bytes::from_static(b"millpond");
-        self.0.remote.put(&path, bytes.clone().into()).await.map_err(failed)?;
-        let found = self.0.remote.get(&path).await.map_err(failed)?.bytes().await.map_err(failed)?;
-        self.0.remote.delete(&path).await.map_err(failed)?;
-        match found == bytes {
-            true => Ok(()),
-            false => Err(Error::unavailable(Subject::Blob, "the store returned other bytes than it was given")),
-        }
+        self.1.probe().await
     }
 }
 
@@ -203,18 +194,6 @@ impl<T: Eq + Hash + Copy> Drop for Within<'_, T> {
 }
 
 impl Shared {
-    /// The prefix with a slash at its end, if there is one.
-    fn folder(&self) -> String {
-        if self.prefix.is_empty() { String::new() } else { format!("{}/", self.prefix) }
-    }
-
-    /// The name of a blob. Its folder is chosen by random digits, as stores spread their load by the beginnings of names.
-    fn path(&self, id: BlobId) -> Path {
-        let name = id.to_string();
-        let shard = name.get(name.len().saturating_sub(2)..).unwrap_or_default();
-        Path::from(format!("{}{shard}/{name}", self.folder()))
-    }
-
     fn timeout(&self, on_drop: OnDrop) -> Duration {
         match on_drop {
             OnDrop::Delete => self.options.timeout,
@@ -271,13 +250,6 @@ impl Shared {
         Ok(())
     }
 
-    async fn delete_stored(&self, id: BlobId) -> Result<()> {
-        match self.remote.delete(&self.path(id)).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(failed(id, &error)),
-        }
-    }
-
     /// Opens a blob that lies on this machine.
     async fn open_here(&self, id: BlobId) -> Result<Option<Box<dyn BlobReader>>> {
         // In this order, as it may move from the spool into the cache between the looks.
@@ -310,8 +282,7 @@ impl Shared {
         if let Some(reader) = self.open_here(id).await? {
             return Ok(reader);
         }
-        let path = self.path(id);
-        let (len, bytes) = upload::fetch(self.remote.as_ref(), &path, id).await?;
+        let (len, bytes) = upload::fetch(self.stored.as_ref(), id).await?;
         if bytes.len() as u64 == len {
             match self.cache.put_as(id, bytes.clone()).await {
                 Ok(()) => {
@@ -326,8 +297,7 @@ impl Shared {
             }
         }
         drop(turn);
-        let remote = Arc::clone(&self.remote);
-        Ok(Box::new(RemoteReader { store: remote, path, id, len, last: Mutex::new((0, bytes)) }))
+        Ok(Box::new(RemoteReader::new(Arc::clone(&self.stored), id, len)))
     }
 
     /// Brings a stored blob back into the spool, whole.
@@ -338,16 +308,15 @@ impl Shared {
                 return Ok(());
             }
         }
-        let path = self.path(id);
-        let (len, bytes) = upload::fetch(self.remote.as_ref(), &path, id).await?;
+        let (len, bytes) = upload::fetch(self.stored.as_ref(), id).await?;
         if bytes.len() as u64 == len {
             return self.spool.put_as(id, bytes).await;
         }
         let mut writer = self.spool.create_as(id, OnDrop::Delete).await?;
         while writer.len() < len {
             let from = writer.len();
-            let to = from.saturating_add(upload::WHOLE).min(len);
-            writer.append(upload::fetch_range(self.remote.as_ref(), &path, id, from, to).await?).await?;
+            let to = from.saturating_add(WHOLE).min(len);
+            writer.append(self.stored.read(id, from..to).await?).await?;
         }
         writer.finish().await.map(drop)
     }
@@ -364,34 +333,10 @@ impl Shared {
     }
 
     async fn scan_stored(&self, after: &str) -> Result<ScanPage> {
-        let prefix = (!self.prefix.is_empty()).then(|| Path::from(self.prefix.as_str()));
-        let mut names = match after.is_empty() {
-            true => self.remote.list(prefix.as_ref()),
-            false => self.remote.list_with_offset(prefix.as_ref(), &Path::from(after)),
-        };
-        let mut page = ScanPage::default();
-        let (mut seen, mut last) = (0, None);
-        while seen < PAGE
-            && let Some(found) = names.next().await
-        {
-            let found = found.map_err(|error| failed(BlobId::from_bytes([0; 16]), &error))?;
-            seen += 1;
-            // Objects of others are none of our business, and never deleted.
-            if let Some(id) = found.location.filename().and_then(|name| name.parse::<BlobId>().ok())
-                && found.location == self.path(id)
-                && !self.is_spooled(id)
-            {
-                page.blobs.push(BlobInfo {
-                    id,
-                    len: found.size,
-                    modified_ms: found.last_modified.timestamp_millis(),
-                    state: BlobState::Finished,
-                });
-            }
-            last = Some(found.location);
-        }
-        page.next = last.filter(|_| seen == PAGE).map(|last| ScanCursor(format!("stored/{last}")));
-        Ok(page)
+        let (mut blobs, next) = self.stored.scan((!after.is_empty()).then_some(after)).await?;
+        // What lies in the spool as well was found there.
+        blobs.retain(|blob| !self.is_spooled(blob.id));
+        Ok(ScanPage { blobs, next: next.map(|place| ScanCursor(format!("stored/{place}"))) })
     }
 }
 
@@ -423,7 +368,7 @@ impl BlobStore for S3Blobs {
 
     async fn delete(&self, id: BlobId) -> Result<()> {
         self.0.forget(id).await?;
-        self.0.delete_stored(id).await
+        self.0.stored.delete(id).await
     }
 
     async fn verify(&self, id: BlobId, range: Range<u64>) -> Result<Verified> {
@@ -431,8 +376,7 @@ impl BlobStore for S3Blobs {
             return self.0.spool.verify(id, range).await;
         }
         // The store looks after its bytes itself; whether it has them is all there is to ask.
-        let found = self.0.remote.head(&self.0.path(id)).await.map_err(|error| failed(id, &error))?;
-        Ok(Verified { len: found.size, has_sums: false, damaged: Vec::new() })
+        Ok(Verified { len: self.0.stored.len(id).await?, has_sums: false, damaged: Vec::new() })
     }
 
     async fn next_damage(&self) -> BlobDamage {
@@ -456,13 +400,5 @@ impl BlobStore for S3Blobs {
         }
         let after = place.strip_prefix("stored/");
         self.0.scan_stored(after.ok_or_else(|| Error::corrupt(Subject::Blob, "scan cursor"))?).await
-    }
-}
-
-/// An error of the store in our words. It names requests, never keys.
-fn failed(id: BlobId, error: &object_store::Error) -> Error {
-    match error {
-        object_store::Error::NotFound { .. } => Error::not_found(Subject::Blob, id),
-        error => Error::unavailable(Subject::Blob, format!("{id}: {error}")),
     }
 }

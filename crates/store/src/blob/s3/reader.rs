@@ -1,35 +1,77 @@
-//! A long blob that is read from the store, one range after the other.
+//! A long blob that is read from the store, one range after the other, the next of them while this one is used.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use object_store::ObjectStore;
-use object_store::path::Path;
+use tokio::task::JoinHandle;
 
-use super::upload::fetch_range;
+use crate::blob::finished::FinishedBlobs;
 use crate::blob::{BlobId, BlobReader, available};
-use crate::error::Result;
+use crate::error::{Error, Result, Subject};
 
-/// The least that is asked for at once: what comes next is asked for next.
-const AHEAD: u64 = 4 << 20;
+/// The least that is asked for at once. Of each reader two such pieces are in memory at most.
+const PIECE: u64 = 4 << 20;
 
 /// A blob in the store.
 pub(super) struct RemoteReader {
-    pub(super) store: Arc<dyn ObjectStore>,
-    pub(super) path: Path,
-    pub(super) id: BlobId,
-    pub(super) len: u64,
+    store: Arc<dyn FinishedBlobs>,
+    id: BlobId,
+    len: u64,
+    read: Mutex<Read>,
+}
+
+/// What a reader has.
+#[derive(Default)]
+struct Read {
     /// What came last, and where it begins.
-    pub(super) last: Mutex<(u64, Bytes)>,
+    last: (u64, Bytes),
+    /// What is asked for, and where it begins.
+    next: Option<(u64, JoinHandle<Result<Bytes>>)>,
 }
 
 impl RemoteReader {
+    pub(super) fn new(store: Arc<dyn FinishedBlobs>, id: BlobId, len: u64) -> Self {
+        Self { store, id, len, read: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, Read> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn at_hand(&self, offset: u64, len: usize) -> Option<Bytes> {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let start = usize::try_from(offset.checked_sub(last.0)?).ok()?;
+        let state = self.state();
+        let start = usize::try_from(offset.checked_sub(state.last.0)?).ok()?;
         let end = start.checked_add(len)?;
-        (end <= last.1.len()).then(|| last.1.slice(start..end))
+        (end <= state.last.1.len()).then(|| state.last.1.slice(start..end))
+    }
+
+    /// Asks for the piece behind the last one, for who reads on.
+    fn ask_ahead(&self) {
+        let mut state = self.state();
+        let from = state.last.0.saturating_add(state.last.1.len() as u64);
+        if from >= self.len || state.next.as_ref().is_some_and(|(at, _)| *at == from) {
+            return;
+        }
+        let (store, id, to) = (Arc::clone(&self.store), self.id, from.saturating_add(PIECE).min(self.len));
+        let asked = tokio::spawn(async move { store.read(id, from..to).await });
+        if let Some((_, unwanted)) = state.next.replace((from, asked)) {
+            unwanted.abort();
+        }
+    }
+
+    /// The piece that was asked for ahead, if it begins there.
+    fn take_ahead(&self, offset: u64) -> Option<JoinHandle<Result<Bytes>>> {
+        let mut state = self.state();
+        state.next.take_if(|(at, _)| *at == offset).map(|(_, asked)| asked)
+    }
+}
+
+impl Drop for RemoteReader {
+    fn drop(&mut self) {
+        if let Some((_, unwanted)) = self.state().next.take() {
+            unwanted.abort();
+        }
     }
 }
 
@@ -40,15 +82,43 @@ impl BlobReader for RemoteReader {
     }
 
     async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes> {
-        if let Some(bytes) = self.try_read_at(offset, len) {
-            return Ok(bytes);
-        }
         let len = available(self.len, offset, len);
-        let to = offset.saturating_add((len as u64).max(AHEAD)).min(self.len);
-        let bytes = fetch_range(self.store.as_ref(), &self.path, self.id, offset, to).await?;
-        let wanted = bytes.slice(..len.min(bytes.len()));
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = (offset, bytes);
-        Ok(wanted)
+        let mut parts = Vec::new();
+        let mut at = offset;
+        let end = offset.saturating_add(len as u64);
+        while at < end {
+            let wanted = usize::try_from(end - at).unwrap_or(usize::MAX);
+            let (from, held) = {
+                let state = self.state();
+                (state.last.0, state.last.1.clone())
+            };
+            let within = at.checked_sub(from).and_then(|skip| usize::try_from(skip).ok());
+            let found = within
+                .filter(|skip| *skip < held.len())
+                .map(|skip| held.slice(skip..held.len().min(skip.saturating_add(wanted))));
+            if let Some(part) = found {
+                at = at.saturating_add(part.len() as u64);
+                parts.push(part);
+                continue;
+            }
+            // Who goes on where the last piece ended reads on.
+            let is_on = at == from.saturating_add(held.len() as u64);
+            let piece = match self.take_ahead(at) {
+                Some(asked) => asked.await.map_err(|error| Error::unavailable(Subject::Blob, error))??,
+                None => {
+                    let to = at.saturating_add((wanted as u64).max(PIECE)).min(self.len);
+                    self.store.read(self.id, at..to).await?
+                }
+            };
+            self.state().last = (at, piece);
+            if is_on {
+                self.ask_ahead();
+            }
+        }
+        Ok(match parts.len() {
+            1 => parts.swap_remove(0),
+            _ => parts.concat().into(),
+        })
     }
 
     fn try_read_at(&self, offset: u64, len: usize) -> Option<Bytes> {

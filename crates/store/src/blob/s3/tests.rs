@@ -4,7 +4,10 @@
 use std::path::Path as FilePath;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
+use object_store::ObjectStoreExt as _;
 use object_store::memory::InMemory;
+use object_store::path::Path;
 
 use super::*;
 use crate::clock::{Clock, Randomness};
@@ -82,7 +85,7 @@ async fn another_server_reads_what_was_stored_and_keeps_it() {
     }
     // The first had to go; the others are read without the store.
     for id in &blobs {
-        remote.delete(&two.0.path(*id)).await.unwrap();
+        remote.delete(&two.1.path(*id)).await.unwrap();
     }
     assert!(two.open(blobs[0]).await.map(drop).unwrap_err().is_not_found());
     assert_eq!(read(&two, blobs[2]).await, vec![2; 1000]);
@@ -180,7 +183,7 @@ async fn a_segment_waits_in_the_spool_while_the_store_is_away() {
     assert_eq!(blobs.recover(id, OnDrop::Keep).await.map(drop).unwrap_err().kind, crate::ErrorKind::Conflict);
     away.1.store(false, Ordering::SeqCst);
     assert_eq!(finishing.await.unwrap().unwrap().len, 7);
-    assert_eq!(away.0.head(&blobs.0.path(id)).await.unwrap().size, 7);
+    assert_eq!(away.0.head(&blobs.1.path(id)).await.unwrap().size, 7);
 
     // One that could not be stored in time is taken up by the next life; an upload's is deleted.
     away.1.store(true, Ordering::SeqCst);
@@ -199,5 +202,25 @@ async fn a_segment_waits_in_the_spool_while_the_store_is_away() {
     let writer = next.recover(left[0], OnDrop::Keep).await.unwrap();
     assert_eq!(writer.len(), 4);
     writer.finish().await.unwrap();
-    assert_eq!(away.0.head(&next.0.path(left[0])).await.unwrap().size, 4);
+    assert_eq!(away.0.head(&next.1.path(left[0])).await.unwrap().size, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_next_is_read_ahead_and_nothing_is_mixed_up() {
+    let remote: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let long: Vec<u8> = (0..18_000_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+    let id = stored(&opened(&remote, here.path(), 1, options()).await, long.clone()).await;
+    let reader = opened(&remote, there.path(), 2, options()).await.open(id).await.unwrap();
+    let mut at = 0;
+    while at < long.len() {
+        let piece = reader.read_at(at as u64, 300_000).await.unwrap();
+        assert_eq!(piece, long[at..(at + 300_000).min(long.len())], "at {at}");
+        at += piece.len();
+    }
+    for (at, len) in [(17_999_990, 100), (5, 10), (4_000_000, 9_000_000), (12_999_999, 3), (0, 18_000_000)] {
+        let piece = reader.read_at(at as u64, len).await.unwrap();
+        assert_eq!(piece, long[at..(at + len).min(long.len())], "{len} at {at}");
+    }
+    assert!(reader.read_at(18_000_000, 1).await.unwrap().is_empty());
 }

@@ -36,8 +36,8 @@ impl S3Writer {
         let _uploading = self.store.uploading(self.id);
         let reader = self.store.spool.open(self.id).await?;
         let _turn = self.store.uploads.acquire().await.map_err(|e| Error::unavailable(Subject::Blob, e))?;
-        let (path, timeout) = (self.store.path(self.id), self.store.timeout(self.on_drop));
-        upload::upload(self.store.remote.as_ref(), &path, self.id, reader.as_ref(), timeout).await?;
+        let timeout = self.store.timeout(self.on_drop);
+        upload::upload(self.store.stored.as_ref(), self.id, reader.as_ref(), timeout).await?;
         self.store.keep(self.id, len).await;
         Ok(())
     }
@@ -96,7 +96,7 @@ impl BlobWriter for S3Writer {
         self.on_drop = OnDrop::Keep;
         self.store.forget(self.id).await?;
         match self.was_stored {
-            true => self.store.delete_stored(self.id).await,
+            true => self.store.stored.delete(self.id).await,
             false => Ok(()),
         }
     }
