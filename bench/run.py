@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import ingest
+import latency
 import listing
 import objects
 import paced
@@ -32,6 +33,7 @@ PARTS = (
     (("start",), paced.start),
     (("memory", "latency"), paced.load),
     (("publishers",), publishers.rows),
+    (("keyframe",), latency.rows),
     (("strangers",), strangers.rows),
     (("ingest",), ingest.rows),
     (("viewers",), viewers.rows),

@@ -104,6 +104,9 @@ class Pusher:
     def sent_ms(self) -> int:
         return sum(session.sent_ms + self.frame_ms for session in self.sessions if session.first_ms is not None)
 
+    def sent(self, tag: Tag) -> None:
+        """Is called when the system has taken all of a message."""
+
     def _run(self) -> None:
         while not self._stop.is_set():
             session = Session()
@@ -132,6 +135,7 @@ class Pusher:
                     if self._stop.is_set():
                         return self._end(connection)
                     connection.sendall(message(1, tag.kind, at_ms, tag.payload))
+                    self.sent(tag)
                     if tag.kind == 9:
                         session.first_ms = at_ms if session.first_ms is None else session.first_ms
                         session.last_ms = max(session.last_ms or 0, at_ms)
