@@ -130,20 +130,36 @@ async fn a_dropped_call_does_not_confuse_the_next() {
 }
 
 #[cfg(target_os = "linux")]
+fn limit(limits: &str, name: &str) -> String {
+    let line = limits.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+    line.get(name.len()..).unwrap_or_default().split_whitespace().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_worker_has_limits_and_no_environment() {
     let mut decoder = Decoder::start(command());
     assert!(decoder.decode(&job("baseline", ImageFormat::Jpeg), TIMEOUT).await.is_ok());
-    let worker = children().into_iter().find(|process| {
-        std::fs::read_to_string(process.join("comm")).is_ok_and(|name| name.starts_with("picture-worker"))
-            && std::fs::read_to_string(process.join("environ")).is_ok_and(|variables| variables.is_empty())
-    });
-    let worker = worker.expect("a worker without environment");
-    let limits = std::fs::read_to_string(worker.join("limits")).unwrap();
-    let limit = |name: &str| {
-        let line = limits.lines().find(|line| line.starts_with(name)).unwrap_or_default();
-        line[name.len()..].split_whitespace().next().unwrap_or_default().to_owned()
+    // Tests beside this one start workers too, which have their limits a moment later.
+    let begun = std::time::Instant::now();
+    let (worker, limits) = loop {
+        let workers = children().into_iter().filter(|process| {
+            std::fs::read_to_string(process.join("comm")).is_ok_and(|name| name.starts_with("picture-worker"))
+                && std::fs::read_to_string(process.join("environ")).is_ok_and(|variables| variables.is_empty())
+        });
+        let read = |worker: std::path::PathBuf| {
+            let limits = std::fs::read_to_string(worker.join("limits")).ok()?;
+            Some((worker, limits))
+        };
+        let mut all: Vec<_> = workers.filter_map(read).collect();
+        assert!(!all.is_empty(), "no worker without environment");
+        let are_limited = all.iter().all(|(_, limits)| limit(limits, "Max open files") == "3");
+        if are_limited || begun.elapsed().as_secs() > 10 {
+            break all.swap_remove(0);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
     };
+    let limit = |name: &str| limit(&limits, name);
     assert_eq!(limit("Max open files"), "3");
     assert_eq!(limit("Max address space"), (1_u64 << 30).to_string());
     assert_eq!((limit("Max file size"), limit("Max core file size")), ("0".to_owned(), "0".to_owned()));
