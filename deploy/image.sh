@@ -53,6 +53,7 @@ EOF
 printf 'root:x:0:\nmillpond:x:%s:\n' $user >"$root/etc/group"
 echo 'hosts: files dns' >"$root/etc/nsswitch.conf"
 install -d -m 1777 "$root/tmp"
+install -d "$root/var/lib"
 find "$root" -type d ! -path "$root/tmp" -exec chmod 0755 {} +
 install -d -m 0700 "$work/data"
 
@@ -70,6 +71,8 @@ config=(
     --entrypoint '["/usr/local/bin/millpond"]'
     --cmd 'serve --config /etc/millpond/millpond.toml'
     --volume /var/lib/millpond
+    # Commands in the container find it, too.
+    --env MILLPOND_DATA_DIR=/var/lib/millpond
     --port 9000/tcp --port 1935/tcp
     --stop-signal SIGTERM
     --label org.opencontainers.image.title=millpond
@@ -87,6 +90,6 @@ write() { # FORMAT ARCHIVE
 }
 write oci "$folder/millpond-oci.tar"
 # OCI has no word for health checks.
-buildah "${store[@]}" config --healthcheck 'CMD ["/usr/local/bin/millpond", "ready"]' --healthcheck-interval 10s --healthcheck-timeout 6s \
+buildah "${store[@]}" config --healthcheck 'CMD /usr/local/bin/millpond ready' --healthcheck-interval 10s --healthcheck-timeout 6s \
     --healthcheck-start-period 300s --healthcheck-retries 3 "$container" 2>/dev/null
 write docker "$folder/millpond-docker.tar"

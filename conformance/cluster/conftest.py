@@ -22,7 +22,7 @@ def postgres(tmp_path_factory):
     folder = tmp_path_factory.mktemp("engines")
     # The database runs as another user, who has to reach its folder.
     for parent in [folder, *folder.parents][:3]:
-        parent.chmod(0o755)
+        parent.chmod(parent.stat().st_mode | 0o055)
     engine = Postgres(folder / "postgres").make()
     yield engine
     engine.stop()

@@ -86,6 +86,8 @@ struct Arguments {
 enum Command {
     /// Run the server.
     Serve(cli::serve::Serve),
+    /// Say whether the server of this machine is ready, for health checks of containers.
+    Ready(cli::ready::Ready),
     /// Run the server with a bucket, a channel and a built-in publisher: a picture plays at once.
     Demo(cli::demo::Demo),
     /// Print a signed URL.
@@ -140,6 +142,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.command {
         Command::Serve(serve) => serve.run(),
+        Command::Ready(ready) => ready.run(),
         Command::Demo(demo) => demo.run(),
         Command::Sign(sign) => sign.run(),
         Command::User(user) => user.run(),

@@ -9,6 +9,7 @@ mod client;
 pub(crate) mod demo;
 pub(crate) mod lifecycle;
 pub(crate) mod publish;
+pub(crate) mod ready;
 pub(crate) mod restore;
 pub(crate) mod serve;
 pub(crate) mod sign;

@@ -1,0 +1,316 @@
+"""The image and the compose files of deploy/: what they say is what runs here, with the same balancers' configurations; pushes and reads go
+through these. Nothing is emulated but the images of others, whose programs are those of this machine (`images.py`)."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tarfile
+import threading
+import time
+
+import oss2
+import pytest
+import requests
+
+import images
+from compose import Stack, resolved
+from millpond_test import media
+from millpond_test.server import ACCESS_KEY_ID, ACCESS_KEY_SECRET, BINARY, ROOT, Server, create_channel, wait_for
+from test_two_servers import playlist, push_url
+
+FILES = ROOT / "deploy" / "compose"
+SECRETS = {
+    "OSS_ACCESS_KEY_ID": ACCESS_KEY_ID,
+    "OSS_ACCESS_KEY_SECRET": ACCESS_KEY_SECRET,
+    "MILLPOND_SECRETS_KEY": "5eed" * 16,
+    "PGPASSWORD": "compose-password",
+    "AWS_ACCESS_KEY_ID": "composekey",
+    "AWS_SECRET_ACCESS_KEY": "compose-secret-0001",
+}
+NGINX = {
+    "command": ["nginx", "-g", "daemon off; error_log stderr; pid /tmp/nginx.pid;", "-c", "/etc/nginx/nginx.conf"],
+    "volumes": [{"type": "bind", "source": str(ROOT / "deploy" / "nginx-stream.conf"), "target": "/etc/nginx/nginx.conf", "read_only": True}],
+}
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may make networks and mounts")
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory):
+    return images.make(BINARY, tmp_path_factory.mktemp("image") / "dist")
+
+
+@pytest.fixture(scope="module")
+def ours(archives, tmp_path_factory):
+    return images.unpack(archives / "millpond-oci.tar", tmp_path_factory.mktemp("unpacked"))
+
+
+@pytest.fixture
+def stack_of(ours, tmp_path):
+    """Starts a file: `stack_of("many.yaml", changes)`; all of it ends with the test."""
+    made = []
+
+    def start(file: str, changes=None) -> Stack:
+        stack = Stack(FILES / file, tmp_path / "stack", SECRETS, lambda name: ours[0] if "/" not in name else images.stand_in(name, tmp_path), changes)
+        made.append(stack)
+        return stack.up()
+
+    yield start
+    for stack in made:
+        logs = stack.logs()
+        # Pytest shows it of tests that fail.
+        print(logs)
+        stack.down()
+        assert "panicked" not in logs, logs
+
+
+def at(address: str, folder) -> Server:
+    """Clients that point at this address, as if a server of the tests were there."""
+    clients = Server(folder)
+    clients.http_address, clients.rtmp_address, clients.admin_address = f"{address}:9000", f"{address}:1935", f"{address}:9001"
+    return clients
+
+
+def is_ready(server: Server) -> bool:
+    try:
+        return server.admin("/readyz").text == "ready\n"
+    except requests.RequestException:
+        return False
+
+
+def publications(server: Server) -> int:
+    try:
+        return int(re.search(r"^millpond_publications (\d+)", server.admin("/metrics").text, re.M).group(1))
+    except requests.RequestException:
+        return 0
+
+
+class Encoder:
+    """Pushes, and pushes again a second after it was cut, as encoders do."""
+
+    def __init__(self, path, url: str):
+        self.path, self.url, self.times, self._over = path, url, 0, threading.Event()
+        self._thread = threading.Thread(target=self._work)
+        self._thread.start()
+
+    def _work(self):
+        while not self._over.is_set():
+            self.times += 1
+            with media.Push(self.path, self.url, loop=True) as push:
+                while push.running() and not self._over.wait(0.1):
+                    pass
+            self._over.wait(1)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._over.set()
+        self._thread.join(30)
+
+
+class Viewer:
+    """Asks for the list and its last segment ten times a second, over connections that it keeps; what fails is remembered."""
+
+    def __init__(self, server: Server, bucket, keeps: bool = True):
+        self.base = server.url(f"{bucket.bucket_name}/test-channel")
+        self.asked, self.failures, self._keeps, self._over = 0, [], keeps, threading.Event()
+        self._thread = threading.Thread(target=self._work)
+        self._thread.start()
+
+    def _work(self):
+        session = requests.Session()
+        while not self._over.wait(0.1):
+            if not self._keeps:
+                session = requests.Session()
+            self.asked += 1
+            try:
+                listed = session.get(f"{self.base}/playlist.m3u8", timeout=15)
+                uri = [line for line in listed.text.splitlines() if line and not line.startswith("#")][-1]
+                segment = session.get(f"{self.base}/{uri}", timeout=15)
+                if (listed.status_code, segment.status_code) != (200, 200):
+                    self.failures.append((listed.status_code, segment.status_code))
+            except (requests.RequestException, IndexError) as error:
+                self.failures.append(repr(error))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._over.set()
+        self._thread.join(30)
+
+
+def test_the_images_that_the_files_name():
+    cargo = (ROOT / "Cargo.toml").read_text()
+    version = re.search(r'^version = "(.*)"', cargo, re.M).group(1)
+    named = {}
+    for file in ("one.yaml", "many.yaml"):
+        said = resolved(FILES / file, SECRETS)
+        named |= {service["image"].rsplit("/", 1)[-1].split(":")[0]: service["image"].rsplit(":", 1)[1] for service in said["services"].values()}
+    assert named["millpond"] == version
+    # What runs here is of the version that the file names.
+    for name in ("postgres", "haproxy"):
+        assert images.version_of(name) == named[name], name
+    assert named["seaweedfs"].split(".")[0] == images.version_of("seaweedfs").split(".")[0]
+
+
+def test_secrets_that_are_missing_are_named():
+    for name in SECRETS:
+        with pytest.raises(AssertionError, match=f"{name}.*docs/cluster.md"):
+            resolved(FILES / "many.yaml", {one: value for one, value in SECRETS.items() if one != name})
+
+
+def test_what_the_image_says(ours, archives):
+    image, config = ours
+    assert (image.user, image.command) == ("65532:65532", ["serve", "--config", "/etc/millpond/millpond.toml"])
+    assert set(config["ExposedPorts"]) == {"9000/tcp", "1935/tcp"} and set(config["Volumes"]) == {"/var/lib/millpond"}
+    assert config["Labels"]["org.opencontainers.image.title"] == "millpond"
+    found = {str(path.relative_to(image.root)) for path in image.root.rglob("*") if path.is_file()}
+    assert {"usr/local/bin/millpond", "etc/millpond/millpond.toml", "etc/ssl/certs/ca-certificates.crt"} <= found
+    assert [path for path in found if path.endswith("/sh") or "bin/" in path and "millpond" not in path] == [], "nothing else can be run"
+    writable = [path for path in image.root.rglob("*") if not path.is_symlink() and (path.stat().st_uid == 65532 or path.stat().st_mode & 0o002)]
+    assert sorted(str(path.relative_to(image.root)) for path in writable) == ["tmp", "var/lib/millpond"]
+    # The same health check in Docker's format as in the compose files.
+    with tarfile.open(archives / "millpond-docker.tar") as packed:
+        manifest = json.load(packed.extractfile("manifest.json"))[0]
+        docker = json.load(packed.extractfile(manifest["Config"]))["config"]
+    assert docker["Healthcheck"]["Test"] == ["CMD", "/usr/local/bin/millpond", "ready"]
+    assert {key: docker[key] for key in ("User", "Entrypoint", "Cmd")} == {key: config[key] for key in ("User", "Entrypoint", "Cmd")}
+
+
+def test_one_server(stack_of, source, tmp_path):
+    path, decoded = source
+    stack = stack_of("one.yaml")
+    service = stack["millpond"]
+    server = at(service.address, tmp_path)
+    wait_for(service.is_healthy, service.log, 30)
+    status = (f"/proc/{service.pid()}/status", f"/proc/{service.pid()}/limits")
+    with open(status[0]) as text:
+        shown = text.read()
+    for line in ("Uid:\t65532\t65532", "NoNewPrivs:\t1", "CapBnd:\t0000000000000000", "CapEff:\t0000000000000000"):
+        assert line in shown
+    with open(status[1]) as text:
+        assert re.search(rf"Max open files +{service.files} +{service.files} ", text.read())
+
+    made = json.loads((tmp_path / "stack" / "volumes" / "data" / "root-key.json").read_text())
+    auth = oss2.Auth(*(made[name] for name in sorted(made) if "id" in name or "secret" in name))
+    bucket = oss2.Bucket(auth, server.endpoint, "first-bucket")
+    bucket.create_bucket(oss2.BUCKET_ACL_PUBLIC_READ)
+    create_channel(bucket)
+    media.push_file(path, push_url(server, bucket))
+    wait_for(lambda: bucket.get_live_channel_stat("test-channel").status == "Idle", "the end of the push", 60)
+    listed = server.url("first-bucket/test-channel/playlist.m3u8")
+    media.assert_same_frames(media.decode_listed(listed), decoded)
+    # A picture is decoded in a process of its own.
+    uri = playlist(server, bucket)[1][0]
+    still = server.get(f"first-bucket/test-channel/{uri}?x-oss-process=video/snapshot,t_0")
+    assert still.status_code == 200 and still.content[:2] == b"\xff\xd8"
+
+    begun = time.monotonic()
+    assert service.stop() == 0
+    print(f"\nstopped after {time.monotonic() - begun:.1f} s")
+    assert not service.running()
+    service.start()
+    wait_for(service.is_healthy, service.log, 30)
+    media.assert_same_frames(media.decode_listed(listed), decoded)
+    # A server that cannot be asked is not well.
+    service.signal("STOP")
+    assert not service.is_healthy()
+    service.signal("CONT")
+    wait_for(service.is_healthy, "healthy again", 30)
+
+
+def push_through_the_balancer(stack, source, tmp_path) -> "tuple[Server, Server, Server, oss2.Bucket]":
+    """A whole push through the balancer, read through it and at each server."""
+    path, decoded = source
+    front, one, two = (at(stack.addresses[name], tmp_path) for name in ("balancer", "one", "two"))
+    wait_for(lambda: is_ready(one) and is_ready(two), stack.logs, 60)
+    bucket = front.new_bucket(oss2.BUCKET_ACL_PUBLIC_READ)
+    create_channel(bucket)
+    media.push_file(path, push_url(front, bucket))
+    wait_for(lambda: bucket.get_live_channel_stat("test-channel").status == "Idle", "the end of the push", 60)
+    for server in (front, one, two):
+        found = media.decode_listed(server.url(f"{bucket.bucket_name}/test-channel/playlist.m3u8"))
+        media.assert_same_frames(found, decoded)
+    # The encoder's address is its own, not the balancer's.
+    (record,) = bucket.get_live_channel_history("test-channel").records
+    assert record.remote_addr.rsplit(":", 1)[0] == str(stack.network.network_address + 1)
+    content = os.urandom(3 << 20)
+    bucket.put_object("large", content)
+    assert bucket.get_object("large").read() == content
+    return front, one, two, bucket
+
+
+def test_many_servers_behind_haproxy(stack_of, source, tmp_path):
+    stack = stack_of("many.yaml")
+    front, one, two, bucket = push_through_the_balancer(stack, source, tmp_path)
+    known = len(playlist(front, bucket)[1])
+    with Encoder(source[0], push_url(front, bucket)) as encoder, Viewer(front, bucket) as keeping, Viewer(front, bucket, keeps=False) as fresh:
+        wait_for(lambda: len(playlist(front, bucket)[1]) > known, stack.logs, 40)
+        # A rolling restart: one after the other, the next when the first is ready.
+        for name, server in (("one", one), ("two", two)):
+            begun = time.monotonic()
+            assert stack[name].stop() == 0, stack[name].log()[-2000:]
+            print(f"\n{name} stopped after {time.monotonic() - begun:.1f} s")
+            known = len(playlist(front, bucket)[1])
+            wait_for(lambda: len(playlist(front, bucket)[1]) > known, "the push goes on at the other", 40)
+            print(f"the playlist went on {time.monotonic() - begun:.1f} s after the signal")
+            stack[name].start()
+            wait_for(lambda: is_ready(server), stack[name].log, 30)
+            time.sleep(3)
+        print(f"rolling restart: {keeping.asked + fresh.asked} reads, failed: {keeping.failures + fresh.failures}; {encoder.times} pushes")
+        assert keeping.failures + fresh.failures == []
+
+        # The server of the push dies.
+        name, server = next((name, server) for name, server in (("one", one), ("two", two)) if publications(server))
+        begun = time.monotonic()
+        known = len(playlist(front, bucket)[1])
+        stack[name].kill()
+        wait_for(lambda: len(playlist(front, bucket)[1]) > known, "the push goes on at the other", 60)
+        print(f"the playlist went on {time.monotonic() - begun:.1f} s after kill -9")
+        stack[name].start()
+        wait_for(lambda: is_ready(server), stack[name].log, 30)
+        time.sleep(3)
+        print(f"with kill -9: {keeping.asked + fresh.asked} reads, failed: {keeping.failures + fresh.failures}")
+        assert keeping.failures + fresh.failures == []
+    assert [line for line in (stack["one"].log() + stack["two"].log()).splitlines() if "PROXY protocol" in line] == []
+
+
+def test_a_server_that_is_taken_out_by_hand(stack_of, source, tmp_path):
+    stack = stack_of("many.yaml")
+    front, one, two, bucket = push_through_the_balancer(stack, source, tmp_path)
+    # The line of haproxy.cfg, with Python in the place of socat.
+    line = re.search(r'echo "(set server \S+ state drain)"', (ROOT / "deploy" / "haproxy.cfg").read_text()).group(1)
+    ask = "import socket,sys; s=socket.socket(socket.AF_UNIX); s.connect('/tmp/haproxy.sock'); s.sendall(sys.argv[1].encode()+b'\\n'); print(s.recv(9999).decode())"
+    for state in (line, line.replace("http/", "rtmp/")):
+        said = stack["balancer"].execute("python3", "-c", ask, state)
+        assert said.returncode == 0 and said.stdout.strip() == "", said
+    count = lambda server: sum(map(int, re.findall(r"^millpond_http_requests_total\{.*\} (\d+)", server.admin("/metrics").text, re.M)))  # noqa: E731
+    before = count(one), count(two)
+    for _ in range(20):
+        assert front.get(f"{bucket.bucket_name}/large").status_code == 200
+    assert count(one) == before[0] and count(two) >= before[1] + 20
+    with media.Push(source[0], push_url(front, bucket), loop=True):
+        wait_for(lambda: publications(two), "the push is at the other", 20)
+        assert publications(one) == 0
+
+
+def test_many_servers_behind_nginx(stack_of, source, tmp_path):
+    stack = stack_of("many.yaml", {"balancer": NGINX})
+    front, one, two, bucket = push_through_the_balancer(stack, source, tmp_path)
+    known = len(playlist(front, bucket)[1])
+    with Encoder(source[0], push_url(front, bucket)):
+        wait_for(lambda: len(playlist(front, bucket)[1]) > known, stack.logs, 40)
+        name = next(name for name, server in (("one", one), ("two", two)) if publications(server))
+        stack[name].kill()
+        begun, known = time.monotonic(), len(playlist(two if name == "one" else one, bucket)[1])
+
+        def goes_on():
+            # New connections: nginx finds out by the first that a server is gone, and asks the other.
+            return len(playlist(front, bucket)[1]) > known
+
+        wait_for(goes_on, "the push goes on at the other", 60)
+        print(f"\nthe playlist went on {time.monotonic() - begun:.1f} s after kill -9")
