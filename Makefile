@@ -10,7 +10,7 @@ SOAK_KILLS ?= 20
 
 export MILLPOND_BIN
 
-.PHONY: help check test policy tools release bench fuzz soak monitoring demo screenshots cluster java
+.PHONY: help check test policy tools release dist dist-test bench fuzz soak monitoring demo screenshots cluster java
 
 help:
 	@echo 'make check   format, lints, unit tests, documentation, layering: a minute or two'
@@ -18,7 +18,10 @@ help:
 	@echo '             STAGES="rust python" runs only these: policy release rust fuzz python node clients'
 	@echo 'make policy  dependencies, citations, links and commands of documents: seconds'
 	@echo 'make demo    a server with a moving picture, and the lines to paste for ffmpeg and OBS'
-	@echo 'make cluster two servers over PostgreSQL and an S3-compatible store: what one loses when the other dies'
+	@echo 'make cluster two servers over PostgreSQL and an S3-compatible store, also by the compose files and behind the balancers'
+	@echo '             of deploy/: what one loses when the other dies'
+	@echo 'make dist    a stripped binary that runs on old systems, and the image of it, into target/dist'
+	@echo 'make dist-test   both as processes: on an old system, and by the compose files of deploy/'
 	@echo 'make java    snapshots by the official Java SDKs, which Maven fetches'
 	@echo 'make bench   cost and latency beside a floor program, as a table'
 	@echo 'make fuzz    every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds'
@@ -73,6 +76,16 @@ monitoring: tools release
 cluster: tools release
 	conformance/cluster/setup.sh
 	cd conformance/cluster && ../../$(PYTHON) -m pytest
+
+# The binary that is given away, and the image of it.
+dist:
+	deploy/build.sh
+	deploy/image.sh
+
+dist-test: tools dist
+	conformance/dist/setup.sh
+	cd conformance/dist && MILLPOND_BIN=$(CURDIR)/target/dist/millpond ../../$(PYTHON) -m pytest
+	cd conformance/cluster && MILLPOND_BIN=$(CURDIR)/target/dist/millpond ../../$(PYTHON) -m pytest test_compose.py
 
 demo:
 	cargo run --release --locked -- demo

@@ -190,7 +190,7 @@ class Service:
         run("runc", "--root", str(self.stack.state), "kill", self.id, name)
 
     def stop(self) -> int:
-        """As `docker compose stop`: SIGTERM, and the grace of the file; its end by itself is part of the test."""
+        """As `docker compose stop`: SIGTERM and the grace of the file, within which it has to end by itself."""
         self.signal("TERM")
         return self.process.wait(seconds(self.said.get("stop_grace_period", "10s")))
 
@@ -230,11 +230,18 @@ class Stack:
         self.hosts = folder / "hosts"
         self.hosts.write_text("".join(f"{address}\t{name}\n" for name, address in {"localhost": "127.0.0.1", **self.addresses}.items()))
         self.services: Dict[str, Service] = {}
+        try:
+            self._lay_out(image_of, changes or {})
+        except BaseException:
+            self.down()
+            raise
+
+    def _lay_out(self, image_of, changes: "Dict[str, dict]") -> None:
         run("ip", "link", "add", self.bridge, "type", "bridge")
         run("ip", "addr", "add", f"{self.network.network_address + 1}/{self.network.prefixlen}", "dev", self.bridge)
         run("ip", "link", "set", self.bridge, "up")
         for name, service in self.said["services"].items():
-            service |= (changes or {}).get(name, {})
+            service |= changes.get(name, {})
             self.services[name] = Service(name, service, image_of(service["image"]), self, self.addresses[name])
 
     @staticmethod

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python"))
-pytest.register_assert_rewrite("millpond_test")
+pytest.register_assert_rewrite("millpond_test", "single")
 
 from engines import S3_KEY, S3_SECRET, Postgres, Seaweed  # noqa: E402
 from millpond_test import media  # noqa: E402
 from millpond_test.server import BINARY, Server  # noqa: E402
+from single import archives, ours, stack_of  # noqa: E402, F401
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import tarfile
 import threading
 import time
@@ -15,62 +16,18 @@ import pytest
 import requests
 
 import images
-from compose import Stack, resolved
+from compose import resolved
 from millpond_test import media
-from millpond_test.server import ACCESS_KEY_ID, ACCESS_KEY_SECRET, BINARY, ROOT, Server, create_channel, wait_for
+from millpond_test.server import ROOT, Server, create_channel, wait_for
+from single import FILES, SECRETS, at, is_one_server
 from test_two_servers import playlist, push_url
 
-FILES = ROOT / "deploy" / "compose"
-SECRETS = {
-    "OSS_ACCESS_KEY_ID": ACCESS_KEY_ID,
-    "OSS_ACCESS_KEY_SECRET": ACCESS_KEY_SECRET,
-    "MILLPOND_SECRETS_KEY": "5eed" * 16,
-    "PGPASSWORD": "compose-password",
-    "AWS_ACCESS_KEY_ID": "composekey",
-    "AWS_SECRET_ACCESS_KEY": "compose-secret-0001",
-}
 NGINX = {
     "command": ["nginx", "-g", "daemon off; error_log stderr; pid /tmp/nginx.pid;", "-c", "/etc/nginx/nginx.conf"],
     "volumes": [{"type": "bind", "source": str(ROOT / "deploy" / "nginx-stream.conf"), "target": "/etc/nginx/nginx.conf", "read_only": True}],
 }
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may make networks and mounts")
-
-
-@pytest.fixture(scope="module")
-def archives(tmp_path_factory):
-    return images.make(BINARY, tmp_path_factory.mktemp("image") / "dist")
-
-
-@pytest.fixture(scope="module")
-def ours(archives, tmp_path_factory):
-    return images.unpack(archives / "millpond-oci.tar", tmp_path_factory.mktemp("unpacked"))
-
-
-@pytest.fixture
-def stack_of(ours, tmp_path):
-    """Starts a file: `stack_of("many.yaml", changes)`; all of it ends with the test."""
-    made = []
-
-    def start(file: str, changes=None) -> Stack:
-        stack = Stack(FILES / file, tmp_path / "stack", SECRETS, lambda name: ours[0] if "/" not in name else images.stand_in(name, tmp_path), changes)
-        made.append(stack)
-        return stack.up()
-
-    yield start
-    for stack in made:
-        logs = stack.logs()
-        # Pytest shows it of tests that fail.
-        print(logs)
-        stack.down()
-        assert "panicked" not in logs, logs
-
-
-def at(address: str, folder) -> Server:
-    """Clients that point at this address, as if a server of the tests were there."""
-    clients = Server(folder)
-    clients.http_address, clients.rtmp_address, clients.admin_address = f"{address}:9000", f"{address}:1935", f"{address}:9001"
-    return clients
 
 
 def is_ready(server: Server) -> bool:
@@ -163,6 +120,19 @@ def test_secrets_that_are_missing_are_named():
             resolved(FILES / "many.yaml", {one: value for one, value in SECRETS.items() if one != name})
 
 
+def test_the_lines_that_make_the_secrets(tmp_path):
+    page = (ROOT / "docs" / "cluster.md").read_text()
+    (lines,) = re.findall(r"^```sh\n(umask 077\ncat >deploy/compose/\.env .*?)^```", page, re.M | re.S)
+    (tmp_path / "deploy" / "compose").mkdir(parents=True)
+    subprocess.run(["sh", "-ec", lines], cwd=tmp_path, check=True, timeout=30)
+    file = tmp_path / "deploy" / "compose" / "many.yaml"
+    file.write_text((FILES / "many.yaml").read_text())
+    given = resolved(file, {})["services"]["one"]["environment"]
+    assert set(SECRETS) <= set(given) and len(set(given.values())) == len(given)
+    assert re.fullmatch("[0-9a-f]{64}", given["MILLPOND_SECRETS_KEY"])
+    assert file.with_name(".env").stat().st_mode & 0o077 == 0
+
+
 def test_what_the_image_says(ours, archives):
     image, config = ours
     assert (image.user, image.command) == ("65532:65532", ["serve", "--config", "/etc/millpond/millpond.toml"])
@@ -182,45 +152,7 @@ def test_what_the_image_says(ours, archives):
 
 
 def test_one_server(stack_of, source, tmp_path):
-    path, decoded = source
-    stack = stack_of("one.yaml")
-    service = stack["millpond"]
-    server = at(service.address, tmp_path)
-    wait_for(service.is_healthy, service.log, 30)
-    status = (f"/proc/{service.pid()}/status", f"/proc/{service.pid()}/limits")
-    with open(status[0]) as text:
-        shown = text.read()
-    for line in ("Uid:\t65532\t65532", "NoNewPrivs:\t1", "CapBnd:\t0000000000000000", "CapEff:\t0000000000000000"):
-        assert line in shown
-    with open(status[1]) as text:
-        assert re.search(rf"Max open files +{service.files} +{service.files} ", text.read())
-
-    made = json.loads((tmp_path / "stack" / "volumes" / "data" / "root-key.json").read_text())
-    auth = oss2.Auth(*(made[name] for name in sorted(made) if "id" in name or "secret" in name))
-    bucket = oss2.Bucket(auth, server.endpoint, "first-bucket")
-    bucket.create_bucket(oss2.BUCKET_ACL_PUBLIC_READ)
-    create_channel(bucket)
-    media.push_file(path, push_url(server, bucket))
-    wait_for(lambda: bucket.get_live_channel_stat("test-channel").status == "Idle", "the end of the push", 60)
-    listed = server.url("first-bucket/test-channel/playlist.m3u8")
-    media.assert_same_frames(media.decode_listed(listed), decoded)
-    # A picture is decoded in a process of its own.
-    uri = playlist(server, bucket)[1][0]
-    still = server.get(f"first-bucket/test-channel/{uri}?x-oss-process=video/snapshot,t_0")
-    assert still.status_code == 200 and still.content[:2] == b"\xff\xd8"
-
-    begun = time.monotonic()
-    assert service.stop() == 0
-    print(f"\nstopped after {time.monotonic() - begun:.1f} s")
-    assert not service.running()
-    service.start()
-    wait_for(service.is_healthy, service.log, 30)
-    media.assert_same_frames(media.decode_listed(listed), decoded)
-    # A server that cannot be asked is not well.
-    service.signal("STOP")
-    assert not service.is_healthy()
-    service.signal("CONT")
-    wait_for(service.is_healthy, "healthy again", 30)
+    is_one_server(stack_of("one.yaml"), source, tmp_path)
 
 
 def push_through_the_balancer(stack, source, tmp_path) -> "tuple[Server, Server, Server, oss2.Bucket]":
