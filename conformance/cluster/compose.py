@@ -150,6 +150,8 @@ class Service:
             if volume["type"] == "volume":
                 target.mkdir(parents=True, exist_ok=True)
                 source = self.stack.volume(volume["source"], target)
+            elif source.is_dir():
+                target.mkdir(parents=True, exist_ok=True)
             elif not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_text("")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import tarfile
 import threading
@@ -209,6 +210,56 @@ def test_many_servers_behind_haproxy(stack_of, source, tmp_path):
         print(f"with kill -9: {keeping.asked + fresh.asked} reads, failed: {keeping.failures + fresh.failures}")
         assert keeping.failures + fresh.failures == []
     assert [line for line in (stack["one"].log() + stack["two"].log()).splitlines() if "PROXY protocol" in line] == []
+
+
+def certificates(folder):
+    """An authority, and a certificate of it for the database and the store."""
+    folder.mkdir()
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    for command in (
+        ["req", "-x509", *key, "-days", "2", "-subj", "/CN=authority", "-keyout", "authority.key", "-out", "authority.pem"],
+        ["req", "-new", *key, "-subj", "/CN=engines", "-keyout", "engines.key", "-out", "engines.csr"],
+        ["x509", "-req", "-in", "engines.csr", "-CA", "authority.pem", "-CAkey", "authority.key", "-CAcreateserial", "-days", "2", "-extfile", "names", "-out", "engines.pem"],
+    ):  # fmt: skip
+        (folder / "names").write_text("subjectAltName=DNS:database,DNS:store\nbasicConstraints=CA:FALSE\n")
+        made = subprocess.run(["openssl", *command], cwd=folder, capture_output=True, text=True, timeout=30)
+        assert made.returncode == 0, made.stderr
+    # The database takes a key that belongs to root only if its own group may read it.
+    shutil.chown(folder / "engines.key", "root", "postgres")
+    (folder / "engines.key").chmod(0o640)
+    return folder
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_the_authorities_of_the_image_decide_about_the_engines(stack_of, tmp_path, is_known):
+    folder = certificates(tmp_path / "tls")
+    bind = lambda source, target: {"type": "bind", "source": str(source), "target": target, "read_only": True}  # noqa: E731
+    said = resolved(FILES / "many.yaml", SECRETS)["services"]
+    changes = {name: {"volumes": [*said[name].get("volumes", []), bind(folder, "/tls")]} for name in ("database", "store")}
+    changes["database"]["command"] = [*said["database"]["command"], "-c", "ssl=on", "-c", "ssl_cert_file=/tls/engines.pem", "-c", "ssl_key_file=/tls/engines.key"]
+    changes["store"]["command"] = [*said["store"]["command"], "-s3.port.https=8334", "-s3.cert.file=/tls/engines.pem", "-s3.key.file=/tls/engines.key"]
+    for name in ("init", "one", "two"):
+        environment = said[name]["environment"]
+        secured = {
+            "MILLPOND_META": environment["MILLPOND_META"].replace("?sslmode=disable", ""),
+            "MILLPOND_BLOBS": environment["MILLPOND_BLOBS"].replace("http://store:8333", "https://store:8334"),
+        }
+        assert all(environment[key] != value for key, value in secured.items())
+        changes[name] = {"environment": environment | secured}
+        if is_known:
+            own = bind(folder / "authority.pem", "/etc/ssl/certs/ca-certificates.crt")
+            changes[name]["volumes"] = [*said[name].get("volumes", []), own]
+    if not is_known:
+        with pytest.raises(AssertionError, match="init failed(.|\n)*certificate"):
+            stack_of("many.yaml", changes)
+        return
+    stack = stack_of("many.yaml", changes)
+    front, one, two = (at(stack.addresses[name], tmp_path) for name in ("balancer", "one", "two"))
+    wait_for(lambda: is_ready(one) and is_ready(two), stack.logs, 60)
+    content = os.urandom(3 << 20)
+    bucket = one.new_bucket()
+    bucket.put_object("large", content)
+    assert two.bucket(bucket.bucket_name).get_object("large").read() == content
 
 
 def test_a_server_that_is_taken_out_by_hand(stack_of, source, tmp_path):
