@@ -43,6 +43,24 @@ def test_an_unknown_configuration_key_is_refused(tmp_path):
     assert "unknown_key" in refused.stderr + refused.stdout
 
 
+def test_a_health_check_asks_whether_the_server_is_ready(fresh_server):
+    running = fresh_server()
+    asked = millpond("ready", "--admin-listen", running.admin_address)
+    assert (asked.returncode, asked.stdout) == (0, "ready\n"), asked
+    # A download that nobody takes keeps it from leaving; it says that it stops.
+    bucket = running.new_bucket()
+    bucket.put_object("large", b"l" * (64 << 20))
+    with requests.get(bucket.sign_url("GET", "large", 60), stream=True, timeout=20) as download:
+        next(download.iter_content(1))
+        running.process.terminate()
+        wait_for(lambda: running.admin("/readyz").status_code == 503, "it says that it stops")
+        asked = millpond("ready", "--admin-listen", running.admin_address)
+        assert asked.returncode == 1 and "not ready: stopping" in asked.stderr, asked
+    running.kill()
+    asked = millpond("ready", "--admin-listen", running.admin_address)
+    assert asked.returncode == 1 and running.admin_address in asked.stderr, asked
+
+
 def test_a_channel_created_by_the_command_takes_its_push(server, short_source):
     created = millpond("channel", "create", "cli-bucket/cli-channel", "--endpoint", server.endpoint)
     assert created.returncode == 0, created.stderr
