@@ -97,6 +97,9 @@ class Service:
         options = f"lowerdir={self.image.root},upperdir={top / 'upper'},workdir={top / 'work'}"
         run("mount", "-t", "overlay", "millpond-test", "-o", options, str(top / "root"))
         self.root = top / "root"
+        # Whatever this machine has made of its own.
+        if (self.root / "tmp").exists():
+            (self.root / "tmp").chmod(0o1777)
         (self.folder / "config.json").write_text(json.dumps(self._bundle(), indent=1))
 
     def _bundle(self) -> dict:

@@ -13,7 +13,7 @@ import images
 from compose import Image, Stack
 from millpond_test import media
 from millpond_test.server import ACCESS_KEY_ID, ACCESS_KEY_SECRET, BINARY, ROOT, Server, create_channel, wait_for
-from test_two_servers import playlist, push_url
+from test_two_servers import playlist
 
 FILES = ROOT / "deploy" / "compose"
 SECRETS = {
@@ -84,7 +84,7 @@ def is_one_server(stack: Stack, source, tmp_path) -> None:
     bucket = oss2.Bucket(auth, server.endpoint, "first-bucket")
     bucket.create_bucket(oss2.BUCKET_ACL_PUBLIC_READ)
     create_channel(bucket)
-    media.push_file(path, push_url(server, bucket))
+    media.push_file(path, server.on_rtmp_port(bucket.sign_rtmp_url("test-channel", "playlist.m3u8", 3600)))
     wait_for(lambda: bucket.get_live_channel_stat("test-channel").status == "Idle", "the end of the push", 60)
     listed = server.url("first-bucket/test-channel/playlist.m3u8")
     media.assert_same_frames(media.decode_listed(listed), decoded)
