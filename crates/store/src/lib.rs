@@ -14,6 +14,8 @@ pub mod error;
 pub mod kv;
 pub mod live;
 pub mod meta;
+pub mod moving;
+pub mod probe;
 pub mod record;
 pub mod scrub;
 pub mod vault;

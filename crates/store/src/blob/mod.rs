@@ -10,6 +10,7 @@ pub mod files;
 mod finished;
 pub mod memory;
 mod pins;
+mod take;
 #[cfg(feature = "s3")]
 pub mod s3;
 
@@ -33,6 +34,7 @@ pub use files::{Adopted, FileBlobs, Hold};
 pub use finished::FinishedBlobs;
 pub use memory::MemoryBlobs;
 pub use pins::{Pinned, Pins};
+pub use take::TakeBlobs;
 #[cfg(feature = "s3")]
 pub use s3::{S3Address, S3Blobs, S3Options};
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::repair::Mending;
 use crate::blob::{BlobDamage, BlobId};
@@ -75,6 +75,31 @@ pub struct Report {
     pub unsummed: u64,
     /// Who names each blob that is there, and how many do.
     pub(super) named: HashMap<BlobId, (String, u64)>,
+    /// Blobs that pushes write to.
+    pub(super) open: HashSet<BlobId>,
+    /// Blobs that are to be deleted.
+    pub(super) garbage: HashSet<BlobId>,
     /// What can be mended.
     pub(super) mendings: Vec<Mending>,
+}
+
+impl Report {
+    /// Whether a row names a blob.
+    pub(crate) fn names(&self, blob: BlobId) -> bool {
+        self.named.contains_key(&blob)
+    }
+
+    /// Whether a blob is to be deleted.
+    pub(crate) fn is_garbage(&self, blob: BlobId) -> bool {
+        self.garbage.contains(&blob)
+    }
+
+    /// Leaves out what is said of blobs that pushes write to: on a shared store, those lie on the disks of their servers.
+    pub fn forget_open_blobs(&mut self) {
+        let open = std::mem::take(&mut self.open);
+        self.findings.retain(|finding| match finding {
+            Finding::MissingBlob(_, blob) | Finding::ShortBlob(_, blob) => !open.contains(blob),
+            _ => true,
+        });
+    }
 }

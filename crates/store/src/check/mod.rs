@@ -27,6 +27,16 @@ const WINDOW: u64 = 4 << 20;
 /// # Errors
 /// `Unavailable`; rows that cannot be read are findings.
 pub async fn check(meta: &Meta, blobs: &dyn BlobStore, now_ms: i64, grace_ms: i64) -> Result<Report> {
+    Ok(survey(meta, blobs, now_ms, grace_ms).await?.0)
+}
+
+/// The same, and the blobs that were found.
+pub(crate) async fn survey(
+    meta: &Meta,
+    blobs: &dyn BlobStore,
+    now_ms: i64,
+    grace_ms: i64,
+) -> Result<(Report, HashMap<BlobId, BlobInfo>)> {
     let found = list_blobs(blobs).await?;
     let snapshot = meta.kv().snapshot().await?;
     let mut check = Check { snapshot: snapshot.as_ref(), report: Report::default(), names: Names::default() };
@@ -34,7 +44,7 @@ pub async fn check(meta: &Meta, blobs: &dyn BlobStore, now_ms: i64, grace_ms: i6
     check.report.findings.extend(meta.kv().faults().await?.into_iter().map(Finding::Engine));
     if !check.report.findings.is_empty() {
         // What a damaged map says of its rows is worth nothing.
-        return Ok(check.report);
+        return Ok((check.report, found));
     }
     if let Some(loss) = meta.kv().loss() {
         check.report.findings.push(Finding::LostCommits(loss));
@@ -75,7 +85,9 @@ pub async fn check(meta: &Meta, blobs: &dyn BlobStore, now_ms: i64, grace_ms: i6
             check.report.findings.push(Finding::OrphanBlob(info.id, info.len));
         }
     }
-    Ok(check.report)
+    check.report.open = check.names.open;
+    check.report.garbage = check.names.garbage;
+    Ok((check.report, found))
 }
 
 /// The blobs that the rows of a map name.
@@ -175,7 +187,8 @@ pub async fn sweep(meta: &Meta, blobs: &dyn BlobStore, now_ms: i64, grace_ms: i6
     Ok(swept)
 }
 
-async fn list_blobs(blobs: &dyn BlobStore) -> Result<HashMap<BlobId, BlobInfo>> {
+/// Every blob of a store.
+pub(crate) async fn list_blobs(blobs: &dyn BlobStore) -> Result<HashMap<BlobId, BlobInfo>> {
     let mut found = HashMap::new();
     let mut cursor = None;
     loop {

@@ -29,6 +29,7 @@
 //! X <channel> 00 <bucket>                  channels by name
 //! Y <digest>                               a signed call that was made, not to be made again
 //! Z <window, subject, shard>               what was used in an hour or a month
+//! ~moving                                  a move into this map is not over
 //! ```
 
 use model::Container;
@@ -93,6 +94,12 @@ impl Table {
         key
     }
 }
+
+/// The row of a target of a move that is not over.
+pub(crate) const MOVING: &[u8] = b"~moving";
+
+/// Tables that a move leaves behind: what is said in them is of the processes that use this map.
+pub(crate) const NOT_MOVED: [Table; 0] = [];
 
 pub(crate) fn bucket(name: &BucketName) -> Vec<u8> {
     Table::Bucket.name(name.as_str())

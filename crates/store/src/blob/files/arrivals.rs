@@ -1,8 +1,9 @@
-//! Blobs that come from elsewhere with the ids that they have there: for a store that keeps its finished blobs in
-//! another place, and files only as a spool and a cache.
+//! Blobs that come from elsewhere with the ids that they have there: by a move, and for a store that keeps its finished
+//! blobs in another place, and files only as a spool and a cache.
 
 use std::fs;
 
+#[cfg(feature = "s3")]
 use bytes::Bytes;
 
 use super::{FileBlobs, FileWriter, Mark, blocking};
@@ -28,6 +29,7 @@ impl FileBlobs {
     }
 
     /// Keeps bytes under an id that another store gave them. They need not survive a crash of the machine.
+    #[cfg(feature = "s3")]
     pub(crate) async fn put_as(&self, id: BlobId, bytes: Bytes) -> Result<()> {
         let mut writer = self.create_as(id, OnDrop::Delete).await?;
         writer.append(bytes).await?;
@@ -35,6 +37,7 @@ impl FileBlobs {
     }
 
     /// Takes over a finished blob of a store on the same filesystem, with its checksums. It is `len` bytes long.
+    #[cfg(feature = "s3")]
     pub(crate) async fn take_over(&self, from: &FileBlobs, id: BlobId, len: u64) -> Result<()> {
         let (to, from) = (std::sync::Arc::clone(&self.0), std::sync::Arc::clone(&from.0));
         blocking(id, move || {

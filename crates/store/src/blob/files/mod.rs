@@ -7,7 +7,6 @@
 //! Behind the bytes of a finished blob its file has their checksums (`sums.rs`).
 
 mod adopt;
-#[cfg(feature = "s3")]
 mod arrivals;
 mod directories;
 mod entries;

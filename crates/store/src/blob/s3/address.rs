@@ -1,4 +1,4 @@
-//! `s3://BUCKET[/PREFIX]?endpoint=URL&region=NAME&style=path|virtual`: where blobs are. Never a key, so that an address can
+//! `s3://BUCKET[/PREFIX]?endpoint=URL&region=NAME&style=path|virtual&profile=NAME`: where blobs are. Never a key, so that an address can
 //! be shown, logged and be seen in a list of processes.
 
 use std::collections::HashMap;
@@ -22,6 +22,8 @@ pub struct S3Address {
     pub region: Option<String>,
     /// Whether the bucket is part of the host instead of the path.
     pub is_virtual_hosted: bool,
+    /// The profile of the shared credentials file that has the keys; `None` is what the environment says.
+    pub profile: Option<String>,
 }
 
 impl S3Address {
@@ -49,15 +51,21 @@ impl S3Address {
             endpoint: None,
             region: None,
             is_virtual_hosted: false,
+            profile: None,
         };
         let mut style = None;
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             match pair.split_once('=').unwrap_or((pair, "")) {
                 ("endpoint", url) => address.endpoint = Some(endpoint(url)?),
                 ("region", region) => address.region = Some(region.to_owned()),
+                ("profile", name) if !name.is_empty() => address.profile = Some(name.to_owned()),
                 ("style", "path") => style = Some(false),
                 ("style", "virtual") => style = Some(true),
-                _ => return Err(refuse("has a parameter that is not known: endpoint, region, style=path|virtual are")),
+                _ => {
+                    return Err(refuse(
+                        "has a parameter that is not known: endpoint, region, profile, style=path|virtual are",
+                    ));
+                }
             }
         }
         address.is_virtual_hosted = style.unwrap_or(address.endpoint.is_none());
@@ -66,7 +74,12 @@ impl S3Address {
 
     /// A client's builder, with credentials from the environment, the shared credentials file, or the role of the machine.
     pub(super) fn builder(&self) -> Result<AmazonS3Builder> {
-        let mut builder = AmazonS3Builder::from_env()
+        // Keys of a profile are not mixed with those of the environment.
+        let mut builder = match &self.profile {
+            Some(_) => AmazonS3Builder::new(),
+            None => AmazonS3Builder::from_env(),
+        };
+        builder = builder
             .with_bucket_name(&self.bucket)
             .with_virtual_hosted_style_request(self.is_virtual_hosted)
             // Some stores know no tags; nothing here has any.
@@ -74,16 +87,16 @@ impl S3Address {
         if let Some(endpoint) = &self.endpoint {
             builder = builder.with_endpoint(endpoint).with_allow_http(endpoint.starts_with("http://"));
         }
-        match &self.region {
-            Some(region) => builder = builder.with_region(region),
-            None if std::env::var_os("AWS_REGION").is_none() && std::env::var_os("AWS_DEFAULT_REGION").is_none() => {
-                builder = builder.with_region("us-east-1");
-            }
-            None => {}
+        let in_environment = || std::env::var("AWS_REGION").or_else(|_| std::env::var("AWS_DEFAULT_REGION")).ok();
+        let region = self.region.clone().or_else(in_environment).filter(|region| !region.is_empty());
+        builder = builder.with_region(region.unwrap_or_else(|| "us-east-1".to_owned()));
+        let is_in_environment = self.profile.is_none() && std::env::var_os("AWS_ACCESS_KEY_ID").is_some();
+        let keys = if is_in_environment { None } else { shared_credentials(self.profile.as_deref())? };
+        if let (None, Some(profile)) = (&keys, &self.profile) {
+            let detail = format!("the shared credentials file has no keys of the profile {profile}");
+            return Err(Error::unavailable(Subject::Blob, detail));
         }
-        if std::env::var_os("AWS_ACCESS_KEY_ID").is_none()
-            && let Some(keys) = shared_credentials()?
-        {
+        if let Some(keys) = keys {
             builder = builder.with_access_key_id(keys.id).with_secret_access_key(keys.secret);
             if let Some(token) = keys.token {
                 builder = builder.with_token(token);
@@ -121,8 +134,8 @@ struct Keys {
     token: Option<String>,
 }
 
-/// The keys of `AWS_SHARED_CREDENTIALS_FILE` or `~/.aws/credentials`, of the profile `AWS_PROFILE` or `default`.
-fn shared_credentials() -> Result<Option<Keys>> {
+/// The keys of `AWS_SHARED_CREDENTIALS_FILE` or `~/.aws/credentials`, of this profile, else `AWS_PROFILE`, else `default`.
+fn shared_credentials(profile: Option<&str>) -> Result<Option<Keys>> {
     let chosen = std::env::var_os("AWS_SHARED_CREDENTIALS_FILE").map(PathBuf::from);
     let Some(file) = chosen.clone().or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".aws/credentials")))
     else {
@@ -135,8 +148,8 @@ fn shared_credentials() -> Result<Option<Keys>> {
         }
         Err(_) => return Ok(None),
     };
-    let profile = std::env::var("AWS_PROFILE").unwrap_or_else(|_| "default".to_owned());
-    Ok(profile_keys(&text, &profile))
+    let usual = || std::env::var("AWS_PROFILE").unwrap_or_else(|_| "default".to_owned());
+    Ok(profile_keys(&text, &profile.map_or_else(usual, str::to_owned)))
 }
 
 fn profile_keys(text: &str, profile: &str) -> Option<Keys> {
@@ -165,6 +178,7 @@ mod tests {
         assert!(!address.is_virtual_hosted);
         assert!(S3Address::parse("s3://pond").unwrap().is_virtual_hosted);
         assert!(!S3Address::parse("s3://pond?style=path").unwrap().is_virtual_hosted);
+        assert_eq!(S3Address::parse("s3://pond?profile=old").unwrap().profile.as_deref(), Some("old"));
     }
 
     #[test]

@@ -7,7 +7,10 @@
 
 mod address;
 mod cache;
+mod headers;
 mod objects;
+mod probe;
+mod products;
 mod reader;
 mod upload;
 mod writer;
@@ -29,7 +32,7 @@ use tokio::sync::Semaphore;
 use super::finished::FinishedBlobs;
 use super::{
     BlobDamage, BlobId, BlobIds, BlobInfo, BlobReader, BlobState, BlobStore, BlobWriter, FileBlobs, OnDrop, ScanCursor,
-    ScanPage, Verified,
+    ScanPage, TakeBlobs, Verified,
 };
 use crate::durability::Durability;
 use crate::error::{Error, Result, Subject};
@@ -39,6 +42,7 @@ use reader::RemoteReader;
 use writer::S3Writer;
 
 pub use address::S3Address;
+pub use probe::probe;
 
 /// Uploads at once; each has at most 16 MiB in memory.
 const UPLOADS: usize = 8;
@@ -283,7 +287,8 @@ impl Shared {
             return Ok(reader);
         }
         let (len, bytes) = upload::fetch(self.stored.as_ref(), id).await?;
-        if bytes.len() as u64 == len {
+        // Without room for it, writing it down would only cost time.
+        if bytes.len() as u64 == len && len <= self.options.cache_bytes {
             match self.cache.put_as(id, bytes.clone()).await {
                 Ok(()) => {
                     let gone = lock(&self.cached).add(id, len);
@@ -400,5 +405,13 @@ impl BlobStore for S3Blobs {
         }
         let after = place.strip_prefix("stored/");
         self.0.scan_stored(after.ok_or_else(|| Error::corrupt(Subject::Blob, "scan cursor"))?).await
+    }
+}
+
+#[async_trait]
+impl TakeBlobs for S3Blobs {
+    /// Uploads it from where it is, in parts if it is long; it is not kept here.
+    async fn take(&self, id: BlobId, from: &dyn BlobReader) -> Result<()> {
+        upload::upload(self.0.stored.as_ref(), id, from, self.0.timeout(OnDrop::Keep)).await
     }
 }

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result, Subject};
 /// The layout that this program reads and writes.
 const LAYOUT: i32 = 1;
 /// The oldest PostgreSQL, as `server_version_num` has it.
-const OLDEST: i32 = 150_000;
+pub(super) const OLDEST: i32 = 150_000;
 /// Held while a layout is made, so that two who make it at once make one.
 const LOCK: i64 = 0x6d69_6c6c;
 

@@ -5,9 +5,11 @@
 //! others change the rows too. What is lost by a connection that breaks is tried again until `timeout` is over.
 
 mod address;
+mod freeze;
 mod layout;
 mod password;
 mod pool;
+mod probe;
 mod reader;
 mod tls;
 mod writer;
@@ -34,8 +36,10 @@ use reader::Wanted;
 use writer::Job;
 
 pub use address::{PostgresAddress, SslMode};
+pub use freeze::{make_read_only, make_writable, read_only_mark};
 pub use layout::{Prepared, prepare};
 pub use password::Password;
+pub use probe::probe;
 
 /// How to open the map.
 #[derive(Debug, Clone)]

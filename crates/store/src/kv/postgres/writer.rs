@@ -12,6 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
+use super::freeze;
 use super::pool::{Connection, Pool, Work};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result, Subject};
@@ -67,7 +68,8 @@ impl Lane {
         match self.send(&batch).await {
             Ok(results) => batch.into_iter().zip(results).for_each(|(job, result)| answer(job, Ok(result))),
             // One job that cannot be done must not take down those that happened to wait beside it.
-            Err(error) if batch.len() > 1 && error.kind == ErrorKind::Corrupt => {
+            // On a map that is read-only those are leases, by which servers live.
+            Err(error) if batch.len() > 1 && (error.kind == ErrorKind::Corrupt || freeze::is_read_only(&error)) => {
                 for job in batch {
                     let alone = self.send(std::slice::from_ref(&job)).await;
                     let result = alone.and_then(|results| results.into_iter().next().ok_or_else(mismatch));
