@@ -110,7 +110,7 @@ enum Command {
     Channel(cli::channel::Channel),
     /// Push a file or the built-in sample to an RTMP URL.
     Publish(cli::publish::Publish),
-    /// Look for dangling names and orphaned bytes in a data directory.
+    /// Look for dangling names and orphaned bytes, or try a database and a bucket for what servers need of them.
     Check(cli::check::Check),
     /// Look at a playlist, here or anywhere, for what Apple's authoring rules for HLS want.
     CheckHls(cli::check_hls::CheckHls),
@@ -118,12 +118,14 @@ enum Command {
     Backup(cli::backup::Backup),
     /// Make a data directory from a backup.
     Restore(cli::restore::Restore),
+    /// Copy an installation between any two stores: a data directory, or PostgreSQL and an S3-compatible store.
+    Migrate(cli::migrate::Migrate),
     /// Print what a month costs by a table of prices, or what was used.
     Usage(cli::usage::Usage),
     /// Prepare the database and the bucket that several servers share.
     #[command(subcommand)]
     Store(cli::store::Store),
-    /// Run the lifecycle rules of a data directory once, or say what they would do.
+    /// Run the lifecycle rules of an installation once, or say what they would do.
     Lifecycle(cli::lifecycle::Lifecycle),
 }
 
@@ -155,6 +157,7 @@ fn main() -> ExitCode {
         Command::CheckHls(check) => check.run(),
         Command::Backup(backup) => backup.run(),
         Command::Restore(restore) => restore.run(),
+        Command::Migrate(migrate) => migrate.run(),
         Command::Usage(usage) => usage.run(),
         Command::Store(store) => store.run(),
         Command::Lifecycle(lifecycle) => lifecycle.run(),

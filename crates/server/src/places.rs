@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
-use store::blob::{BlobStore, S3Address, S3Blobs, S3Options};
+use store::blob::{S3Address, S3Blobs, S3Options, TakeBlobs};
 use store::kv::postgres::Password;
 use store::kv::{Kv, PostgresAddress, PostgresKv, PostgresOptions};
 use store::meta::Meta;
+use store::probe::Seen;
 
 use crate::clock::Clock;
 use crate::config::{Config, Durability, StorageConfig};
@@ -28,10 +29,17 @@ impl Places {
     /// # Errors
     /// When an address is not one, or holds a secret that it must not.
     pub(crate) fn of(config: &Config) -> anyhow::Result<Self> {
-        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        Self::at(config.meta.as_deref(), config.blobs.as_deref())
+    }
+
+    /// Those with these addresses; empty ones are none.
+    ///
+    /// # Errors
+    /// As [`Places::of`].
+    pub(crate) fn at(meta: Option<&str>, blobs: Option<&str>) -> anyhow::Result<Self> {
         // The detail alone: the rest of an error is about engines.
-        let meta = given(&config.meta).map(|text| PostgresAddress::parse(&text)).transpose();
-        let blobs = given(&config.blobs).map(|text| S3Address::parse(&text)).transpose();
+        let meta = meta.filter(|text| !text.is_empty()).map(PostgresAddress::parse).transpose();
+        let blobs = blobs.filter(|text| !text.is_empty()).map(S3Address::parse).transpose();
         Ok(Self {
             meta: meta.map_err(|error| anyhow::anyhow!("`meta`: {}", error.detail))?,
             blobs: blobs.map_err(|error| anyhow::anyhow!("`blobs`: {}", error.detail))?,
@@ -46,6 +54,19 @@ impl Places {
     /// Whether other servers may use the same map.
     pub(crate) fn has_shared_map(&self) -> bool {
         self.meta.is_some()
+    }
+
+    /// Whether the blobs are on an S3-compatible store.
+    pub(crate) fn has_shared_blobs(&self) -> bool {
+        self.blobs.is_some()
+    }
+
+    /// The places in words, without secrets.
+    pub(crate) fn shown(&self, data_dir: &Path) -> String {
+        let here = |name: &str| data_dir.join(name).display().to_string();
+        let meta = self.meta.as_ref().map_or_else(|| here(data_dir::METADATA), ToString::to_string);
+        let blobs = self.blobs.as_ref().map_or_else(|| here(data_dir::BLOBS), ToString::to_string);
+        format!("{meta} and {blobs}")
     }
 
     /// Where on this machine bytes are written: blobs, or what waits to be put elsewhere.
@@ -94,31 +115,98 @@ impl Places {
         data_dir::close_to_others(data_dir)?;
         let lock = stores::lock(data_dir)?;
         let clock = clock.for_stores();
-        let blobs: Arc<dyn BlobStore> = match &self.blobs {
-            Some(address) => {
-                let options = S3Options {
-                    durability: stores::durability(storage.durability),
-                    cache_bytes: storage.cache_mib << 20,
-                    ..S3Options::default()
-                };
-                let opened = S3Blobs::open(address, data_dir, stores::blob_ids(&clock), options).await;
-                tracing::info!(blobs = %address, "blobs are on an S3-compatible store");
-                Arc::new(opened.with_context(|| format!("cannot open the blobs in {address}"))?)
-            }
-            None => Arc::new(stores::open_files(data_dir, storage.durability, &clock)?),
-        };
-        let kv: Arc<dyn Kv> = match &self.meta {
-            Some(address) => {
-                let opened = PostgresKv::open(address, &options(address, storage.durability)).await;
-                tracing::info!(meta = %address, "the map is in PostgreSQL");
-                Arc::new(opened.with_context(|| format!("cannot open the map in {address}"))?)
-            }
-            None => {
-                let must_exist = missing == Missing::Refuse || data_dir.join(data_dir::INSTANCE).exists();
-                Arc::new(stores::open_map(data_dir, storage.durability, must_exist, None, &clock)?)
-            }
-        };
+        let blobs = self.open_blobs(data_dir, storage, &clock).await?;
+        let kv = self.open_kv(data_dir, storage.durability, missing, &clock).await?;
         Ok(Stores { meta: Meta::new(Arc::new(TimedKv::new(kv)), clock), blobs, lock })
+    }
+
+    async fn open_blobs(
+        &self,
+        data_dir: &Path,
+        storage: &StorageConfig,
+        clock: &store::clock::Clock,
+    ) -> anyhow::Result<Arc<dyn TakeBlobs>> {
+        let Some(address) = &self.blobs else {
+            return Ok(Arc::new(stores::open_files(data_dir, storage.durability, clock)?));
+        };
+        let options = S3Options {
+            durability: stores::durability(storage.durability),
+            cache_bytes: storage.cache_mib << 20,
+            ..S3Options::default()
+        };
+        let opened = S3Blobs::open(address, data_dir, stores::blob_ids(clock), options).await;
+        tracing::info!(blobs = %address, "blobs are on an S3-compatible store");
+        Ok(Arc::new(opened.with_context(|| format!("cannot open the blobs in {address}"))?))
+    }
+
+    async fn open_kv(
+        &self,
+        data_dir: &Path,
+        durability: Durability,
+        missing: Missing,
+        clock: &store::clock::Clock,
+    ) -> anyhow::Result<Arc<dyn Kv>> {
+        if self.meta.is_some() {
+            return self.open_shared_kv(durability).await;
+        }
+        let must_exist = missing == Missing::Refuse || data_dir.join(data_dir::INSTANCE).exists();
+        Ok(Arc::new(stores::open_map(data_dir, durability, must_exist, None, clock)?))
+    }
+
+    /// The map that servers share, for whoever needs nothing else.
+    ///
+    /// # Errors
+    /// When there is none, it does not answer, or it was not prepared.
+    pub(crate) async fn open_shared_kv(&self, durability: Durability) -> anyhow::Result<Arc<dyn Kv>> {
+        let address = self.shared_map()?;
+        let opened = PostgresKv::open(address, &options(address, durability)).await;
+        tracing::info!(meta = %address, "the map is in PostgreSQL");
+        Ok(Arc::new(opened.with_context(|| format!("cannot open the map in {address}"))?))
+    }
+
+    fn shared_map(&self) -> anyhow::Result<&PostgresAddress> {
+        self.meta.as_ref().context("this is about a map in PostgreSQL: name it with --meta postgres://…")
+    }
+
+    /// Makes the map in PostgreSQL read-only, or ends that.
+    ///
+    /// # Errors
+    /// When it is not in PostgreSQL, or that does not answer or does not allow it.
+    pub(crate) async fn set_read_only(&self, is_read_only: bool) -> anyhow::Result<()> {
+        let address = self.shared_map()?;
+        let options = options(address, Durability::Full);
+        let done = match is_read_only {
+            true => store::kv::postgres::make_read_only(address, &options).await,
+            false => store::kv::postgres::make_writable(address, &options).await,
+        };
+        done.with_context(|| format!("cannot change who may write to the map in {address}; its owner can"))
+    }
+
+    /// A number that stays the same while the map in PostgreSQL is read-only.
+    ///
+    /// # Errors
+    /// As [`Places::set_read_only`].
+    pub(crate) async fn read_only_mark(&self) -> anyhow::Result<Option<u32>> {
+        let address = self.shared_map()?;
+        Ok(store::kv::postgres::read_only_mark(address, &options(address, Durability::Full)).await?)
+    }
+
+    /// Tries the shared engines; what was tried of which, and what was seen.
+    ///
+    /// # Errors
+    /// When one cannot be asked at all.
+    pub(crate) async fn probe(&self) -> anyhow::Result<Vec<(String, Vec<Seen>)>> {
+        let clock = store::clock::Clock::system();
+        let mut seen = Vec::new();
+        if let Some(address) = &self.meta {
+            let probed = store::kv::postgres::probe(address, &options(address, Durability::Full), &clock).await;
+            seen.push((address.to_string(), probed.with_context(|| format!("cannot ask {address}"))?));
+        }
+        if let Some(address) = &self.blobs {
+            let probed = store::blob::s3::probe(address, &stores::randomness(), &clock).await;
+            seen.push((address.to_string(), probed.with_context(|| format!("cannot ask {address}"))?));
+        }
+        Ok(seen)
     }
 
     /// Makes what is shared ready for use, and says what was done.
@@ -127,13 +215,8 @@ impl Places {
     /// When an engine does not answer or does not allow it.
     pub(crate) async fn prepare(&self, data_dir: &Path) -> anyhow::Result<Vec<String>> {
         let mut done = Vec::new();
-        if let Some(address) = &self.meta {
-            let prepared = store::kv::postgres::prepare(address, &options(address, Durability::Full)).await;
-            let prepared = prepared.with_context(|| format!("cannot prepare the map in {address}"))?;
-            done.push(match prepared {
-                store::kv::postgres::Prepared::Made => format!("made the map in {address}"),
-                store::kv::postgres::Prepared::AlreadyThere => format!("the map in {address} is there, and up to date"),
-            });
+        if self.has_shared_map() {
+            done.push(self.prepare_map().await?);
         }
         if let Some(address) = &self.blobs {
             data_dir::make(data_dir)?;
@@ -156,6 +239,19 @@ impl Places {
         Ok(done)
     }
 
+    /// Makes the map in PostgreSQL, if it is not there, and says what was done.
+    ///
+    /// # Errors
+    /// When it does not answer or does not allow it.
+    pub(crate) async fn prepare_map(&self) -> anyhow::Result<String> {
+        let address = self.shared_map()?;
+        let prepared = store::kv::postgres::prepare(address, &options(address, Durability::Full)).await;
+        Ok(match prepared.with_context(|| format!("cannot prepare the map in {address}"))? {
+            store::kv::postgres::Prepared::Made => format!("made the map in {address}"),
+            store::kv::postgres::Prepared::AlreadyThere => format!("the map in {address} is there, and up to date"),
+        })
+    }
+
     /// Refuses a data directory that has an installation of its own in it, which a server would silently not serve.
     fn check_data_dir(&self, data_dir: &Path) -> anyhow::Result<()> {
         if self.meta.is_some() && data_dir::has_metadata(data_dir)? {
@@ -167,6 +263,21 @@ impl Places {
         }
         Ok(())
     }
+}
+
+/// Refuses a map into which an installation is being moved: what is not there yet would look as if it had never been.
+///
+/// # Errors
+/// From where the move comes, and what to do.
+pub(crate) async fn refuse_unfinished(meta: &Meta) -> anyhow::Result<()> {
+    if let Some(mark) = store::moving::mark(meta).await? {
+        bail!(
+            "the move from {} into this store was not finished; go on with it by the same `millpond migrate`, or begin \
+             with an empty store",
+            mark.from
+        );
+    }
+    Ok(())
 }
 
 fn is_set(variable: &str) -> bool {

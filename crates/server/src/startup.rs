@@ -93,6 +93,7 @@ pub(crate) async fn start(config: Config, inherited: Inherited, numbers: Prometh
     // From here on a SIGHUP does not end the process any more, whatever is configured.
     let hang_up = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let Stores { meta, blobs, lock } = places.open(&config.data_dir, &config.storage, Missing::Make, &clock).await?;
+    crate::places::refuse_unfinished(&meta).await?;
     let meta = KeySource::new(&config.data_dir, config.secrets_key_file.as_deref()).unlock(meta).await?;
     let addressing = addressing(&config)?;
     let grace_ms = i64::try_from(config.storage.garbage_grace_s.saturating_mul(1000)).unwrap_or(i64::MAX);

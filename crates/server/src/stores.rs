@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
-use store::blob::{BlobIds, FileBlobs};
+use store::blob::{BlobIds, FileBlobs, TakeBlobs};
 use store::clock::{Clock, Randomness};
 use store::kv::{BeforeFlush, SqliteKv, SqliteOptions};
 use store::meta::Meta;
@@ -17,7 +17,7 @@ use crate::{data_dir, descriptors};
 /// The stores of a data directory, held by this process alone.
 pub(crate) struct Stores {
     pub(crate) meta: Meta,
-    pub(crate) blobs: Arc<dyn store::blob::BlobStore>,
+    pub(crate) blobs: Arc<dyn TakeBlobs>,
     pub(crate) lock: File,
 }
 
@@ -34,11 +34,6 @@ pub(crate) enum Missing {
 ///
 /// # Errors
 /// When another process has them, a part of them is missing, or the disk refuses.
-pub(crate) fn open_stores(data_dir: &Path, durability: Durability, missing: Missing) -> anyhow::Result<Stores> {
-    open_stores_at(data_dir, durability, missing, &crate::clock::Clock::system())
-}
-
-/// The same with the clock of a server.
 pub(crate) fn open_stores_at(
     data_dir: &Path,
     durability: Durability,

@@ -8,21 +8,25 @@ use clap::Args;
 use store::blob::BlobStore;
 use store::check::{Finding, Report};
 use store::meta::Meta;
+use store::probe::Verdict;
 
-use crate::config::Durability;
+use super::side::{Side, Where};
 use crate::log::{self, LogFormat};
+use crate::places::Places;
 use crate::secrets::KeySource;
-use crate::stores::{Missing, Stores, open_stores};
+use crate::stores::Missing;
 
 /// Names, then counters; more rounds would find the same again.
 const MAX_ROUNDS: usize = 4;
 
+/// How old a blob without a name must be where servers may run: longer than the longest upload.
+const SHARED_GRACE_MS: i64 = 24 * 60 * 60 * 1000;
+
 /// The flags of `check`.
 #[derive(Debug, Args)]
 pub(crate) struct Check {
-    /// Folder of the server, which must not be running.
-    #[arg(long, env = "MILLPOND_DATA_DIR", value_name = "DIR", default_value = "./millpond-data")]
-    data_dir: PathBuf,
+    #[command(flatten)]
+    place: Where,
     /// File with the key that secrets are sealed with [default: secrets.key in the data directory].
     #[arg(long, env = "MILLPOND_SECRETS_KEY_FILE", value_name = "FILE")]
     secrets_key_file: Option<PathBuf>,
@@ -35,25 +39,55 @@ pub(crate) struct Check {
     /// Look at the metadata only, and do not read the bytes of objects.
     #[arg(long)]
     quick: bool,
+    /// Try the database and the bucket for what servers need of them, and say what was seen. Nothing is left there.
+    #[arg(long, conflicts_with_all = ["reclaim", "repair", "quick", "secrets_key_file"])]
+    store: bool,
 }
 
 impl Check {
     /// Prints each finding; the exit code says whether a name leads nowhere.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         log::start(LogFormat::Text, "warn")?;
-        self.examine()
+        if self.store { self.try_engines() } else { self.examine() }
+    }
+
+    /// Prints what each engine was tried for; the exit code says whether servers may be run on them.
+    fn try_engines(&self) -> anyhow::Result<ExitCode> {
+        let places = Places::at(self.place.meta.as_deref(), self.place.blobs.as_deref())?;
+        anyhow::ensure!(!places.are_local(), "name what is to be tried: --meta postgres://…, --blobs s3://…, or both");
+        let tried = super::small_runtime()?.block_on(places.probe())?;
+        let mut bad = 0;
+        for (name, seen) in &tried {
+            say!("{name}");
+            for seen in seen {
+                say!("  {seen}");
+                bad += usize::from(seen.verdict == Verdict::Bad);
+            }
+        }
+        say!("{}", if bad == 0 { "servers may be run on this".to_owned() } else { format!("{bad} faults") });
+        Ok(if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     /// A look at everything in this data directory that changes nothing.
     pub(super) fn of(data_dir: PathBuf, secrets_key_file: Option<PathBuf>) -> Self {
-        Self { data_dir, secrets_key_file, reclaim: false, repair: false, quick: false }
+        let place = Where { data_dir, meta: None, blobs: None };
+        Self { place, secrets_key_file, reclaim: false, repair: false, quick: false, store: false }
     }
 
     /// The same, where a log is written already.
     pub(super) fn examine(self) -> anyhow::Result<ExitCode> {
-        let Stores { meta, blobs, lock: _lock } = open_stores(&self.data_dir, Durability::Full, Missing::Refuse)?;
-        let secrets = KeySource::new(&self.data_dir, self.secrets_key_file.as_deref());
+        let side = Side::of(&self.place)?;
+        let is_shared = side.places.has_shared_map();
+        anyhow::ensure!(
+            !(is_shared && self.repair),
+            "--repair is for a map that nobody else has open; that of several servers is mended by restoring or by deleting \
+             the objects"
+        );
+        // The key of a server may lie in its data directory also when map and blobs do not.
+        let secrets = KeySource::new(&self.place.data_dir, self.secrets_key_file.as_deref());
         super::small_runtime()?.block_on(async {
+            let opened = side.open(Missing::Refuse).await?;
+            let (meta, blobs) = (opened.meta.clone(), opened.blobs.clone());
             let mut has_key = true;
             let meta = match secrets.open(meta.clone()).await {
                 Ok(meta) => meta,
@@ -64,10 +98,16 @@ impl Check {
                 }
             };
             let now_ms = crate::clock::Clock::system().now_ms();
-            // Nothing runs on the directory, so no blob is waiting for its name, but the open segment of a push that
-            // a crash ended: that one has a name.
-            let mut report = store::check::check(&meta, blobs.as_ref(), now_ms, 0).await?;
-            if !self.quick {
+            // Nothing runs on a directory that is locked, so no blob is waiting for its name, but the open segment of a push
+            // that a crash ended: that one has a name. Servers that share a map may be in the middle of uploads.
+            let grace_ms = if is_shared { SHARED_GRACE_MS } else { 0 };
+            let mut report = store::check::check(&meta, blobs.as_ref(), now_ms, grace_ms).await?;
+            if is_shared {
+                report.forget_open_blobs();
+            }
+            // An S3-compatible store looks after its bytes itself.
+            let has_sums = !side.places.has_shared_blobs();
+            if !self.quick && has_sums {
                 store::check::verify(blobs.as_ref(), &mut report).await;
             }
             for finding in &report.findings {
@@ -81,7 +121,7 @@ impl Check {
                 && orphans as u64 == report.blobs
                 && meta.list_buckets(None, "", "", 1).await?.items.is_empty();
             let swept = match self.reclaim && orphans > 0 && !is_other {
-                true => store::check::sweep(&meta, blobs.as_ref(), now_ms, 0).await?,
+                true => store::check::sweep(&meta, blobs.as_ref(), now_ms, grace_ms).await?,
                 false => 0,
             };
             if self.repair {
@@ -93,7 +133,7 @@ impl Check {
                 report.blobs,
                 if swept > 0 { format!(", of which {swept} were deleted") } else { String::new() }
             );
-            if !self.quick {
+            if !self.quick && has_sums {
                 say!(
                     "{} blobs were compared with their checksums; {} of earlier versions have none",
                     report.verified,

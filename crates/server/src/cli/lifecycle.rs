@@ -1,22 +1,22 @@
 //! `millpond lifecycle`: the lifecycle rules once, or what they would do.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use store::meta::Meta;
 
+use super::side::{Side, Where};
 use crate::clock::Clock;
 use crate::config::Durability;
 use crate::log::{self, LogFormat};
 use crate::objects::lifecycle::Run;
-use crate::stores::{Missing, Stores, open_stores};
+use crate::stores::Missing;
 
 /// The flags of `lifecycle`.
 #[derive(Debug, Args)]
 pub(crate) struct Lifecycle {
-    /// Folder of the server, which must not be running; a running one does this by itself.
-    #[arg(long, env = "MILLPOND_DATA_DIR", value_name = "DIR", default_value = "./millpond-data")]
-    data_dir: PathBuf,
+    #[command(flatten)]
+    place: Where,
     /// Only say what would go.
     #[arg(long)]
     dry_run: bool,
@@ -26,8 +26,20 @@ impl Lifecycle {
     /// Prints each object or upload, and how many they are.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         log::start(LogFormat::Text, "warn")?;
-        let Stores { meta, blobs: _, lock: _lock } = open_stores(&self.data_dir, Durability::Full, Missing::Refuse)?;
         super::small_runtime()?.block_on(async {
+            // Servers that share a map run the rules by themselves; doing it beside them changes nothing.
+            let side = Side::of(&self.place)?;
+            let (meta, _opened) = match side.places.has_shared_map() {
+                true => {
+                    let kv = side.places.open_shared_kv(Durability::Full).await?;
+                    (Meta::new(kv, Clock::system().for_stores()), None)
+                }
+                false => {
+                    let opened = side.open(Missing::Refuse).await?;
+                    (opened.meta.clone(), Some(opened))
+                }
+            };
+            crate::places::refuse_unfinished(&meta).await?;
             let run = Run { meta: &meta, now_ms: Clock::system().now_ms(), is_dry: self.dry_run };
             let totals = run
                 .all(&|bucket, step| {

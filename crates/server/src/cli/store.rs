@@ -15,9 +15,13 @@ pub(crate) enum Store {
     Init(Prepare),
     /// Bring the map to the layout of this program.
     Upgrade(Prepare),
+    /// Refuse all writes to the map in PostgreSQL, of whichever server; what is there is served. No push may be on.
+    ReadOnly(Prepare),
+    /// End that.
+    Writable(Prepare),
 }
 
-/// The flags of `store init` and `store upgrade`: those of the server.
+/// The flags of all of these: those of the server.
 #[derive(Debug, Args)]
 pub(crate) struct Prepare {
     #[command(flatten)]
@@ -28,11 +32,23 @@ impl Store {
     /// Does it, and says what was done.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         log::start(LogFormat::Text, "warn")?;
-        // There is one layout, so an upgrade has nothing to do but to look.
-        let (Self::Init(prepare) | Self::Upgrade(prepare)) = self;
+        let (Self::Init(prepare) | Self::Upgrade(prepare) | Self::ReadOnly(prepare) | Self::Writable(prepare)) = &self;
         let config = Config::load(&prepare.config)?;
         let places = Places::of(&config)?;
-        let done = super::small_runtime()?.block_on(places.prepare(&config.data_dir))?;
+        let done = super::small_runtime()?.block_on(async {
+            match self {
+                // There is one layout, so an upgrade has nothing to do but to look.
+                Self::Init(_) | Self::Upgrade(_) => places.prepare(&config.data_dir).await,
+                Self::ReadOnly(_) => {
+                    places.set_read_only(true).await?;
+                    Ok(vec!["the map is read-only: servers serve what is there and refuse what would change it".to_owned()])
+                }
+                Self::Writable(_) => {
+                    places.set_read_only(false).await?;
+                    Ok(vec!["servers may write to the map".to_owned()])
+                }
+            }
+        })?;
         done.iter().for_each(|line| say!("{line}"));
         Ok(ExitCode::SUCCESS)
     }

@@ -98,8 +98,8 @@ impl Table {
 /// The row of a target of a move that is not over.
 pub(crate) const MOVING: &[u8] = b"~moving";
 
-/// Tables that a move leaves behind: what is said in them is of the processes that use this map.
-pub(crate) const NOT_MOVED: [Table; 0] = [];
+/// The letters of tables that a move leaves behind: what is in them is said by and of the processes that share this map.
+pub(crate) const NOT_MOVED: [u8; 3] = *b"IJK";
 
 pub(crate) fn bucket(name: &BucketName) -> Vec<u8> {
     Table::Bucket.name(name.as_str())

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use super::Progress;
 use crate::error::{Error, Result, Subject};
 use crate::kv::{Commit, Entry, Kv, Outcome, Range, Versioned, Write};
+use crate::meta::Meta;
 use crate::meta::key::{MOVING, NOT_MOVED, Table};
 
 /// Rows that are read at once.
@@ -32,7 +33,8 @@ pub struct Rows {
 ///
 /// # Errors
 /// `Unavailable`, `Corrupt` when an engine does not take a row.
-pub async fn copy_rows(source: &dyn Kv, target: &dyn Kv, progress: &Progress) -> Result<Rows> {
+pub async fn copy_rows(source: &Meta, target: &Meta, progress: &Progress) -> Result<Rows> {
+    let (source, target) = (source.kv(), target.kv());
     let mut copy = Walk { source, target, progress, done: Rows::default(), changes: Changes::Made(Batch::default()) };
     copy.all().await?;
     Ok(copy.done)
@@ -42,7 +44,8 @@ pub async fn copy_rows(source: &dyn Kv, target: &dyn Kv, progress: &Progress) ->
 ///
 /// # Errors
 /// `Unavailable`.
-pub async fn count_differing_rows(source: &dyn Kv, target: &dyn Kv, progress: &Progress) -> Result<u64> {
+pub async fn count_differing_rows(source: &Meta, target: &Meta, progress: &Progress) -> Result<u64> {
+    let (source, target) = (source.kv(), target.kv());
     let mut look = Walk { source, target, progress, done: Rows::default(), changes: Changes::Counted };
     look.all().await?;
     Ok(look.done.put.saturating_add(look.done.deleted))
@@ -99,7 +102,7 @@ impl<'a> Pages<'a> {
 }
 
 fn is_moved(key: &[u8]) -> bool {
-    key != MOVING && !NOT_MOVED.iter().any(|table| key.starts_with(&table.all()))
+    key != MOVING && key.first().is_none_or(|table| !NOT_MOVED.contains(table))
 }
 
 /// What is done about rows that differ.

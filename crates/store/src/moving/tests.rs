@@ -79,8 +79,8 @@ async fn moved(f: &Fixture, meta: &Meta, blobs: &dyn TakeBlobs, progress: &Progr
     let plan = plan(&f.meta, &f.blobs, now_ms).await?;
     begin(meta, blobs, &from("here")).await?;
     assert_eq!(copy_blobs(&plan, &f.blobs, blobs, progress).await?, []);
-    copy_rows(f.meta.kv(), meta.kv(), progress).await?;
-    assert_eq!(count_differing_rows(f.meta.kv(), meta.kv(), &Progress::default()).await?, 0);
+    copy_rows(&f.meta, meta, progress).await?;
+    assert_eq!(count_differing_rows(&f.meta, meta, &Progress::default()).await?, 0);
     let report = examine(&plan, meta, blobs, now_ms).await?;
     assert_eq!(compare_blobs(&plan, &f.blobs, blobs, &Progress::default()).await?, []);
     finish(meta).await?;
@@ -220,6 +220,9 @@ async fn rows_are_made_equal_whatever_was_there() {
     put(b"Dbucket\0gone", b"x").await;
     put(b"\0first", b"x").await;
     put(b"zlast", b"x").await;
+    // Processes of the target are none of the source's business, and the other way round.
+    put(b"Ihere", b"x").await;
+    f.meta.kv().commit(Commit::new().write(Write::Put(b"Jthere".to_vec(), Bytes::from_static(b"x")))).await.unwrap();
     for n in 0..3000_u32 {
         put(format!("Xmore{n:05}").as_bytes(), b"x").await;
         f.meta
@@ -228,12 +231,14 @@ async fn rows_are_made_equal_whatever_was_there() {
             .await
             .unwrap();
     }
-    assert!(count_differing_rows(f.meta.kv(), t.meta.kv(), &Progress::default()).await.unwrap() > 6000);
-    let rows = copy_rows(f.meta.kv(), t.meta.kv(), &Progress::default()).await.unwrap();
+    assert!(count_differing_rows(&f.meta, &t.meta, &Progress::default()).await.unwrap() > 6000);
+    let rows = copy_rows(&f.meta, &t.meta, &Progress::default()).await.unwrap();
     assert_eq!(rows.deleted, 3003);
-    assert_eq!(count_differing_rows(f.meta.kv(), t.meta.kv(), &Progress::default()).await.unwrap(), 0);
+    assert_eq!(count_differing_rows(&f.meta, &t.meta, &Progress::default()).await.unwrap(), 0);
     assert!(t.meta.object(&f.bucket, &object_key("small")).await.unwrap().is_some());
-    let again = copy_rows(f.meta.kv(), t.meta.kv(), &Progress::default()).await.unwrap();
+    assert!(t.meta.kv().get(b"Ihere").await.unwrap().is_some());
+    assert_eq!(t.meta.kv().get(b"Jthere").await.unwrap(), None);
+    let again = copy_rows(&f.meta, &t.meta, &Progress::default()).await.unwrap();
     assert_eq!((again.put, again.deleted, again.seen), (0, 0, rows.seen));
 }
 

@@ -1,9 +1,10 @@
 //! A map that is read-only: a trigger of its table refuses whatever writes a row, on any connection and by any version of
-//! this program. Leases go on, so servers stay alive and serve what is there.
+//! this program. Leases go on, and so does what processes say of themselves: servers stay alive and serve what is there.
 
 use super::pool::Pool;
 use super::{PostgresAddress, PostgresOptions, failed};
 use crate::error::{Error, Result, Subject};
+use crate::meta::key::NOT_MOVED;
 
 /// What a refused write says, as a state of SQL.
 pub(super) const READ_ONLY: &str = "MP003";
@@ -14,19 +15,29 @@ pub(super) const READ_ONLY: &str = "MP003";
 /// `Unavailable` when the database does not answer, or the role does not own the table.
 pub async fn make_read_only(address: &PostgresAddress, options: &PostgresOptions) -> Result<()> {
     let schema = &address.schema;
+    // What processes say of themselves goes on, as their leases do.
+    let own: Vec<String> = NOT_MOVED.iter().map(|table| format!("'\\x{table:02x}'::bytea")).collect();
+    let own = format!("ARRAY[{}]", own.join(", "));
     // Making the trigger waits for those who write, and is a lock on the table until then.
     let sql = format!(
         "BEGIN;
          LOCK TABLE {schema}.kv IN SHARE ROW EXCLUSIVE MODE;
          CREATE OR REPLACE FUNCTION {schema}.refuse_1() RETURNS trigger LANGUAGE plpgsql AS $body$
          BEGIN
+             IF TG_OP = 'DELETE' THEN
+                 IF substr(OLD.k, 1, 1) = ANY ({own}) THEN RETURN OLD; END IF;
+             ELSIF TG_OP <> 'TRUNCATE' THEN
+                 IF substr(NEW.k, 1, 1) = ANY ({own}) THEN RETURN NEW; END IF;
+             END IF;
              RAISE EXCEPTION 'the installation is read-only, as it is moved to another store; `millpond store writable` ends that'
                  USING ERRCODE = '{READ_ONLY}';
          END
          $body$;
          DO $body$ BEGIN
              IF NOT EXISTS (SELECT 1 FROM pg_trigger WHERE tgrelid = '{schema}.kv'::regclass AND tgname = 'read_only') THEN
-                 CREATE TRIGGER read_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {schema}.kv
+                 CREATE TRIGGER read_only BEFORE INSERT OR UPDATE OR DELETE ON {schema}.kv
+                     FOR EACH ROW EXECUTE FUNCTION {schema}.refuse_1();
+                 CREATE TRIGGER read_only_whole BEFORE TRUNCATE ON {schema}.kv
                      FOR EACH STATEMENT EXECUTE FUNCTION {schema}.refuse_1();
              END IF;
          END $body$;
@@ -40,7 +51,11 @@ pub async fn make_read_only(address: &PostgresAddress, options: &PostgresOptions
 /// # Errors
 /// As [`make_read_only`].
 pub async fn make_writable(address: &PostgresAddress, options: &PostgresOptions) -> Result<()> {
-    run(address, options, &format!("DROP TRIGGER IF EXISTS read_only ON {}.kv", address.schema)).await
+    let schema = &address.schema;
+    let sql = format!(
+        "DROP TRIGGER IF EXISTS read_only ON {schema}.kv; DROP TRIGGER IF EXISTS read_only_whole ON {schema}.kv"
+    );
+    run(address, options, &sql).await
 }
 
 /// Whether the map is read-only: a number that is another one when it was writable in between.

@@ -139,3 +139,43 @@ fn random_bytes(len: usize) -> Vec<u8> {
     Randomness::seeded(7).fill(&mut bytes);
     bytes
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_map_that_is_read_only_refuses_all_writers_but_keeps_them_alive() {
+    let Some(address) = address() else { return };
+    let options = options();
+    let kv = made(&address, &options).await;
+    let put = |key: &[u8]| Commit::new().write(Write::Put(key.to_vec(), Bytes::from_static(b"v")));
+    kv.commit(put(b"a")).await.unwrap();
+    let lease = kv.acquire("process/x", "x", Duration::from_secs(10), Claim::IfFree).await.unwrap();
+    assert_eq!(read_only_mark(&address, &options).await.unwrap(), None);
+    make_read_only(&address, &options).await.unwrap();
+    let mark = read_only_mark(&address, &options).await.unwrap().unwrap();
+    make_read_only(&address, &options).await.unwrap();
+    assert_eq!(read_only_mark(&address, &options).await.unwrap(), Some(mark), "a second time changes nothing");
+
+    let begun = tokio::time::Instant::now();
+    // Beside each other, so that they come in one batch.
+    let (refused, deleted, renewed, said) = tokio::join!(
+        kv.commit(put(b"b")),
+        kv.commit(Commit::new().write(Write::DeletePrefix(b"a".to_vec()))),
+        kv.renew(&lease, Duration::from_secs(10)),
+        kv.commit(put(b"Ix")),
+    );
+    for error in [refused.unwrap_err(), deleted.unwrap_err()] {
+        assert!(error.detail.contains("read-only") && error.kind == crate::ErrorKind::Unavailable, "{error}");
+    }
+    renewed.unwrap();
+    assert!(matches!(said.unwrap(), Outcome::Done(_)), "what a process says of itself");
+    assert!(begun.elapsed() < Duration::from_secs(5), "it is not tried again");
+    assert_eq!(kv.get(b"a").await.unwrap().unwrap().value, "v");
+    assert_eq!(kv.get(b"b").await.unwrap(), None);
+
+    make_writable(&address, &options).await.unwrap();
+    kv.commit(put(b"b")).await.unwrap();
+    make_read_only(&address, &options).await.unwrap();
+    assert_ne!(read_only_mark(&address, &options).await.unwrap(), Some(mark), "that it was writable is seen");
+    let seen = probe(&address, &options, &Clock::system()).await.unwrap();
+    assert!(!seen.iter().any(|seen| seen.verdict == crate::probe::Verdict::Bad), "{seen:?}");
+    drop_schema(&address, &options).await;
+}
