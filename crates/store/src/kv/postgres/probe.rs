@@ -72,10 +72,12 @@ async fn rights(client: &Client, schema: &str) -> Result<Seen> {
             ),
         });
     }
+    // Several privileges in one call would be any of them.
+    let each = ["SELECT", "INSERT", "UPDATE", "DELETE"]
+        .map(|right| format!("has_table_privilege(format('%I.%I', schemaname, tablename), '{right}')"))
+        .join(" AND ");
     let sql = format!(
-        "SELECT has_schema_privilege('{schema}', 'USAGE') AND bool_and(
-             has_table_privilege(format('%I.%I', schemaname, tablename), 'SELECT, INSERT, UPDATE, DELETE'))
-         FROM pg_tables WHERE schemaname = '{schema}'"
+        "SELECT has_schema_privilege('{schema}', 'USAGE') AND bool_and({each}) FROM pg_tables WHERE schemaname = '{schema}'"
     );
     let row = client.query_one(&sql, &[]).await.map_err(|e| failed(&e))?;
     Ok(match (get(&row, 0)?, owns) {
