@@ -62,7 +62,7 @@ def everything(server, bucket_name, upload_id, user_key):
     names = [found.key for found in oss2.ObjectIterator(bucket, max_keys=100)]
     return {
         "objects": {name: hashlib.sha256(bucket.get_object(name).read()).hexdigest() for name in names},
-        "headers": {name: dict(bucket.head_object(name).headers)["ETag"] for name in names},
+        "etags": {name: bucket.head_object(name).etag for name in names},
         "playlist": server.get(f"{bucket_name}/test-channel/playlist.m3u8").text,
         "uploads": [(found.key, found.upload_id) for found in oss2.MultipartUploadIterator(bucket)],
         "parts": [(part.part_number, part.size, part.etag) for part in bucket.list_parts("begun", upload_id).parts],

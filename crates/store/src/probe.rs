@@ -56,7 +56,7 @@ impl fmt::Display for Seen {
             Verdict::Bad => "BAD ",
             Verdict::Note => "note",
         };
-        write!(f, "{verdict}  {:<18}  {}", self.what, self.text)
+        write!(f, "{verdict}  {:<20}  {}", self.what, self.text)
     }
 }
 
@@ -68,6 +68,6 @@ mod tests {
     fn clocks_may_be_a_little_apart() {
         assert_eq!(Seen::clock(-1500, 5000), Seen::good("clock", "1.5 s behind this machine"));
         assert_eq!(Seen::clock(5001, 5000).verdict, Verdict::Bad);
-        assert_eq!(Seen::note("x", "y").to_string(), "note  x                   y");
+        assert_eq!(Seen::note("x", "y").to_string(), "note  x                     y");
     }
 }

@@ -58,9 +58,8 @@ impl Migrate {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         log::start(LogFormat::Text, "warn")?;
         data_dir::keep_private();
-        let from =
-            Side::new(self.from_meta.as_deref(), self.from_blobs.as_deref(), self.from_data_dir.as_deref())
-                .context("the source (--from-…)")?;
+        let from = Side::new(self.from_meta.as_deref(), self.from_blobs.as_deref(), self.from_data_dir.as_deref())
+            .context("the source (--from-…)")?;
         let to = Side::new(self.to_meta.as_deref(), self.to_blobs.as_deref(), self.to_data_dir.as_deref())
             .context("the target (--to-…)")?;
         ensure!(from.shown() != to.shown(), "source and target are the same");

@@ -41,7 +41,9 @@ impl Store {
                 Self::Init(_) | Self::Upgrade(_) => places.prepare(&config.data_dir).await,
                 Self::ReadOnly(_) => {
                     places.set_read_only(true).await?;
-                    Ok(vec!["the map is read-only: servers serve what is there and refuse what would change it".to_owned()])
+                    Ok(vec![
+                        "the map is read-only: servers serve what is there and refuse what would change it".to_owned(),
+                    ])
                 }
                 Self::Writable(_) => {
                     places.set_read_only(false).await?;

@@ -10,9 +10,9 @@ pub mod files;
 mod finished;
 pub mod memory;
 mod pins;
-mod take;
 #[cfg(feature = "s3")]
 pub mod s3;
+mod take;
 
 use std::any::Any;
 use std::fmt;
@@ -34,9 +34,9 @@ pub use files::{Adopted, FileBlobs, Hold};
 pub use finished::FinishedBlobs;
 pub use memory::MemoryBlobs;
 pub use pins::{Pinned, Pins};
-pub use take::TakeBlobs;
 #[cfg(feature = "s3")]
 pub use s3::{S3Address, S3Blobs, S3Options};
+pub use take::TakeBlobs;
 
 /// The name of a blob: 48 bits of time and 74 of randomness, laid out as a UUID of version 7 (RFC 9562 5.7).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -91,7 +91,10 @@ pub async fn compare_blobs(
 async fn compare_blob(id: BlobId, len: u64, source: &dyn BlobStore, target: &dyn BlobStore) -> Result<()> {
     let (ours, theirs) = (source.open(id).await?, target.open(id).await?);
     if ours.len() != len || theirs.len() != len {
-        return Err(Error::corrupt(Subject::Blob, format!("{} bytes in one, {} in the other", ours.len(), theirs.len())));
+        return Err(Error::corrupt(
+            Subject::Blob,
+            format!("{} bytes in one, {} in the other", ours.len(), theirs.len()),
+        ));
     }
     let mut at = 0;
     while at < len {

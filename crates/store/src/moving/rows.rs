@@ -189,9 +189,7 @@ impl Walk<'_> {
         let object = |row: &Entry| [&Table::Object.all(), row.key.get(1..).unwrap_or_default()].concat();
         let objects: Vec<Vec<u8>> = pairs.iter().map(|(row, _)| object(row)).collect();
         let (ours, theirs) = (self.source.get_many(&objects).await?, self.target.get_many(&objects).await?);
-        for (((row, there), key), (ours, theirs)) in
-            pairs.into_iter().zip(objects).zip(ours.into_iter().zip(theirs))
-        {
+        for (((row, there), key), (ours, theirs)) in pairs.into_iter().zip(objects).zip(ours.into_iter().zip(theirs)) {
             let is_bound = ours.as_ref().is_some_and(|ours| ours.version == row.version);
             let is_bound_there = match (&there, &theirs) {
                 (Some(there), Some(theirs)) => there.version == theirs.version,

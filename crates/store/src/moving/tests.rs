@@ -24,7 +24,8 @@ struct Target {
 fn target(f: &Fixture) -> Target {
     let clock = f.clock.clock();
     Target {
-        meta: Meta::new(Arc::new(MemoryKv::new(clock.clone())), clock.clone()).with_vault(Vault::new(&[7; 32]).unwrap()),
+        meta: Meta::new(Arc::new(MemoryKv::new(clock.clone())), clock.clone())
+            .with_vault(Vault::new(&[7; 32]).unwrap()),
         blobs: MemoryBlobs::new(BlobIds::new(clock.clone(), Randomness::seeded(2)), clock),
     }
 }

@@ -46,10 +46,7 @@ const BY_SERVER: [(&str, Product); 9] = [
     ),
     ("werkzeug", MOTO),
     ("moto", MOTO),
-    (
-        "amazons3",
-        Product { name: "Amazon S3", durability: "keeps what it acknowledges; there is no switch to set" },
-    ),
+    ("amazons3", Product { name: "Amazon S3", durability: "keeps what it acknowledges; there is no switch to set" }),
 ];
 
 const GARAGE: Product = Product {

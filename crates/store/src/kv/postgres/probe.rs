@@ -95,7 +95,9 @@ async fn flushing(client: &Client) -> Result<Seen> {
     let sql = "SELECT current_setting('fsync') || ' ' || current_setting('full_page_writes')";
     Ok(match text(client, sql).await?.as_str() {
         "on on" => Seen::good("fsync", "fsync and full_page_writes are on"),
-        _ => Seen::bad("fsync", "fsync or full_page_writes is off: a power cut takes or destroys what was acknowledged"),
+        _ => {
+            Seen::bad("fsync", "fsync or full_page_writes is off: a power cut takes or destroys what was acknowledged")
+        }
     })
 }
 
