@@ -176,7 +176,7 @@ impl Places {
         let address = self.shared_map()?;
         let options = options(address, Durability::Full);
         let done = match is_read_only {
-            true => store::kv::postgres::make_read_only(address, &options).await,
+            true => store::kv::postgres::make_read_only(address, &options, store::moving::OF_PROCESSES).await,
             false => store::kv::postgres::make_writable(address, &options).await,
         };
         done.with_context(|| format!("cannot change who may write to the map in {address}; its owner can"))

@@ -24,6 +24,10 @@ pub use blobs::{Differing, compare_blobs, copy_blobs};
 pub use progress::{Amounts, Progress};
 pub use rows::{Rows, copy_rows, count_differing_rows};
 
+/// The first bytes of keys of rows that a move leaves behind and that are written while it runs: in them the processes that
+/// share a map speak of themselves.
+pub const OF_PROCESSES: &[u8] = &key::NOT_MOVED;
+
 /// What a map says of itself while a move into it is not over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {

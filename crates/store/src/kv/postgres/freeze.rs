@@ -1,23 +1,23 @@
 //! A map that is read-only: a trigger of its table refuses whatever writes a row, on any connection and by any version of
-//! this program. Leases go on, and so does what processes say of themselves: servers stay alive and serve what is there.
+//! this program, but for rows in which processes speak of themselves. Those and leases go on: servers stay alive and serve
+//! what is there.
 
 use super::pool::Pool;
 use super::{PostgresAddress, PostgresOptions, failed};
 use crate::error::{Error, Result, Subject};
-use crate::meta::key::NOT_MOVED;
 
 /// What a refused write says, as a state of SQL.
 pub(super) const READ_ONLY: &str = "MP003";
 
-/// Makes the map read-only, if it is not. When this returns, no commit is under way that could still change a row.
+/// Makes the map read-only, if it is not, but for keys that begin with one of the bytes `but_for`. When this returns, no
+/// commit is under way that could still change a row.
 ///
 /// # Errors
 /// `Unavailable` when the database does not answer, or the role does not own the table.
-pub async fn make_read_only(address: &PostgresAddress, options: &PostgresOptions) -> Result<()> {
+pub async fn make_read_only(address: &PostgresAddress, options: &PostgresOptions, but_for: &[u8]) -> Result<()> {
     let schema = &address.schema;
-    // What processes say of themselves goes on, as their leases do.
-    let own: Vec<String> = NOT_MOVED.iter().map(|table| format!("'\\x{table:02x}'::bytea")).collect();
-    let own = format!("ARRAY[{}]", own.join(", "));
+    let own: Vec<String> = but_for.iter().map(|first| format!("'\\x{first:02x}'::bytea")).collect();
+    let own = format!("ARRAY[{}]::bytea[]", own.join(", "));
     // Making the trigger waits for those who write, and is a lock on the table until then.
     let sql = format!(
         "BEGIN;

@@ -149,9 +149,9 @@ async fn a_map_that_is_read_only_refuses_all_writers_but_keeps_them_alive() {
     kv.commit(put(b"a")).await.unwrap();
     let lease = kv.acquire("process/x", "x", Duration::from_secs(10), Claim::IfFree).await.unwrap();
     assert_eq!(read_only_mark(&address, &options).await.unwrap(), None);
-    make_read_only(&address, &options).await.unwrap();
+    make_read_only(&address, &options, b"IJ").await.unwrap();
     let mark = read_only_mark(&address, &options).await.unwrap().unwrap();
-    make_read_only(&address, &options).await.unwrap();
+    make_read_only(&address, &options, b"IJ").await.unwrap();
     assert_eq!(read_only_mark(&address, &options).await.unwrap(), Some(mark), "a second time changes nothing");
 
     let begun = tokio::time::Instant::now();
@@ -173,7 +173,7 @@ async fn a_map_that_is_read_only_refuses_all_writers_but_keeps_them_alive() {
 
     make_writable(&address, &options).await.unwrap();
     kv.commit(put(b"b")).await.unwrap();
-    make_read_only(&address, &options).await.unwrap();
+    make_read_only(&address, &options, b"IJ").await.unwrap();
     assert_ne!(read_only_mark(&address, &options).await.unwrap(), Some(mark), "that it was writable is seen");
     let seen = probe(&address, &options, &Clock::system()).await.unwrap();
     assert!(!seen.iter().any(|seen| seen.verdict == crate::probe::Verdict::Bad), "{seen:?}");
