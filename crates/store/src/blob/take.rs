@@ -30,7 +30,7 @@ impl TakeBlobs for FileBlobs {
             }
             writer.append(bytes).await?;
         }
-        writer.finish(true).await.map(drop)
+        writer.finish().await.map(drop)
     }
 }
 
