@@ -47,6 +47,8 @@ pub enum Subject {
     Publication,
     /// The right to publish on a channel, or another lease.
     Lease,
+    /// A process that shares the map, or what it wants of another.
+    Process,
     /// The bytes of an object.
     Blob,
     /// An access key, user, session or setting.

@@ -22,8 +22,8 @@ use store::clock::{ManualClock, Randomness};
 use store::kv::{Claim, Commit, Entry, Kv, Lease, Outcome, Range, Snapshot, Versioned};
 use store::live::{Kept, WindowRecord};
 use store::meta::{
-    Body, BucketRecord, ChannelRecord, Extent, Meta, ObjectRecord, ObjectRole, OpenSegment, PartRecord, PutGuard,
-    SegmentCommit, SegmentEntry, Source, StartRecord, UploadRecord,
+    Body, BucketRecord, ChannelRecord, Earlier, Extent, Meta, ObjectRecord, ObjectRole, OpenSegment, PartRecord,
+    PutGuard, SegmentCommit, SegmentEntry, Source, StartRecord, UploadRecord,
 };
 use store::{Error, ErrorKind, Result, Subject};
 
@@ -342,7 +342,9 @@ fn segment(number_ms: u64, session: u32, blob: Blob) -> SegmentCommit {
 /// What a server does at its start: close the segments that were open.
 async fn repair(meta: &Meta, blobs: &dyn BlobStore) -> usize {
     let mut repaired = 0;
-    for dangling in meta.dangling_publications(Some("first life")).await.unwrap() {
+    for dangling in
+        meta.dangling_publications(Some(Earlier { instance: "first life", life: "first life" })).await.unwrap()
+    {
         let claim = dangling.lease.map_or(Claim::IfFree, |lease| Claim::TakeOver(lease.token));
         let ttl = Duration::from_secs(60);
         let lease =

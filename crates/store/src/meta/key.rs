@@ -14,6 +14,9 @@
 //! F <access key id>                        temporary session of a user
 //! G <due ms> <blob>                        blobs to be deleted
 //! H <bucket> 00 <channel>                  history of pushes
+//! I <life>                                 process that shares the map
+//! J <life> 00 <number>                     what it shows of its pushes
+//! K <bucket> 00 <channel> 00 <id>          what a process wants of the push of another
 //! L <bucket> 00 <channel>                  the push that is live
 //! M <bucket> 00 <channel> 00 <opened> <number>  segment by its time, where its number tells another
 //! N <bucket> 00 <channel>                  number of pushes; outlives the channel
@@ -50,6 +53,9 @@ pub(crate) enum Table {
     Session = b'F' as isize,
     Garbage = b'G' as isize,
     History = b'H' as isize,
+    Process = b'I' as isize,
+    ProcessPage = b'J' as isize,
+    Wish = b'K' as isize,
     Publication = b'L' as isize,
     Moment = b'M' as isize,
     Numbering = b'N' as isize,
@@ -85,6 +91,11 @@ impl Table {
         let mut key = self.name(name);
         key.push(0);
         key
+    }
+
+    /// What the keys of the lives of one instance begin with.
+    pub(crate) fn below_instance(self, instance: &str) -> Vec<u8> {
+        self.name(format!("{instance}/"))
     }
 
     /// The key of a name below another.
@@ -252,6 +263,28 @@ pub(crate) fn shared_blob(entry: &Entry) -> Result<BlobId> {
     Ok(BlobId::from_bytes(bytes.try_into().map_err(|_| strange(entry))?))
 }
 
+/// A row of what a process shows.
+pub(crate) fn process_page(life: &str, number: u16) -> Vec<u8> {
+    Table::ProcessPage.pair(life, number.to_be_bytes())
+}
+
+/// What a process wants of the push on a channel.
+pub(crate) fn wish(bucket: &BucketName, channel: &ChannelName, id: &str) -> Vec<u8> {
+    let mut key = of_channel(Table::Wish, bucket, channel);
+    key.push(0);
+    key.extend_from_slice(id.as_bytes());
+    key
+}
+
+/// The channel and the id in the key of a wish.
+pub(crate) fn wish_of(entry: &Entry) -> Result<(BucketName, ChannelName, String)> {
+    let (bucket, rest) = two(entry)?;
+    let at = rest.iter().position(|byte| *byte == 0).ok_or_else(|| strange(entry))?;
+    let (channel, id) = rest.split_at(at);
+    let id = std::str::from_utf8(id.get(1..).unwrap_or_default()).map_err(|_| strange(entry))?;
+    Ok((bucket_name(bucket, entry)?, ChannelName::parse(channel).map_err(|_| strange(entry))?, id.to_owned()))
+}
+
 /// The last component of a key, which follows `prefix`.
 pub(crate) fn last<'a>(entry: &'a Entry, prefix: &[u8]) -> Result<&'a [u8]> {
     entry.key.strip_prefix(prefix).ok_or_else(|| strange(entry))
@@ -337,6 +370,7 @@ mod tests {
             let _ = split_upload(&bytes);
             let entry = Entry { key: bytes.into(), value: bytes::Bytes::new(), version: crate::kv::Version(1) };
             let _ = (segment_number(&entry), part_number(&entry), two(&entry), channel_of(&entry), shared_blob(&entry));
+            let _ = wish_of(&entry);
         }
     }
 }

@@ -52,7 +52,7 @@ pub(crate) fn publisher_lease_name(bucket: &BucketName, channel: &ChannelName) -
 
 impl Meta {
     /// Takes the right to publish on a channel for `ttl`. `holder` says who publishes, for people and for
-    /// [`Meta::dangling_publications`].
+    /// [`Meta::dangling_publications`]. The right of a holder with a life (see [`super::peer`]) ends with it.
     ///
     /// # Errors
     /// `Held` when somebody publishes and `claim` does not allow to take over.
@@ -64,7 +64,7 @@ impl Meta {
         ttl: Duration,
         claim: Claim,
     ) -> Result<PublisherLease> {
-        let lease = self.kv().acquire(&publisher_lease_name(bucket, channel), holder, ttl, claim).await?;
+        let lease = self.acquire_of_living(&publisher_lease_name(bucket, channel), holder, ttl, claim).await?;
         Ok(PublisherLease { bucket: bucket.clone(), channel: channel.clone(), lease })
     }
 
@@ -90,6 +90,6 @@ impl Meta {
     /// # Errors
     /// `Unavailable`.
     pub async fn publisher(&self, bucket: &BucketName, channel: &ChannelName) -> Result<Option<Lease>> {
-        self.kv().lease(&publisher_lease_name(bucket, channel)).await
+        self.lease_of_living(&publisher_lease_name(bucket, channel)).await
     }
 }

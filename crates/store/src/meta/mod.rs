@@ -15,7 +15,9 @@ mod garbage;
 mod listing;
 mod novelty;
 mod object;
+pub mod peer;
 mod publication;
+mod readers;
 pub(crate) mod secret;
 mod segment;
 mod transaction;
@@ -25,7 +27,7 @@ mod usage;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::blob::{BlobId, Pinned, Pins};
+use crate::blob::{BlobId, Pins};
 use crate::clock::Clock;
 use crate::error::{Error, Result, Subject};
 use crate::kv::{Entry, Kv, Range, Version, Versioned};
@@ -40,12 +42,14 @@ pub use damage::{BodiesVerified, Named};
 pub use garbage::Collected;
 pub use listing::{ListQuery, ListedObject, ListedUpload, Listing, UploadListQuery, UploadListing, UploadMarker};
 pub use object::{Body, Extent, ObjectRecord, ObjectRole, PutGuard, SeenObject, Source};
-pub use publication::{DanglingPublication, OpenSegment, PublicationRecord, SegmentCommit, StartRecord};
+pub use publication::{DanglingPublication, Earlier, OpenSegment, PublicationRecord, SegmentCommit, StartRecord};
+pub use readers::Reading;
 pub use segment::SegmentEntry;
 pub use upload::{PartRecord, UploadRecord};
 
 use decoded::Decoded;
 use novelty::Novelty;
+use readers::Readers;
 
 pub(crate) use bucket::StatisticsDelta;
 pub(crate) use garbage::GarbageRecord;
@@ -82,6 +86,8 @@ pub struct Meta {
     clock: Clock,
     garbage_grace_ms: i64,
     pins: Pins,
+    /// Who reads, where other processes delete blobs too.
+    readers: Option<Readers>,
     decoded: Arc<Decoded>,
     novelty: Arc<Novelty>,
     vault: Option<Arc<Vault>>,
@@ -104,6 +110,7 @@ impl Meta {
             clock,
             garbage_grace_ms: GARBAGE_GRACE_MS,
             pins: Pins::default(),
+            readers: None,
             decoded: Arc::default(),
             novelty: Arc::default(),
             vault: None,
@@ -121,10 +128,32 @@ impl Meta {
         self
     }
 
-    /// Keeps these blobs, whatever becomes of their names, until the pin is dropped: for a reader that opens them one
-    /// after the other. Holds for this process.
-    pub fn pin(&self, blobs: impl IntoIterator<Item = BlobId>) -> Pinned {
-        self.pins.pin(blobs)
+    /// The same for a process that shares the blobs with others: who reads is counted, so that they can be told.
+    #[must_use]
+    pub fn with_counted_readers(mut self) -> Self {
+        self.readers = Some(Readers::default());
+        self
+    }
+
+    /// Keeps these blobs, whatever becomes of their names, until it is dropped: for a reader that opens them one after the
+    /// other. Holds for this process, and where readers are counted for those that are told of the oldest.
+    pub fn pin(&self, blobs: impl IntoIterator<Item = BlobId>) -> Reading {
+        let pinned = self.pins.pin(blobs);
+        match &self.readers {
+            Some(readers) => readers.begin(pinned, self.clock.now_ms()),
+            None => Reading::uncounted(pinned),
+        }
+    }
+
+    /// Whether other processes have to be told who reads.
+    pub fn counts_readers(&self) -> bool {
+        self.readers.is_some()
+    }
+
+    /// Who reads now began at this time at the earliest, Unix milliseconds; now where nobody reads.
+    pub fn reading_since_ms(&self) -> i64 {
+        let now_ms = self.clock.now_ms();
+        self.readers.as_ref().and_then(Readers::oldest_ms).map_or(now_ms, |oldest_ms| oldest_ms.min(now_ms))
     }
 
     /// What is wrong with the map itself, in words; reads all of it.

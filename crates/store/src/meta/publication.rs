@@ -97,6 +97,23 @@ pub struct DanglingPublication {
     pub lease: Option<Lease>,
 }
 
+/// Who a process was before it was started again.
+#[derive(Debug, Clone, Copy)]
+pub struct Earlier<'a> {
+    /// The instance, which keeps its name.
+    pub instance: &'a str,
+    /// The life that it has now; the same as the instance where it has none.
+    pub life: &'a str,
+}
+
+impl Earlier<'_> {
+    /// Whether an earlier life of the process holds this.
+    fn held(self, lease: &Lease) -> bool {
+        super::peer::is_life_of(&lease.holder, self.instance)
+            && (lease.holder != self.life || self.life == self.instance)
+    }
+}
+
 impl Meta {
     /// Begins a push and returns its session number.
     ///
@@ -252,18 +269,18 @@ impl Meta {
         Err(gave_up(Subject::Publication, channel))
     }
 
-    /// The pushes that nobody looks after any more: whose lease has run out or is held by `previous_life`, the holder
-    /// that this process used before it was started again. To repair one, take its lease over, store what its open
+    /// The pushes that nobody looks after any more: whose lease has run out, whose holder is dead, or which are held by a
+    /// life of `instance` other than `life`: by this process before it was started again. To repair one, take its lease over, store what its open
     /// segment holds with [`Meta::commit_segment`], and end it.
     ///
     /// # Errors
     /// `Corrupt`, `Unavailable`.
-    pub async fn dangling_publications(&self, previous_life: Option<&str>) -> Result<Vec<DanglingPublication>> {
+    pub async fn dangling_publications(&self, earlier: Option<Earlier<'_>>) -> Result<Vec<DanglingPublication>> {
         let mut dangling = Vec::new();
         for row in self.kv().range(&Range::prefix(Table::Publication.all())).await? {
             let (bucket, channel) = key::channel_of(&row)?;
-            let lease = self.kv().lease(&publisher_lease_name(&bucket, &channel)).await?;
-            if lease.as_ref().is_none_or(|lease| previous_life == Some(lease.holder.as_str())) {
+            let lease = self.lease_of_living(&publisher_lease_name(&bucket, &channel)).await?;
+            if lease.as_ref().is_none_or(|lease| earlier.is_some_and(|earlier| earlier.held(lease))) {
                 dangling.push(DanglingPublication { bucket, channel, record: decode(&row.value)?, lease });
             }
         }
@@ -444,8 +461,11 @@ mod tests {
         f.meta.open_segment(&dead, Some(&open)).await.unwrap();
 
         assert_eq!(f.meta.dangling_publications(None).await, Ok(vec![]), "its lease still runs");
-        assert_eq!(f.meta.dangling_publications(Some("node-2")).await, Ok(vec![]));
-        let mine = f.meta.dangling_publications(Some("node-1")).await.unwrap();
+        assert_eq!(
+            f.meta.dangling_publications(Some(Earlier { instance: "node-2", life: "node-2" })).await,
+            Ok(vec![])
+        );
+        let mine = f.meta.dangling_publications(Some(Earlier { instance: "node-1", life: "node-1" })).await.unwrap();
         assert_eq!(mine.len(), 1);
         let held = mine[0].lease.clone().unwrap();
         assert_eq!((held.token, &mine[0].record.open), (dead.token(), &Some(open.clone())));

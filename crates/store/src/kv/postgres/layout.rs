@@ -7,7 +7,7 @@ use super::{PostgresAddress, PostgresOptions, failed};
 use crate::error::{Error, ErrorKind, Result, Subject};
 
 /// The layout that this program reads and writes.
-const LAYOUT: i32 = 1;
+pub const LAYOUT: i32 = 1;
 /// The oldest PostgreSQL, as `server_version_num` has it.
 pub(super) const OLDEST: i32 = 150_000;
 /// Held while a layout is made, so that two who make it at once make one.

@@ -37,7 +37,7 @@ use writer::Job;
 
 pub use address::{PostgresAddress, SslMode};
 pub use freeze::{make_read_only, make_writable, read_only_mark};
-pub use layout::{Prepared, prepare};
+pub use layout::{LAYOUT, Prepared, prepare};
 pub use password::Password;
 pub use probe::probe;
 
