@@ -68,6 +68,8 @@ pub(crate) struct Config {
     pub(crate) trusted_proxies: Vec<String>,
     /// The header in which they say it.
     pub(crate) forwarded_header: ForwardedHeader,
+    /// How long `/readyz` says that the server stops before it does, seconds; for balancers in front of several.
+    pub(crate) leave_s: u64,
     /// How long requests in flight may take to end once the server stops, seconds; 20 more and the process has left,
     /// whatever its disk does.
     pub(crate) drain_s: u64,
@@ -365,6 +367,7 @@ impl Default for Config {
             secrets_key_file: None,
             trusted_proxies: Vec::new(),
             forwarded_header: ForwardedHeader::default(),
+            leave_s: 0,
             drain_s: 30,
             tls: TlsConfig::default(),
             http: HttpConfig::default(),
@@ -661,8 +664,8 @@ impl Config {
         if !(1..=86_400).contains(&self.http.stalled_answer_s) {
             bail!("`http.stalled_answer_s` is between a second and a day");
         }
-        if self.drain_s > 3600 {
-            bail!("`drain_s` is at most an hour");
+        if self.drain_s > 3600 || self.leave_s > 3600 {
+            bail!("`drain_s` and `leave_s` are at most an hour each");
         }
         if self.storage.reserve_mib > 1 << 24 {
             bail!("`storage.reserve_mib` is at most 16 TiB");

@@ -11,6 +11,7 @@ use store::meta::Meta;
 use store::scrub::{Pace, scrub};
 
 use crate::metrics::{DAMAGED_OBJECTS, DAMAGED_READS, SCRUBBED_BYTES};
+use crate::peers::{Duty, Peers};
 use crate::shutdown::Shutdown;
 
 /// Between the first damage of several and the search for their names, which reads every object.
@@ -19,6 +20,8 @@ const GATHERING: Duration = Duration::from_secs(1);
 const MAX_GATHERED: usize = 1024;
 /// Between two scrubs.
 const REST: Duration = Duration::from_secs(86_400);
+/// How often a server that leaves the scrub to another looks whether that is still there.
+const WHOSE_DUTY: Duration = Duration::from_secs(60);
 
 /// Counts a read that failed because of damage.
 pub(crate) fn count(error: &store::Error) {
@@ -80,7 +83,13 @@ async fn report(meta: &Meta, found: &HashMap<BlobId, BlobDamage>) {
 }
 
 /// Looks at the metadata once, then reads everything again and again, so many MiB a second, until the server stops.
-pub(crate) async fn scrub_forever(meta: Meta, blobs: Arc<dyn BlobStore>, mib_per_s: u32, mut shutdown: Shutdown) {
+pub(crate) async fn scrub_forever(
+    meta: Meta,
+    blobs: Arc<dyn BlobStore>,
+    peers: Arc<Peers>,
+    mib_per_s: u32,
+    mut shutdown: Shutdown,
+) {
     tokio::select! {
         () = shutdown.wait() => return,
         () = look_at_metadata(&meta) => {}
@@ -90,6 +99,12 @@ pub(crate) async fn scrub_forever(meta: Meta, blobs: Arc<dyn BlobStore>, mib_per
     }
     let pace = Pace { bytes_per_s: u64::from(mib_per_s) << 20 };
     loop {
+        while !peers.has_duty(Duty::Scrub).await {
+            tokio::select! {
+                () = shutdown.wait() => return,
+                () = tokio::time::sleep(WHOSE_DUTY) => {}
+            }
+        }
         tokio::select! {
             () = shutdown.wait() => return,
             seen = scrub(&meta, blobs.as_ref(), pace) => match seen {

@@ -17,6 +17,7 @@ use crate::memory::Memory;
 use crate::metering::Usage;
 use crate::objects::{self, Objects};
 use crate::ops::Services;
+use crate::peers::Peers;
 use crate::proxies::TrustedProxies;
 use crate::stills::Stills;
 use crate::tls::Tls;
@@ -33,6 +34,8 @@ pub(crate) struct Edge {
     pub(crate) accounts: Arc<Accounts>,
     /// Channels and pushes.
     pub(crate) live: Arc<Live>,
+    /// This server among those that share the map.
+    pub(crate) peers: Arc<Peers>,
     /// What makes pictures.
     pub(crate) stills: Arc<Stills>,
     /// What was used.
@@ -73,8 +76,8 @@ pub(crate) struct Parts {
     pub(crate) blobs: Arc<dyn store::blob::BlobStore>,
     /// The root account.
     pub(crate) root: crate::root_key::RootKey,
-    /// The name under which this data directory's server holds leases.
-    pub(crate) holder: String,
+    /// This server among those that share the map.
+    pub(crate) peers: Arc<Peers>,
     /// How many descriptors there are for what.
     pub(crate) shares: crate::descriptors::Shares,
     /// The certificate, when there is one.
@@ -93,18 +96,18 @@ impl Edge {
     /// # Errors
     /// When a trusted proxy is no network.
     pub(crate) fn new(parts: Parts) -> anyhow::Result<Self> {
-        let Parts { meta, blobs, root, holder, shares, tls, addressing, clock, config } = parts;
+        let Parts { meta, blobs, root, peers, shares, tls, addressing, clock, config } = parts;
         let connections = Connections::new(Caps::new(&shares, config.max_unproven_per_address));
         let files = Arc::new(Files::new(blobs.clone(), &shares, connections.clone()));
         let memory = Arc::new(Memory::new(&config));
         let settings = objects::Settings::of(&config);
         let objects = Objects::new(meta.clone(), files.clone(), blobs.clone(), memory.clone(), clock.clone(), settings);
         let objects = Arc::new(objects);
-        let usage = Arc::new(Usage::new(meta.clone(), clock.clone()));
+        let usage = Arc::new(Usage::new(meta.clone(), clock.clone(), peers.clone()));
         let accounts = Arc::new(Accounts::new(meta.clone(), root, clock.clone(), &config));
         let stills = Stills::new(config.snapshots.clone(), objects.clone(), accounts.root().id.clone(), clock.clone());
         let stills = Arc::new(stills);
-        let live = Live::new(meta, blobs, clock.clone(), live::Settings::of(&config), holder);
+        let live = Live::new(meta, blobs, clock.clone(), live::Settings::of(&config), peers.clone());
         let live = Arc::new(live.with_stills(stills.clone()));
         let log_interval = Duration::from_secs(config.storage.access_log_interval_s);
         Ok(Self {
@@ -140,6 +143,7 @@ impl Edge {
             objects,
             accounts,
             live,
+            peers,
             usage,
             stills,
             files,
@@ -162,11 +166,12 @@ impl Edge {
         config: Config,
     ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
+        let peers = Arc::new(Peers::alone(meta.clone(), "test".to_owned()));
         Self::new(Parts {
             meta,
             blobs,
             root: crate::root_key::RootKey::obtain(folder.path())?,
-            holder: "test".to_owned(),
+            peers,
             shares: crate::descriptors::Shares::new(1024, 0, 1, None)
                 .ok_or_else(|| anyhow::anyhow!("1024 files are enough"))?,
             tls: None,

@@ -53,6 +53,7 @@ mod notify;
 mod objects;
 mod ops;
 mod panics;
+mod peers;
 mod places;
 mod proxies;
 mod publisher;

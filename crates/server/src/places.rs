@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
 use store::blob::{S3Address, S3Blobs, S3Options, TakeBlobs};
-use store::kv::postgres::Password;
+use store::kv::postgres::{LAYOUT, Password};
 use store::kv::{Kv, PostgresAddress, PostgresKv, PostgresOptions};
 use store::meta::Meta;
+use store::meta::peer::Process;
 use store::probe::Seen;
 
 use crate::clock::Clock;
@@ -252,6 +253,24 @@ impl Places {
         })
     }
 
+    /// Refuses to go on while a server lives that reads an older layout of the map than this program writes.
+    ///
+    /// # Errors
+    /// The names of those servers, and when the map does not answer.
+    pub(crate) async fn check_servers(&self) -> anyhow::Result<()> {
+        let Some(address) = &self.meta else { return Ok(()) };
+        let opened = PostgresKv::open(address, &options(address, Durability::Full)).await;
+        let kv = opened.with_context(|| format!("cannot open the map in {address}"))?;
+        let meta = Meta::new(Arc::new(kv), store::clock::Clock::system());
+        let older = older(&meta.processes().await?, LAYOUT);
+        ensure!(
+            older.is_empty(),
+            "these servers run an older program, which could not read the new layout: {}; update and restart them first",
+            older.join(", ")
+        );
+        Ok(())
+    }
+
     /// Refuses a data directory that has an installation of its own in it, which a server would silently not serve.
     fn check_data_dir(&self, data_dir: &Path) -> anyhow::Result<()> {
         if self.meta.is_some() && data_dir::has_metadata(data_dir)? {
@@ -280,6 +299,13 @@ pub(crate) async fn refuse_unfinished(meta: &Meta) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The living servers that only read an older layout than this.
+fn older(processes: &[Process], layout: i32) -> Vec<String> {
+    let is_older = |process: &&Process| process.is_alive && i64::from(process.record.layout) < i64::from(layout);
+    let shown = |process: &Process| format!("{} ({})", process.record.name, process.record.version);
+    processes.iter().filter(is_older).map(shown).collect()
+}
+
 fn is_set(variable: &str) -> bool {
     std::env::var_os(variable).is_some_and(|value| !value.is_empty())
 }
@@ -293,10 +319,25 @@ fn options(address: &PostgresAddress, durability: Durability) -> PostgresOptions
 
 #[cfg(test)]
 mod tests {
+    use store::meta::peer::ProcessRecord;
+
     use super::*;
 
     fn places(meta: &str, blobs: &str) -> anyhow::Result<Places> {
         Places::of(&Config { meta: Some(meta.to_owned()), blobs: Some(blobs.to_owned()), ..Config::default() })
+    }
+
+    #[test]
+    fn servers_with_an_older_layout_are_named() {
+        let process = |name: &str, layout, is_alive| {
+            let record =
+                ProcessRecord { name: name.to_owned(), version: "0.2.0".to_owned(), layout, ..Default::default() };
+            Process { life: name.to_owned(), record, is_alive }
+        };
+        let all =
+            [process("old", 1, true), process("dead", 1, false), process("new", 2, true), process("newer", 3, true)];
+        assert_eq!(older(&all, 2), ["old (0.2.0)"]);
+        assert!(older(&all, 1).is_empty());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
 use model::name::BucketName;
 use oss::request::{Addressing, HostFallback};
+use store::meta::peer::ProcessRecord;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
@@ -23,6 +24,7 @@ use crate::descriptors::{self, Shares};
 use crate::edge::{Edge, Parts};
 use crate::listen::{self, Fallback, Inherited};
 use crate::live::{self};
+use crate::peers::Peers;
 use crate::places::Places;
 use crate::root_key::RootKey;
 use crate::secrets::KeySource;
@@ -53,6 +55,8 @@ pub(crate) struct Running {
     pub(crate) admin: SocketAddr,
     /// Its parts.
     pub(crate) edge: Arc<Edge>,
+    /// Given first: the server will stop soon.
+    leaves: ShutdownTrigger,
     trigger: ShutdownTrigger,
     /// Given to those who serve until the end.
     ends: ShutdownTrigger,
@@ -97,7 +101,7 @@ pub(crate) async fn start(config: Config, inherited: Inherited, numbers: Prometh
     let meta = KeySource::new(&config.data_dir, config.secrets_key_file.as_deref()).unlock(meta).await?;
     let addressing = addressing(&config)?;
     let grace_ms = i64::try_from(config.storage.garbage_grace_s.saturating_mul(1000)).unwrap_or(i64::MAX);
-    let holder = data_dir::instance_name(&config.data_dir)?;
+    let instance = data_dir::instance_name(&config.data_dir)?;
     let admin_runtime = admin::Own::make().context("no runtime for the admin listener")?;
     let shares = shares(descriptors::open_now().unwrap_or(descriptors::ASSUMED_OPEN))?;
     if config.max_connections.is_some_and(|wanted| wanted > shares.connections) {
@@ -109,13 +113,21 @@ pub(crate) async fn start(config: Config, inherited: Inherited, numbers: Prometh
         );
     }
     // Servers on one map have rows of their own.
-    let shard = holder.bytes().fold(0_u8, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte));
+    let shard = instance.bytes().fold(0_u8, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte));
     let meta = meta.with_garbage_grace_ms(grace_ms).with_usage_shard(shard);
+    let (meta, peers) = if places.has_shared_map() {
+        let meta = meta.with_counted_readers();
+        let joined = Peers::join(meta.clone(), instance.clone(), process(&instance, &clock)).await;
+        (meta, joined.context("cannot tell the other servers that this one is here")?)
+    } else {
+        (meta.clone(), Peers::alone(meta, instance))
+    };
+    let peers = Arc::new(peers);
     let edge = Arc::new(Edge::new(Parts {
         meta: meta.clone(),
         blobs: blobs.clone(),
         root,
-        holder,
+        peers: peers.clone(),
         shares,
         tls: tls.clone(),
         addressing,
@@ -130,6 +142,7 @@ pub(crate) async fn start(config: Config, inherited: Inherited, numbers: Prometh
     live::recover(&edge.live).await.context("cannot repair what a crash left")?;
 
     let (trigger, shutdown) = crate::shutdown::channel();
+    let (leaves, leaving) = crate::shutdown::channel();
     let (ends, ending) = crate::shutdown::channel();
     let mut accepting = Vec::new();
     let mut http = Vec::new();
@@ -151,9 +164,9 @@ pub(crate) async fn start(config: Config, inherited: Inherited, numbers: Prometh
         None => bind(edge.config.admin_listen)?,
     };
     let admin = listener.local_addr()?;
-    let pages = admin::start(admin_runtime, listener, edge.clone(), numbers, shutdown.clone(), ending.clone());
+    let pages = admin::start(admin_runtime, listener, edge.clone(), numbers, leaving.clone(), ending.clone());
     accepting.push(pages.context("no thread for the admin listener")?);
-    crate::panics::spawn("watchdog", crate::notify::keep_alive(ending));
+    crate::panics::spawn("watchdog", crate::notify::keep_alive(ending.clone()));
     accepting.push(crate::panics::spawn("certificate", tls::watch(tls, hang_up, shutdown.clone())));
     accepting.push(crate::panics::spawn("sessions", edge.accounts.clone().forget_sessions(shutdown.clone())));
     accepting.push(crate::panics::spawn("memory", crate::memory::watch(edge.memory.clone(), shutdown.clone())));
@@ -164,6 +177,10 @@ pub(crate) async fn start(config: Config, inherited: Inherited, numbers: Prometh
     accepting.push(crate::panics::spawn("strangers", crate::log::strangers::tell(shutdown.clone())));
     if places.has_shared_map() {
         accepting.push(crate::panics::spawn("reaper", live::reap(edge.live.clone(), shutdown.clone())));
+        let presence = live::presence(edge.live.clone(), leaving, ending.clone());
+        accepting.push(crate::panics::spawn("presence", presence));
+        let end_lists = live::keep_end_lists(edge.live.clone(), shutdown.clone());
+        accepting.push(crate::panics::spawn("end lists of others", end_lists));
     }
     crate::panics::spawn("end lists", live::resume_end_lists(edge.live.clone()));
     accepting.extend(edge.stills.start());
@@ -171,27 +188,38 @@ pub(crate) async fn start(config: Config, inherited: Inherited, numbers: Prometh
     let interval = Duration::from_secs(edge.config.storage.lifecycle_interval_s);
     accepting.push(crate::panics::spawn(
         "lifecycle",
-        crate::objects::lifecycle::watch(meta.clone(), edge.clock.clone(), interval, shutdown.clone()),
+        crate::objects::lifecycle::watch(meta.clone(), edge.clock.clone(), peers.clone(), interval, shutdown.clone()),
     ));
     let damage = crate::damage::watch(meta.clone(), blobs.clone(), shutdown.clone());
     accepting.push(crate::panics::spawn("damage", damage));
     let pace = edge.config.storage.scrub_mib_per_s;
-    accepting.push(crate::panics::spawn("scrub", crate::damage::scrub_forever(meta, blobs, pace, shutdown.clone())));
+    let scrub = crate::damage::scrub_forever(meta, blobs, peers.clone(), pace, shutdown.clone());
+    accepting.push(crate::panics::spawn("scrub", scrub));
     let mut listening: Vec<(&'static str, SocketAddr)> = http.iter().map(|address| ("http", *address)).collect();
     listening.extend(rtmp.iter().map(|address| ("rtmp", *address)));
     listening.extend(console.iter().map(|address| ("console", *address)));
     listening.push(("admin", admin));
+    peers.listens(listening.iter().map(|(what, address)| ((*what).to_owned(), address.to_string())).collect());
     let _ = edge.listening.set(listening);
-    Ok(Running { http, rtmp, console, admin, edge, trigger, ends, accepting, _lock: lock })
+    Ok(Running { http, rtmp, console, admin, edge, leaves, trigger, ends, accepting, _lock: lock })
 }
 
 impl Running {
-    /// Stops listening, ends pushes with their last segment listed, lets requests in flight finish for as long as the
+    /// Says that it will stop, and after `leave_s` stops listening, ends pushes with their last segment listed, lets requests in flight finish for as long as the
     /// settings say or until `hurry` ends, writes access logs, and closes. From here on the process ends in a bounded time.
     pub(crate) async fn stop(self, hurry: impl Future<Output = ()>) {
         let drain = Duration::from_secs(self.edge.config.drain_s);
-        crate::shutdown::leave_within(drain.saturating_add(LEAVE_AFTER));
+        let leave = Duration::from_secs(self.edge.config.leave_s);
+        crate::shutdown::leave_within(leave.saturating_add(drain).saturating_add(LEAVE_AFTER));
         crate::notify::tell("STOPPING=1");
+        self.leaves.fire();
+        let mut hurry = pin!(hurry);
+        let is_hurried = !leave.is_zero() && tokio::time::timeout(leave, hurry.as_mut()).await.is_ok();
+        let hurry = async {
+            if !is_hurried {
+                hurry.await;
+            }
+        };
         self.trigger.fire();
         let requests = drained(&self.edge.connections, drain, hurry);
         let ((), cut) = tokio::join!(self.edge.live.stop_all(STOP_TIMEOUT), requests);
@@ -213,6 +241,26 @@ impl Running {
             Ok(Ok(())) => {}
             _ => tracing::warn!("the last requests could not be counted as usage in time"),
         }
+        // Last, because what this server holds is free from here on.
+        match tokio::time::timeout(TASKS_TIMEOUT, self.edge.peers.leave()).await {
+            Ok(Ok(())) => {}
+            _ => tracing::warn!("the other servers could not be told that this one has left; they will find out"),
+        }
+    }
+}
+
+/// What this server tells the others of itself.
+fn process(instance: &str, clock: &Clock) -> ProcessRecord {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = if host.trim().is_empty() { "server" } else { host.trim() };
+    // Several servers may run on one machine.
+    let name = format!("{host}-{}", instance.chars().take(4).collect::<String>());
+    ProcessRecord {
+        name,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        layout: u32::try_from(store::kv::postgres::LAYOUT).unwrap_or_default(),
+        started_ms: clock.now_ms(),
+        ..ProcessRecord::default()
     }
 }
 

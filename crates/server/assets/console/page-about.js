@@ -50,6 +50,10 @@ function Server({ of: data }) {
         ${data.certificate && html`<p class=${left < 14 ? "warning" : "hint"}>${t("about.certificate", { names: data.certificate.names.join(", "), date: moment(data.certificate.not_after, { dateStyle: "long" }), days: Math.floor(left) })}</p>`}
       <//>
     </div>
+    ${data.servers && html`<${Card} title=${t("about.servers")}><ul class="health">${data.servers.map((one) => html`<li key=${one.name + one.started} class=${one.state === "alive" ? "ok" : "warn"}>
+      <${Icon} name=${one.state === "alive" ? "circle-check" : "triangle-alert"} size=${18} /><span>
+        <strong>${one.name}</strong> ${t(`about.server.${one.state}`)}, ${one.version}, ${t("about.since", { date: moment(one.started) })}
+        ${one.listeners.map((at) => html` <code>${at.address}</code>`)}</span></li>`)}</ul><//>`}
     ${data.limits && html`<${Card} title=${t("about.limits")}>
       <${Facts} rows=${Object.entries(data.limits).map(([name, value]) => [tOr(`limit.${name}`, name), typeof value === "number" ? count(value) : String(value)])} /><//>`}`;
 }

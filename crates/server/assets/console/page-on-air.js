@@ -88,7 +88,7 @@ const Tile = ({ one, style, now }) => html`<a class="tile" style=${style} href=$
       <span class="offstage">${t("onAir.viewers")}</span>${count(one.viewers ?? 0)}</span>`}</span>
   <span class="under">
     <span class="name">${one.name}</span>
-    <span class="row"><span>${one.bucket}${one.description ? ` · ${one.description}` : ""}</span></span>
+    <span class="row"><span>${[one.bucket, one.description, one.server].filter(Boolean).join(" · ")}</span></span>
     ${isLive(one)
       ? html`<span class="row"><span>${duration((now - Date.parse(one.since)) / 1000)}</span><span>${bits(rate(one))} · ${one.video?.fps ? `${one.video.fps} fps` : "–"}</span></span>
         <span class="row ${one.warnings?.length ? "trouble" : ""}">

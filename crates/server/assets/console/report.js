@@ -52,4 +52,4 @@ export const Refusals = ({ all }) => html`<ul class="refusals">${all.map((one) =
   <span class="main"><code>${one.code}</code>${one.count > 1 && html`<span class="quiet"> ${t("report.times", { count: count(one.count) })}</span>`}</span>
   <span class="quiet">${moment(one.time)}, ${t("report.fromAddress", { address: one.remote_addr })}</span>
   <p>${whyRefused(one.code) || one.message}</p>
-  <p class="quiet small">${[one.ec && `EC ${one.ec}`, t("report.request", { id: one.request_id })].filter(Boolean).join(", ")}</p></li>`)}</ul>`;
+  <p class="quiet small">${[one.ec && `EC ${one.ec}`, t("report.request", { id: one.request_id }), one.server].filter(Boolean).join(", ")}</p></li>`)}</ul>`;

@@ -13,7 +13,7 @@ use crate::places::Places;
 pub(crate) enum Store {
     /// Make the map in PostgreSQL and try the bucket, with the options of the server; what is there is left alone.
     Init(Prepare),
-    /// Bring the map to the layout of this program.
+    /// Bring the map to the layout of this program; refused while a server runs that could not read it then.
     Upgrade(Prepare),
     /// Refuse all writes to the map in PostgreSQL, of whichever server; what is there is served. No push may be on.
     ReadOnly(Prepare),
@@ -37,8 +37,13 @@ impl Store {
         let places = Places::of(&config)?;
         let done = super::small_runtime()?.block_on(async {
             match self {
+                Self::Init(_) => places.prepare(&config.data_dir).await,
                 // There is one layout, so an upgrade has nothing to do but to look.
-                Self::Init(_) | Self::Upgrade(_) => places.prepare(&config.data_dir).await,
+                Self::Upgrade(_) => {
+                    let done = places.prepare(&config.data_dir).await?;
+                    places.check_servers().await?;
+                    Ok(done)
+                }
                 Self::ReadOnly(_) => {
                     places.set_read_only(true).await?;
                     Ok(vec![

@@ -68,8 +68,8 @@ pub(super) async fn stat(asked: &Asked<'_>, call: &Call<'_>) -> Result<Answer, E
                 }),
                 snapshots: snapshots.map(|shown| SnapshotStat {
                     taken: shown.taken,
-                    missing: shown.refused.values().sum(),
-                    fault: shown.last.map(|(reason, detail)| (reason.to_owned(), detail)),
+                    missing: shown.missing,
+                    fault: shown.fault,
                 }),
             }
         }

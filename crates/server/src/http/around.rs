@@ -9,6 +9,7 @@ use model::percent::percent_encode;
 use oss::request::{RawRequest, bare_host};
 use oss::sign::presign::{Signer, UnsignedRequest};
 use serde_json::{Value, json};
+use store::meta::peer::Process;
 
 use super::door::Door;
 use super::pipeline::rehearsal::rehearse;
@@ -161,6 +162,11 @@ impl Host for Around<'_> {
             let used = edge.objects.stored_bytes().await.ok();
             about["disk"] = json!({"free_bytes": disk.free, "total_bytes": disk.total, "used_bytes": used});
         }
+        if edge.peers.is_shared() {
+            // Where they cannot be read, the page says the rest.
+            let servers = edge.peers.processes().await.unwrap_or_default();
+            about["servers"] = servers.iter().map(server).collect();
+        }
         about["limits"] = json!({
             "max_connections": edge.connections.caps().max,
             "buckets": config.max_buckets,
@@ -174,6 +180,25 @@ impl Host for Around<'_> {
         let raw = self.request(visitor, attempt)?;
         Ok(rehearse(self.edge, &raw, visitor.peer).await)
     }
+}
+
+/// A server of the installation, for people.
+fn server(process: &Process) -> Value {
+    let record = &process.record;
+    let state = match (process.is_alive, record.is_leaving) {
+        (false, _) => "dead",
+        (true, true) => "leaving",
+        (true, false) => "alive",
+    };
+    let address = |(purpose, address): &(String, String)| json!({"purpose": purpose, "address": address});
+    json!({
+        "name": record.name,
+        "state": state,
+        "version": record.version,
+        "started": model::date::format_iso8601(record.started_ms),
+        "seen": model::date::format_iso8601(record.said_ms),
+        "listeners": record.addresses.iter().map(address).collect::<Vec<_>>(),
+    })
 }
 
 /// What there is of a disk, bytes.

@@ -149,6 +149,11 @@ impl OnAir {
         listed.has_segments.then(|| listed.playlist.clone())
     }
 
+    /// Whether the push has begun; before, its publisher waits for another to make way.
+    pub(super) fn has_begun(&self) -> bool {
+        !self.listed.lock().playlist.is_empty()
+    }
+
     /// What is wrong with the push, each a short name.
     pub(crate) fn warnings(&self) -> Vec<&'static str> {
         self.listed.lock().warnings.clone()
@@ -308,6 +313,23 @@ impl Channels {
                 return Err(Unclaimed::Taken(holder));
             }
         }
+    }
+
+    /// Whether a publication makes way for a publisher of another server: as it would for one of this server.
+    pub(super) async fn yields(&self, id: &ChannelId, holder: &Arc<OnAir>, takeover_after: Duration) -> bool {
+        let deadline = tokio::time::Instant::now() + SUCCESSION_TIMEOUT;
+        self.makes_way(id, holder, takeover_after, deadline).await
+    }
+
+    /// Whether nobody is on air.
+    pub(super) fn is_empty(&self) -> bool {
+        self.on_air.lock().is_empty()
+    }
+
+    /// Waits until nobody comes on air any more.
+    pub(super) async fn closed(&self) {
+        // An error would mean that the channels are gone, which is the end too.
+        let _ = self.closing.subscribe().wait_for(|closing| *closing).await;
     }
 
     /// Whether the publication on a channel has ended by the deadline.

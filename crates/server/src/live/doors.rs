@@ -50,7 +50,8 @@ impl Live {
 
     /// Who publishes to a channel, if anybody does.
     pub(crate) fn on_air(&self, id: &ChannelId) -> Option<Arc<OnAir>> {
-        self.channels.find(id)
+        // Who waits for the push of another server to end is not on air.
+        self.channels.find(id).filter(|on_air| !self.peers.is_shared() || on_air.has_begun())
     }
 
     /// Everybody who publishes, with the channels.
@@ -130,7 +131,7 @@ impl Live {
         })?;
         if status == ChannelStatus::Disabled {
             self.channels.stop(id, StopReason::Disabled, DISABLE_TIMEOUT).await;
-            self.wait_for_neighbours(id, DISABLE_TIMEOUT).await?;
+            self.end_elsewhere(id, DISABLE_TIMEOUT).await?;
         }
         Ok(())
     }
@@ -201,7 +202,7 @@ impl Live {
         self.channels.settle(id, SETTLE_TIMEOUT).await;
         match self.channels.find(id) {
             Some(_) => Err(Error::new(ErrorCode::ChannelStillLive)),
-            None => Ok(()),
+            None => self.free_of_dead(id).await,
         }
     }
 }

@@ -34,10 +34,6 @@ use super::window::{Window, frag_count};
 use crate::config::{LiveConfig, Segmenting};
 use crate::metering::IngestMeter;
 
-/// How long a lease holds without being renewed; another server may take the channel after that.
-pub(super) const LEASE: Duration = Duration::from_secs(10);
-/// How often it is renewed.
-const RENEWAL: Duration = Duration::from_secs(4);
 /// How often it is looked what there is to show of the encoder, and what is wrong with it.
 const LOOK: Duration = Duration::from_secs(1);
 /// Media of one push that waits in memory for a slow store; with more the encoder is not read from. As much as 40 s of a
@@ -145,15 +141,26 @@ impl Publication {
         };
         let takeover_after = Duration::from_secs(live.settings.live.takeover_after_s);
         let on_air = OnAir::new(admission.remote, now_ms);
-        let claim =
-            live.channels.claim(&admission.id, on_air, takeover_after, is_gone).await.map_err(|why| match why {
+        let mut is_gone = std::pin::pin!(is_gone);
+        let claim = live.channels.claim(&admission.id, on_air, takeover_after, is_gone.as_mut()).await.map_err(
+            |why| match why {
                 Unclaimed::Taken(holder) => refuse(&admission, still_live(Some(holder.remote.to_string()))),
                 Unclaimed::Stopping => PublishRefusal::shutdown(&target, now_ms),
-            })?;
+            },
+        )?;
         // Whoever disables or deletes the channel from here on finds this push on air; what came before is seen now.
         admission.look_again(&live).await.map_err(|error| refuse(&admission, error))?;
-        let lease = recovery::acquire(&live, &admission.id).await.map_err(|error| refuse(&admission, error))?;
-        let begun = Self::begin(&live, &admission, &lease, now_ms).await;
+        let lease =
+            recovery::acquire(&live, &admission.id, is_gone).await.map_err(|error| refuse(&admission, error))?;
+        // Another server that disabled the channel since then has seen the lease, or its change is seen here.
+        let begun = match live.peers.is_shared() {
+            true => admission.look_again(&live).await,
+            false => Ok(()),
+        };
+        let begun = match begun {
+            Ok(()) => Self::begin(&live, &admission, &lease, now_ms).await,
+            Err(error) => Err(error),
+        };
         let (session, window) = match begun {
             Ok(begun) => begun,
             Err(error) => {
@@ -333,17 +340,13 @@ impl Publication {
     }
 
     fn renew_when_due(&mut self) {
-        if self.renewing.is_some() || self.is_lost || self.renewed.elapsed() < RENEWAL {
+        let is_due = self.renewed.elapsed() >= self.live.peers.lease_renewal();
+        if self.renewing.is_some() || self.is_lost || !is_due {
             return;
         }
         self.renewed = Instant::now();
         let (live, lease) = (self.live.clone(), self.lease.clone());
-        let (id, on_air) = (self.admission.id.clone(), self.claim.on_air.clone());
-        self.renewing = Some(Box::pin(async move {
-            let renewed = live.meta.renew_publisher(&lease, LEASE).await?;
-            live.heed_neighbours(&id, &on_air).await;
-            Ok(renewed)
-        }));
+        self.renewing = Some(Box::pin(async move { live.meta.renew_publisher(&lease, live.peers.lease_ttl()).await }));
     }
 
     /// Waits until something that was handed to the store is done; for ever when nothing is under way. May be cancelled.
@@ -404,7 +407,7 @@ impl Publication {
     /// Waits until everything is stored that came so far, or is known not to be; the lease is kept meanwhile.
     pub(crate) async fn settle(&mut self) {
         while matches!(self.desk, Desk::Busy(_)) {
-            let _ = tokio::time::timeout(RENEWAL, self.progress()).await;
+            let _ = tokio::time::timeout(self.live.peers.lease_renewal(), self.progress()).await;
             self.renew_when_due();
         }
     }

@@ -8,12 +8,14 @@ use store::kv::{Claim, FencingToken};
 
 use super::Live;
 use super::channels::ChannelId;
-use super::publication::LEASE;
 use super::recovery;
 use crate::shutdown::Shutdown;
 
 /// How often pushes without a publisher are looked for.
 const INTERVAL: Duration = Duration::from_secs(8);
+
+/// How long it is known that a process died, milliseconds.
+const FORGET_MS: i64 = 600_000;
 
 /// A push that nobody publishes any more, as somebody saw it: its channel, and how often it was published to.
 type Candidates = HashSet<(ChannelId, u32)>;
@@ -30,7 +32,26 @@ pub(crate) async fn reap(live: Arc<Live>, mut shutdown: Shutdown) {
             () = tokio::time::sleep(pause) => {}
         }
         seen = look(&live, seen).await;
+        if let Err(error) = clear(&live).await {
+            tracing::debug!(%error, "what dead servers left cannot be cleared away now");
+        }
     }
+}
+
+/// Clears away the rows of processes that died a while ago, and what dead ones still want.
+async fn clear(live: &Live) -> store::Result<()> {
+    for process in live.meta.processes().await? {
+        let said_ms = process.record.said_ms;
+        if !process.is_alive && live.clock.now_ms().saturating_sub(said_ms) > FORGET_MS {
+            live.meta.forget_life(&process.life).await?;
+        }
+    }
+    for wish in live.meta.wishes().await? {
+        if live.meta.is_dead(&wish.record.by).await? {
+            live.meta.unwish(&wish.bucket, &wish.channel, &wish.id).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn look(live: &Arc<Live>, before: Candidates) -> Candidates {
@@ -55,7 +76,11 @@ async fn look(live: &Arc<Live>, before: Candidates) -> Candidates {
 }
 
 async fn end(live: &Arc<Live>, id: &ChannelId) {
-    let lease = match live.meta.acquire_publisher(&id.0, &id.1, &live.holder, LEASE, Claim::IfFree).await {
+    let lease = match live
+        .meta
+        .acquire_publisher(&id.0, &id.1, live.peers.holder(), live.peers.lease_ttl(), Claim::IfFree)
+        .await
+    {
         Ok(lease) => lease,
         Err(error) => {
             tracing::debug!(%error, bucket = %id.0, channel = %id.1, "a push without a publisher has one by now");

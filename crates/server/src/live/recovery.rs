@@ -1,6 +1,7 @@
 //! What a crash leaves: pushes without a publisher, and a torn segment each. The segment is closed at its last whole
 //! access unit, stored and listed, and the numbering goes on (D8).
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,13 +11,15 @@ use store::blob::OnDrop;
 use store::kv::Claim;
 use store::lease::PublisherLease;
 use store::live::{Kept, OpenDetails, Place};
-use store::meta::{OpenSegment, PublicationRecord};
+use store::meta::peer::is_life_of;
+use store::meta::{Earlier, OpenSegment, PublicationRecord};
 
 use super::Live;
 use super::channels::ChannelId;
 use super::finished::Finished;
+use super::neighbours::Answer;
 use super::payload::Payload;
-use super::publication::{LEASE, segmenting, still_live};
+use super::publication::{segmenting, still_live};
 use super::torn::Torn;
 use super::window::Window;
 use crate::checksums::BodyDigest;
@@ -42,41 +45,52 @@ pub(super) fn place(state: SessionState) -> Place {
 /// When the store does not answer. A push that cannot be repaired is logged, and repaired when its channel is next
 /// published to.
 pub(crate) async fn recover(live: &Arc<Live>) -> Result<(), Error> {
-    let dangling = live.meta.dangling_publications(Some(&live.holder)).await.map_err(internal)?;
+    let earlier = Earlier { instance: live.peers.instance(), life: live.peers.holder() };
+    let dangling = live.meta.dangling_publications(Some(earlier)).await.map_err(internal)?;
     for push in dangling {
         let id = (push.bucket, push.channel);
         let claim = push.lease.map_or(Claim::IfFree, |lease| Claim::TakeOver(lease.token));
-        let lease = match live.meta.acquire_publisher(&id.0, &id.1, &live.holder, LEASE, claim).await {
-            Ok(lease) => lease,
-            Err(error) => {
-                tracing::warn!(%error, bucket = %id.0, channel = %id.1, "a push that a crash left is not free");
-                continue;
-            }
-        };
+        let lease =
+            match live.meta.acquire_publisher(&id.0, &id.1, live.peers.holder(), live.peers.lease_ttl(), claim).await {
+                Ok(lease) => lease,
+                Err(error) => {
+                    tracing::warn!(%error, bucket = %id.0, channel = %id.1, "a push that a crash left is not free");
+                    continue;
+                }
+            };
         if let Err(error) = repair(live, &lease).await {
             tracing::error!(%error, bucket = %id.0, channel = %id.1, "a push that a crash left cannot be repaired");
         }
         let _ = live.meta.release_publisher(&lease).await;
     }
-    Ok(())
+    live.peers.end_earlier_lives().await.map_err(internal)
 }
 
-/// Takes the right to publish on a channel. What an earlier life of this very server holds is its own.
+/// Takes the right to publish on a channel. What an earlier life of this very server holds is its own; another server is
+/// asked to make way. `is_gone` ends when the publisher has left meanwhile.
 ///
 /// # Errors
 /// `ChannelStillLive` when another server publishes on it.
-pub(super) async fn acquire(live: &Arc<Live>, id: &ChannelId) -> Result<PublisherLease, Error> {
+pub(super) async fn acquire(
+    live: &Arc<Live>,
+    id: &ChannelId,
+    mut is_gone: Pin<&mut impl Future<Output = ()>>,
+) -> Result<PublisherLease, Error> {
     let mut attempts = 0;
     loop {
         let held = live.meta.publisher(&id.0, &id.1).await.map_err(internal)?;
         let claim = match held {
-            Some(lease) if lease.holder == live.holder => Claim::TakeOver(lease.token),
+            Some(lease) if is_life_of(&lease.holder, live.peers.instance()) => Claim::TakeOver(lease.token),
             _ => Claim::IfFree,
         };
         attempts += 1;
-        match live.meta.acquire_publisher(&id.0, &id.1, &live.holder, LEASE, claim).await {
+        match live.meta.acquire_publisher(&id.0, &id.1, live.peers.holder(), live.peers.lease_ttl(), claim).await {
             // Who ends a list holds the lease for a moment (D12), and may have taken it since it was looked at.
-            Err(error) if error.kind == store::ErrorKind::Held && attempts < ACQUIRE_ATTEMPTS => {}
+            Err(error) if error.kind == store::ErrorKind::Held && attempts < ACQUIRE_ATTEMPTS => {
+                if live.peers.is_shared() && live.ask_for(id, is_gone.as_mut()).await? == Answer::Taken {
+                    return Err(still_live(publisher_elsewhere(live, id).await));
+                }
+            }
             Err(error) => {
                 return Err(match error.kind {
                     store::ErrorKind::Held => still_live(None),
@@ -87,6 +101,12 @@ pub(super) async fn acquire(live: &Arc<Live>, id: &ChannelId) -> Result<Publishe
             Ok(lease) => return Ok(lease),
         }
     }
+}
+
+/// Who publishes to a channel on another server, for people.
+async fn publisher_elsewhere(live: &Live, id: &ChannelId) -> Option<String> {
+    let push = live.meta.publication(&id.0, &id.1).await.ok().flatten();
+    push.map(|push| push.start.remote_addr)
 }
 
 /// The state of a channel's live playlist.

@@ -71,6 +71,12 @@ impl RefusalLog {
         self.entries.lock().iter().filter(|(of, _)| of == id).map(|(_, refused)| refused.clone()).collect()
     }
 
+    /// The newest refusals of all channels, at most `limit`, oldest first.
+    pub(super) fn newest(&self, limit: usize) -> Vec<(ChannelId, Refused)> {
+        let entries = self.entries.lock();
+        entries.iter().skip(entries.len().saturating_sub(limit)).cloned().collect()
+    }
+
     /// Forgets a channel that is deleted; another one of its name begins afresh.
     pub(crate) fn forget(&self, id: &ChannelId) {
         self.entries.lock().retain(|(of, _)| of != id);

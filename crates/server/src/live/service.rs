@@ -9,6 +9,7 @@ use store::meta::Meta;
 use super::{Channels, RateLimits};
 use crate::clock::Clock;
 use crate::config::{Config, LiveConfig};
+use crate::peers::Peers;
 use crate::stills::Stills;
 
 /// Who publishes, what is on air, and what a crash left. A test of a push builds this and nothing else.
@@ -21,8 +22,8 @@ pub(crate) struct Live {
     pub(super) limits: RateLimits,
     /// What takes pictures of pushes; `None` where nothing does.
     pub(super) stills: Option<Arc<Stills>>,
-    /// The name under which this data directory's server holds leases, the same in its next life.
-    pub(super) holder: String,
+    /// This server among those that share the map.
+    pub(super) peers: Arc<Peers>,
 }
 
 /// What the configuration says about pushes.
@@ -32,26 +33,26 @@ pub(crate) struct Settings {
     pub(crate) live: LiveConfig,
     /// How long what was deleted is still there for its readers, seconds.
     pub(crate) garbage_grace_s: u64,
-    /// Whether other servers may share the map.
-    pub(crate) is_shared: bool,
 }
 
 impl Settings {
     /// Those of a configuration.
     pub(crate) fn of(config: &Config) -> Self {
-        Self {
-            live: config.live.clone(),
-            garbage_grace_s: config.storage.garbage_grace_s,
-            is_shared: config.meta.as_ref().is_some_and(|meta| !meta.is_empty()),
-        }
+        Self { live: config.live.clone(), garbage_grace_s: config.storage.garbage_grace_s }
     }
 }
 
 impl Live {
     /// Pushes into these stores.
-    pub(crate) fn new(meta: Meta, blobs: Arc<dyn BlobStore>, clock: Clock, settings: Settings, holder: String) -> Self {
+    pub(crate) fn new(
+        meta: Meta,
+        blobs: Arc<dyn BlobStore>,
+        clock: Clock,
+        settings: Settings,
+        peers: Arc<Peers>,
+    ) -> Self {
         let limits = RateLimits::new(settings.live.max_list_calls_per_s);
-        Self { meta, blobs, clock, settings, channels: Arc::new(Channels::default()), limits, stills: None, holder }
+        Self { meta, blobs, clock, settings, channels: Arc::new(Channels::default()), limits, stills: None, peers }
     }
 
     /// The same with what takes pictures of pushes.

@@ -6,7 +6,8 @@ use model::name::{BucketName, ChannelName};
 use serde_json::{Value, json};
 use store::meta::HistoryEntry;
 
-use super::{Live, Refused, SessionReport};
+use super::shown::SeenRefusal;
+use super::{Live, SessionReport};
 use crate::objects::internal;
 
 impl Live {
@@ -19,7 +20,7 @@ impl Live {
             return Ok(None);
         }
         let history = self.meta.history(bucket, channel).await.map_err(internal)?;
-        let refused = self.channels.refused.of(&(bucket.clone(), channel.clone()));
+        let refused = self.refusals(&(bucket.clone(), channel.clone())).await?;
         Ok(Some(json!({
             "sessions": history.iter().map(session).collect::<Vec<_>>(),
             "refusals": refused.iter().map(refusal).collect::<Vec<_>>(),
@@ -37,14 +38,19 @@ fn session(entry: &HistoryEntry) -> Value {
     })
 }
 
-fn refusal(refused: &Refused) -> Value {
-    json!({
+fn refusal(seen: &SeenRefusal) -> Value {
+    let refused = &seen.refusal;
+    let mut shown = json!({
         "time": model::date::format_iso8601(refused.at_ms),
-        "remote_addr": refused.remote.to_string(),
+        "remote_addr": refused.remote,
         "code": refused.code,
         "ec": refused.ec,
         "message": refused.message,
         "request_id": refused.request_id,
         "count": refused.count,
-    })
+    });
+    if let Some(server) = &seen.server {
+        shown["server"] = server.as_str().into();
+    }
+    shown
 }

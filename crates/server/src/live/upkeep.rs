@@ -12,6 +12,7 @@ use super::channels::ChannelId;
 use super::recovery;
 use super::window::Window;
 use crate::objects::{ChannelGrant, internal};
+use crate::peers::Duty;
 use crate::shutdown::Shutdown;
 
 /// How often garbage is looked for at most, and at least.
@@ -30,6 +31,16 @@ pub(crate) async fn upkeep(live: Arc<Live>, mut shutdown: Shutdown) {
             () = shutdown.wait() => return,
             () = tokio::time::sleep(interval) => {}
         }
+        if !live.peers.has_duty(Duty::Garbage).await {
+            continue;
+        }
+        let before_ms = match live.peers.garbage_before_ms().await {
+            Ok(before_ms) => before_ms,
+            Err(error) => {
+                tracing::debug!(%error, "who reads cannot be found out now");
+                continue;
+            }
+        };
         loop {
             let mut now_ms = live.clock.now_ms();
             if crate::space::is_scarce() {
@@ -37,7 +48,7 @@ pub(crate) async fn upkeep(live: Arc<Live>, mut shutdown: Shutdown) {
                 let grace_ms = i64::try_from(live.settings.garbage_grace_s.saturating_mul(1000)).unwrap_or(i64::MAX);
                 now_ms = now_ms.saturating_add(grace_ms.saturating_sub(SCARCE_GRACE_MS).max(0));
             }
-            match live.meta.collect_garbage(live.blobs.as_ref(), now_ms, BATCH).await {
+            match live.meta.collect_garbage(live.blobs.as_ref(), now_ms.min(before_ms), BATCH).await {
                 Ok(collected) if collected.has_more && !shutdown.is_on() => {}
                 Ok(collected) => {
                     let is_held = f64::from(u8::from(collected.is_held));
@@ -53,6 +64,8 @@ pub(crate) async fn upkeep(live: Arc<Live>, mut shutdown: Shutdown) {
     }
 }
 
+/// How often lists are looked for that other servers did not live to end.
+const END_LISTS_EVERY: Duration = Duration::from_secs(15);
 /// Channels looked at in one go.
 const PAGE: usize = 256;
 
@@ -81,6 +94,28 @@ pub(crate) async fn resume_end_lists(live: Arc<Live>) {
             end_list(live.clone(), id, stored_ms, after).await;
         } else {
             crate::panics::spawn("end list", end_list(live.clone(), id, stored_ms, after));
+        }
+    }
+}
+
+/// Ends again and again the lists whose time has come and whose server did not live to end them.
+pub(crate) async fn keep_end_lists(live: Arc<Live>, mut shutdown: Shutdown) {
+    let Some(after_s) = live.settings.live.end_list_after_s else { return };
+    loop {
+        tokio::select! {
+            () = shutdown.wait() => return,
+            () = tokio::time::sleep(END_LISTS_EVERY) => {}
+        }
+        if !live.peers.has_duty(Duty::EndLists).await {
+            continue;
+        }
+        match pending_ends(&live, after_s).await {
+            Ok(pending) => {
+                for PendingEnd { id, stored_ms, after } in pending.into_iter().filter(|one| one.after.is_zero()) {
+                    end_list(live.clone(), id, stored_ms, after).await;
+                }
+            }
+            Err(error) => tracing::warn!(%error, "live playlists whose push ended cannot be looked for"),
         }
     }
 }
@@ -124,7 +159,11 @@ pub(super) async fn end_list(live: Arc<Live>, id: ChannelId, stored_ms: i64, aft
         return;
     }
     let (bucket, channel) = (&id.0, &id.1);
-    let lease = match live.meta.acquire_publisher(bucket, channel, &live.holder, super::LEASE, Claim::IfFree).await {
+    let lease = match live
+        .meta
+        .acquire_publisher(bucket, channel, live.peers.holder(), live.peers.lease_ttl(), Claim::IfFree)
+        .await
+    {
         Ok(lease) => lease,
         // Somebody publishes again, so the list has not ended.
         Err(_) => return,

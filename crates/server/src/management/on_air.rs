@@ -1,7 +1,7 @@
 //! `GET on-air`: the channels that the caller may look at, across buckets, in one answer whatever their number.
 //!
-//! Which channels there are is read at most once a second, whoever asks; what is on air is in memory. Nothing else is read,
-//! and nothing is stored.
+//! Which channels there are is read at most once a second, whoever asks, and so is what other servers have on air, where there
+//! are some; what is on air here is in memory. Nothing else is read, and nothing is stored.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,11 +11,12 @@ use model::name::{BucketName, ChannelName, ObjectKey};
 use model::{ChannelStatus, Error, OperationKind, Resource};
 use oss::request::Query;
 use serde_json::{Value, json};
+use store::meta::peer::ShownPush;
 
 use super::visitor::{Judged, Visitor};
 use super::{Management, Reply};
 use crate::accounts::Fault;
-use crate::live::{ChannelId, OnAir};
+use crate::live::{ChannelId, Seen};
 use crate::objects::Bucket;
 
 /// The most channels of an answer.
@@ -118,8 +119,8 @@ impl<'q> Asked<'q> {
 pub(super) async fn answer(management: &Management, visitor: &Visitor<'_>, query: &Query) -> Result<Reply, Fault> {
     let asked = Asked::parse(query)?;
     let surveyed = management.survey.get(management).await?;
-    let on_air = management.live.all_on_air();
-    let mut shown: Vec<(&Judged, &Known, Option<&Arc<OnAir>>)> = Vec::new();
+    let on_air = management.live.installation().await?;
+    let mut shown: Vec<(&Judged, &Known, Option<&Seen>)> = Vec::new();
     for (judged, channels) in &surveyed.buckets {
         if asked.bucket.is_some_and(|wanted| wanted != judged.bucket.name.as_str()) {
             continue;
@@ -139,8 +140,8 @@ pub(super) async fn answer(management: &Management, visitor: &Visitor<'_>, query
     let mut channels = Vec::with_capacity(shown.len());
     for (judged, channel, live) in &shown {
         let now_ms = management.clock.now_ms();
-        let mut shown = one(judged, channel, live.map(Arc::as_ref));
-        shown["still"] = live.and_then(|on_air| still(visitor, judged, channel, on_air, now_ms)).into();
+        let mut shown = one(judged, channel, *live);
+        shown["still"] = live.and_then(|seen| still(visitor, judged, channel, &seen.push, now_ms)).into();
         channels.push(shown);
     }
     Ok(Reply::json(
@@ -154,11 +155,7 @@ pub(super) async fn answer(management: &Management, visitor: &Visitor<'_>, query
     ))
 }
 
-fn find<'m>(
-    on_air: &'m HashMap<ChannelId, Arc<OnAir>>,
-    bucket: &BucketName,
-    channel: &ChannelName,
-) -> Option<&'m Arc<OnAir>> {
+fn find<'m>(on_air: &'m HashMap<ChannelId, Seen>, bucket: &BucketName, channel: &ChannelName) -> Option<&'m Seen> {
     on_air.get(&(bucket.clone(), channel.clone()))
 }
 
@@ -171,11 +168,11 @@ fn may_look(visitor: &Visitor<'_>, judged: &Judged, channel: &ChannelName) -> bo
 
 /// Where the newest picture is, for those who may read it. It has another version every ten seconds, so that a page which
 /// asks more often does not load it each time.
-fn still(visitor: &Visitor<'_>, judged: &Judged, channel: &Known, on_air: &OnAir, now_ms: i64) -> Option<Value> {
-    let key = format!("{}/{}", channel.name, on_air.playlist()?);
+fn still(visitor: &Visitor<'_>, judged: &Judged, channel: &Known, push: &ShownPush, now_ms: i64) -> Option<Value> {
+    let key = format!("{}/{}", channel.name, push.playlist.as_ref()?);
     let resource = Resource::Object(judged.bucket.name.clone(), ObjectKey::parse(key.as_bytes()).ok()?);
     visitor.may(OperationKind::GetLiveStill, &resource, Some(judged), None).ok()?;
-    let age_ms = i64::try_from(on_air.key_frame_age_ms()?).unwrap_or(i64::MAX);
+    let age_ms = i64::try_from(push.key_frame_age_ms?).unwrap_or(i64::MAX);
     let version = now_ms.saturating_sub(age_ms).div_euclid(STILL_EVERY_MS);
     Some(json!({
         "bucket": judged.bucket.name.as_str(), "key": key, "version": version.to_string(),
@@ -183,7 +180,7 @@ fn still(visitor: &Visitor<'_>, judged: &Judged, channel: &Known, on_air: &OnAir
     }))
 }
 
-fn one(judged: &Judged, channel: &Known, live: Option<&OnAir>) -> Value {
+fn one(judged: &Judged, channel: &Known, live: Option<&Seen>) -> Value {
     let mut shown = json!({
         "bucket": judged.bucket.name.as_str(),
         "name": channel.name.as_str(),
@@ -196,22 +193,23 @@ fn one(judged: &Judged, channel: &Known, live: Option<&OnAir>) -> Value {
         "since": null, "remote": null, "video": null, "audio": null, "key_frame_age_ms": null, "viewers": 0,
         "still": null, "warnings": [],
     });
-    let Some(on_air) = live else { return shown };
-    let measured = on_air.measure();
-    let facts = &measured.facts;
-    shown["since"] = model::date::format_iso8601(on_air.connected_ms).into();
-    shown["remote"] = on_air.remote.to_string().into();
-    shown["video"] = measured.video.map_or(Value::Null, |bytes_per_second| {
+    let Some(Seen { push, server }) = live else { return shown };
+    shown["since"] = model::date::format_iso8601(push.started_ms).into();
+    shown["remote"] = push.remote.as_str().into();
+    shown["video"] = push.video.map_or(Value::Null, |bytes_per_second| {
         json!({
-            "codec": facts.video_codec, "width": facts.width, "height": facts.height, "fps": facts.frame_rate,
+            "codec": push.video_codec, "width": push.width, "height": push.height, "fps": push.frame_rate,
             "bytes_per_second": bytes_per_second,
         })
     });
-    shown["audio"] = measured.audio.map_or(Value::Null, |bytes_per_second| {
-        json!({"codec": facts.audio_codec, "sample_rate": facts.sample_rate, "bytes_per_second": bytes_per_second})
+    shown["audio"] = push.audio.map_or(Value::Null, |bytes_per_second| {
+        json!({"codec": push.audio_codec, "sample_rate": push.sample_rate, "bytes_per_second": bytes_per_second})
     });
-    shown["key_frame_age_ms"] = on_air.key_frame_age_ms().into();
-    shown["viewers"] = on_air.viewers().into();
-    shown["warnings"] = on_air.warnings().into();
+    shown["key_frame_age_ms"] = push.key_frame_age_ms.into();
+    shown["viewers"] = push.viewers.into();
+    shown["warnings"] = push.warnings.clone().into();
+    if let Some(server) = server {
+        shown["server"] = server.as_str().into();
+    }
     shown
 }

@@ -19,6 +19,7 @@ use tokio::sync::Mutex;
 use usage::{Counters, Query, Row, Subject};
 
 use crate::clock::Clock;
+use crate::peers::{Duty, Peers};
 use crate::shutdown::Shutdown;
 use gathered::{Cell, Gathered};
 pub(crate) use ingest::{IngestMeter, count_snapshot};
@@ -35,6 +36,7 @@ const MAX_ROWS: u64 = 50_000;
 pub(crate) struct Usage {
     meta: Meta,
     clock: Clock,
+    peers: Arc<Peers>,
     gathered: Gathered,
     /// What was taken out is written by one at a time, so that who asks sees all of it.
     writing: Mutex<()>,
@@ -51,8 +53,8 @@ pub(crate) enum Unanswered {
 
 impl Usage {
     /// What is used in this store.
-    pub(crate) fn new(meta: Meta, clock: Clock) -> Self {
-        Self { meta, clock, gathered: Gathered::default(), writing: Mutex::default() }
+    pub(crate) fn new(meta: Meta, clock: Clock, peers: Arc<Peers>) -> Self {
+        Self { meta, clock, peers, gathered: Gathered::default(), writing: Mutex::default() }
     }
 
     /// Where something is counted for a subject.
@@ -102,6 +104,7 @@ impl Usage {
         let mut round = 0_u32;
         loop {
             if round.is_multiple_of(EXPIRE_EVERY)
+                && self.peers.has_duty(Duty::Forgetting).await
                 && let Err(error) = self.meta.expire_usage(self.now_s()).await
             {
                 tracing::warn!(%error, "old hours of usage cannot be deleted now");

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use model::{Error, ErrorCode};
-use store::blob::{BlobId, BlobReader, BlobStore, FileRange, Pinned};
-use store::meta::{Extent, Meta};
+use store::blob::{BlobId, BlobReader, BlobStore, FileRange};
+use store::meta::{Extent, Meta, Reading};
 
 use super::failure::internal;
 use crate::memory::Held;
@@ -62,7 +62,7 @@ pub(crate) struct StoredContent {
     files: Arc<dyn BlobStore>,
     pieces: std::collections::VecDeque<Piece>,
     remaining: u64,
-    _pinned: Option<Pinned>,
+    _pinned: Option<Reading>,
 }
 
 /// A range of one blob.
@@ -97,7 +97,9 @@ impl StoredContent {
         // Only the first has to be open. An answer that waited for several could wait for others that do the same.
         let at_once = if files.has_room(runs.len().min(OPEN_AT_ONCE)) { OPEN_AT_ONCE } else { 1 };
         let later = runs.get(at_once..).filter(|later| !later.is_empty());
-        let pinned = later.map(|later| meta.pin(later.iter().map(|run| run.blob)));
+        // Other servers only know since when somebody reads, so there every answer counts.
+        let is_pinned = later.is_some() || meta.counts_readers();
+        let pinned = is_pinned.then(|| meta.pin(later.unwrap_or_default().iter().map(|run| run.blob)));
         let piece = |run: &Extent| Piece { blob: run.blob, reader: None, offset: run.offset, len: run.len };
         let mut pieces: std::collections::VecDeque<_> = runs.iter().map(piece).collect();
         for piece in pieces.iter_mut().take(at_once) {

@@ -110,7 +110,7 @@ impl Objects {
     }
 
     /// Keeps blobs from being collected as long as the value lives.
-    pub(crate) fn pin(&self, body: &Body) -> store::blob::Pinned {
+    pub(crate) fn pin(&self, body: &Body) -> store::meta::Reading {
         self.meta.pin(body.blobs())
     }
 

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 
 use model::name::{BucketName, ChannelName, ObjectKey};
 use model::{ChannelStatus, Error, LiveChannelConfig, OperationKind, SnapshotConfig};
+use store::meta::peer::ShownSnapshots;
 use store::meta::{ChannelRecord, HistoryEntry, Page};
 
 use super::Call;
-use crate::live::Measurement;
-use crate::stills::ShownProgress;
+use crate::live::{Measurement, measurement, snapshots};
 
 /// How a channel is to be.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ pub(crate) enum Stat {
         /// What is known of its media.
         measured: Box<Measurement>,
         /// What became of the snapshots that the channel asks for.
-        snapshots: Option<ShownProgress>,
+        snapshots: Option<ShownSnapshots>,
     },
 }
 
@@ -106,11 +106,11 @@ pub(crate) async fn stat(call: &Call<'_>, name: ChannelName) -> Result<Stat, Err
     Ok(match (channel.config.status, call.live().on_air(&id)) {
         (ChannelStatus::Disabled, _) => Stat::Disabled,
         (ChannelStatus::Enabled, None) => match call.live().elsewhere(&id).await? {
-            Some(push) => Stat::Live {
-                connected_ms: push.started_ms,
-                remote: push.remote,
-                measured: Box::default(),
-                snapshots: None,
+            Some(found) => Stat::Live {
+                connected_ms: found.started_ms,
+                remote: found.remote,
+                measured: Box::new(found.push.as_ref().map(measurement).unwrap_or_default()),
+                snapshots: found.push.and_then(|push| push.snapshots),
             },
             None => Stat::Idle,
         },
@@ -118,7 +118,7 @@ pub(crate) async fn stat(call: &Call<'_>, name: ChannelName) -> Result<Stat, Err
             connected_ms: on_air.connected_ms,
             remote: on_air.remote,
             measured: Box::new(on_air.measure()),
-            snapshots: on_air.snapshots(),
+            snapshots: on_air.snapshots().map(snapshots),
         },
     })
 }

@@ -36,6 +36,7 @@ use super::channels::ChannelId;
 use super::{Live, Publication, Settings, recover};
 use crate::clock::Clock;
 use crate::config::{Config, LiveConfig};
+use crate::peers::Peers;
 
 /// 2030-01-01T00:00:00Z.
 const BEGIN_MS: i64 = 1_893_456_000_000;
@@ -72,7 +73,8 @@ impl Stage {
         let settings = Settings::of(&Config { live, ..Config::default() });
         let store = meta.clone();
         let troubled = Arc::new(TroubledBlobs::new(blobs.clone(), trouble));
-        let live = Live::new(meta, troubled, shown, settings, "scenario".to_owned());
+        let live =
+            Live::new(meta.clone(), troubled, shown, settings, Arc::new(Peers::alone(meta, "scenario".to_owned())));
         let live = Arc::new(live);
         let bucket = BucketName::parse("examplebucket").unwrap();
         let record = BucketRecord::new(&bucket, owner(), BEGIN_MS);

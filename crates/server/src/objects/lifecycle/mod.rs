@@ -7,6 +7,7 @@ mod preview;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::name::{BucketName, ObjectKey};
@@ -15,6 +16,7 @@ use store::meta::{ListQuery, ListedObject, Meta, SeenObject, UploadListQuery, Up
 
 use super::internal_grants::LifecycleGrant;
 use crate::clock::Clock;
+use crate::peers::{Duty, Peers};
 use crate::shutdown::Shutdown;
 
 pub(crate) use preview::{Due, Preview};
@@ -58,7 +60,7 @@ pub(crate) struct Totals {
 }
 
 /// Runs the rules of all buckets again and again until the server stops.
-pub(crate) async fn watch(meta: Meta, clock: Clock, interval: Duration, mut shutdown: Shutdown) {
+pub(crate) async fn watch(meta: Meta, clock: Clock, peers: Arc<Peers>, interval: Duration, mut shutdown: Shutdown) {
     let mut pause = interval.min(FIRST_RUN);
     loop {
         tokio::select! {
@@ -66,6 +68,9 @@ pub(crate) async fn watch(meta: Meta, clock: Clock, interval: Duration, mut shut
             () = tokio::time::sleep(pause) => {}
         }
         pause = interval;
+        if !peers.has_duty(Duty::Lifecycle).await {
+            continue;
+        }
         let run = Run { meta: &meta, now_ms: clock.now_ms(), is_dry: false };
         let log = |bucket: &BucketName, step: &LifecycleStep| tracing::info!(%bucket, "lifecycle: {step}");
         tokio::select! {

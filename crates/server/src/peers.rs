@@ -1,0 +1,372 @@
+//! This process among those that share a map (docs/design/many-servers.md): that it lives, which duties it has for all, and
+//! what the others show. A server that has its map to itself has none of it, and writes nothing of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use store::ErrorKind;
+use store::kv::Lease;
+use store::meta::Meta;
+use store::meta::peer::{Process, ProcessRecord, Shown};
+
+/// How long a process counts as alive without saying so.
+const LIFE: Duration = Duration::from_secs(10);
+/// How often it says so.
+pub(crate) const SAY_EVERY: Duration = Duration::from_secs(2);
+/// How long what a process holds outlasts the process at most, should nobody find out that it died.
+const HELD: Duration = Duration::from_secs(600);
+/// How often that is renewed.
+const HELD_RENEWAL: Duration = Duration::from_secs(240);
+/// The same of a server alone, whose leases stand for themselves.
+const ALONE: Duration = Duration::from_secs(10);
+const ALONE_RENEWAL: Duration = Duration::from_secs(4);
+/// For how long what the others show is good.
+const FRESH: Duration = Duration::from_secs(1);
+/// How far the clocks of servers may be apart, milliseconds.
+const SKEW_MS: i64 = 5_000;
+
+/// What one process does for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Duty {
+    /// Lifecycle rules run.
+    Lifecycle,
+    /// Blobs without a name are deleted.
+    Garbage,
+    /// Live playlists end whose server did not live to end them.
+    EndLists,
+    /// Hours of usage, sessions and calls that are over are forgotten.
+    Forgetting,
+    /// Everything stored is read now and then.
+    Scrub,
+}
+
+impl Duty {
+    /// What its lease is called.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Lifecycle => "lifecycle",
+            Self::Garbage => "garbage",
+            Self::EndLists => "end-lists",
+            Self::Forgetting => "forgetting",
+            Self::Scrub => "scrub",
+        }
+    }
+}
+
+/// This process among the others.
+pub(crate) struct Peers {
+    meta: Meta,
+    instance: String,
+    shared: Option<Shared>,
+}
+
+/// What a process has that shares its map.
+struct Shared {
+    life: String,
+    lease: Mutex<Lease>,
+    record: Mutex<ProcessRecord>,
+    /// What was shown last; what did not change is not written again.
+    shown: Mutex<Option<Shown>>,
+    duties: tokio::sync::Mutex<HashMap<Duty, Held>>,
+    others: tokio::sync::Mutex<Option<(Instant, Arc<Vec<Other>>)>>,
+}
+
+/// A duty that this process has.
+struct Held {
+    lease: Lease,
+    renewed: Instant,
+}
+
+/// Another living process, and what it shows.
+#[derive(Debug, Clone)]
+pub(crate) struct Other {
+    /// Its life.
+    pub(crate) life: String,
+    /// What people call it.
+    pub(crate) name: String,
+    /// What it has on air, and whom it refused.
+    pub(crate) shown: Shown,
+}
+
+impl Peers {
+    /// A server that has its map to itself.
+    pub(crate) fn alone(meta: Meta, instance: String) -> Self {
+        Self { meta, instance, shared: None }
+    }
+
+    /// One of several: its life begins.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn join(meta: Meta, instance: String, record: ProcessRecord) -> store::Result<Self> {
+        let life = format!("{instance}/{}", model::hex_upper(&crate::ids::random::<4>()));
+        let lease = meta.begin_life(&life, LIFE).await?;
+        tracing::info!(name = record.name, life, "this server shares its map with others");
+        let shared = Shared {
+            life,
+            lease: Mutex::new(lease),
+            record: Mutex::new(record),
+            shown: Mutex::default(),
+            duties: tokio::sync::Mutex::default(),
+            others: tokio::sync::Mutex::default(),
+        };
+        let peers = Self { meta, instance, shared: Some(shared) };
+        peers.say(Shown::default()).await?;
+        Ok(peers)
+    }
+
+    /// Whether others may use the same map.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared.is_some()
+    }
+
+    /// The name under which this process holds leases.
+    pub(crate) fn holder(&self) -> &str {
+        self.shared.as_ref().map_or(&self.instance, |shared| &shared.life)
+    }
+
+    /// The name of the data directory's server, the same in its next life.
+    pub(crate) fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// What people call this server, where there are several.
+    pub(crate) fn name(&self) -> Option<String> {
+        self.shared.as_ref().map(|shared| shared.record.lock().name.clone())
+    }
+
+    /// For how long a lease on a channel is taken. That of a process among others counts as long as the process lives.
+    pub(crate) fn lease_ttl(&self) -> Duration {
+        if self.is_shared() { HELD } else { ALONE }
+    }
+
+    /// How often it is renewed.
+    pub(crate) fn lease_renewal(&self) -> Duration {
+        if self.is_shared() { HELD_RENEWAL } else { ALONE_RENEWAL }
+    }
+
+    /// Says where this process listens.
+    pub(crate) fn listens(&self, addresses: Vec<(String, String)>) {
+        if let Some(shared) = &self.shared {
+            shared.record.lock().addresses = addresses;
+        }
+    }
+
+    /// From the next word on, this process says that it leaves.
+    pub(crate) fn begin_to_leave(&self) {
+        if let Some(shared) = &self.shared {
+            shared.record.lock().is_leaving = true;
+        }
+    }
+
+    /// Says that this process lives, and what it shows.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn say(&self, shown: Shown) -> store::Result<()> {
+        let Some(shared) = &self.shared else { return Ok(()) };
+        let lease = shared.lease.lock().clone();
+        let lease = self.meta.renew_life(&lease, LIFE).await?;
+        let said_ms = lease.expires_ms.saturating_sub(i64::try_from(LIFE.as_millis()).unwrap_or(0));
+        *shared.lease.lock() = lease;
+        let record = {
+            let mut record = shared.record.lock();
+            record.said_ms = said_ms;
+            record.reading_since_ms = self.meta.reading_since_ms();
+            record.clone()
+        };
+        let is_news = shared.shown.lock().as_ref() != Some(&shown);
+        self.meta.show(&shared.life, &record, is_news.then_some(&shown)).await?;
+        *shared.shown.lock() = Some(shown);
+        Ok(())
+    }
+
+    /// Renews the duties that this process has, those that are due.
+    pub(crate) async fn keep_duties(&self) {
+        let Some(shared) = &self.shared else { return };
+        let mut duties = shared.duties.lock().await;
+        let due: Vec<Duty> =
+            duties.iter().filter(|(_, held)| held.renewed.elapsed() >= HELD_RENEWAL).map(|(duty, _)| *duty).collect();
+        for duty in due {
+            take(&self.meta, shared, &mut duties, duty).await;
+        }
+    }
+
+    /// Whether this process is to do something that one does for all. A server alone does everything.
+    pub(crate) async fn has_duty(&self, duty: Duty) -> bool {
+        let Some(shared) = &self.shared else { return true };
+        let mut duties = shared.duties.lock().await;
+        take(&self.meta, shared, &mut duties, duty).await
+    }
+
+    /// Blobs without a name that were due after this may not be deleted: somebody may still read them. Unix milliseconds.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn garbage_before_ms(&self) -> store::Result<i64> {
+        if self.shared.is_none() {
+            return Ok(i64::MAX);
+        }
+        let processes = self.meta.processes().await?;
+        let living = processes.iter().filter(|process| process.is_alive);
+        // Who cannot be read yet is taken to read everything.
+        Ok(living.map(|process| process.record.reading_since_ms.saturating_sub(SKEW_MS)).min().unwrap_or(i64::MIN))
+    }
+
+    /// The other living processes. Whoever asks meanwhile waits for the same look.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn others(&self) -> store::Result<Arc<Vec<Other>>> {
+        let Some(shared) = &self.shared else { return Ok(Arc::default()) };
+        let mut last = shared.others.lock().await;
+        if let Some((_, found)) = last.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
+            return Ok(found.clone());
+        }
+        let processes = self.meta.processes().await?;
+        let mut shown: HashMap<String, Shown> = self.meta.shown().await?.into_iter().collect();
+        let others = processes.into_iter().filter(|process| process.is_alive && process.life != shared.life);
+        let others = others.map(|process| Other {
+            shown: shown.remove(&process.life).unwrap_or_default(),
+            name: process.record.name,
+            life: process.life,
+        });
+        let found = Arc::new(others.collect());
+        *last = Some((Instant::now(), Arc::clone(&found)));
+        Ok(found)
+    }
+
+    /// All processes of the installation, the dead ones too; none where there is one server.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn processes(&self) -> store::Result<Vec<Process>> {
+        if self.is_shared() { self.meta.processes().await } else { Ok(Vec::new()) }
+    }
+
+    /// Ends the earlier lives of this data directory's server: what they held is free.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn end_earlier_lives(&self) -> store::Result<()> {
+        match &self.shared {
+            Some(shared) => self.meta.end_earlier_lives(&self.instance, &shared.life).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Ends this life: the others need not wait until they find out.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn leave(&self) -> store::Result<()> {
+        let Some(shared) = &self.shared else { return Ok(()) };
+        let lease = shared.lease.lock().clone();
+        self.meta.end_life(&lease).await
+    }
+}
+
+/// Takes a duty or keeps it; whether this process has it.
+async fn take(meta: &Meta, shared: &Shared, duties: &mut HashMap<Duty, Held>, duty: Duty) -> bool {
+    let had = duties.get(&duty).map(|held| held.lease.clone());
+    match meta.take_duty(duty.name(), &shared.life, had.as_ref(), HELD).await {
+        Ok(lease) => {
+            if had.is_none_or(|had| had.token != lease.token) {
+                tracing::info!(duty = duty.name(), "this server does it for all");
+            }
+            duties.insert(duty, Held { lease, renewed: Instant::now() });
+            true
+        }
+        Err(error) => {
+            if error.kind == ErrorKind::Held {
+                duties.remove(&duty);
+            } else {
+                tracing::debug!(%error, duty = duty.name(), "whose duty it is cannot be found out now");
+            }
+            false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use store::clock::ManualClock;
+    use store::kv::MemoryKv;
+    use store::meta::peer::ShownPush;
+
+    use super::*;
+
+    /// Two servers on one map, and its clock.
+    async fn two() -> (ManualClock, Meta, [Peers; 2]) {
+        let clock = ManualClock::new(1_000_000_000);
+        let kv = Arc::new(MemoryKv::new(clock.clock()));
+        let meta = || Meta::new(kv.clone(), clock.clock()).with_counted_readers();
+        let record = |name: &str| ProcessRecord { name: name.to_owned(), ..ProcessRecord::default() };
+        let reading = meta();
+        let one = Peers::join(reading.clone(), "ONE".to_owned(), record("one")).await.unwrap();
+        let two = Peers::join(meta(), "TWO".to_owned(), record("two")).await.unwrap();
+        (clock, reading, [one, two])
+    }
+
+    fn on_air(channel: &str) -> Shown {
+        Shown { pushes: vec![ShownPush { channel: channel.to_owned(), ..ShownPush::default() }], refusals: Vec::new() }
+    }
+
+    #[tokio::test]
+    async fn a_server_alone_does_everything_and_writes_nothing() {
+        let meta = Meta::new(Arc::new(MemoryKv::new(ManualClock::new(0).clock())), ManualClock::new(0).clock());
+        let alone = Peers::alone(meta.clone(), "ONE".to_owned());
+        assert!(alone.has_duty(Duty::Lifecycle).await);
+        alone.say(on_air("a")).await.unwrap();
+        assert_eq!((alone.holder(), alone.name(), alone.garbage_before_ms().await), ("ONE", None, Ok(i64::MAX)));
+        assert!(meta.processes().await.unwrap().is_empty() && alone.others().await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_duty_goes_on_when_its_holder_leaves_or_dies() {
+        let (clock, _, [one, two]) = two().await;
+        assert!(one.has_duty(Duty::Lifecycle).await && one.has_duty(Duty::Lifecycle).await);
+        assert!(!two.has_duty(Duty::Lifecycle).await && two.has_duty(Duty::Scrub).await);
+        one.leave().await.unwrap();
+        assert!(two.has_duty(Duty::Lifecycle).await);
+        clock.advance_ms(11_000);
+        let three = ProcessRecord::default();
+        let three = Peers::join(two.meta.clone(), "THREE".to_owned(), three).await.unwrap();
+        assert!(three.has_duty(Duty::Scrub).await, "the second did not say that it lives");
+        two.say(Shown::default()).await.unwrap();
+        assert!(!two.has_duty(Duty::Scrub).await);
+    }
+
+    #[tokio::test]
+    async fn each_sees_what_the_living_others_show() {
+        let (clock, _, [one, two]) = two().await;
+        two.say(on_air("a")).await.unwrap();
+        let others = one.others().await.unwrap();
+        assert_eq!(others.iter().map(|other| other.name.as_str()).collect::<Vec<_>>(), ["two"]);
+        assert_eq!(others[0].shown, on_air("a"));
+        assert!(others[0].life == two.holder() && two.holder() != two.instance());
+        clock.advance_ms(11_000);
+        one.say(Shown::default()).await.unwrap();
+        *one.shared.as_ref().unwrap().others.lock().await = None;
+        assert!(one.others().await.unwrap().is_empty(), "the second did not say that it lives");
+    }
+
+    #[tokio::test]
+    async fn garbage_waits_for_the_readers_of_all_that_live() {
+        let (clock, reading, [one, two]) = two().await;
+        let pinned = reading.pin([]);
+        clock.advance_ms(8_000);
+        one.say(Shown::default()).await.unwrap();
+        two.say(Shown::default()).await.unwrap();
+        let began_ms = 1_000_000_000;
+        assert_eq!(two.garbage_before_ms().await, Ok(began_ms - SKEW_MS));
+        drop(pinned);
+        one.say(Shown::default()).await.unwrap();
+        assert_eq!(two.garbage_before_ms().await, Ok(began_ms + 8_000 - SKEW_MS));
+        clock.advance_ms(11_000);
+        two.say(Shown::default()).await.unwrap();
+        assert_eq!(two.garbage_before_ms().await, Ok(began_ms + 19_000 - SKEW_MS), "the dead read nothing");
+    }
+}
