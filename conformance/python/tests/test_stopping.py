@@ -98,6 +98,32 @@ def test_what_is_not_through_in_time_is_cut(large):
     assert "are cut" in server.log()
 
 
+def test_who_asks_whether_it_is_ready_learns_first_that_it_stops(large):
+    server, url = large("leave_s = 3\n")
+    bucket = server.bucket(url.split("/")[-2])
+    assert server.admin("/readyz").status_code == 200
+    terminate(server)
+    begun = time.monotonic()
+    while server.admin("/readyz").status_code == 200:
+        assert time.monotonic() - begun < 2
+    # Whoever did not hear of it yet is served, on new connections too.
+    while time.monotonic() - begun < 2:
+        bucket.put_object("late", b"x")
+        assert requests.get(url, timeout=10).status_code == 200
+        assert server.admin("/readyz").status_code == 503
+    assert server.process.wait(15) == 0
+    assert time.monotonic() - begun > 2.5
+
+
+def test_a_second_signal_ends_the_wait(large):
+    server, _ = large("leave_s = 600\n")
+    terminate(server)
+    time.sleep(1)
+    assert server.running()
+    terminate(server)
+    assert server.process.wait(15) == 0
+
+
 def test_a_second_signal_cuts_at_once(large):
     server, url = large()
     with requests.get(url, stream=True, timeout=60) as answer:
