@@ -67,6 +67,8 @@ struct Shared {
     life: String,
     lease: Mutex<Lease>,
     record: Mutex<ProcessRecord>,
+    /// When this process last said that it lives, and when it last came back after others may have taken it for dead.
+    said: Mutex<(Instant, Option<Instant>)>,
     /// What was shown last; what did not change is not written again.
     shown: Mutex<Option<Shown>>,
     duties: tokio::sync::Mutex<HashMap<Duty, Held>>,
@@ -108,6 +110,7 @@ impl Peers {
             life,
             lease: Mutex::new(lease),
             record: Mutex::new(record),
+            said: Mutex::new((Instant::now(), None)),
             shown: Mutex::default(),
             duties: tokio::sync::Mutex::default(),
             others: tokio::sync::Mutex::default(),
@@ -147,6 +150,11 @@ impl Peers {
         if self.is_shared() { HELD_RENEWAL } else { ALONE_RENEWAL }
     }
 
+    /// Whether others may have taken what this process holds since then, because it did not say in time that it lives.
+    pub(crate) fn was_away_since(&self, then: Instant) -> bool {
+        self.shared.as_ref().and_then(|shared| shared.said.lock().1).is_some_and(|back| back >= then)
+    }
+
     /// Says where this process listens.
     pub(crate) fn listens(&self, addresses: Vec<(String, String)>) {
         if let Some(shared) = &self.shared {
@@ -171,6 +179,14 @@ impl Peers {
         let lease = self.meta.renew_life(&lease, LIFE).await?;
         let said_ms = lease.expires_ms.saturating_sub(i64::try_from(LIFE.as_millis()).unwrap_or(0));
         *shared.lease.lock() = lease;
+        {
+            let (now, mut said) = (Instant::now(), shared.said.lock());
+            if now.duration_since(said.0) >= LIFE {
+                tracing::warn!("this server said too late that it lives; others may have taken its channels");
+                said.1 = Some(now);
+            }
+            said.0 = now;
+        }
         let record = {
             let mut record = shared.record.lock();
             record.said_ms = said_ms;

@@ -340,7 +340,8 @@ impl Publication {
     }
 
     fn renew_when_due(&mut self) {
-        let is_due = self.renewed.elapsed() >= self.live.peers.lease_renewal();
+        let peers = &self.live.peers;
+        let is_due = self.renewed.elapsed() >= peers.lease_renewal() || peers.was_away_since(self.renewed.into_std());
         if self.renewing.is_some() || self.is_lost || !is_due {
             return;
         }

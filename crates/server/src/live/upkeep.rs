@@ -109,9 +109,11 @@ pub(crate) async fn keep_end_lists(live: Arc<Live>, mut shutdown: Shutdown) {
         if !live.peers.has_duty(Duty::EndLists).await {
             continue;
         }
-        match pending_ends(&live, after_s).await {
-            Ok(pending) => {
-                for PendingEnd { id, stored_ms, after } in pending.into_iter().filter(|one| one.after.is_zero()) {
+        let pending = async { Ok::<_, Error>((pending_ends(&live, after_s).await?, live.installation().await?)) };
+        match pending.await {
+            Ok((pending, on_air)) => {
+                let is_due = |one: &PendingEnd| one.after.is_zero() && !on_air.contains_key(&one.id);
+                for PendingEnd { id, stored_ms, after } in pending.into_iter().filter(is_due) {
                     end_list(live.clone(), id, stored_ms, after).await;
                 }
             }

@@ -5,6 +5,8 @@
 //! object, its index entry, the playlist, the window, the next open segment. Every commit shows the publisher's
 //! lease, so whoever lost it writes nothing more.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use model::name::{BucketName, ChannelName, ObjectKey};
 use serde::{Deserialize, Serialize};
@@ -277,9 +279,22 @@ impl Meta {
     /// `Corrupt`, `Unavailable`.
     pub async fn dangling_publications(&self, earlier: Option<Earlier<'_>>) -> Result<Vec<DanglingPublication>> {
         let mut dangling = Vec::new();
+        // Many pushes have one holder.
+        let mut dead: HashMap<String, bool> = HashMap::new();
         for row in self.kv().range(&Range::prefix(Table::Publication.all())).await? {
             let (bucket, channel) = key::channel_of(&row)?;
-            let lease = self.lease_of_living(&publisher_lease_name(&bucket, &channel)).await?;
+            let mut lease = self.kv().lease(&publisher_lease_name(&bucket, &channel)).await?;
+            if let Some(holder) = lease.as_ref().map(|lease| &lease.holder) {
+                let is_dead = match dead.get(holder) {
+                    Some(is_dead) => *is_dead,
+                    None => {
+                        let is_dead = self.is_dead(holder).await?;
+                        dead.insert(holder.clone(), is_dead);
+                        is_dead
+                    }
+                };
+                lease = lease.filter(|_| !is_dead);
+            }
             if lease.as_ref().is_none_or(|lease| earlier.is_some_and(|earlier| earlier.held(lease))) {
                 dangling.push(DanglingPublication { bucket, channel, record: decode(&row.value)?, lease });
             }
