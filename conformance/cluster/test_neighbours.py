@@ -217,7 +217,7 @@ def test_what_a_reader_of_another_server_reads_is_not_collected(start):
     settings = "[storage]\ngarbage_grace_s = 1\ncache_mib = 16\n"
     a, b = start("a", settings), start("b", settings)
     bucket = a.new_bucket(oss2.BUCKET_ACL_PUBLIC_READ)
-    content = os.urandom(1 << 20) * 48
+    content = os.urandom(1 << 20) * 20
     bucket.put_object("long", content)
     bucket.put_object("short", b"s" * 300_000)
     with requests.get(b.url(f"{bucket.bucket_name}/long"), stream=True, timeout=30) as answer:
