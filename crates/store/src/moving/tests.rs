@@ -45,6 +45,7 @@ async fn filled() -> Fixture {
     let shared = f.extent(10).await;
     put("one", object(Body::Blobs(vec![shared]))).await;
     put("two", object(Body::Blobs(vec![shared]))).await;
+    f.meta.kv().commit(Commit::new().write(Write::Add(key::sharing(shared.blob), vec![1]))).await.unwrap();
     let mut many = Vec::new();
     for n in 0..40 {
         many.push(f.extent(n + 1).await);
