@@ -302,7 +302,7 @@ impl Shared {
             }
         }
         drop(turn);
-        Ok(Box::new(RemoteReader::new(Arc::clone(&self.stored), id, len)))
+        Ok(Box::new(RemoteReader::new(Arc::clone(&self.stored), id, len, bytes)))
     }
 
     /// Brings a stored blob back into the spool, whole.

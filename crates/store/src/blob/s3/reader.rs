@@ -22,7 +22,6 @@ pub(super) struct RemoteReader {
 }
 
 /// What a reader has.
-#[derive(Default)]
 struct Read {
     /// What came last, and where it begins.
     last: (u64, Bytes),
@@ -31,8 +30,9 @@ struct Read {
 }
 
 impl RemoteReader {
-    pub(super) fn new(store: Arc<dyn FinishedBlobs>, id: BlobId, len: u64) -> Self {
-        Self { store, id, len, read: Mutex::default() }
+    /// A reader of a blob of which the `first` bytes are here already.
+    pub(super) fn new(store: Arc<dyn FinishedBlobs>, id: BlobId, len: u64, first: Bytes) -> Self {
+        Self { store, id, len, read: Mutex::new(Read { last: (0, first), next: None }) }
     }
 
     fn state(&self) -> MutexGuard<'_, Read> {
