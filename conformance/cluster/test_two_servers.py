@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import requests
 
 from millpond_test import media
+from millpond_test.pusher import Pusher, flv_tags
 from millpond_test.server import BINARY, create_channel, wait_for
 
 
@@ -170,6 +172,27 @@ def test_postgresql_that_dies_is_a_delay(servers, source, postgres):
     assert not set(acknowledged) - found, "acknowledged objects are away"
     print(f"\n{len(acknowledged)} objects acknowledged, {len(failures)} failed, slowest {slowest[0]:.1f} s: {failures[:3]}")
     assert len(acknowledged) > 20
+
+
+def test_a_machine_that_is_lost_costs_its_stream_about_a_second(servers, source):
+    """Its disk is gone too, and the open segment is all there is: it comes from the tails in the store."""
+    path, _ = source
+    a, b = servers
+    bucket = a.new_bucket(oss2.BUCKET_ACL_PUBLIC_READ)
+    create_channel(bucket, frag_duration=60)
+    push = Pusher(flv_tags(path), push_url(a, bucket)).start()
+    wait_for(lambda: push.sent_ms > 9_000, "nine seconds of media", 30)
+    a.kill()
+    sent_ms = push.sent_ms
+    push.stop(5)
+    shutil.rmtree(a.data)
+    wait_for(lambda: playlist(b, bucket)[1], "the segment of the lost machine", 60)
+    text = b.get(f"{bucket.bucket_name}/test-channel/playlist.m3u8").text
+    listed_ms = sum(1000 * float(length) for length in re.findall(r"#EXTINF:([0-9.]+)", text))
+    print(f"\n{sent_ms} ms were sent, {listed_ms:.0f} ms are listed")
+    assert sent_ms - 2_000 < listed_ms < sent_ms + 500
+    (uri,) = playlist(b, bucket)[1]
+    assert media.decode(b.url(f"{bucket.bucket_name}/test-channel/{uri}"))
 
 
 @pytest.mark.xfail(reason="a push does not outlive an S3 store that is away yet (docs/design/many-servers.md)")

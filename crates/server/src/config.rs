@@ -325,6 +325,9 @@ pub(crate) struct StorageConfig {
     pub(crate) reserve_mib: u64,
     /// Bytes of blobs that are kept on this machine when `blobs` are elsewhere, MiB.
     pub(crate) cache_mib: u64,
+    /// How often the new bytes of open segments go to the shared store when `blobs` are elsewhere, ms: what the loss of a
+    /// machine may cost; 0 never.
+    pub(crate) tail_ms: u64,
     /// How fast everything stored is read in the background and compared with its checksums, MiB a second; 0 never.
     pub(crate) scrub_mib_per_s: u32,
 }
@@ -474,6 +477,7 @@ impl Default for StorageConfig {
             access_log_interval_s: 60,
             reserve_mib: 256,
             cache_mib: 4096,
+            tail_ms: 1000,
             scrub_mib_per_s: 4,
         }
     }
@@ -654,6 +658,9 @@ impl Config {
         }
         if self.storage.cache_mib > 1 << 30 {
             bail!("`storage.cache_mib` is at most 1 PiB");
+        }
+        if self.storage.tail_ms != 0 && !(100..=60_000).contains(&self.storage.tail_ms) {
+            bail!("`storage.tail_ms` is between 100 ms and a minute, or 0 for none");
         }
         if !(1..=3600).contains(&self.storage.access_log_interval_s) {
             bail!("`storage.access_log_interval_s` is between a second and an hour");

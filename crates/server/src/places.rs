@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use store::blob::{S3Address, S3Blobs, S3Options, TakeBlobs};
@@ -133,6 +134,7 @@ impl Places {
         let options = S3Options {
             durability: stores::durability(storage.durability),
             cache_bytes: storage.cache_mib << 20,
+            tails_every: Duration::from_millis(storage.tail_ms),
             ..S3Options::default()
         };
         let opened = S3Blobs::open(address, data_dir, stores::blob_ids(clock), options).await;

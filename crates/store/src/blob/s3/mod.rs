@@ -12,6 +12,7 @@ mod objects;
 mod probe;
 mod products;
 mod reader;
+mod tails;
 mod upload;
 mod writer;
 
@@ -39,6 +40,7 @@ use crate::error::{Error, Result, Subject};
 use cache::Index;
 use objects::ObjectBlobs;
 use reader::RemoteReader;
+use tails::Tails;
 use writer::S3Writer;
 
 pub use address::S3Address;
@@ -62,6 +64,8 @@ pub struct S3Options {
     pub timeout: Duration,
     /// How long a segment is tried to be stored, while its push waits.
     pub segment_timeout: Duration,
+    /// How often the new bytes of open segments go to the store, for the case that this machine is lost; zero is never.
+    pub tails_every: Duration,
 }
 
 impl Default for S3Options {
@@ -71,6 +75,7 @@ impl Default for S3Options {
             cache_bytes: 4 << 30,
             timeout: Duration::from_secs(30),
             segment_timeout: Duration::from_secs(120),
+            tails_every: Duration::from_secs(1),
         }
     }
 }
@@ -93,6 +98,8 @@ struct Shared {
     uploads: Semaphore,
     /// Whoever fetches a blob holds the lock that its id chooses, so that others wait for the same.
     fetches: Vec<tokio::sync::Mutex<()>>,
+    /// `None` where open segments are only on this machine.
+    tails: Option<Tails>,
     options: S3Options,
 }
 
@@ -130,8 +137,11 @@ impl S3Blobs {
         options: S3Options,
     ) -> Result<Self> {
         let spool = FileBlobs::open_with(&root.join("spool"), ids.clone(), options.durability)?;
+        let life = ids.mint();
         let cache = FileBlobs::open(&root.join("cache"), ids)?;
-        let objects = Arc::new(ObjectBlobs::new(remote, prefix));
+        let objects = Arc::new(ObjectBlobs::new(remote.clone(), prefix));
+        let tails_every = options.tails_every;
+        let tails = (!tails_every.is_zero()).then(|| Tails::new(remote, &objects.folder(), life));
         let mut fetches = Vec::new();
         fetches.resize_with(FETCHES, tokio::sync::Mutex::default);
         let shared = Shared {
@@ -143,6 +153,7 @@ impl S3Blobs {
             cached: Mutex::new(Index::new(options.cache_bytes)),
             uploads: Semaphore::new(UPLOADS),
             fetches,
+            tails,
             options,
         };
         for blob in every(&shared.spool).await? {
@@ -160,7 +171,11 @@ impl S3Blobs {
                 shared.cache.delete(id).await?;
             }
         }
-        Ok(Self(Arc::new(shared), objects))
+        let shared = Arc::new(shared);
+        if !tails_every.is_zero() {
+            tokio::spawn(Tails::send_every(Arc::downgrade(&shared), tails_every));
+        }
+        Ok(Self(shared, objects))
     }
 
     /// Writes, reads and deletes a blob of its own, to find out whether the store answers and may be used.
@@ -313,7 +328,10 @@ impl Shared {
                 return Ok(());
             }
         }
-        let (len, bytes) = upload::fetch(self.stored.as_ref(), id).await?;
+        let (len, bytes) = match (upload::fetch(self.stored.as_ref(), id).await, &self.tails) {
+            (Err(error), Some(tails)) if error.is_not_found() => return self.assemble(tails, id).await,
+            (fetched, _) => fetched?,
+        };
         if bytes.len() as u64 == len {
             return self.spool.put_as(id, bytes).await;
         }
@@ -323,6 +341,14 @@ impl Shared {
             let to = from.saturating_add(WHOLE).min(len);
             writer.append(self.stored.read(id, from..to).await?).await?;
         }
+        writer.finish().await.map(drop)
+    }
+
+    /// Puts an open segment together that a machine left which is gone.
+    async fn assemble(&self, tails: &Tails, id: BlobId) -> Result<()> {
+        let mut writer = self.spool.create_as(id, OnDrop::Delete).await?;
+        let len = tails.assemble(id, &mut writer).await?;
+        tracing::info!(%id, len, "an open segment was put together from the tails of a server that is gone");
         writer.finish().await.map(drop)
     }
 

@@ -34,7 +34,7 @@ impl ObjectBlobs {
     }
 
     /// The prefix with a slash at its end, if there is one.
-    fn folder(&self) -> String {
+    pub(super) fn folder(&self) -> String {
         if self.prefix.is_empty() { String::new() } else { format!("{}/", self.prefix) }
     }
 
@@ -167,7 +167,7 @@ async fn piece(reader: &dyn BlobReader, offset: u64, len: u64) -> Result<Bytes> 
 }
 
 /// An error of the store in our words. It names requests, never keys.
-fn failed(id: BlobId, error: &object_store::Error) -> Error {
+pub(super) fn failed(id: BlobId, error: &object_store::Error) -> Error {
     match error {
         object_store::Error::NotFound { .. } => Error::not_found(Subject::Blob, id),
         error => Error::unavailable(Subject::Blob, format!("{id}: {error}")),

@@ -5,6 +5,7 @@ use std::path::Path as FilePath;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use object_store::ObjectStoreExt as _;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -19,7 +20,13 @@ fn ids(seed: u64) -> BlobIds {
 
 fn options() -> S3Options {
     let quick = Duration::from_millis(1500);
-    S3Options { cache_bytes: 1 << 30, timeout: quick, segment_timeout: quick, ..S3Options::default() }
+    S3Options {
+        cache_bytes: 1 << 30,
+        timeout: quick,
+        segment_timeout: quick,
+        tails_every: Duration::ZERO,
+        ..S3Options::default()
+    }
 }
 
 async fn opened(remote: &Arc<dyn ObjectStore>, root: &FilePath, seed: u64, options: S3Options) -> S3Blobs {
@@ -223,4 +230,70 @@ async fn what_comes_next_is_read_ahead_and_nothing_is_mixed_up() {
         assert_eq!(piece, long[at..(at + len).min(long.len())], "{len} at {at}");
     }
     assert!(reader.read_at(18_000_000, 1).await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_segment_of_a_lost_machine_is_put_together_from_its_tails() {
+    let remote: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let (lost, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let every = Duration::from_millis(30);
+    let tails = S3Options { tails_every: every, ..options() };
+    let one = opened(&remote, lost.path(), 1, tails.clone()).await;
+    let two = opened(&remote, other.path(), 2, tails).await;
+    let is_there = async |id: BlobId, len: u64| {
+        for _ in 0..200 {
+            if let Ok(writer) = two.recover(id, OnDrop::Delete).await {
+                let found = writer.len();
+                drop(writer);
+                if found == len {
+                    return true;
+                }
+            }
+            tokio::time::sleep(every).await;
+        }
+        false
+    };
+    let bytes = |from: u32, to: u32| Bytes::from((from..to).flat_map(u32::to_be_bytes).collect::<Vec<_>>());
+    let mut open = one.create(OnDrop::Keep).await.unwrap();
+    let mut upload = one.create(OnDrop::Delete).await.unwrap();
+    upload.append(bytes(0, 10)).await.unwrap();
+    upload.flush().await.unwrap();
+    for (from, to) in [(0, 5000), (5000, 5001), (5001, 9000)] {
+        open.append(bytes(from, to)).await.unwrap();
+        open.flush().await.unwrap();
+        assert!(is_there(open.id(), u64::from(to) * 4).await, "up to {to}");
+    }
+    // The machine is gone, with its disk and without a last word.
+    let id = open.id();
+    let upload_id = upload.id();
+    std::mem::forget(open);
+    std::mem::forget(upload);
+    drop(one);
+    drop(lost);
+    let taken = two.recover(id, OnDrop::Keep).await.unwrap();
+    assert_eq!(taken.len(), 36_000);
+    assert_eq!(taken.finish().await.unwrap().len, 36_000);
+    assert_eq!(read(&two, id).await, bytes(0, 9000));
+    assert_eq!(two.recover(upload_id, OnDrop::Keep).await.map(|_| ()).unwrap_err().kind, crate::ErrorKind::NotFound);
+    // Of what is stored nothing stays behind.
+    let mut open = two.create(OnDrop::Keep).await.unwrap();
+    open.append(bytes(0, 100)).await.unwrap();
+    open.flush().await.unwrap();
+    let count = async || remote.list(Some(&Path::from("a/b/tail"))).collect::<Vec<_>>().await.len();
+    let before = count().await;
+    for _ in 0..200 {
+        if count().await > before {
+            break;
+        }
+        tokio::time::sleep(every).await;
+    }
+    assert!(count().await > before);
+    open.finish().await.unwrap();
+    for _ in 0..200 {
+        if count().await == before {
+            return;
+        }
+        tokio::time::sleep(every).await;
+    }
+    panic!("{} tails of stored segments stay", count().await - before);
 }

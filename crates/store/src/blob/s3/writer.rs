@@ -32,6 +32,13 @@ impl S3Writer {
         self.spooled.as_mut().ok_or_else(|| Error::unavailable(Subject::Blob, "the blob is over"))
     }
 
+    /// What others could go on with, should this machine be lost. Of an upload its client has everything.
+    fn note_flushed(&self) {
+        if let (OnDrop::Keep, Some(tails)) = (self.on_drop, &self.store.tails) {
+            tails.note_flushed(self.id, self.len());
+        }
+    }
+
     async fn store_it(&mut self, len: u64) -> Result<()> {
         let _uploading = self.store.uploading(self.id);
         let reader = self.store.spool.open(self.id).await?;
@@ -58,14 +65,21 @@ impl BlobWriter for S3Writer {
     }
 
     async fn flush(&mut self) -> Result<()> {
-        self.spooled()?.flush().await
+        self.spooled()?.flush().await?;
+        self.note_flushed();
+        Ok(())
     }
 
     async fn sync(&mut self) -> Result<()> {
-        self.spooled()?.sync().await
+        self.spooled()?.sync().await?;
+        self.note_flushed();
+        Ok(())
     }
 
     async fn truncate(&mut self, len: u64) -> Result<()> {
+        if let Some(tails) = &self.store.tails {
+            tails.note_cut(self.id, len);
+        }
         self.spooled()?.truncate(len).await
     }
 
@@ -104,6 +118,9 @@ impl BlobWriter for S3Writer {
 
 impl Drop for S3Writer {
     fn drop(&mut self) {
+        if let Some(tails) = &self.store.tails {
+            tails.note_over(self.id);
+        }
         if self.on_drop == OnDrop::Keep {
             return;
         }
