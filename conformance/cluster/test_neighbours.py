@@ -153,7 +153,10 @@ def test_what_is_on_air_is_true_at_every_server(servers, source):
         assert refusals[0]["code"] == "ChannelStillLive" and refusals[0]["server"] == here["server"]
         about = good(call(b, "about"))
         names = {one["name"]: one for one in about["servers"] if one["state"] == "alive"}
-        assert len(names) == 2 and here["server"] in names
+        # Servers that other tests killed a moment ago count as alive until their leases end.
+        listening = [listener for one in names.values() for listener in one["listeners"]]
+        assert here["server"] in names
+        assert all({"purpose": "http", "address": server.http_address} in listening for server in servers)
         assert {"purpose": "http", "address": a.http_address} in names[here["server"]]["listeners"]
 
 

@@ -195,7 +195,6 @@ def test_a_machine_that_is_lost_costs_its_stream_about_a_second(servers, source)
     assert media.decode(b.url(f"{bucket.bucket_name}/test-channel/{uri}"))
 
 
-@pytest.mark.xfail(reason="a push does not outlive an S3 store that is away yet (docs/design/many-servers.md)")
 def test_a_store_that_is_away_makes_the_playlist_wait(servers, source, seaweed):
     path, _ = source
     a, b = servers

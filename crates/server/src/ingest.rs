@@ -21,7 +21,7 @@ use crate::shutdown::Shutdown;
 
 /// How often timers are looked at, what waits in the socket is read and the open segment is written out: a process crash
 /// loses less than 500 ms (D8), with what waits unread.
-const TICK: Duration = Duration::from_millis(250);
+const TICK: Duration = Duration::from_millis(200);
 /// Ticks of all connections fall on multiples of this, so that one wake-up of the timer serves many of them.
 const TICK_GRID: Duration = Duration::from_millis(10);
 /// How often it is looked whether a peer that waits for its channel has left.

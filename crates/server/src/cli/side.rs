@@ -75,7 +75,8 @@ impl Side {
     /// # Errors
     /// When a server has it, a part is missing, or an engine does not answer.
     pub(super) async fn open(&self, missing: Missing) -> anyhow::Result<Opened> {
-        let storage = StorageConfig { durability: Durability::Full, cache_mib: 0, tail_ms: 0, ..StorageConfig::default() };
+        let storage =
+            StorageConfig { durability: Durability::Full, cache_mib: 0, tail_ms: 0, ..StorageConfig::default() };
         let opened = self.places.open(&self.data_dir, &storage, missing, &Clock::system()).await?;
         let Stores { meta, blobs, lock } = opened;
         Ok(Opened { meta, blobs, _lock: lock })
