@@ -36,7 +36,7 @@ pub(crate) enum Duty {
     Garbage,
     /// Live playlists end whose server did not live to end them.
     EndLists,
-    /// Hours of usage, sessions and calls that are over are forgotten.
+    /// Hours of usage that are over are forgotten. Sessions and replay guards each server forgets by itself.
     Forgetting,
     /// Everything stored is read now and then.
     Scrub,
