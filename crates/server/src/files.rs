@@ -141,6 +141,10 @@ impl BlobStore for Files {
         self.blobs.delete(id).await
     }
 
+    fn finishes_elsewhere(&self) -> bool {
+        self.blobs.finishes_elsewhere()
+    }
+
     /// One answer never takes more than an eighth, so that several have theirs.
     fn has_room(&self, count: usize) -> bool {
         count <= self.max / 8 && count <= self.room.available_permits()

@@ -197,6 +197,7 @@ async fn segments(meta: &Meta, bucket: &BucketName) -> Result<(), Anything> {
                 record(Body::Inline(Bytes::from_static(&[7; 300])), 300),
             )),
             window: Bytes::from_static(&[7; 200]),
+            waiting: Vec::new(),
             next: None,
             end_ms: 0,
         };

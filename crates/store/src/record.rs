@@ -28,6 +28,11 @@ pub trait Record: Serialize + DeserializeOwned {
     /// The version that is written.
     const VERSION: u8 = 1;
 
+    /// The version that this value is written as: an earlier one if programs that know no other lose nothing by reading it.
+    fn version(&self) -> u8 {
+        Self::VERSION
+    }
+
     /// Whether fields are written by position.
     const IS_COMPACT: bool = false;
 
@@ -63,7 +68,8 @@ fn sum(version: u8, body: &[u8]) -> [u8; 4] {
 
 /// The bytes of a record.
 pub(crate) fn encode<R: Record>(record: &R) -> Result<Bytes> {
-    let mut bytes = vec![R::VERSION | HAS_SUM, 0, 0, 0, 0];
+    let version = record.version();
+    let mut bytes = vec![version | HAS_SUM, 0, 0, 0, 0];
     let written = if R::IS_COMPACT {
         rmp_serde::encode::write(&mut bytes, record)
     } else {
@@ -72,7 +78,7 @@ pub(crate) fn encode<R: Record>(record: &R) -> Result<Bytes> {
     written.map_err(|e| Error::corrupt(R::SUBJECT, e))?;
     if let Some((head, body)) = bytes.split_first_chunk_mut::<5>() {
         let [_, place @ ..] = head;
-        *place = sum(R::VERSION, body);
+        *place = sum(version, body);
     }
     Ok(bytes.into())
 }

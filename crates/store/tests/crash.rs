@@ -307,7 +307,7 @@ async fn push(meta: &Meta, blobs: &dyn BlobStore) -> Result<()> {
     for number_ms in [1000, 2000] {
         let mut writer = blobs.create(OnDrop::Keep).await?;
         let open = OpenSegment { number_ms, blob: writer.id(), details: Bytes::new() };
-        meta.open_segment(&lease, Some(&open)).await?;
+        meta.note_segments(&lease, &[], Some(&open)).await?;
         writer.append(Bytes::from_static(b"half ")).await?;
         writer.append(Bytes::from_static(b"whole")).await?;
         let blob = writer.finish().await?;
@@ -334,6 +334,7 @@ fn segment(number_ms: u64, session: u32, blob: Blob) -> SegmentCommit {
         },
         playlist: Some((key("ch/playlist.m3u8"), object(Body::Inline(Bytes::from(number_ms.to_string()))))),
         window: WindowRecord::default().to_bytes().unwrap(),
+        waiting: Vec::new(),
         next: None,
         end_ms: 3000,
     }

@@ -553,6 +553,7 @@ impl World {
                 object(playlist.into(), ObjectRole::LivePlaylist, StorageClass::Standard),
             )),
             window: window.to_bytes().unwrap(),
+            waiting: Vec::new(),
             next: None,
             end_ms: 1,
         };

@@ -30,6 +30,7 @@ export const MANAGE = {
   "warning.key_frames_late": ["Key frames come late", "关键帧间隔过长"],
   "warning.no_media": ["No media arrives", "没有收到音视频"],
   "warning.media_lost": ["Media could not be stored", "部分内容未能存储"],
+  "warning.store_away": ["Segments wait on the disk: the store does not take them", "分片暂存在磁盘上：存储没有响应"],
   "warning.no_picture": ["Sound without a picture: nothing is recorded", "只有声音没有画面，无法录制"],
   "warning.sound_apart": ["Sound and picture arrive far apart", "音频和视频到达时间相差过大"],
   "warning.fast": ["The encoder is faster than real time", "编码器快于实时"],

@@ -92,6 +92,7 @@ impl Finished {
             entry,
             playlist: playlist_object.map(|object| (playlist_key, object)),
             window: window.to_bytes(),
+            waiting: Vec::new(),
             next,
             end_ms: stored_ms,
         };

@@ -176,7 +176,7 @@ impl Growing {
     pub(super) async fn finish(
         mut self,
         timeout: Duration,
-        mut report: impl FnMut(&Failed),
+        mut report: impl FnMut(Failed) + Send,
     ) -> Result<(Grown, u64), Cause> {
         let mut since = self.fault.as_ref().map(|fault| fault.since);
         let [mut pause, longest] = PAUSE;
@@ -188,7 +188,7 @@ impl Growing {
                         let grown = Grown { blob, sums: self.digest.finish(), part_ms: None, cause: None };
                         return Ok((grown, self.times_rewritten));
                     }
-                    Err(error) => report(&self.fail(Cause::Sync, error)),
+                    Err(error) => report(self.fail(Cause::Sync, error)),
                 }
             }
             let since = *since.get_or_insert_with(Instant::now);

@@ -3,6 +3,7 @@
 mod admission;
 mod audience;
 mod channels;
+mod closed;
 mod corrections;
 mod doors;
 mod facts;

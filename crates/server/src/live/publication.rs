@@ -36,6 +36,8 @@ use crate::metering::IngestMeter;
 
 /// How often it is looked what there is to show of the encoder, and what is wrong with it.
 const LOOK: Duration = Duration::from_secs(1);
+/// Pause before what waits for the store is looked after again when the encoder has left.
+const STORE_RETRY: Duration = Duration::from_millis(200);
 /// Media of one push that waits in memory for a slow store; with more the encoder is not read from. As much as 40 s of a
 /// stream of 0.9 Mbit/s.
 const MAX_WAITING: usize = 4 << 20;
@@ -376,6 +378,12 @@ impl Publication {
     }
 
     fn poll_work(&mut self, context: &mut Context<'_>) -> bool {
+        if let Desk::Free(recorder) = &mut self.desk
+            && recorder.poll_completed(context)
+        {
+            self.waiting.push(Work::Tick(None));
+            self.begin_work();
+        }
         let Desk::Busy(work) = &mut self.desk else { return false };
         let Poll::Ready(mut recorder) = work.as_mut().poll(context) else { return false };
         self.waiting.is_done();
@@ -407,8 +415,21 @@ impl Publication {
 
     /// Waits until everything is stored that came so far, or is known not to be; the lease is kept meanwhile.
     pub(crate) async fn settle(&mut self) {
-        while matches!(self.desk, Desk::Busy(_)) {
-            let _ = tokio::time::timeout(self.live.peers.lease_renewal(), self.progress()).await;
+        loop {
+            match &self.desk {
+                Desk::Free(recorder) if !recorder.waits() => return,
+                // Until the store is back.
+                Desk::Free(_) => {
+                    let _ = tokio::time::timeout(STORE_RETRY, self.progress()).await;
+                    if matches!(self.desk, Desk::Free(_)) {
+                        self.waiting.push(Work::Tick(None));
+                        self.begin_work();
+                    }
+                }
+                _ => {
+                    let _ = tokio::time::timeout(self.live.peers.lease_renewal(), self.progress()).await;
+                }
+            }
             self.renew_when_due();
         }
     }

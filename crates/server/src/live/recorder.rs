@@ -1,11 +1,13 @@
 //! What of a push waits for the store: the bytes of the open segment go to its blob, and a segment that ends is made
-//! durable, named and listed in one commit that also notes which blob is open next.
+//! durable, named and listed in one commit that also notes which blob is open next. Where the store is another place
+//! that does not answer, what has ended waits on this machine's disk, noted, and is listed in its order later.
 //!
 //! It works through what the push hands it, in order, while the push goes on reading. So a disk that takes its time holds
 //! up neither the encoder nor the lease of the channel.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::task::Context;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,13 +17,14 @@ use media::remux::{SegmentClosing, SegmentOpening};
 use media::segmenter::CutReason;
 use model::Container;
 use store::lease::PublisherLease;
-use store::live::{Kept, OpenDetails, Place};
+use store::live::Place;
 use store::meta::OpenSegment;
 use tokio::time::Instant;
 
 use super::Live;
 use super::admission::Admission;
 use super::channels::{OnAir, StopReason};
+use super::closed::{Closed, Head};
 use super::corrections::{Dating, correct};
 use super::finished::Finished;
 use super::growing::{Failed, Growing};
@@ -36,6 +39,11 @@ use crate::objects::ChannelGrant;
 const SYNC: Duration = Duration::from_millis(700);
 /// Pause between attempts to store a segment.
 const RETRY: Duration = Duration::from_millis(100);
+
+/// How long the next segment waits for one that goes to a store elsewhere; after that it waits in the spool.
+const HOLD: Duration = Duration::from_secs(1);
+/// Segments of one push that wait in the spool; with more the push is held up. They are all named in one row.
+const MAX_CLOSED: usize = 128;
 
 /// What a push wants done, in order.
 pub(super) enum Work {
@@ -71,6 +79,12 @@ pub(super) struct Recorder {
     window: Window,
     published: Option<MediaPlaylist>,
     open: Option<Open>,
+    /// What ended and is not listed yet, in order; where the store is this machine, never for longer than a call.
+    closed: VecDeque<Closed>,
+    /// How long the first of these is waited for; `None` until it is stored or given up.
+    hold: Option<Duration>,
+    /// Since when segments wait.
+    waits_since: Option<Instant>,
     /// Wall-clock and media time of the frame from which dates are counted (D10, quirk Q34).
     anchor: Option<(i64, i64)>,
     /// The clock by which segments are dated.
@@ -92,13 +106,7 @@ pub(super) struct Recorder {
 
 /// The segment that grows.
 struct Open {
-    number_ms: u64,
-    /// When it was opened, by the clock as it is known now (D32).
-    opened_ms: i64,
-    date_ms: i64,
-    discontinuity: bool,
-    /// Segments in the list.
-    listed: u32,
+    head: Head,
     bytes: Growing,
     /// The media in them.
     payload: Payload,
@@ -117,6 +125,7 @@ impl Recorder {
     pub(super) fn new(live: Arc<Live>, admission: Arc<Admission>, on_air: Arc<OnAir>, begun: Begun) -> Self {
         let Begun { lease, session, window, container } = begun;
         let dating = Dating::begin(&live);
+        let hold = live.blobs.finishes_elsewhere().then_some(HOLD);
         Self {
             live,
             admission,
@@ -127,6 +136,9 @@ impl Recorder {
             published: window.list.playlist(),
             window,
             open: None,
+            closed: VecDeque::new(),
+            hold,
+            waits_since: None,
             anchor: None,
             dating,
             has_gap: false,
@@ -163,6 +175,8 @@ impl Recorder {
         }
         if let Some((close, key_arrived)) = closing {
             self.close_segment(close, key_arrived, None).await;
+        } else if !self.closed.is_empty() {
+            self.store_closed().await;
         }
     }
 
@@ -189,7 +203,7 @@ impl Recorder {
     fn show(&self, advice: &[Advice]) {
         let target_s = self.published.as_ref().map_or(0, |list| list.target_duration_s);
         let target_s = target_s.max(self.admission.channel.config.frag_duration);
-        let warnings = super::warnings::of(advice, &self.on_air, &self.losses);
+        let warnings = super::warnings::of(advice, &self.on_air, &self.losses, self.closed.len());
         self.on_air.list(&self.window.playlist, target_s, self.published.is_some(), warnings);
     }
 
@@ -222,14 +236,14 @@ impl Recorder {
     /// Corrects what was dated by a clock that was wrong: the open segment, and what is stored of this push.
     fn follow_clock(&mut self) {
         let Some(by_ms) = self.dating.correction_ms(&self.live) else { return };
-        let until_ms = match &mut self.open {
-            Some(open) => {
-                open.opened_ms = open.opened_ms.saturating_add(by_ms);
-                self.is_unnoted = true;
-                open.number_ms.saturating_sub(1)
-            }
-            None => self.window.last_number_ms,
-        };
+        let mut until_ms = self.window.last_number_ms;
+        for head in
+            self.open.iter_mut().map(|open| &mut open.head).chain(self.closed.iter_mut().map(|closed| &mut closed.head))
+        {
+            head.opened_ms = head.opened_ms.saturating_add(by_ms);
+            until_ms = until_ms.min(head.number_ms.saturating_sub(1));
+            self.is_unnoted = true;
+        }
         correct(&self.live, &self.admission.id, self.session, until_ms, by_ms);
     }
 
@@ -237,6 +251,7 @@ impl Recorder {
         tracing::warn!(%error, channel = %self.admission.id.1, "the push lost its channel");
         self.is_lost = true;
         self.open = None;
+        self.closed.clear();
         self.on_air.stop(StopReason::TakenOver);
     }
 
@@ -254,15 +269,15 @@ impl Recorder {
         let (bytes, begun) = Growing::begin(&self.live, self.container, self.segments == 0).await;
         self.note_failure(begun);
         let listed = self.window.list.frag_count;
-        Some(Open { number_ms, opened_ms: now_ms, date_ms, discontinuity, listed, bytes, payload: Payload::default() })
+        let head = Head { number_ms, opened_ms: now_ms, date_ms, discontinuity, listed };
+        Some(Open { head, bytes, payload: Payload::default() })
     }
 
-    /// Writes down which segment is open.
+    /// Writes down which segment is open, and which wait.
     async fn note_open(&mut self, next: Option<Open>) {
         self.open = next;
-        let place = recovery::place(self.window.list.session);
-        let record = self.open.as_mut().and_then(|open| open.record(&self.admission, self.container, place));
-        let noted = self.live.meta.open_segment(&self.lease, record.as_ref()).await;
+        let (waiting, open) = self.notes(recovery::place(self.window.list.session));
+        let noted = self.live.meta.note_segments(&self.lease, &waiting, open.as_ref()).await;
         self.is_unnoted = noted.is_err();
         if let Err(error) = noted {
             match error.kind {
@@ -270,6 +285,23 @@ impl Recorder {
                 _ => tracing::error!(%error, "the open segment cannot be written down; a crash would lose it"),
             }
         }
+    }
+
+    /// What a crash finds of what is not listed yet, of which the first stands in this place of its push.
+    fn notes(&mut self, first: Place) -> (Vec<OpenSegment>, Option<OpenSegment>) {
+        let mut place = first;
+        let mut waiting = Vec::new();
+        for closed in &self.closed {
+            if let Some(note) = closed.note(&self.admission, self.container, place) {
+                waiting.push(note);
+                place = Place::Later;
+            }
+        }
+        let open = self.open.as_mut().and_then(|open| {
+            let blob = open.bytes.blob_to_note()?;
+            Some(open.head.note(blob, &self.admission, self.container, place))
+        });
+        (waiting, open)
     }
 
     async fn append(&mut self, bytes: Bytes) {
@@ -307,95 +339,161 @@ impl Recorder {
         }
     }
 
-    /// Stores the open segment, for up to one FragDuration; what cannot be stored then is given up (LiveChannel 4.6).
+    /// Ends the open segment.
     async fn close_segment(&mut self, close: SegmentClosing, key_arrived: Instant, next: Option<Open>) {
         let Some(open) = std::mem::replace(&mut self.open, next) else { return };
+        let Open { head, bytes, payload } = open;
+        // What opened behind those that wait is not noted yet, nor is what waits now.
+        self.is_unnoted |= !self.closed.is_empty();
+        self.closed.push_back(Closed::new(head, bytes, &payload, close, key_arrived, self.hold.is_some()));
+        self.store_closed().await;
+        while self.closed.len() > MAX_CLOSED {
+            tokio::time::sleep(RETRY).await;
+            self.store_closed().await;
+        }
+    }
+
+    /// Stores and lists what has ended, in order, up to what the store takes its time for. On this machine that is tried
+    /// for up to one FragDuration, and given up then (LiveChannel 4.6).
+    async fn store_closed(&mut self) {
         let timeout = Duration::from_secs(u64::from(self.admission.channel.config.frag_duration));
-        match self.store_segment(open, close, timeout).await {
-            Ok(lost_ms) => {
+        while let Some(mut closed) = self.closed.pop_front() {
+            let (id, losses) = (&self.admission.id, &mut self.losses);
+            let is_completed = closed.complete(timeout, self.hold, |failed| losses.failed(id, &failed)).await;
+            if !is_completed || !self.list(&mut closed, timeout).await {
+                self.closed.push_front(closed);
+                break;
+            }
+            if self.is_lost {
+                return;
+            }
+        }
+        self.tell_waiting();
+        if self.is_unnoted && !self.closed.is_empty() {
+            let open = self.open.take();
+            self.note_open(open).await;
+        }
+    }
+
+    /// Says that segments begin to wait, or that none waits any more.
+    fn tell_waiting(&mut self) {
+        let (bucket, channel) = (&self.admission.id.0, &self.admission.id.1);
+        match (self.closed.len(), self.waits_since) {
+            (0, Some(since)) => {
+                let seconds = since.elapsed().as_secs_f64();
+                tracing::info!(%bucket, %channel, seconds, "the segments that waited for the store are listed");
+                self.waits_since = None;
+            }
+            (1.., None) => {
+                tracing::warn!(
+                    %bucket, %channel,
+                    "the store does not take segments in time: they wait on this machine's disk, and the playlist stands still"
+                );
+                self.waits_since = Some(Instant::now());
+                self.is_unnoted = true;
+            }
+            _ => {}
+        }
+    }
+
+    /// Lists a segment whose bytes are complete, or counts what is lost of it; whether that is done, so that the next one
+    /// may follow.
+    async fn list(&mut self, closed: &mut Closed, timeout: Duration) -> bool {
+        let duration_ms = closed.close.duration_ms;
+        match self.store_segment(closed, timeout).await {
+            Ok(Some(lost_ms)) => {
                 self.segments += 1;
-                self.recorded_ms = self.recorded_ms.saturating_add(close.duration_ms.saturating_sub(lost_ms));
+                self.recorded_ms = self.recorded_ms.saturating_add(duration_ms.saturating_sub(lost_ms));
                 metrics::counter!(crate::metrics::SEGMENTS).increment(1);
-                if close.reason == CutReason::KeyFrame {
-                    metrics::histogram!(crate::metrics::SEGMENT_PUBLISH_SECONDS).record(key_arrived.elapsed());
+                if closed.close.reason == CutReason::KeyFrame {
+                    metrics::histogram!(crate::metrics::SEGMENT_PUBLISH_SECONDS).record(closed.key_arrived.elapsed());
                 }
                 match lost_ms {
                     0 => self.losses.settle(&self.admission.id),
                     _ => self.mark_gap(),
                 }
             }
+            Ok(None) => return false,
             Err(Unstored::Channel(error)) => self.lose(&error),
             Err(Unstored::Segment(cause)) => {
-                self.losses.lost(&self.admission.id, cause, close.duration_ms, true);
+                self.losses.lost(&self.admission.id, cause, duration_ms, true);
                 self.mark_gap();
                 let next = self.open.take();
                 self.note_open(next).await;
             }
         }
+        true
     }
 
     /// What comes next does not continue what is stored, also when a crash comes first.
     fn mark_gap(&mut self) {
-        match &mut self.open {
-            Some(open) => {
-                open.discontinuity = true;
+        let waiting = self.closed.front_mut().map(|closed| &mut closed.head);
+        match waiting.or(self.open.as_mut().map(|open| &mut open.head)) {
+            Some(next) => {
+                next.discontinuity = true;
                 self.is_unnoted = true;
             }
             None => self.has_gap = true,
         }
     }
 
-    /// Stores and lists a segment, and returns how much of it is missing, in milliseconds.
-    async fn store_segment(&mut self, open: Open, close: SegmentClosing, timeout: Duration) -> Result<u64, Unstored> {
-        let deadline = Instant::now() + timeout;
-        let (id, losses) = (&self.admission.id, &mut self.losses);
-        let (grown, rewritten) =
-            open.bytes.finish(timeout, |failed| losses.failed(id, failed)).await.map_err(Unstored::Segment)?;
-        losses.rewrote(rewritten);
+    /// Stores and lists a segment, and returns how much of it is missing, in milliseconds; `None` when the map does not
+    /// answer and the segment may wait for it.
+    async fn store_segment(&mut self, closed: &mut Closed, timeout: Duration) -> Result<Option<u64>, Unstored> {
+        let deadline = *closed.deadline.get_or_insert_with(|| Instant::now() + timeout);
+        let (grown, rewritten) = closed.take().map_err(Unstored::Segment)?;
+        let close = closed.close;
         let duration_ms = grown.part_ms.map_or(close.duration_ms, |part_ms| part_ms.min(close.duration_ms));
         let lost_ms = close.duration_ms - duration_ms;
         let finished = Finished {
-            number_ms: open.number_ms,
-            opened_ms: open.opened_ms,
-            date_ms: open.date_ms,
+            number_ms: closed.head.number_ms,
+            opened_ms: closed.head.opened_ms,
+            date_ms: closed.head.date_ms,
             duration_ms,
-            discontinuity: open.discontinuity,
+            discontinuity: closed.head.discontinuity,
             independent: close.independent,
             container: self.container,
-            blob: grown.blob,
-            sums: grown.sums,
+            blob: grown.blob.clone(),
+            sums: grown.sums.clone(),
         };
-        if let Some(next) = self.open.as_mut().filter(|_| lost_ms > 0) {
-            next.discontinuity = true;
+        if lost_ms > 0 {
+            self.mark_gap();
         }
-        let next = self.open.as_mut().and_then(|next| next.record(&self.admission, self.container, Place::Later));
-        let is_noted = next.is_some() || self.open.is_none();
+        let (waiting, next) = self.notes(Place::Later);
+        let is_noted = waiting.len() == self.closed.len() && next.is_some() == self.open.is_some();
         let stored_ms = self.live.clock.now_ms();
         let mut window = self.window.clone();
         // Where only a part could be kept, its media is what it holds of the whole in proportion.
         let payload = match (grown.part_ms, close.duration_ms) {
-            (Some(_), whole_ms) if whole_ms > 0 => open.payload.bytes() / whole_ms * duration_ms,
-            _ => open.payload.bytes(),
+            (Some(_), whole_ms) if whole_ms > 0 => closed.payload / whole_ms * duration_ms,
+            _ => closed.payload,
         };
         let counts = window.count_segment(duration_ms, payload);
         let user = user_of(self.admission.grant.caller());
         let counting = self.live.meta.counting(tally(&self.admission.id.0, self.admission.id.1.as_str(), user, counts));
         let dated = self.live.settings.live.program_date_time;
-        let (commit, playlist) = finished
+        let (mut commit, playlist) = finished
             .commit(&self.admission.id, self.session, &mut window, self.published.as_ref(), dated, next, stored_ms)
             .map_err(Unstored::Channel)?;
+        commit.waiting = waiting;
         let grant = ChannelGrant::admitted(&self.admission.grant, &self.lease);
         while let Err(error) = grant.commit_segment(&counting, &commit).await {
             if matches!(error.kind, store::ErrorKind::Conflict | store::ErrorKind::NotFound) {
                 return Err(Unstored::Channel(error));
             }
-            let may_pass = error.kind == store::ErrorKind::Unavailable && Instant::now() < deadline;
+            let is_away = error.kind == store::ErrorKind::Unavailable;
+            let may_pass = is_away && Instant::now() < deadline;
             self.losses.failed(&self.admission.id, &Failed { cause: Cause::Commit, error });
+            if is_away && self.hold.is_some() {
+                closed.give_back(Ok((grown, rewritten)));
+                return Ok(None);
+            }
             if !may_pass {
                 return Err(Unstored::Segment(Cause::Commit));
             }
             tokio::time::sleep(RETRY).await;
         }
+        self.losses.rewrote(rewritten);
         if let Some(cause) = grown.cause.filter(|_| lost_ms > 0) {
             self.losses.lost(&self.admission.id, cause, lost_ms, false);
         }
@@ -404,7 +502,17 @@ impl Recorder {
         window.last_number_ms = window.last_number_ms.max(self.window.last_number_ms);
         self.window = window;
         self.published = playlist;
-        Ok(lost_ms)
+        Ok(Some(lost_ms))
+    }
+
+    /// Whether something has ended that is not listed yet.
+    pub(super) fn waits(&self) -> bool {
+        !self.closed.is_empty()
+    }
+
+    /// Whether the bytes of what waits first have just become complete.
+    pub(super) fn poll_completed(&mut self, context: &mut Context<'_>) -> bool {
+        self.closed.front_mut().is_some_and(|closed| closed.poll_completed(context))
     }
 
     /// Media that is in no segment so far, in ms.
@@ -420,23 +528,4 @@ enum Unstored {
     Channel(store::Error),
     /// This segment is lost.
     Segment(Cause),
-}
-
-impl Open {
-    /// What a crash finds of it; `None` while it has no blob.
-    fn record(&mut self, admission: &Admission, container: Container, place: Place) -> Option<OpenSegment> {
-        let blob = self.bytes.blob_to_note()?;
-        let details = OpenDetails {
-            opened_ms: Some(self.opened_ms).filter(|opened_ms| u64::try_from(*opened_ms) != Ok(self.number_ms)),
-            date_ms: self.date_ms,
-            discontinuity: self.discontinuity,
-            playlist: admission.playlist.to_string(),
-            frag_count: self.listed,
-            frag_duration_s: admission.channel.config.frag_duration,
-            place,
-            container: container.code(),
-            user: user_of(admission.grant.caller()),
-        };
-        Some(OpenSegment { number_ms: self.number_ms, blob, details: details.to_bytes().unwrap_or_default() })
-    }
 }

@@ -12,7 +12,7 @@ use store::kv::Claim;
 use store::lease::PublisherLease;
 use store::live::{Kept, OpenDetails, Place};
 use store::meta::peer::is_life_of;
-use store::meta::{Earlier, OpenSegment, PublicationRecord};
+use store::meta::{Earlier, OpenSegment};
 
 use super::Live;
 use super::channels::ChannelId;
@@ -138,8 +138,15 @@ pub(super) async fn window(live: &Arc<Live>, id: &ChannelId) -> Result<Window, E
 pub(super) async fn repair(live: &Arc<Live>, lease: &PublisherLease) -> Result<(), Error> {
     let (bucket, channel) = (lease.bucket(), lease.channel());
     let Some(record) = live.meta.publication(bucket, channel).await.map_err(internal)? else { return Ok(()) };
-    if let Some(open) = &record.open {
-        match close_torn(live, lease, &record, open).await {
+    let unlisted: Vec<&OpenSegment> = record.unlisted().collect();
+    // Where the first that could be played stands in its push, if those before it could not.
+    let mut place = None;
+    for (at, open) in unlisted.iter().copied().enumerate() {
+        let later = Later {
+            waiting: unlisted.get(at + 1..unlisted.len() - usize::from(record.open.is_some())).unwrap_or_default(),
+            open: record.open.as_ref().filter(|_| at + 1 < unlisted.len()),
+        };
+        match close_torn(live, lease, record.session, open, &later, &mut place).await {
             Ok(Some(duration_ms)) => {
                 metrics::counter!(crate::metrics::SEGMENTS_RECOVERED).increment(1);
                 tracing::info!(
@@ -160,12 +167,21 @@ pub(super) async fn repair(live: &Arc<Live>, lease: &PublisherLease) -> Result<(
     live.meta.end_publication(lease, None, Bytes::new()).await.map_err(internal)
 }
 
-/// Stores and lists a torn segment; `None` when nothing in it can be decoded.
+/// What follows a segment that is closed, and stays noted.
+struct Later<'a> {
+    waiting: &'a [&'a OpenSegment],
+    open: Option<&'a OpenSegment>,
+}
+
+/// Stores and lists a torn segment; `None` when nothing in it can be decoded. `place` is where the one before it stands, if
+/// it was not listed.
 async fn close_torn(
     live: &Arc<Live>,
     lease: &PublisherLease,
-    record: &PublicationRecord,
+    session: u32,
     open: &OpenSegment,
+    later: &Later<'_>,
+    place: &mut Option<Place>,
 ) -> Result<Option<u64>, Error> {
     let details = OpenDetails::parse(&open.details).map_err(|error| {
         tracing::error!(%error, "the notes on an open segment cannot be read");
@@ -179,6 +195,10 @@ async fn close_torn(
         tracing::error!(code = details.container, "an open segment is in a container that this version does not know");
         return Err(Error::new(ErrorCode::ServiceUnavailable));
     };
+    let place = place.insert(match *place {
+        Some(earlier) if earlier != Place::Later => earlier,
+        _ => details.place,
+    });
     let mut writer = match live.blobs.recover(open.blob, OnDrop::Keep).await {
         Ok(writer) => writer,
         Err(error) if error.is_not_found() => return Ok(None),
@@ -186,7 +206,7 @@ async fn close_torn(
     };
     let torn = Torn::new(container, live.blobs.open(open.blob).await.map_err(internal)?, writer.len());
     let recovered = torn.recover().await.map_err(internal)?;
-    if !recovered.can_be_played(details.place != Place::Later) {
+    if !recovered.can_be_played(*place != Place::Later) {
         writer.abort().await.map_err(internal)?;
         return Ok(None);
     }
@@ -225,9 +245,9 @@ async fn close_torn(
     };
     let id = (lease.bucket().clone(), lease.channel().clone());
     let mut window = window(live, &id).await?;
-    if details.place != Place::Later {
+    if *place != Place::Later {
         // The push had not stored a segment yet, so the window is still that of the push before.
-        let continues = details.place == Place::FirstAfterReturn;
+        let continues = *place == Place::FirstAfterReturn;
         window.begin_session(details.frag_count, details.frag_duration_s, continues);
         window.playlist.clone_from(&details.playlist);
     }
@@ -250,10 +270,13 @@ async fn close_torn(
     let end_ms = opened_ms.saturating_add_unsigned(duration_ms);
     let dated = live.settings.live.program_date_time;
     let now_ms = live.clock.now_ms();
-    let (mut commit, _) =
-        finished.commit(&id, record.session, &mut window, before.as_ref(), dated, None, now_ms).map_err(internal)?;
+    let (mut commit, _) = finished
+        .commit(&id, session, &mut window, before.as_ref(), dated, later.open.cloned(), now_ms)
+        .map_err(internal)?;
+    commit.waiting = later.waiting.iter().map(|segment| (*segment).clone()).collect();
     commit.end_ms = end_ms.min(now_ms);
     let tally = tally(&id.0, id.1.as_str(), details.user, counts);
     ChannelGrant::holding(lease).commit_segment(&live.meta.counting(tally), &commit).await.map_err(internal)?;
+    *place = Place::Later;
     Ok(Some(duration_ms))
 }

@@ -12,8 +12,8 @@ const SILENCE: Duration = Duration::from_secs(5);
 /// A clock that is wrong by less is in the report and needs no warning, in millionths.
 const DRIFT_PPM: u64 = 10_000;
 
-/// What is wrong now, without repetitions.
-pub(super) fn of(advice: &[Advice], on_air: &OnAir, losses: &Losses) -> Vec<&'static str> {
+/// What is wrong now, without repetitions; so many segments wait for the store.
+pub(super) fn of(advice: &[Advice], on_air: &OnAir, losses: &Losses, waiting: usize) -> Vec<&'static str> {
     let mut names = Vec::new();
     let mut add = |name| {
         if !names.contains(&name) {
@@ -22,6 +22,9 @@ pub(super) fn of(advice: &[Advice], on_air: &OnAir, losses: &Losses) -> Vec<&'st
     };
     if losses.ms > 0 {
         add("media_lost");
+    }
+    if waiting > 0 {
+        add("store_away");
     }
     if on_air.silence() >= SILENCE {
         add("no_media");
@@ -55,8 +58,9 @@ mod tests {
         let check = |advice: &[Advice], lost_ms, expected: &[&str]| {
             let mut losses = Losses::default();
             losses.ms = lost_ms;
-            assert_eq!(of(advice, &on_air, &losses), expected);
+            assert_eq!(of(advice, &on_air, &losses, 0), expected);
         };
+        assert_eq!(of(&[], &on_air, &Losses::default(), 2), ["store_away"]);
         let late = Advice::KeyFrames { every_ms: 9000, set_s: 2 };
         check(&[], 0, &[]);
         check(&[Advice::VideoCodec(VideoCodec::H265)], 5, &["media_lost", "foreign_video"]);

@@ -230,6 +230,12 @@ pub trait BlobStore: Send + Sync {
     /// Deletes a blob, finished or torn; an absent one is no error. No name may lead to it any more.
     async fn delete(&self, id: BlobId) -> Result<()>;
 
+    /// Whether a blob grows on this machine and finishing it waits for another place, which may be away while blobs can
+    /// still grow.
+    fn finishes_elsewhere(&self) -> bool {
+        false
+    }
+
     /// Whether so many blobs could be opened at once without waiting for others to be closed.
     fn has_room(&self, _count: usize) -> bool {
         true

@@ -296,11 +296,10 @@ impl Check<'_> {
         })
         .await?;
         self.each(Table::Publication.below(bucket.as_str()), |check, row| {
-            if let Some(record) = check.readable(row, decode::<PublicationRecord>(&row.value))
-                && let Some(open) = record.open
-            {
-                check.names.open.insert(open.blob);
-                check.name(row, &[Extent { blob: open.blob, offset: 0, len: 0 }]);
+            let Some(record) = check.readable(row, decode::<PublicationRecord>(&row.value)) else { return };
+            for segment in record.unlisted() {
+                check.names.open.insert(segment.blob);
+                check.name(row, &[Extent { blob: segment.blob, offset: 0, len: 0 }]);
             }
         })
         .await?;

@@ -173,7 +173,7 @@ impl Meta {
                 // What a crashed push left open has no channel to be listed in any more.
                 let left = self.record::<PublicationRecord>(&live).await?;
                 transaction.expect_unchanged(live.clone(), left.as_ref().map(|left| left.version));
-                transaction.unname(left.and_then(|left| left.value.open).map(|open| open.blob));
+                transaction.unname(left.iter().flat_map(|left| left.value.unlisted()).map(|segment| segment.blob));
                 transaction.write(Write::Delete(key::channel_by_name(channel, bucket)));
                 for table in [Table::Channel, Table::Window, Table::History, Table::Publication] {
                     transaction.write(Write::Delete(key::of_channel(table, bucket, channel)));

@@ -19,7 +19,7 @@ use super::{ATTEMPTS, Meta, ObjectRecord, PutGuard, SegmentEntry, Stored, gave_u
 use crate::blob::BlobId;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kv::{Lease, Precondition, Range, Write, add_counters, counters};
-use crate::record::{Record, decode};
+use crate::record::{Record, decode, newer};
 
 /// Pushes that a channel remembers (LiveChannel 2.4).
 const MAX_HISTORY: usize = 10;
@@ -59,12 +59,35 @@ pub struct PublicationRecord {
     pub holder: String,
     /// The segment being written.
     pub open: Option<OpenSegment>,
+    /// Segments before it that are complete and wait to be stored and listed, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<OpenSegment>,
     /// When the last stored segment ended, Unix milliseconds.
     pub last_end_ms: Option<i64>,
 }
 
 impl Record for PublicationRecord {
     const SUBJECT: Subject = Subject::Publication;
+    const VERSION: u8 = 2;
+
+    /// Programs that know version 1 only would lose what waits.
+    fn version(&self) -> u8 {
+        if self.waiting.is_empty() { 1 } else { Self::VERSION }
+    }
+
+    fn migrate(version: u8, body: &[u8]) -> Result<Self> {
+        match version {
+            1 => rmp_serde::from_slice(body).map_err(|error| Error::corrupt(Self::SUBJECT, error)),
+            _ => Err(newer::<Self>(version)),
+        }
+    }
+}
+
+impl PublicationRecord {
+    /// The segments that are not listed yet, in their order.
+    pub fn unlisted(&self) -> impl Iterator<Item = &OpenSegment> {
+        self.waiting.iter().chain(&self.open)
+    }
 }
 
 /// A finished segment and all that changes with it.
@@ -80,6 +103,8 @@ pub struct SegmentCommit {
     pub playlist: Option<(ObjectKey, ObjectRecord)>,
     /// The state of that playlist.
     pub window: Bytes,
+    /// Segments after it that are complete and wait, in their order.
+    pub waiting: Vec<OpenSegment>,
     /// The segment that is open now; `None` when the push ends or pauses.
     pub next: Option<OpenSegment>,
     /// When the segment ended, Unix milliseconds.
@@ -140,6 +165,7 @@ impl Meta {
                 start: start.clone(),
                 holder: lease.holder().to_owned(),
                 open: None,
+                waiting: Vec::new(),
                 last_end_ms: None,
             };
             transaction.put(row.clone(), &record)?;
@@ -159,18 +185,23 @@ impl Meta {
         Ok(self.record(&row).await?.map(|stored| stored.value))
     }
 
-    /// Writes down which segment is open, `None` when none is. A blob that was open and is not any more, without
-    /// having been committed, is deleted.
+    /// Writes down which segments are complete and wait, in their order, and which is open, `None` when none is. A blob
+    /// that was noted and is not any more, without having been committed, is deleted.
     ///
     /// # Errors
     /// `NotFound` (publication); `Conflict` when the lease was taken over.
-    pub async fn open_segment(&self, lease: &PublisherLease, open: Option<&OpenSegment>) -> Result<()> {
+    pub async fn note_segments(
+        &self,
+        lease: &PublisherLease,
+        waiting: &[OpenSegment],
+        open: Option<&OpenSegment>,
+    ) -> Result<()> {
         for _ in 0..ATTEMPTS {
             let mut transaction = publishing(self, lease);
             let mut record = self.live(&mut transaction, lease).await?;
-            transaction.unname(record.open.take().map(|open| open.blob));
-            transaction.name(open.map(|open| open.blob));
-            record.open = open.cloned();
+            transaction.unname(record.unlisted().map(|segment| segment.blob));
+            (record.waiting, record.open) = (waiting.to_vec(), open.cloned());
+            transaction.name(record.unlisted().map(|segment| segment.blob));
             transaction.put(key::of_channel(Table::Publication, lease.bucket(), lease.channel()), &record)?;
             if transaction.commit().await?.is_some() {
                 return Ok(());
@@ -190,7 +221,7 @@ impl Meta {
             let mut transaction = publishing(self, lease);
             let mut record = self.live(&mut transaction, lease).await?;
             // An engine that did not answer may have made the commit: asked again, it must not count it again.
-            let has_number = record.open.as_ref().is_some_and(|open| open.number_ms == segment.entry.number_ms);
+            let has_number = record.unlisted().any(|noted| noted.number_ms == segment.entry.number_ms);
             if !has_number && self.kv().get(&row).await?.is_some() {
                 return Ok(());
             }
@@ -204,9 +235,10 @@ impl Meta {
                 transaction.write(Write::Put(moment, Bytes::new()));
             }
             transaction.write(Write::Put(key::of_channel(Table::Window, bucket, channel), segment.window.clone()));
-            transaction.unname(record.open.take().map(|open| open.blob));
-            transaction.name(segment.next.as_ref().map(|next| next.blob));
+            transaction.unname(record.unlisted().map(|noted| noted.blob));
+            record.waiting.clone_from(&segment.waiting);
             record.open.clone_from(&segment.next);
+            transaction.name(record.unlisted().map(|noted| noted.blob));
             record.last_end_ms = Some(segment.end_ms);
             transaction.put(key::of_channel(Table::Publication, bucket, channel), &record)?;
             if transaction.commit().await?.is_some() {
@@ -240,7 +272,7 @@ impl Meta {
     }
 
     /// Ends a push: it moves to the history. `end_ms` of `None` is the end of its last segment, or its start if it
-    /// stored none (LiveChannel 2.4). A segment still open is given up. `report` is kept with the history.
+    /// stored none (LiveChannel 2.4). Segments that are not listed are given up. `report` is kept with the history.
     ///
     /// # Errors
     /// `NotFound` (bucket, channel or publication); `Conflict` when the lease was taken over.
@@ -250,7 +282,7 @@ impl Meta {
         for _ in 0..ATTEMPTS {
             let mut transaction = publishing(self, lease);
             let record = self.live(&mut transaction, lease).await?;
-            transaction.unname(record.open.map(|open| open.blob));
+            transaction.unname(record.unlisted().map(|segment| segment.blob));
             let history = self.record::<HistoryRecord>(&history_row).await?;
             transaction.expect_unchanged(history_row.clone(), history.as_ref().map(|history| history.version));
             let mut history = history.map(|history| history.value).unwrap_or_default();
@@ -341,6 +373,7 @@ mod tests {
     use crate::kv::Claim;
     use crate::live::{Kept, WindowRecord};
     use crate::meta::{Body, ChannelRecord};
+    use crate::record::encode;
     use model::LiveChannelConfig;
 
     const TTL: Duration = Duration::from_secs(30);
@@ -387,6 +420,7 @@ mod tests {
             },
             playlist: Some((key("ch/playlist.m3u8"), inline("#EXTM3U"))),
             window: window_of(number_ms),
+            waiting: Vec::new(),
             next: None,
             end_ms: i64::try_from(number_ms).unwrap() + 5000,
         }
@@ -451,7 +485,7 @@ mod tests {
         let lost = segment(&f, 1000, 1).await;
         for refused in [
             f.meta.commit_segment(&old, &lost).await,
-            f.meta.open_segment(&old, None).await,
+            f.meta.note_segments(&old, &[], None).await,
             f.meta.end_publication(&old, None, Bytes::new()).await,
             f.meta.begin_publication(&old, &start(1)).await.map(|_| ()),
             f.meta.commit_playlist(&old, &key("ch/p"), &inline("x"), Bytes::new()).await,
@@ -473,7 +507,7 @@ mod tests {
         let dead = lease(&f, "node-1", Claim::IfFree).await;
         f.meta.begin_publication(&dead, &start(100)).await.unwrap();
         let open = OpenSegment { number_ms: 1000, blob: f.extent(7).await.blob, details: Bytes::new() };
-        f.meta.open_segment(&dead, Some(&open)).await.unwrap();
+        f.meta.note_segments(&dead, &[], Some(&open)).await.unwrap();
 
         assert_eq!(f.meta.dangling_publications(None).await, Ok(vec![]), "its lease still runs");
         assert_eq!(
@@ -496,6 +530,58 @@ mod tests {
         assert_eq!(listed(&f).await, [1000]);
         assert_eq!(f.meta.history(&f.bucket, &channel("ch")).await.unwrap()[0].end_ms, 6000);
         assert_eq!(f.meta.dangling_publications(None).await, Ok(vec![]));
+    }
+
+    #[tokio::test]
+    async fn segments_that_wait_are_kept_until_they_are_listed() {
+        let f = with_channel().await;
+        let lease = lease(&f, "me", Claim::IfFree).await;
+        f.meta.begin_publication(&lease, &start(100)).await.unwrap();
+        let mut first = segment(&f, 1000, 1).await;
+        let mut noted: Vec<OpenSegment> = first
+            .object
+            .body
+            .blobs()
+            .map(|blob| OpenSegment { number_ms: 1000, blob, details: Bytes::new() })
+            .collect();
+        for number_ms in [6000, 11_000] {
+            noted.push(OpenSegment { number_ms, blob: f.extent(188).await.blob, details: Bytes::new() });
+        }
+        let (open, waiting) = noted.split_last().unwrap();
+        f.meta.note_segments(&lease, waiting, Some(open)).await.unwrap();
+        let record = f.meta.publication(&f.bucket, &channel("ch")).await.unwrap().unwrap();
+        assert_eq!(record.unlisted().collect::<Vec<_>>(), noted.iter().collect::<Vec<_>>());
+        assert_eq!(f.check_clean().await, 3, "all of them have a name");
+
+        (first.waiting, first.next) = (waiting[1..].to_vec(), Some(open.clone()));
+        f.meta.commit_segment(&lease, &first).await.unwrap();
+        f.meta.commit_segment(&lease, &first).await.unwrap();
+        let record = f.meta.publication(&f.bucket, &channel("ch")).await.unwrap().unwrap();
+        assert_eq!((record.waiting, record.open), (waiting[1..].to_vec(), Some(open.clone())));
+        assert_eq!(listed(&f).await, [1000]);
+        f.meta.end_publication(&lease, None, Bytes::new()).await.unwrap();
+        assert_eq!(f.check_clean().await, 1, "what was never listed is deleted");
+    }
+
+    #[test]
+    fn programs_that_know_no_waiting_segments_read_records_without_and_refuse_those_with() {
+        let open = OpenSegment { number_ms: 1, blob: BlobId::from_bytes([1; 16]), details: Bytes::new() };
+        let mut record = PublicationRecord {
+            session: 1,
+            start: start(100),
+            holder: "me".to_owned(),
+            open: Some(open.clone()),
+            waiting: Vec::new(),
+            last_end_ms: None,
+        };
+        let written = encode(&record).unwrap();
+        assert_eq!(written[0] & 0x7f, 1);
+        assert!(!written.windows(7).any(|bytes| bytes == b"waiting"), "as it was always written");
+        assert_eq!(decode::<PublicationRecord>(&written).as_ref(), Ok(&record));
+        record.waiting.push(open);
+        let written = encode(&record).unwrap();
+        assert_eq!(written[0] & 0x7f, 2);
+        assert_eq!(decode::<PublicationRecord>(&written), Ok(record));
     }
 
     #[tokio::test]

@@ -61,18 +61,19 @@ impl Stage {
         let clock = ManualClock::new(BEGIN_MS);
         let shown = Clock::manual(&clock);
         // Leases are held by the hour while media runs by the day, so the stores have the machine's clock.
-        Self { clock, ..Self::on(live, shown, StoreClock::system(), Trouble::default()).await }
+        Self { clock, ..Self::on(live, shown, StoreClock::system(), Trouble::default(), false).await }
     }
 
-    /// A server with the clock `shown` on stores with the clock `machine`, which have their troubles.
-    async fn on(live: LiveConfig, shown: Clock, machine: StoreClock, trouble: Trouble) -> Self {
+    /// A server with the clock `shown` on stores with the clock `machine`, which have their troubles; finished blobs may go
+    /// `elsewhere`.
+    async fn on(live: LiveConfig, shown: Clock, machine: StoreClock, trouble: Trouble, elsewhere: bool) -> Self {
         let kv = Arc::new(MemoryKv::new(machine.clone()));
         let recorder = Arc::new(Recorder::new(kv, machine.clone(), trouble.clone()));
         let meta = Meta::new(recorder.clone(), machine.clone());
         let blobs = Arc::new(MemoryBlobs::new(BlobIds::new(machine.clone(), Randomness::seeded(1)), machine));
         let settings = Settings::of(&Config { live, ..Config::default() });
         let store = meta.clone();
-        let troubled = Arc::new(TroubledBlobs::new(blobs.clone(), trouble));
+        let troubled = Arc::new(TroubledBlobs::new(blobs.clone(), trouble, elsewhere));
         let live =
             Live::new(meta.clone(), troubled, shown, settings, Arc::new(Peers::alone(meta, "scenario".to_owned())));
         let live = Arc::new(live);

@@ -40,12 +40,18 @@ enum Event {
 
 impl Machine {
     async fn new() -> Self {
+        Self::storing(false).await
+    }
+
+    /// One whose finished blobs may go elsewhere.
+    async fn storing(elsewhere: bool) -> Self {
         let (begun, wrong, trouble) = (Instant::now(), ManualClock::new(0), Trouble::default());
         let running = StoreClock::new(move || i64::try_from(begun.elapsed().as_millis()).unwrap());
         let (off, machine) = (wrong.clock(), running.clone());
         let wall = StoreClock::new(move || BEGIN_MS + machine.now_ms() + off.now_ms());
         let clock = Clock::steady_on(wall, running);
-        let stage = Stage::on(LiveConfig::default(), clock.clone(), clock.for_stores(), trouble.clone()).await;
+        let stage =
+            Stage::on(LiveConfig::default(), clock.clone(), clock.for_stores(), trouble.clone(), elsewhere).await;
         stage.configure(FRAG_S, 100).await;
         Self { stage, trouble, wrong, begun, longest: Duration::ZERO, has_failed: false }
     }
@@ -54,6 +60,20 @@ impl Machine {
     async fn push(&mut self, length_s: u32, events: Vec<(u64, Event)>) -> u64 {
         self.has_failed |= events.iter().any(|(_, event)| matches!(event, Event::Disk(Disk::Fails)));
         let mut push = self.stage.begin().await;
+        self.send(&mut push, length_s, events).await;
+        assert_eq!(*push.stop_word().borrow(), None, "it stays connected");
+        // What is pushed at its end is stored by then: a push of its own is begun while there is no trouble.
+        self.trouble.set(Disk::Well);
+        push.tick();
+        push.settle().await;
+        self.stage.look().await;
+        let lost_ms = push.lost_ms();
+        self.stage.finish(push).await;
+        lost_ms
+    }
+
+    /// Sends media for so long in real time, while the events come to pass.
+    async fn send(&mut self, push: &mut Publication, length_s: u32, events: Vec<(u64, Event)>) {
         let began = Instant::now();
         let (trouble, wrong) = (self.trouble.clone(), self.wrong.clone());
         let (meta, id) = (self.stage.meta.clone(), self.stage.id.clone());
@@ -78,7 +98,7 @@ impl Machine {
         let mut ticked = Instant::now();
         for (at_ms, tag) in stretch.media() {
             let due = began + Duration::from_millis(at_ms.into());
-            self.work_until(&mut push, due).await;
+            self.work_until(push, due).await;
             let before = Instant::now();
             while !push.has_room() {
                 push.progress().await;
@@ -92,15 +112,6 @@ impl Machine {
             }
         }
         events.await.unwrap();
-        assert_eq!(*push.stop_word().borrow(), None, "it stays connected");
-        // What is pushed at its end is stored by then: a push of its own is begun while there is no trouble.
-        self.trouble.set(Disk::Well);
-        push.tick();
-        push.settle().await;
-        self.stage.look().await;
-        let lost_ms = push.lost_ms();
-        self.stage.finish(push).await;
-        lost_ms
     }
 
     /// Lets the store work for a push until a moment, as its connection does while nothing comes.
@@ -155,6 +166,61 @@ async fn a_disk_that_takes_its_time_costs_nothing() {
         machine.assert_complete(120, 0).await;
         assert_eq!(machine.longest, Duration::ZERO, "what so little media needs waits in memory");
     }
+}
+
+/// Segments of four minutes wait on the disk, and are listed in their order when the store is back. The encoder is read from all
+/// the time, also when more waits than may, for as long as memory has room.
+#[tokio::test(start_paused = true)]
+async fn a_store_elsewhere_that_is_away_costs_nothing() {
+    for away_s in [1, 60, 240, 280] {
+        let mut machine = Machine::storing(true).await;
+        let events = vec![(20, Event::Disk(Disk::StoreAway)), (20 + away_s, Event::Disk(Disk::Well))];
+        let lost_ms = machine.push(60 + u32::try_from(away_s).unwrap(), events).await;
+        assert_eq!(lost_ms, 0);
+        machine.assert_complete(60 + away_s, 0).await;
+        assert_eq!(machine.longest, Duration::ZERO, "{away_s} s");
+    }
+}
+
+/// What waits is noted: the next life of the server lists all of it.
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_store_elsewhere_survives_a_crash() {
+    for (away_from_s, pushed_s) in [(0, 40_u32), (10, 13), (10, 60)] {
+        let mut machine = Machine::storing(true).await;
+        let mut push = machine.stage.begin().await;
+        machine.send(&mut push, pushed_s, vec![(away_from_s, Event::Disk(Disk::StoreAway))]).await;
+        push.tick();
+        let moment = Instant::now() + TICK;
+        machine.work_until(&mut push, moment).await;
+        let (bucket, channel) = &machine.stage.id;
+        let record = machine.stage.meta.publication(bucket, channel).await.unwrap().unwrap();
+        let waiting = record.unlisted().count() as u64;
+        assert!(waiting.abs_diff((u64::from(pushed_s) - away_from_s) / u64::from(FRAG_S)) <= 1, "{waiting} wait");
+        drop(push);
+        machine.trouble.set(Disk::Well);
+        recover(&machine.stage.live).await.unwrap();
+        machine.stage.look().await;
+        machine.assert_complete(pushed_s.into(), 0).await;
+    }
+}
+
+/// An encoder that leaves meanwhile loses nothing either, and its channel is free when everything is listed.
+#[tokio::test(start_paused = true)]
+async fn a_push_ends_when_the_store_elsewhere_is_back() {
+    let mut machine = Machine::storing(true).await;
+    let mut push = machine.stage.begin().await;
+    machine.send(&mut push, 30, vec![(10, Event::Disk(Disk::StoreAway))]).await;
+    let trouble = machine.trouble.clone();
+    let back = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        trouble.set(Disk::Well);
+    });
+    let ended = Instant::now();
+    machine.stage.finish(push).await;
+    assert!(ended.elapsed() >= Duration::from_secs(100));
+    back.await.unwrap();
+    machine.assert_complete(30, 0).await;
+    assert_eq!(machine.push(10, Vec::new()).await, 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,6 +20,8 @@ pub(super) enum Disk {
     Hangs,
     /// It answers with an error.
     Fails,
+    /// It is well, but what is finished goes elsewhere, and from there nothing answers until it is well again.
+    StoreAway,
 }
 
 /// The state of the disk that all stores of a stage are on. Clones share it.
@@ -42,12 +44,18 @@ impl Trouble {
         let mut disk = self.0.subscribe();
         let now = *disk.borrow();
         match now {
-            Disk::Well => {}
+            Disk::Well | Disk::StoreAway => {}
             Disk::Takes(time) => tokio::time::sleep(time).await,
             Disk::Hangs => drop(disk.wait_for(|disk| *disk != Disk::Hangs).await),
             Disk::Fails => return Err(Error::new(ErrorKind::Unavailable, Subject::Blob, "the disk fails")),
         }
         Ok(())
+    }
+
+    /// Passes when the place of finished blobs has taken one.
+    async fn reach_the_store(&self) {
+        let mut disk = self.0.subscribe();
+        drop(disk.wait_for(|disk| *disk != Disk::StoreAway).await);
     }
 
     fn write(&self) -> Result<()> {
@@ -62,11 +70,13 @@ impl Trouble {
 pub(super) struct TroubledBlobs {
     blobs: Arc<MemoryBlobs>,
     trouble: Trouble,
+    /// Whether finished blobs go to another place.
+    elsewhere: bool,
 }
 
 impl TroubledBlobs {
-    pub(super) fn new(blobs: Arc<MemoryBlobs>, trouble: Trouble) -> Self {
-        Self { blobs, trouble }
+    pub(super) fn new(blobs: Arc<MemoryBlobs>, trouble: Trouble, elsewhere: bool) -> Self {
+        Self { blobs, trouble, elsewhere }
     }
 
     fn writer(&self, inner: Box<dyn BlobWriter>) -> Box<dyn BlobWriter> {
@@ -79,6 +89,10 @@ impl BlobStore for TroubledBlobs {
     async fn create(&self, on_drop: OnDrop) -> Result<Box<dyn BlobWriter>> {
         self.trouble.reach_the_disk().await?;
         Ok(self.writer(self.blobs.create(on_drop).await?))
+    }
+
+    fn finishes_elsewhere(&self) -> bool {
+        self.elsewhere
     }
 
     async fn open(&self, id: BlobId) -> Result<Box<dyn BlobReader>> {
@@ -137,6 +151,7 @@ impl BlobWriter for TroubledWriter {
 
     async fn finish(self: Box<Self>) -> Result<Blob> {
         self.trouble.reach_the_disk().await?;
+        self.trouble.reach_the_store().await;
         self.inner.finish().await
     }
 

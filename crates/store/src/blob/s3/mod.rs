@@ -50,6 +50,8 @@ pub use probe::probe;
 const UPLOADS: usize = 8;
 /// Blobs that are fetched at once.
 const FETCHES: usize = 64;
+/// How long a blob of another store is tried to be stored.
+const TAKE_TIMEOUT: Duration = Duration::from_secs(120);
 /// Longer blobs go in parts, are read in ranges, and are not kept here.
 const WHOLE: u64 = 16 << 20;
 
@@ -62,7 +64,7 @@ pub struct S3Options {
     pub cache_bytes: u64,
     /// How long an upload of a client is tried.
     pub timeout: Duration,
-    /// How long a segment is tried to be stored, while its push waits.
+    /// How long a segment is tried to be stored. It waits in the spool, and its push goes on.
     pub segment_timeout: Duration,
     /// How often the new bytes of open segments go to the store, for the case that this machine is lost; zero is never.
     pub tails_every: Duration,
@@ -74,7 +76,7 @@ impl Default for S3Options {
             durability: Durability::Full,
             cache_bytes: 4 << 30,
             timeout: Duration::from_secs(30),
-            segment_timeout: Duration::from_secs(120),
+            segment_timeout: Duration::from_secs(86_400),
             tails_every: Duration::from_secs(1),
         }
     }
@@ -262,6 +264,9 @@ impl Shared {
 
     /// Deletes what lies on this machine of a blob.
     async fn forget(&self, id: BlobId) -> Result<()> {
+        if let Some(tails) = &self.tails {
+            tails.note_over(id);
+        }
         lock(&self.cached).remove(id);
         self.cache.delete(id).await?;
         self.spool.delete(id).await?;
@@ -378,6 +383,10 @@ impl BlobStore for S3Blobs {
         Ok(Box::new(S3Writer::new(&self.0, spooled, on_drop, false)))
     }
 
+    fn finishes_elsewhere(&self) -> bool {
+        true
+    }
+
     async fn open(&self, id: BlobId) -> Result<Box<dyn BlobReader>> {
         match self.0.open_here(id).await? {
             Some(reader) => Ok(reader),
@@ -438,6 +447,6 @@ impl BlobStore for S3Blobs {
 impl TakeBlobs for S3Blobs {
     /// Uploads it from where it is, in parts if it is long; it is not kept here.
     async fn take(&self, id: BlobId, from: &dyn BlobReader) -> Result<()> {
-        upload::upload(self.0.stored.as_ref(), id, from, self.0.timeout(OnDrop::Keep)).await
+        upload::upload(self.0.stored.as_ref(), &self.0.uploads, id, from, TAKE_TIMEOUT).await
     }
 }

@@ -138,8 +138,16 @@ impl Tails {
         let mut object = Object::default();
         for (id, Grown { flushed, sent }) in wanted {
             let len = usize::try_from((flushed - sent).min(MAX_PIECE)).unwrap_or(0);
-            // One that is finished meanwhile needs no tail.
-            let Ok(reader) = store.spool.open(id).await else { continue };
+            let reader = match store.spool.open(id).await {
+                Ok(reader) => reader,
+                Err(error) => {
+                    // One that was stored or deleted meanwhile needs no tail.
+                    if error.is_not_found() {
+                        self.note_over(id);
+                    }
+                    continue;
+                }
+            };
             let Ok(bytes) = reader.read_at(sent, len).await else { continue };
             object.add(id, sent, &bytes);
             if object.bytes.len() >= MAX_OBJECT {

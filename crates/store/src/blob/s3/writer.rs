@@ -42,10 +42,12 @@ impl S3Writer {
     async fn store_it(&mut self, len: u64) -> Result<()> {
         let _uploading = self.store.uploading(self.id);
         let reader = self.store.spool.open(self.id).await?;
-        let _turn = self.store.uploads.acquire().await.map_err(|e| Error::unavailable(Subject::Blob, e))?;
-        let timeout = self.store.timeout(self.on_drop);
-        upload::upload(self.store.stored.as_ref(), self.id, reader.as_ref(), timeout).await?;
+        let (store, timeout) = (&self.store, self.store.timeout(self.on_drop));
+        upload::upload(store.stored.as_ref(), &store.uploads, self.id, reader.as_ref(), timeout).await?;
         self.store.keep(self.id, len).await;
+        if let Some(tails) = &self.store.tails {
+            tails.note_over(self.id);
+        }
         Ok(())
     }
 }
@@ -87,6 +89,8 @@ impl BlobWriter for S3Writer {
         let spooled = self.spooled.take().ok_or_else(|| Error::unavailable(Subject::Blob, "the blob is over"))?;
         let blob = spooled.finish().await?;
         self.len = blob.len;
+        // It may wait for the store for long, and this machine may be lost meanwhile.
+        self.note_flushed();
         match self.store_it(blob.len).await {
             Ok(()) => {
                 self.on_drop = OnDrop::Keep;
@@ -117,10 +121,8 @@ impl BlobWriter for S3Writer {
 }
 
 impl Drop for S3Writer {
+    /// The tails of what is kept stay: it is to be taken up, maybe by another server.
     fn drop(&mut self) {
-        if let Some(tails) = &self.store.tails {
-            tails.note_over(self.id);
-        }
         if self.on_drop == OnDrop::Keep {
             return;
         }

@@ -1,0 +1,177 @@
+//! A segment that has ended and is not listed yet. Its bytes are made durable beside everything else: where the store is
+//! another place, which may be away, it waits on this machine's disk, and the push goes on with the next one.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use media::remux::SegmentClosing;
+use model::Container;
+use store::blob::BlobId;
+use store::live::{Kept, OpenDetails, Place};
+use store::meta::OpenSegment;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::Instant;
+
+use super::admission::Admission;
+use super::growing::{Failed, Growing, Grown};
+use super::losses::Cause;
+use super::payload::Payload;
+use crate::metering::user_of;
+
+/// What is known of a segment from its beginning on.
+#[derive(Debug, Clone)]
+pub(super) struct Head {
+    pub(super) number_ms: u64,
+    /// When it was opened, by the clock as it is known now (D32).
+    pub(super) opened_ms: i64,
+    pub(super) date_ms: i64,
+    pub(super) discontinuity: bool,
+    /// Segments in the list.
+    pub(super) listed: u32,
+}
+
+impl Head {
+    /// What a crash finds of it.
+    pub(super) fn note(&self, blob: BlobId, admission: &Admission, container: Container, place: Place) -> OpenSegment {
+        let details = OpenDetails {
+            opened_ms: Some(self.opened_ms).filter(|opened_ms| u64::try_from(*opened_ms) != Ok(self.number_ms)),
+            date_ms: self.date_ms,
+            discontinuity: self.discontinuity,
+            playlist: admission.playlist.to_string(),
+            frag_count: self.listed,
+            frag_duration_s: admission.channel.config.frag_duration,
+            place,
+            container: container.code(),
+            user: user_of(admission.grant.caller()),
+        };
+        OpenSegment { number_ms: self.number_ms, blob, details: details.to_bytes().unwrap_or_default() }
+    }
+}
+
+/// A segment that has ended.
+pub(super) struct Closed {
+    pub(super) head: Head,
+    pub(super) close: SegmentClosing,
+    /// When what ended it arrived.
+    pub(super) key_arrived: Instant,
+    /// Bytes of media in it.
+    pub(super) payload: u64,
+    /// Where its bytes are, also while they are on their way.
+    blob: Option<BlobId>,
+    bytes: Bytes,
+    /// Until when a map that does not list it is asked again; `None` before the first attempt.
+    pub(super) deadline: Option<Instant>,
+}
+
+/// Its bytes.
+enum Bytes {
+    /// As they grew.
+    Grown(Box<Growing>),
+    /// On their way. Who drops it lets go of the blob at once, so that it can be taken up.
+    UnderWay(UnderWay),
+    Completed(Completed),
+    /// Taken.
+    Gone,
+}
+
+/// Bytes on their way to being complete; what fails there is heard of.
+struct UnderWay {
+    finishing: Pin<Box<dyn Future<Output = Completed> + Send>>,
+    told: UnboundedReceiver<Failed>,
+}
+
+impl UnderWay {
+    fn begin(growing: Growing, timeout: Duration) -> Self {
+        let (tell, told) = unbounded_channel();
+        // Both ends are dropped together.
+        Self { finishing: Box::pin(growing.finish(timeout, move |failed| drop(tell.send(failed)))), told }
+    }
+
+    async fn completed(&mut self, mut report: impl FnMut(Failed)) -> Completed {
+        loop {
+            tokio::select! {
+                biased;
+                Some(failed) = self.told.recv() => report(failed),
+                completed = &mut self.finishing => return completed,
+            }
+        }
+    }
+}
+
+/// A completed segment and how often it was written again, or what took all of it away.
+pub(super) type Completed = Result<(Grown, u64), Cause>;
+
+impl Closed {
+    /// A segment ends, because of what arrived at this moment. One that `may_wait` may be noted as it waits.
+    pub(super) fn new(
+        head: Head,
+        mut bytes: Growing,
+        payload: &Payload,
+        close: SegmentClosing,
+        key_arrived: Instant,
+        may_wait: bool,
+    ) -> Self {
+        let blob = if may_wait { bytes.blob_to_note() } else { None };
+        let payload = payload.bytes();
+        Self { head, close, key_arrived, payload, blob, bytes: Bytes::Grown(Box::new(bytes)), deadline: None }
+    }
+
+    /// What a crash finds of it; `None` while it has no blob.
+    pub(super) fn note(&self, admission: &Admission, container: Container, place: Place) -> Option<OpenSegment> {
+        let blob = match &self.bytes {
+            Bytes::Completed(Ok((grown, _))) => Some(grown.blob.id),
+            _ => self.blob,
+        };
+        blob.map(|blob| self.head.note(blob, admission, container, place))
+    }
+
+    /// Makes its bytes durable, and tries again for as long as `timeout` after something failed. It is waited for as long
+    /// as `hold`; what takes longer goes on beside, and is asked for by the next call. Whether they are complete, or lost.
+    pub(super) async fn complete(
+        &mut self,
+        timeout: Duration,
+        hold: Option<Duration>,
+        mut report: impl FnMut(Failed) + Send,
+    ) -> bool {
+        let (mut under_way, hold) = match (std::mem::replace(&mut self.bytes, Bytes::Gone), hold) {
+            (Bytes::Grown(growing), Some(hold)) => (UnderWay::begin(*growing, timeout), hold),
+            (Bytes::UnderWay(under_way), _) => (under_way, Duration::ZERO),
+            (Bytes::Grown(growing), None) => {
+                self.bytes = Bytes::Completed(growing.finish(timeout, report).await);
+                return true;
+            }
+            (bytes @ (Bytes::Completed(_) | Bytes::Gone), _) => {
+                self.bytes = bytes;
+                return true;
+            }
+        };
+        let completed = tokio::time::timeout(hold, under_way.completed(&mut report)).await;
+        self.bytes = match completed {
+            Ok(completed) => Bytes::Completed(completed),
+            Err(_) => Bytes::UnderWay(under_way),
+        };
+        matches!(self.bytes, Bytes::Completed(_))
+    }
+
+    /// Goes on with bytes that are on their way; whether they have just become complete, or lost.
+    pub(super) fn poll_completed(&mut self, context: &mut Context<'_>) -> bool {
+        let Bytes::UnderWay(UnderWay { finishing, .. }) = &mut self.bytes else { return false };
+        let Poll::Ready(completed) = finishing.as_mut().poll(context) else { return false };
+        self.bytes = Bytes::Completed(completed);
+        true
+    }
+
+    /// Its completed bytes, to be listed.
+    pub(super) fn take(&mut self) -> Completed {
+        match std::mem::replace(&mut self.bytes, Bytes::Gone) {
+            Bytes::Completed(completed) => completed,
+            _ => Err(Cause::Write),
+        }
+    }
+
+    /// They could not be listed yet.
+    pub(super) fn give_back(&mut self, completed: Completed) {
+        self.bytes = Bytes::Completed(completed);
+    }
+}
