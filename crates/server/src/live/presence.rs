@@ -20,6 +20,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Says and looks until the word that the process `ends`; once the server is told to stop, it says that too.
 pub(crate) async fn presence(live: Arc<Live>, mut shutdown: Shutdown, ends: Shutdown) {
     let looking = crate::panics::spawn("wishes", look(live.clone(), ends.clone()));
+    let keeping = crate::panics::spawn("duties", keep_duties(live.clone(), ends.clone()));
     let mut ends = ends;
     let mut ticks = tokio::time::interval(SAY_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -31,13 +32,25 @@ pub(crate) async fn presence(live: Arc<Live>, mut shutdown: Shutdown, ends: Shut
                 is_leaving = true;
                 live.peers.begin_to_leave();
             }
-            _ = ticks.tick() => live.peers.keep_duties().await,
+            _ = ticks.tick() => {}
         }
         if let Err(error) = live.peers.say(live.shown()).await {
             tracing::warn!(%error, "the other servers cannot be told that this one lives");
         }
     }
     let _ = looking.await;
+    let _ = keeping.await;
+}
+
+/// Keeps the duties of this server. Whoever asks for one may wait for the map meanwhile, and that must not keep the server from
+/// saying that it lives.
+async fn keep_duties(live: Arc<Live>, mut ends: Shutdown) {
+    loop {
+        tokio::select! {
+            () = ends.wait() => return,
+            () = tokio::time::sleep(SAY_EVERY) => live.peers.keep_duties().await,
+        }
+    }
 }
 
 async fn look(live: Arc<Live>, mut ends: Shutdown) {
