@@ -22,14 +22,19 @@ def run(command: List[str], timeout_s: float = 120) -> "subprocess.CompletedProc
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, stdin=subprocess.DEVNULL)
 
 
-def make_source(path: Path, seconds: int = SOURCE_SECONDS, size: str = "320x180", audio_rate: int = 44100, audio: bool = True) -> Path:
+def make_source(
+    path: Path, seconds: int = SOURCE_SECONDS, size: str = "320x180", audio_rate: int = 44100, audio: bool = True, noise: int = 0
+) -> Path:
     """H.264 with B-frames at 30 fps and a closed GOP of two seconds, with AAC.
 
-    FLV, because it keeps every AAC frame visible to a decoder: MP4 hides the priming frame behind an edit list.
+    FLV, because it keeps every AAC frame visible to a decoder: MP4 hides the priming frame behind an edit list. Noise makes it
+    heavy: 30 some 8 Mbit/s at 640x360.
     """
     command = ["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", f"testsrc2=size={size}:rate={SOURCE_RATE}:duration={seconds}"]
     if audio:
         command += ["-f", "lavfi", "-i", f"sine=frequency=440:sample_rate={audio_rate}:duration={seconds}", "-c:a", "aac", "-b:a", "96k"]
+    if noise:
+        command += ["-vf", f"noise=alls={noise}:allf=t"]
     command += [
         "-c:v", "libx264", "-preset", "veryfast", "-profile:v", "high", "-pix_fmt", "yuv420p", "-bf", "2",
         "-g", str(SOURCE_RATE * GOP_SECONDS), "-keyint_min", str(SOURCE_RATE * GOP_SECONDS), "-sc_threshold", "0",

@@ -1,0 +1,55 @@
+"""An S3-compatible store that is away for longer than memory can wait: segments queue on the disk of their server."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from pathlib import Path
+
+import oss2
+import pytest
+
+from millpond_test import media
+from millpond_test.pusher import Pusher, flv_tags
+from millpond_test.server import create_channel, wait_for
+from test_two_servers import playlist, push_url
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python" / "tests"))
+from test_console_operations import call, good  # noqa: E402
+
+
+def listed_ms(server, bucket):
+    text = server.get(f"{bucket.bucket_name}/test-channel/playlist.m3u8").text
+    return sum(1000 * float(length) for length in re.findall(r"#EXTINF:([0-9.]+)", text))
+
+
+@pytest.mark.parametrize("dies", [False, True], ids=["waits", "kill -9"])
+def test_segments_wait_on_disk_for_a_store_that_is_away(servers, tmp_path, seaweed, dies):
+    """More media than memory takes: the encoder is read from all the time, and all of it is listed when the store is back."""
+    path = media.make_source(tmp_path / "heavy.flv", size="640x360", noise=30)
+    a, b = servers
+    bucket = a.new_bucket(oss2.BUCKET_ACL_PUBLIC_READ)
+    create_channel(bucket)
+    push = Pusher(flv_tags(path), push_url(a, bucket)).start()
+    wait_for(lambda: len(playlist(b, bucket)[1]) >= 2, "two segments", 30)
+    seaweed.kill()
+    away, known = time.monotonic(), playlist(a, bucket)[1]
+    sent_ms = push.sent_ms
+    time.sleep(25)
+    assert push.sent_ms - sent_ms > 23_000 and len(push.sessions) == 1, "the encoder is not held up"
+    assert playlist(a, bucket)[1][:-2] == known[:-2], "the playlist stands still"
+    (shown,) = good(call(b, "on-air", query={"bucket": bucket.bucket_name, "state": "live"}))["channels"]
+    assert "store_away" in shown["warnings"]
+    if dies:
+        a.kill()
+    sent_ms = push.sent_ms
+    push.stop(1)
+    seaweed.start()
+    if dies:
+        a.start()
+    wait_for(lambda: listed_ms(b, bucket) > sent_ms - 2_000, lambda: f"{sent_ms} ms sent, {listed_ms(b, bucket)} listed", 60)
+    print(f"\n{sent_ms} ms sent, {listed_ms(b, bucket):.0f} listed, the store was away for {time.monotonic() - away:.0f} s")
+    sequence, uris, gaps = playlist(b, bucket)
+    assert gaps == 0 and uris[: len(known)] == known
+    assert media.decode_listed(b.url(f"{bucket.bucket_name}/test-channel/playlist.m3u8"))
