@@ -62,13 +62,13 @@ class NginxRtmp:
         self.stop()
 
 
-def make_sample(path):
+def make_sample(path, seconds=24):
     """0.9 Mbit/s, as an encoder at home sends it."""
     if path.exists():
         return
     run(
-        ["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=25:duration=24", "-f", "lavfi", "-i",
-         "sine=frequency=440:sample_rate=44100:duration=24", "-vf", "noise=alls=6:allf=t", "-c:v", "libx264", "-preset",
+        ["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", f"testsrc2=size=1280x720:rate=25:duration={seconds}", "-f", "lavfi", "-i",
+         f"sine=frequency=440:sample_rate=44100:duration={seconds}", "-vf", "noise=alls=6:allf=t", "-c:v", "libx264", "-preset",
          "veryfast", "-b:v", "800k", "-maxrate", "800k", "-bufsize", "800k", "-bf", "2", "-g", "50", "-keyint_min", "50",
          "-sc_threshold", "0", "-pix_fmt", "yuv420p", "-c:a", "aac", "-b:a", "96k", "-f", "flv", str(path)]
     )  # fmt: skip

@@ -74,6 +74,10 @@ class Session:
     last_ms: Optional[int] = None
 
     @property
+    def is_stopping(self) -> bool:
+        return self._stop.is_set()
+
+    @property
     def sent_ms(self) -> int:
         return 0 if self.first_ms is None else self.last_ms - self.first_ms
 

@@ -186,7 +186,8 @@ impl Meta {
     }
 
     /// Writes down which segments are complete and wait, in their order, and which is open, `None` when none is. A blob
-    /// that was noted and is not any more, without having been committed, is deleted.
+    /// that was noted and is not any more, without having been committed, is deleted. What is listed already, by a commit of
+    /// which its maker never heard, is not noted again.
     ///
     /// # Errors
     /// `NotFound` (publication); `Conflict` when the lease was taken over.
@@ -199,8 +200,16 @@ impl Meta {
         for _ in 0..ATTEMPTS {
             let mut transaction = publishing(self, lease);
             let mut record = self.live(&mut transaction, lease).await?;
+            let mut noted = Vec::with_capacity(waiting.len());
+            for segment in waiting {
+                let was_noted = record.unlisted().any(|known| known.number_ms == segment.number_ms);
+                let row = key::segment(lease.bucket(), lease.channel(), segment.number_ms);
+                if was_noted || self.kv().get(&row).await?.is_none() {
+                    noted.push(segment.clone());
+                }
+            }
             transaction.unname(record.unlisted().map(|segment| segment.blob));
-            (record.waiting, record.open) = (waiting.to_vec(), open.cloned());
+            (record.waiting, record.open) = (noted, open.cloned());
             transaction.name(record.unlisted().map(|segment| segment.blob));
             transaction.put(key::of_channel(Table::Publication, lease.bucket(), lease.channel()), &record)?;
             if transaction.commit().await?.is_some() {
@@ -559,6 +568,16 @@ mod tests {
         let record = f.meta.publication(&f.bucket, &channel("ch")).await.unwrap().unwrap();
         assert_eq!((record.waiting, record.open), (waiting[1..].to_vec(), Some(open.clone())));
         assert_eq!(listed(&f).await, [1000]);
+        // Who does not know that it was listed notes it again, and lists it again: nothing changes twice.
+        f.meta.note_segments(&lease, &noted[..2], Some(open)).await.unwrap();
+        let record = f.meta.publication(&f.bucket, &channel("ch")).await.unwrap().unwrap();
+        assert_eq!(record.waiting, waiting[1..]);
+        let again = SegmentCommit { object: inline("another"), playlist: None, ..first.clone() };
+        f.meta.commit_segment(&lease, &again).await.unwrap();
+        let record = f.meta.publication(&f.bucket, &channel("ch")).await.unwrap().unwrap();
+        assert_eq!((record.waiting, record.open), (waiting[1..].to_vec(), Some(open.clone())));
+        assert_eq!(f.meta.object(&f.bucket, &first.key).await.unwrap().unwrap().value, first.object);
+
         f.meta.end_publication(&lease, None, Bytes::new()).await.unwrap();
         assert_eq!(f.check_clean().await, 1, "what was never listed is deleted");
     }
