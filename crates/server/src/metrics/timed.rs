@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use metrics::{Gauge, Histogram};
 use store::Result;
-use store::kv::{Claim, Commit, Entry, Kv, Lease, Outcome, Range, Snapshot, Versioned};
+use store::kv::{Claim, Commit, Entry, Groups, Kv, Lease, Outcome, Range, Snapshot, Versioned};
 
 use super::{METADATA_COMMIT_SECONDS, METADATA_COMMITS_WAITING};
 
@@ -65,6 +65,10 @@ impl Kv for TimedKv {
 
     async fn range(&self, range: &Range) -> Result<Vec<Entry>> {
         self.kv.range(range).await
+    }
+
+    async fn skipping_range(&self, range: &Range, groups: &Groups) -> Result<Vec<Entry>> {
+        self.kv.skipping_range(range, groups).await
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>> {

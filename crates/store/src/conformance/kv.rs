@@ -10,7 +10,7 @@ use super::Choices;
 use crate::clock::ManualClock;
 use crate::error::ErrorKind;
 use crate::kv::{
-    Claim, Commit, Entry, Kv, MemoryKv, Outcome, Precondition, Range, Version, Write, add_counters, counters,
+    Claim, Commit, Entry, Groups, Kv, MemoryKv, Outcome, Precondition, Range, Version, Write, add_counters, counters,
 };
 
 /// Runs the suite. `make` opens an empty map whose leases expire by `clock`.
@@ -22,6 +22,7 @@ where
     reads_what_was_written(make().await.as_ref()).await;
     many_are_read_at_once(make().await.as_ref()).await;
     ranges_are_ordered(make().await.as_ref()).await;
+    groups_are_skipped(make().await.as_ref()).await;
     preconditions_guard_commits(make().await.as_ref()).await;
     versions_rise(make().await.as_ref()).await;
     snapshots_do_not_move(make().await.as_ref()).await;
@@ -111,6 +112,60 @@ async fn ranges_are_ordered(kv: &dyn Kv) {
     let commit = Commit::new().write(Write::DeletePrefix(b"\xff".to_vec()));
     assert!(matches!(kv.commit(commit).await.unwrap(), Outcome::Done(_)));
     assert_eq!(keys(&kv.range(&Range::prefix(b"")).await.unwrap()), [&b"b"[..], b"c"]);
+}
+
+async fn groups_are_skipped(kv: &dyn Kv) {
+    // Groups longer than what is read at once, and runs of keys in no group that are, too.
+    let mut commit = Commit::new();
+    let long = (0..100).flat_map(|n| [format!("k/a/{n:03}"), format!("k/b/{n:03}"), format!("k/run-{n:03}")]);
+    let short = ["j", "k/", "k/c", "k/c/1", "k/c0", "k/d\0\u{1}1/2", "k/d\0\u{1}1/3", "k/z", "l/1"];
+    for key in long.chain(short.map(str::to_owned)) {
+        commit = commit.write(Write::Put(key.into_bytes(), Bytes::from_static(b"x")));
+    }
+    assert!(matches!(kv.commit(commit).await.unwrap(), Outcome::Done(_)));
+    let below = |after| Groups { after, delimiter: b"/".to_vec(), until: None };
+    let first = Range::prefix(b"k/").limit(4);
+    let found = kv.skipping_range(&first, &below(2)).await.unwrap();
+    assert_eq!(keys(&found), [&b"k/"[..], b"k/a/000", b"k/b/000", b"k/c"]);
+    for groups in [
+        below(0),
+        below(2),
+        below(3),
+        below(100),
+        Groups { until: Some(b"\0\x01".to_vec()), ..below(2) },
+        Groups { until: Some(Vec::new()), ..below(2) },
+        Groups { delimiter: b"-0".to_vec(), ..below(2) },
+        Groups { delimiter: Vec::new(), ..below(2) },
+        Groups { delimiter: b"\xff".to_vec(), ..below(2) },
+    ] {
+        for (from, to) in
+            [("k/", Some("k0")), ("", None), ("", Some("l")), ("k/a/050", Some("k/run-050")), ("l", Some("k"))]
+        {
+            for limit in [0, 1, 2, 5, 60, 99, 100, 103, 1000] {
+                let range = Range { from: from.into(), to: to.map(Into::into), limit, reverse: false };
+                assert_eq!(
+                    kv.skipping_range(&range, &groups).await.unwrap(),
+                    skipped(kv, &range, &groups).await,
+                    "{range:?}, {groups:?}"
+                );
+            }
+        }
+    }
+}
+
+/// The rule, read literally.
+async fn skipped(kv: &dyn Kv, range: &Range, groups: &Groups) -> Vec<Entry> {
+    let mut rows = kv.range(&Range { limit: usize::MAX, ..range.clone() }).await.unwrap();
+    let mut group: Option<Vec<u8>> = None;
+    rows.retain(|row| {
+        let is_skipped = group.as_ref().is_some_and(|group| row.key.starts_with(group));
+        if !is_skipped {
+            group = groups.of(&row.key).map(<[u8]>::to_vec);
+        }
+        !is_skipped
+    });
+    rows.truncate(range.limit);
+    rows
 }
 
 async fn preconditions_guard_commits(kv: &dyn Kv) {
@@ -281,6 +336,13 @@ async fn agrees_with_memory(kv: &dyn Kv, clock: &ManualClock, seed: u64) {
         let (rows, expected) = (kv.range(&range).await.unwrap(), model.range(&range).await.unwrap());
         let plain = |rows: Vec<Entry>| rows.into_iter().map(|row| (row.key, row.value)).collect::<Vec<_>>();
         assert_eq!(plain(rows), plain(expected), "{shown}, {range:?}");
+        let rising = Range { reverse: false, ..range };
+        let mut groups = Groups { after: choices.size(3), delimiter: random_key(&mut choices), until: None };
+        if choices.below(2) == 0 {
+            groups.until = Some(random_key(&mut choices));
+        }
+        let found = kv.skipping_range(&rising, &groups).await.unwrap();
+        assert_eq!(found, skipped(kv, &rising, &groups).await, "{shown}, {rising:?}, {groups:?}");
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod memory;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+mod skipping;
 pub mod sqlite;
 
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::error::Result;
 pub use memory::MemoryKv;
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresAddress, PostgresKv, PostgresOptions};
+pub use skipping::Groups;
 pub use sqlite::{BeforeFlush, SqliteKv, SqliteOptions, copy_map};
 
 /// When a key was last written, in commits since the map was made. It rises with each commit and is never used twice,
@@ -216,6 +218,13 @@ pub trait Kv: Send + Sync {
 
     /// The rows of a range, all as of one commit.
     async fn range(&self, range: &Range) -> Result<Vec<Entry>>;
+
+    /// The rows of a rising range that are in no group, and the first row of each group, all as of one commit. The limit counts
+    /// these rows. An engine that is asked over a network does it in one round trip; for others a seek per group is cheap.
+    async fn skipping_range(&self, range: &Range, groups: &Groups) -> Result<Vec<Entry>> {
+        let snapshot = self.snapshot().await?;
+        skipping::by_seeks(snapshot.as_ref(), range, groups).await
+    }
 
     /// The map as it is now, unmoved by later commits. To be dropped soon: an engine keeps old rows for it.
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>>;

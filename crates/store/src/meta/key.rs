@@ -187,7 +187,8 @@ pub(crate) fn escape(name: &[u8]) -> Vec<u8> {
     escaped
 }
 
-const END_OF_ESCAPED: [u8; 2] = [0, 1];
+/// What follows an escaped name.
+pub(crate) const END_OF_ESCAPED: [u8; 2] = [0, 1];
 
 /// What the keys of the uploads of one object key begin with.
 pub(crate) fn uploads_of(bucket: &BucketName, key: &ObjectKey) -> Vec<u8> {

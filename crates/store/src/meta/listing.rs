@@ -1,6 +1,6 @@
 //! Walking through names in order, folding those that share a prefix up to a delimiter (HTTP API 8.7, 10.7).
 //!
-//! A folded group costs one seek, however many names it holds: the walk goes on after the group's last possible name.
+//! A folded group costs one seek, however many names it holds: the map goes on after the group's last possible name.
 
 use model::name::{BucketName, ObjectKey};
 use model::{ETag, ObjectType, StorageClass};
@@ -9,14 +9,8 @@ use super::key::{self, Table};
 use super::object::StoredObject;
 use super::{Meta, UploadRecord};
 use crate::error::Result;
-use crate::kv::{Entry, Range, Snapshot, after_prefix};
+use crate::kv::{Entry, Groups, Kv, Range, after_prefix};
 use crate::record::decode;
-
-/// Rows read at once while names are being folded; doubled as long as nothing is.
-const FIRST_CHUNK: usize = 32;
-
-/// The most rows read at once.
-const MAX_CHUNK: usize = 1024;
 
 /// Which objects to list.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -119,6 +113,8 @@ enum Step<T> {
 struct Names<T> {
     /// What every key of the walk begins with, up to where names begin.
     base: Vec<u8>,
+    /// What comes behind a name, where that is not the end of the key.
+    end: Option<&'static [u8]>,
     encode: fn(&[u8]) -> Vec<u8>,
     decode: Decode<T>,
 }
@@ -138,60 +134,35 @@ impl<T> Names<T> {
 /// A walk through the names that begin with `prefix`, from the key `from` on. Returns at most `limit` steps, and
 /// whether there is one more.
 async fn walk<T>(
-    snapshot: &dyn Snapshot,
+    kv: &dyn Kv,
     names: &Names<T>,
     prefix: &str,
     delimiter: &str,
     from: Vec<u8>,
     limit: usize,
 ) -> Result<(Vec<Step<T>>, bool)> {
-    let mut steps = Vec::new();
-    let mut range = Range::prefix(names.prefix(prefix));
+    let start = names.prefix(prefix);
+    let after = start.len();
+    let mut range = Range::prefix(start).limit(limit.saturating_add(1));
     range.from = range.from.max(from);
-    range.limit = if delimiter.is_empty() { limit.saturating_add(1).min(MAX_CHUNK) } else { FIRST_CHUNK };
-    // The keys of the last group end here; rows before it are already folded.
-    let mut group_end: Option<Vec<u8>> = None;
-    loop {
-        let rows = snapshot.range(&range).await?;
-        let is_last = rows.len() < range.limit;
-        for row in &rows {
-            if group_end.as_ref().is_some_and(|end| row.key.as_ref() < end.as_slice()) {
-                continue;
-            }
-            let (name, item) = (names.decode)(key::last(row, &names.base)?, row)?;
-            let rest = name.get(prefix.len()..).unwrap_or_default();
-            let group = match (delimiter.is_empty(), rest.find(delimiter)) {
-                (false, Some(at)) => name.get(..prefix.len() + at + delimiter.len()).map(str::to_owned),
-                _ => None,
-            };
-            if steps.len() == limit {
-                return Ok((steps, true));
-            }
-            match group {
-                None => steps.push(Step::Item(item)),
-                Some(group) => {
-                    group_end = after_prefix(&names.prefix(&group));
-                    steps.push(Step::Group(group));
-                }
-            }
-        }
-        let Some(last) = rows.last().filter(|_| !is_last) else {
-            return Ok((steps, false));
+    let mut rows = if delimiter.is_empty() {
+        kv.range(&range).await?
+    } else {
+        let delimiter = (names.encode)(delimiter.as_bytes());
+        kv.skipping_range(&range, &Groups { after, delimiter, until: names.end.map(<[u8]>::to_vec) }).await?
+    };
+    let is_truncated = rows.len() > limit;
+    rows.truncate(limit);
+    let step = |row: &Entry| {
+        let (name, item) = (names.decode)(key::last(row, &names.base)?, row)?;
+        let rest = name.get(prefix.len()..).unwrap_or_default();
+        let group = match (delimiter.is_empty(), rest.find(delimiter)) {
+            (false, Some(at)) => name.get(..prefix.len() + at + delimiter.len()),
+            _ => None,
         };
-        match group_end.take_if(|end| last.key.as_ref() < end.as_slice()) {
-            Some(end) => {
-                range.from = end;
-                range.limit = FIRST_CHUNK;
-            }
-            None => {
-                range.from = [last.key.as_ref(), &[0]].concat();
-                range.limit = (range.limit * 2).min(MAX_CHUNK);
-            }
-        }
-        if range.is_empty() {
-            return Ok((steps, false));
-        }
-    }
+        Ok(group.map_or(Step::Item(item), |group| Step::Group(group.to_owned())))
+    };
+    Ok((rows.iter().map(step).collect::<Result<_>>()?, is_truncated))
 }
 
 /// Whether `after` is itself a group, so that all its names come before what is to be listed.
@@ -208,6 +179,7 @@ impl Meta {
     pub async fn list_objects(&self, bucket: &BucketName, query: &ListQuery) -> Result<Listing<ListedObject>> {
         let names = Names {
             base: Table::Object.below(bucket.as_str()),
+            end: None,
             encode: <[u8]>::to_vec,
             decode: |name, row| {
                 let key = key::object_key(name, row)?;
@@ -230,9 +202,7 @@ impl Meta {
         } else if !query.after.is_empty() {
             from.push(0);
         }
-        let snapshot = self.kv().snapshot().await?;
-        let (steps, is_truncated) =
-            walk(snapshot.as_ref(), &names, &query.prefix, &query.delimiter, from, query.limit).await?;
+        let (steps, is_truncated) = walk(self.kv(), &names, &query.prefix, &query.delimiter, from, query.limit).await?;
         let mut listing = Listing { is_truncated, ..nothing() };
         if is_truncated {
             listing.next = steps.last().map(|step| match step {
@@ -256,6 +226,7 @@ impl Meta {
     pub async fn list_uploads(&self, bucket: &BucketName, query: &UploadListQuery) -> Result<UploadListing> {
         let names = Names {
             base: Table::Upload.below(bucket.as_str()),
+            end: Some(&key::END_OF_ESCAPED),
             encode: key::escape,
             decode: |rest, row| {
                 let (name, id) = key::split_upload(rest).ok_or_else(|| key::strange(row))?;
@@ -277,9 +248,7 @@ impl Meta {
                 from.push(0);
             }
         }
-        let snapshot = self.kv().snapshot().await?;
-        let (steps, is_truncated) =
-            walk(snapshot.as_ref(), &names, &query.prefix, &query.delimiter, from, query.limit).await?;
+        let (steps, is_truncated) = walk(self.kv(), &names, &query.prefix, &query.delimiter, from, query.limit).await?;
         listing.is_truncated = is_truncated;
         if is_truncated {
             listing.next = steps.last().map(|step| match step {
@@ -449,5 +418,8 @@ mod tests {
         assert_eq!(list("", "a", "", 2).await, (text("03 04"), text(""), Some(text("d/x 04"))));
         assert_eq!(list("/", "a", "02", 2).await, (text("03"), text("d/"), Some(text("d/ "))));
         assert_eq!(list("/", "d/", "", 2).await, (text("06"), text(""), None));
+        // What looks like a delimiter in an id is none.
+        assert_eq!(list("0", "", "", 100).await, (text("01 02 03 04 05 06"), text(""), None));
+        assert_eq!(list("\0", "", "", 100).await, (text("01 02 04 05 06"), text("a\0"), None));
     }
 }

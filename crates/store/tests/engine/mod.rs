@@ -24,11 +24,20 @@ pub(crate) async fn map(clock: &ManualClock) -> Arc<dyn Kv> {
 /// An empty map in a fresh schema, if there is a database.
 #[cfg(feature = "postgres")]
 pub(crate) async fn postgres(clock: &ManualClock) -> Option<store::kv::PostgresKv> {
+    let (address, options) = fresh_schema(clock).await?;
+    Some(store::kv::PostgresKv::open(&address, &options).await.unwrap())
+}
+
+/// The address of an empty map, and how to open it.
+#[cfg(feature = "postgres")]
+pub(crate) async fn fresh_schema(
+    clock: &ManualClock,
+) -> Option<(store::kv::PostgresAddress, store::kv::PostgresOptions)> {
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::{SystemTime, UNIX_EPOCH};
 
     use store::clock::Randomness;
-    use store::kv::postgres::{PostgresAddress, PostgresKv, PostgresOptions, prepare};
+    use store::kv::postgres::{PostgresAddress, PostgresOptions, prepare};
 
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let text = std::env::var("MILLPOND_TEST_POSTGRES").ok()?;
@@ -41,5 +50,5 @@ pub(crate) async fn postgres(clock: &ManualClock) -> Option<store::kv::PostgresK
     options.connections = 48;
     options.lease_clock = Some(clock.clock());
     prepare(&address, &options).await.unwrap();
-    Some(PostgresKv::open(&address, &options).await.unwrap())
+    Some((address, options))
 }

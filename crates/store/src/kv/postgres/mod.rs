@@ -6,6 +6,7 @@
 
 mod address;
 mod freeze;
+mod groups;
 mod layout;
 mod password;
 mod pool;
@@ -27,10 +28,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
-use super::{Claim, Commit, Entry, FencingToken, Kv, Lease, Outcome, Range, Snapshot, Versioned};
+use super::{
+    Claim, Commit, Entry, FencingToken, Groups, Kv, Lease, Outcome, Range, Snapshot, Versioned, after_prefix, skipping,
+};
 use crate::clock::{Clock, Randomness};
 use crate::durability::Durability;
 use crate::error::{Error, Result, Subject};
+use groups::ReadGroups;
 use pool::{Connection, Lent, Pool, Work};
 use reader::Wanted;
 use writer::Job;
@@ -140,6 +144,19 @@ impl Kv for PostgresKv {
             return Ok(Vec::new());
         }
         self.pool.run(ReadRange(range)).await
+    }
+
+    async fn skipping_range(&self, range: &Range, groups: &Groups) -> Result<Vec<Entry>> {
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (Some(to), Some(delimiter_end)) = (&range.to, after_prefix(&groups.delimiter)) else {
+            // Nobody asks for what has no end, and a delimiter of only 0xff is in no text.
+            let snapshot = self.snapshot().await?;
+            return skipping::by_seeks(snapshot.as_ref(), range, groups).await;
+        };
+        let (from, delimiter_end) = (range.from.as_slice(), delimiter_end.as_slice());
+        self.pool.run(ReadGroups { from, to, limit: range.limit, groups, delimiter_end }).await
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>> {

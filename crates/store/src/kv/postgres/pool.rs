@@ -13,7 +13,7 @@ use tokio_postgres::{Client, NoTls, Statement};
 
 use super::address::{PostgresAddress, SslMode};
 use super::tls::Tls;
-use super::{PostgresOptions, failed, is_passing};
+use super::{PostgresOptions, failed, groups, is_passing};
 use crate::clock::Randomness;
 use crate::durability::Durability;
 use crate::error::{Error, Result, Subject};
@@ -46,6 +46,7 @@ pub(super) struct Statements {
     pub(super) get: Statement,
     /// With and without an end, rising and falling.
     pub(super) ranges: [[Statement; 2]; 2],
+    pub(super) groups: Statement,
     pub(super) lease: Statement,
     pub(super) apply: Statement,
 }
@@ -91,9 +92,10 @@ impl Pool {
             SslMode::Disable => None,
             SslMode::Require => Some(Tls::new(address.ssl_root_certificate.as_deref())?),
         };
-        // A statement is over before its client gives it up; only a snapshot is a transaction with pauses.
+        // A statement is over before its client gives it up; only a snapshot is a transaction with pauses. All are short:
+        // compiling one takes longer than running it.
         let mut setup = "SET default_transaction_isolation = 'read committed'; SET statement_timeout = '10s'; \
-                         SET lock_timeout = '4s'; SET idle_in_transaction_session_timeout = '60s'; \
+                         SET lock_timeout = '4s'; SET idle_in_transaction_session_timeout = '60s'; SET jit = off; \
                          SET client_min_messages = 'warning';"
             .to_owned();
         setup.push_str(match options.durability {
@@ -166,16 +168,19 @@ impl Pool {
             Type::INT8_ARRAY,
         ];
         let lease_types = [Type::BYTEA, Type::INT8];
-        let (get, up_to, down_to, up, down, lease, apply) = tokio::try_join!(
+        let group_types = [Type::BYTEA, Type::BYTEA, Type::INT8, Type::INT4, Type::BYTEA, Type::BYTEA, Type::BYTEA];
+        let groups = groups::sql(schema);
+        let (get, up_to, down_to, up, down, groups, lease, apply) = tokio::try_join!(
             client.prepare(&get),
             client.prepare(&up_to),
             client.prepare(&down_to),
             client.prepare(&up),
             client.prepare(&down),
+            client.prepare_typed(&groups, &group_types),
             client.prepare_typed(&lease, &lease_types),
             client.prepare_typed(&apply, &types),
         )?;
-        let statements = Statements { get, ranges: [[up, down], [up_to, down_to]], lease, apply };
+        let statements = Statements { get, ranges: [[up, down], [up_to, down_to]], groups, lease, apply };
         Ok(Connection { client, statements })
     }
 
