@@ -48,8 +48,10 @@ def alive(pid: int) -> bool:
 class Postgres:
     """A cluster of PostgreSQL that forgets nothing it acknowledged: fsync is on."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, options: str = ""):
+        """`options` are further ones of `postgres`."""
         self.folder = folder
+        self.options = options
         self.port = free_port()
         self.programs = Path(tool("postgres", "/usr/lib/postgresql/*/bin/postgres")).resolve().parent
         # PostgreSQL refuses to run as root.
@@ -75,14 +77,18 @@ class Postgres:
         return self.start()
 
     def start(self) -> "Postgres":
-        options = f"-p {self.port} -c unix_socket_directories= -c listen_addresses=127.0.0.1 -c max_connections=120"
+        options = f"-p {self.port} -c unix_socket_directories= -c listen_addresses=127.0.0.1 -c max_connections=120 {self.options}"
         data, log = str(self.folder / "data"), str(self.folder / "log")
         self._run(str(self.programs / "pg_ctl"), "-D", data, "-w", "-l", log, "-o", options, "start")
         return self
 
+    @property
+    def pid(self) -> int:
+        return int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+
     def kill(self) -> None:
         """SIGKILL of every process: what is not on disk is gone."""
-        pid = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+        pid = self.pid
         listed = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()
         pids = [pid, *map(int, listed)]
         for one in pids:
@@ -107,8 +113,10 @@ class Postgres:
 class Seaweed:
     """SeaweedFS with its S3 gateway."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, arguments: "tuple[str, ...]" = ()):
+        """`arguments` are further ones of `weed server`."""
         self.folder = folder
+        self.arguments = arguments
         self.port = free_port()
         self.ports = {name: free_port() for name in ("master", "volume", "filer")}
         self.process: subprocess.Popen | None = None
@@ -129,6 +137,7 @@ class Seaweed:
         ]  # fmt: skip
         # Ports for gRPC are these plus 10,000 unless they are chosen.
         command += [f"-{name}.port.grpc={free_port()}" for name in self.ports] + [f"-s3.port.grpc={free_port()}"]
+        command += self.arguments
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
         deadline = time.monotonic() + 60
