@@ -89,9 +89,9 @@ class Recorder(Floor):
 
 
 class Millpond(Server):
-    def __init__(self, binary, folder, open_files=""):
+    def __init__(self, binary, folder, open_files="", environment=None):
         # The quota per channel (D18) exists to slow a publisher down; here the publisher is to be as fast as it can.
-        super().__init__(folder, settings="[live]\nmax_ingest_mbit_s = 0\n", open_files=open_files, binary=binary)
+        super().__init__(folder, settings="[live]\nmax_ingest_mbit_s = 0\n", open_files=open_files, binary=binary, environment=environment)
         self.start()
 
     @property

@@ -16,6 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import cluster
 import ingest
 import latency
 import listing
@@ -40,6 +41,7 @@ PARTS = (
     (("verification",), signatures.rows),
     (("get", "put", "small"), objects.rows),
     (("listing",), listing.rows),
+    (("cluster",), cluster.rows),
 )
 NAMES = [name for names, _ in PARTS for name in names]
 
