@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -94,40 +95,33 @@ impl Flusher {
             queue.threads += 1;
             drop(queue);
             let flusher = Arc::clone(self);
-            // Should work panic, its thread is gone and counts as such.
-            tokio::task::spawn_blocking(move || Thread(flusher).run());
+            tokio::task::spawn_blocking(move || flusher.run());
         }
         outcome
     }
-}
 
-/// One of the threads, as long as it has something to do.
-struct Thread(Arc<Flusher>);
-
-impl Thread {
+    /// One of the threads, as long as it has something to do.
     fn run(&self) {
         let mut began = None;
         loop {
             let now = Instant::now();
-            let mut queue = self.0.queue();
+            let mut queue = self.queue();
             if let Some(began) = began {
                 queue.last = now.saturating_duration_since(began);
             }
-            let Some(job) = queue.next() else { return };
+            let Some(job) = queue.next() else {
+                // Before anybody else looks: who submits work counts on the threads that there are.
+                queue.threads = queue.threads.saturating_sub(1);
+                if queue.threads == 0 {
+                    queue.began = None;
+                }
+                return;
+            };
             queue.began = Some(now);
             drop(queue);
             began = Some(now);
-            job();
-        }
-    }
-}
-
-impl Drop for Thread {
-    fn drop(&mut self) {
-        let mut queue = self.0.queue();
-        queue.threads = queue.threads.saturating_sub(1);
-        if queue.threads == 0 {
-            queue.began = None;
+            // Who waits for work that panics hears of it by its reply, which is dropped; what waits behind it is done.
+            let _ = catch_unwind(AssertUnwindSafe(job));
         }
     }
 }
@@ -138,6 +132,9 @@ mod tests {
 
     use super::*;
 
+    /// How long a flush that nobody does is waited for.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
     #[tokio::test]
     async fn who_ends_something_goes_first() {
         let flusher = Arc::new(Flusher::default());
@@ -145,7 +142,7 @@ mod tests {
         flusher.queue().threads = SOON_THREADS;
         let (hold, held) = mpsc::channel::<()>();
         let first = flusher.submit(Turn::Later, move || Ok(held.recv().is_err()));
-        let thread = Thread(Arc::clone(&flusher));
+        let thread = Arc::clone(&flusher);
         let running = tokio::task::spawn_blocking(move || thread.run());
         let order = Arc::new(Mutex::new(Vec::new()));
         let note = |name: &'static str| {
@@ -187,5 +184,38 @@ mod tests {
         flusher.submit(Turn::Soon, || Ok(())).await.unwrap().unwrap();
         let failed = flusher.submit::<()>(Turn::Later, || Err(io::ErrorKind::StorageFull.into())).await;
         assert_eq!(failed.unwrap().unwrap_err().kind(), io::ErrorKind::StorageFull);
+    }
+
+    /// A thread that has nothing to do any more is not counted on, however close after its last look work comes.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn work_that_comes_as_a_thread_ends_is_done() {
+        let crowd: Vec<_> = (0..8)
+            .map(|_| {
+                tokio::spawn(async {
+                    let flusher = Arc::new(Flusher::default());
+                    for _ in 0..20_000 {
+                        let done = flusher.submit(Turn::Later, || Ok(()));
+                        tokio::time::timeout(PATIENCE, done).await.expect("nobody does it").unwrap().unwrap();
+                    }
+                })
+            })
+            .collect();
+        for one in crowd {
+            one.await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_waits_behind_work_that_panics_is_done() {
+        let flusher = Arc::new(Flusher::default());
+        let (hold, held) = mpsc::channel::<()>();
+        let first = flusher.submit::<()>(Turn::Later, move || {
+            let _ = held.recv();
+            panic!("a test")
+        });
+        let second = flusher.submit(Turn::Later, || Ok(()));
+        drop(hold);
+        assert!(first.await.is_err());
+        tokio::time::timeout(PATIENCE, second).await.expect("nobody does it").unwrap().unwrap();
     }
 }
