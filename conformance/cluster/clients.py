@@ -18,8 +18,8 @@ from millpond_test.playlist import Malformed, Playlist
 from millpond_test.workload import Objects
 from numbered import Number, numbers_in
 
-#: As long as a player that has nothing to show any more tries again.
-PATIENCE_S = 20.0
+#: How long a player tries to get something, and how long it waits for an answer before it asks again (those of hls.js).
+PATIENCE_S, ANSWER_S = 20.0, 10.0
 
 
 class Writers(Objects):
@@ -145,7 +145,7 @@ class Player(Worker):
         begun = time.monotonic()
         while True:
             try:
-                answer = requests.get(f"{self.base}/{name}", timeout=PATIENCE_S)
+                answer = requests.get(f"{self.base}/{name}", timeout=ANSWER_S)
                 said = str(answer.status_code)
                 if answer.status_code == 200:
                     break

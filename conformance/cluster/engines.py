@@ -171,7 +171,7 @@ class Seaweed(Store):
         command = [
             tool("weed"), "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3",
             f"-s3.port={self.port}", f"-s3.config={self.folder / 's3.json'}", "-master.volumeSizeLimitMB=256",
-            "-volume.max=40", "-s3.port.iceberg=0", "-s3.port.lance=0", *[f"-{name}.port={port}" for name, port in self.ports.items()],
+            "-volume.max=40", "-master.electionTimeout=1s", "-s3.port.iceberg=0", "-s3.port.lance=0", *[f"-{name}.port={port}" for name, port in self.ports.items()],
         ]  # fmt: skip
         # Ports for gRPC are these plus 10,000 unless they are chosen.
         command += [f"-{name}.port.grpc={free_port()}" for name in self.ports] + [f"-s3.port.grpc={free_port()}"]
@@ -206,7 +206,7 @@ class Rclone(Store):
         command = [
             tool("rclone"), "serve", "s3", "--addr", f"127.0.0.1:{self.port}", "--auth-key", f"{S3_KEY},{S3_SECRET}",
             # What it acknowledged is in the file, not in a cache of its own.
-            "--vfs-cache-mode", "off", "--dir-cache-time", "0s", "--config", "", str(self.folder / "data"),
+            "--vfs-cache-mode", "off", "--config", "", str(self.folder / "data"),
         ]  # fmt: skip
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)

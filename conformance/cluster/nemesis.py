@@ -12,6 +12,7 @@ import argparse
 import random
 import resource
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -85,7 +86,8 @@ class Address(str):
 
 
 class Nemesis:
-    def __init__(self, installation: Installation, folder: Path, pushes: int, seed: int):
+    def __init__(self, installation: Installation, folder: Path, pushes: int, seed: int, is_verbose: bool = False):
+        self.is_verbose = is_verbose
         self.installation, self.source = installation, random.Random(seed)
         self.path = make_source(folder / "source.flv")
         self.tags = flv_tags(self.path)
@@ -117,7 +119,9 @@ class Nemesis:
         for name in names:
             create_channel(front.bucket(BUCKET), name, frag_duration=2, frag_count=100)
         numbered = names[CAMERAS:]
-        pushes = [Push(self.tags, name, front).start() for name in numbered]
+        pushes = [Push(self.tags, name, front).start() for name in numbered[:-1]]
+        # Two encoders that both want one channel, all the time.
+        rivals = [Push(self.tags, numbered[-1], front).start() for _ in range(2)]
         cameras = [Camera(self.path, Address(front, name).now).start() for name in names[:CAMERAS]]
         viewers = [Viewer(front, BUCKET, names).start()]
         viewers += [Viewer(member, BUCKET, self.source.sample(names, 5)).start() for member in installation.members]
@@ -134,7 +138,7 @@ class Nemesis:
                 break
         time.sleep(2)
 
-        leaving = [threading.Thread(target=one.stop) for one in (*pushes, *cameras)]
+        leaving = [threading.Thread(target=one.stop) for one in (*pushes, *rivals, *cameras)]
         for thread in leaving:
             thread.start()
         for thread in leaving:
@@ -142,7 +146,7 @@ class Nemesis:
         for one in (*viewers, editor, player, writers):
             one.stop()
         wait_for(lambda: installation.publications() == 0, "all pushes have ended", 60)
-        faults += self.check(names, pushes, viewers, editor, player, writers, disturbances)
+        faults += self.check(names, pushes, rivals, viewers, editor, player, writers, disturbances)
         self.faults += [f"round {self.rounds}: {fault}" for fault in faults]
         return faults
 
@@ -181,13 +185,14 @@ class Nemesis:
             oldest = max(oldest, now - push.sent_by[connection].at[min(number, len(push.sent_by[connection].at) - 1)])
         return oldest
 
-    def check(self, names, pushes, viewers, editor, player, writers, disturbances) -> List[str]:
+    def check(self, names, pushes, rivals, viewers, editor, player, writers, disturbances) -> List[str]:
         """What was seen in a round, against what must be true."""
         faults: List[str] = []
         judge = Viewer(self.installation.front, BUCKET, names)
         seen: Dict[str, List[str]] = {}
         listed = set()
-        sent = {connection: one for push in pushes for connection, one in push.sent_by.items()}
+        sent_alone = {connection: one for push in pushes for connection, one in push.sent_by.items()}
+        sent = {**sent_alone, **{connection: one for push in rivals for connection, one in push.sent_by.items()}}
         pictures = {}
         there: Dict[str, bool] = {}
         for name in names:
@@ -213,12 +218,14 @@ class Nemesis:
         lost = history.losses(sent, everything)
         faults += history.unknown_pictures(sent, everything)
         faults += history.too_much_lost(lost, disturbances, SLACK_MS)
-        faults += history.late_returns(sent, disturbances, RETURN_S + SLACK_S)
+        faults += history.late_returns(sent_alone, disturbances, RETURN_S + SLACK_S)
         faults += history.failed_playback(player.reads) + self.installation.panics()
         for loss in lost:
+            if self.is_verbose:
+                print(f"    {loss.channel}, connection {loss.connection}: {loss.ms} ms lost{' within' if loss.is_hole else ''}")
             why = history.cause(disturbances, loss.at)
             self.costs.setdefault(why.kind if why else "nothing", Cost()).lost_ms.append(loss.ms)
-        for one, waited_s in history.returns(sent):
+        for one, waited_s in history.returns(sent_alone):
             why = history.cause(disturbances, one.returned)
             cost = self.costs.setdefault(why.kind if why else "nothing", Cost())
             cost.cut += 1
@@ -250,14 +257,17 @@ def main() -> int:
     arguments.add_argument("--store", choices=list(STORES), default="seaweed")
     arguments.add_argument("--seed", type=int, default=int(time.time()))
     arguments.add_argument("--kinds", help=f"only these, with commas between them, each once a round: {', '.join(KINDS)}")
+    arguments.add_argument("--verbose", action="store_true", help="each loss")
     arguments.add_argument("--keep", action="store_true", help="leave the logs")
     options = arguments.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     print(f"nemesis: {options.rounds} rounds of {options.seconds:.0f} s, {options.pushes} pushes, {options.store}, seed {options.seed}", flush=True)
+    # Whoever ends it ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     folder = Path(tempfile.mkdtemp(prefix="millpond-nemesis-"))
     with Installation(folder, options.store) as installation:
-        nemesis = Nemesis(installation, folder, options.pushes, options.seed)
+        nemesis = Nemesis(installation, folder, options.pushes, options.seed, options.verbose)
         for _ in range(options.rounds):
             chosen = [kind.strip() for kind in options.kinds.split(",")] if options.kinds else []
             for fault in nemesis.round(0 if chosen else options.seconds, chosen):

@@ -1,0 +1,50 @@
+"""Three rounds of the nemesis, in which each kind of disturbance comes once. `MILLPOND_NEMESIS_SEED` repeats a run; the seed is printed."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+
+import pytest
+
+from disturbances import KINDS
+from installation import Installation
+from nemesis import Nemesis
+
+ROUNDS = 3
+PUSHES = 20
+
+
+@pytest.fixture
+def folder(tmp_path):
+    # The database runs as another user.
+    for parent in [tmp_path, *tmp_path.parents][:4]:
+        if parent.owner() == tmp_path.owner():
+            parent.chmod(parent.stat().st_mode | 0o055)
+    return tmp_path
+
+
+def test_nothing_is_lost_whatever_happens(folder):
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    seed = int(os.environ.get("MILLPOND_NEMESIS_SEED") or time.time())
+    print(f"\nnemesis: MILLPOND_NEMESIS_SEED={seed}")
+    with Installation(folder) as installation:
+        nemesis = Nemesis(installation, folder, PUSHES, seed)
+        kinds = nemesis.next_kinds(len(KINDS))
+        for number in range(ROUNDS):
+            nemesis.round(0, kinds[number::ROUNDS])
+    print(nemesis.table())
+    assert nemesis.faults == [], f"seed {seed}"
+
+
+def test_a_store_without_conditions_is_enough(folder):
+    """`rclone serve s3` understands neither conditions nor appends. Servers and machines are lost over it too."""
+    seed = int(os.environ.get("MILLPOND_NEMESIS_SEED") or time.time())
+    print(f"\nnemesis: MILLPOND_NEMESIS_SEED={seed}")
+    with Installation(folder, "rclone") as installation:
+        nemesis = Nemesis(installation, folder, 8, seed)
+        nemesis.round(0, ["machine is lost", "store dies", "server dozes"])
+    print(nemesis.table())
+    assert nemesis.faults == [], f"seed {seed}"
