@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -19,12 +21,17 @@ from single import archives, ours, stack_of  # noqa: E402, F401
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("engines")
-    # The database runs as another user, who has to reach its folder.
-    for parent in [folder, *folder.parents][:3]:
-        parent.chmod(parent.stat().st_mode | 0o055)
-    engine = Postgres(folder / "postgres").make()
+def reachable():
+    """A folder that the user of the database reaches. That of pytest is closed to others again whenever somebody starts pytest."""
+    folder = Path(tempfile.mkdtemp(prefix="millpond-cluster-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(reachable):
+    engine = Postgres(reachable / "postgres").make()
     yield engine
     engine.stop()
 

@@ -217,14 +217,17 @@ class Nemesis:
         everything = [number for name in names for number in pictures[name]]
         lost = history.losses(sent, everything)
         faults += history.unknown_pictures(sent, everything)
-        faults += history.too_much_lost(lost, disturbances, SLACK_MS)
+        # Of two that want one channel the other one has it as soon as it may, which is sooner than the balancer cuts the first.
+        bounded = [loss for loss in lost if loss.connection in sent_alone or loss.is_hole]
+        faults += history.too_much_lost(bounded, disturbances, SLACK_MS)
         faults += history.late_returns(sent_alone, disturbances, RETURN_S + SLACK_S)
         faults += history.failed_playback(player.reads) + self.installation.panics()
         for loss in lost:
             if self.is_verbose:
                 print(f"    {loss.channel}, connection {loss.connection}: {loss.ms} ms lost{' within' if loss.is_hole else ''}")
-            why = history.cause(disturbances, loss.at)
-            self.costs.setdefault(why.kind if why else "nothing", Cost()).lost_ms.append(loss.ms)
+            if loss in bounded:
+                why = history.cause(disturbances, loss.at)
+                self.costs.setdefault(why.kind if why else "nothing", Cost()).lost_ms.append(loss.ms)
         for one, waited_s in history.returns(sent_alone):
             why = history.cause(disturbances, one.returned)
             cost = self.costs.setdefault(why.kind if why else "nothing", Cost())

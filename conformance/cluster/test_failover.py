@@ -18,10 +18,9 @@ from test_two_servers import playlist, push_url
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("failover")
-    for parent in [folder, *folder.parents][:3]:
-        parent.chmod(parent.stat().st_mode | 0o055)
+def installation(reachable):
+    folder = reachable / "failover"
+    folder.mkdir()
     with Installation(folder, names=("one", "two")) as made:
         yield made
         assert made.panics() == []

@@ -17,12 +17,10 @@ PUSHES = 20
 
 
 @pytest.fixture
-def folder(tmp_path):
-    # The database runs as another user.
-    for parent in [tmp_path, *tmp_path.parents][:4]:
-        if parent.owner() == tmp_path.owner():
-            parent.chmod(parent.stat().st_mode | 0o055)
-    return tmp_path
+def folder(reachable):
+    made = reachable / f"nemesis-{time.monotonic_ns()}"
+    made.mkdir()
+    return made
 
 
 def test_nothing_is_lost_whatever_happens(folder):
