@@ -1,10 +1,13 @@
 //! Connections to PostgreSQL: some are kept, one that failed is never used again, and what may pass is tried again.
 
 use std::ops::Deref;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_postgres::config::{SslMode as WireSslMode, TargetSessionAttrs};
@@ -20,6 +23,8 @@ use crate::error::{Error, Result, Subject};
 
 /// How long a new connection may take.
 const CONNECT: Duration = Duration::from_secs(3);
+/// How long a host is asked alone before the next one is asked as well.
+const HEAD_START: Duration = Duration::from_millis(500);
 /// How long one statement may take before its connection is given up.
 pub(super) const ATTEMPT: Duration = Duration::from_secs(5);
 /// The first pause before trying again; it doubles up to the second.
@@ -61,7 +66,10 @@ impl Deref for Connection {
 
 /// The connections of a map. At most so many are open at once.
 pub(super) struct Pool {
-    config: tokio_postgres::Config,
+    /// One for each host.
+    configs: Vec<tokio_postgres::Config>,
+    /// The host that took the last connection, which is asked first.
+    last_host: AtomicUsize,
     tls: Option<Tls>,
     schema: String,
     setup: String,
@@ -106,7 +114,8 @@ impl Pool {
             Durability::Relaxed => "SET synchronous_commit = off;",
         });
         Ok(Self {
-            config: config(address, options),
+            configs: address.hosts.iter().map(|host| config(address, host, options)).collect(),
+            last_host: AtomicUsize::new(0),
             tls,
             schema: address.schema.clone(),
             setup,
@@ -119,18 +128,56 @@ impl Pool {
 
     /// A connection without prepared statements, for whoever makes the layout.
     pub(super) async fn connect_bare(&self) -> Result<Client> {
-        self.connect().await.map_err(|error| failed(&error))
+        Ok(self.connect().await?)
     }
 
-    async fn connect(&self) -> Result<Client, tokio_postgres::Error> {
+    /// A connection to the host that takes writes. A machine that is lost says nothing, not even no, and nobody waits for it:
+    /// where a host has not answered after a moment the next one is asked as well, and the first that will do is taken.
+    async fn connect(&self) -> Result<Client, Failure> {
+        let first = self.last_host.load(Ordering::Relaxed);
+        let mut hosts = self.configs.iter().enumerate().cycle().skip(first).take(self.configs.len()).peekable();
+        let mut asked = FuturesUnordered::new();
+        let mut failure = None;
+        loop {
+            if let Some((host, config)) = hosts.next() {
+                asked.push(async move { (host, self.connect_to(config).await) });
+            }
+            let answer = match hosts.peek() {
+                Some(_) => match tokio::time::timeout(HEAD_START, asked.next()).await {
+                    Ok(answer) => answer,
+                    Err(_) => continue,
+                },
+                None => asked.next().await,
+            };
+            match answer {
+                Some((host, Ok(client))) => {
+                    self.last_host.store(host, Ordering::Relaxed);
+                    return Ok(client);
+                }
+                // One that may do in a moment is worth waiting for, whatever the others say.
+                Some((_, Err(error))) => match failure {
+                    Some(Failure::Passing(_)) => {}
+                    _ => failure = Some(Failure::of(&error)),
+                },
+                None if hosts.peek().is_some() => {}
+                None => {
+                    let nowhere =
+                        || Failure::Final(Error::unavailable(Subject::Engine, "the address of the map names no host"));
+                    return Err(failure.unwrap_or_else(nowhere));
+                }
+            }
+        }
+    }
+
+    async fn connect_to(&self, config: &tokio_postgres::Config) -> Result<Client, tokio_postgres::Error> {
         let client = match &self.tls {
             None => {
-                let (client, connection) = self.config.connect(NoTls).await?;
+                let (client, connection) = config.connect(NoTls).await?;
                 drop(tokio::spawn(async move { closing(connection.await) }));
                 client
             }
             Some(tls) => {
-                let (client, connection) = self.config.connect(tls.clone()).await?;
+                let (client, connection) = config.connect(tls.clone()).await?;
                 drop(tokio::spawn(async move { closing(connection.await) }));
                 client
             }
@@ -139,8 +186,12 @@ impl Pool {
         Ok(client)
     }
 
-    async fn prepared(&self) -> Result<Connection, tokio_postgres::Error> {
+    async fn prepared(&self) -> Result<Connection, Failure> {
         let client = self.connect().await?;
+        self.prepare(client).await.map_err(|error| Failure::of(&error))
+    }
+
+    async fn prepare(&self, client: Client) -> Result<Connection, tokio_postgres::Error> {
         let schema = &self.schema;
         let range = |has_end: bool, order: &str| {
             let end = if has_end { " AND k < $3" } else { "" };
@@ -196,7 +247,7 @@ impl Pool {
         let connection = match kept {
             Some(connection) => connection,
             None => match tokio::time::timeout(CONNECT, self.prepared()).await {
-                Ok(connected) => connected.map_err(|error| Failure::of(&error))?,
+                Ok(connected) => connected?,
                 Err(_) => return Err(Failure::Passing(Error::unavailable(Subject::Engine, "no connection in time"))),
             },
         };
@@ -237,7 +288,11 @@ impl Pool {
                 Ok(done)
             }
             Ok(Err(error)) => Err(Failure::of(&error)),
-            Err(_) => Err(Failure::Passing(Error::unavailable(Subject::Engine, "no answer in time"))),
+            Err(_) => {
+                // Those that were opened to the same host would not answer either, one after the other.
+                self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                Err(Failure::Passing(Error::unavailable(Subject::Engine, "no answer in time")))
+            }
         }
     }
 
@@ -280,11 +335,13 @@ fn closing(ended: Result<(), tokio_postgres::Error>) {
     }
 }
 
-fn config(address: &PostgresAddress, options: &PostgresOptions) -> tokio_postgres::Config {
+fn config(
+    address: &PostgresAddress,
+    (host, port): &(String, u16),
+    options: &PostgresOptions,
+) -> tokio_postgres::Config {
     let mut config = tokio_postgres::Config::new();
-    for (host, port) in &address.hosts {
-        config.host(host).port(*port);
-    }
+    config.host(host).port(*port);
     if let Some(user) = &address.user {
         config.user(user);
     }

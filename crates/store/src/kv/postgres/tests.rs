@@ -179,3 +179,40 @@ async fn a_map_that_is_read_only_refuses_all_writers_but_keeps_them_alive() {
     assert!(!seen.iter().any(|seen| seen.verdict == crate::probe::Verdict::Bad), "{seen:?}");
     drop_schema(&address, &options).await;
 }
+
+/// A machine that is lost says nothing, on connections that were open to it as on new ones: the other host is found all the
+/// same, within the time that a statement has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_says_nothing_any_more_is_not_waited_for() {
+    let Some(address) = address() else { return };
+    let options = options();
+    let (held, _) = tokio::sync::watch::channel(false);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let lost = ("127.0.0.1".to_owned(), listener.local_addr().unwrap().port());
+    let target = address.hosts[0].clone();
+    let holding = held.subscribe();
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let (target, mut holding) = (target.clone(), holding.clone());
+            tokio::spawn(async move {
+                let (mut near, mut far) = (near, tokio::net::TcpStream::connect(target).await.unwrap());
+                tokio::select! {
+                    _ = holding.wait_for(|held| *held) => std::future::pending::<()>().await,
+                    _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                }
+            });
+        }
+    });
+    let mut both = address.clone();
+    both.hosts.insert(0, lost);
+    let kv = made(&both, &options).await;
+    // Several at once, so that several connections are open.
+    let everything = Range::prefix(b"");
+    futures_util::future::try_join_all((0..8).map(|_| kv.range(&everything))).await.unwrap();
+    held.send(true).unwrap();
+    kv.commit(Commit::new().write(Write::Put(b"a".to_vec(), Bytes::from_static(b"1")))).await.unwrap();
+    assert!(kv.get(b"a").await.unwrap().is_some());
+    let late = PostgresKv::open(&both, &options).await.unwrap();
+    assert!(late.get(b"a").await.unwrap().is_some(), "who comes now finds the other host too");
+    drop_schema(&address, &options).await;
+}
