@@ -26,6 +26,7 @@ use model::{LiveChannelConfig, OwnerId};
 use store::blob::{BlobIds, BlobStore, MemoryBlobs};
 use store::clock::{Clock as StoreClock, ManualClock, Randomness};
 use store::kv::MemoryKv;
+use store::meta::peer::ProcessRecord;
 use store::meta::{Body, BucketRecord, ChannelRecord, Meta};
 
 use self::encoder::Stretch;
@@ -64,19 +65,21 @@ impl Stage {
         Self { clock, ..Self::on(live, shown, StoreClock::system(), Trouble::default(), false).await }
     }
 
-    /// A server with the clock `shown` on stores with the clock `machine`, which have their troubles; finished blobs may go
-    /// `elsewhere`.
-    async fn on(live: LiveConfig, shown: Clock, machine: StoreClock, trouble: Trouble, elsewhere: bool) -> Self {
+    /// A server with the clock `shown` on stores with the clock `machine`, which have their troubles. It may share its map, and
+    /// then finished blobs go elsewhere.
+    async fn on(live: LiveConfig, shown: Clock, machine: StoreClock, trouble: Trouble, is_shared: bool) -> Self {
         let kv = Arc::new(MemoryKv::new(machine.clone()));
         let recorder = Arc::new(Recorder::new(kv, machine.clone(), trouble.clone()));
         let meta = Meta::new(recorder.clone(), machine.clone());
         let blobs = Arc::new(MemoryBlobs::new(BlobIds::new(machine.clone(), Randomness::seeded(1)), machine));
         let settings = Settings::of(&Config { live, ..Config::default() });
         let store = meta.clone();
-        let troubled = Arc::new(TroubledBlobs::new(blobs.clone(), trouble, elsewhere));
-        let live =
-            Live::new(meta.clone(), troubled, shown, settings, Arc::new(Peers::alone(meta, "scenario".to_owned())));
-        let live = Arc::new(live);
+        let troubled = Arc::new(TroubledBlobs::new(blobs.clone(), trouble, is_shared));
+        let peers = match is_shared {
+            true => Peers::join(meta.clone(), "SCENARIO".to_owned(), ProcessRecord::default()).await.unwrap(),
+            false => Peers::alone(meta.clone(), "scenario".to_owned()),
+        };
+        let live = Arc::new(Live::new(meta, troubled, shown, settings, Arc::new(peers)));
         let bucket = BucketName::parse("examplebucket").unwrap();
         let record = BucketRecord::new(&bucket, owner(), BEGIN_MS);
         store.create_bucket(&bucket, &record, 1).await.unwrap();

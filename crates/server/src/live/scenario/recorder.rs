@@ -73,6 +73,7 @@ impl Kv for Recorder {
         self.trouble.reach_the_disk().await?;
         let outcome = self.kv.commit(commit).await?;
         self.record().await?;
+        self.trouble.hear_the_answer().await?;
         Ok(outcome)
     }
 

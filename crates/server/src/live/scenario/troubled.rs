@@ -22,6 +22,8 @@ pub(super) enum Disk {
     Fails,
     /// It is well, but what is finished goes elsewhere, and from there nothing answers until it is well again.
     StoreAway,
+    /// The map does what it is asked for, and its answer is lost: after a while nobody knows.
+    LosesAnswers,
 }
 
 /// The state of the disk that all stores of a stage are on. Clones share it.
@@ -44,7 +46,7 @@ impl Trouble {
         let mut disk = self.0.subscribe();
         let now = *disk.borrow();
         match now {
-            Disk::Well | Disk::StoreAway => {}
+            Disk::Well | Disk::StoreAway | Disk::LosesAnswers => {}
             Disk::Takes(time) => tokio::time::sleep(time).await,
             Disk::Hangs => drop(disk.wait_for(|disk| *disk != Disk::Hangs).await),
             Disk::Fails => return Err(Error::new(ErrorKind::Unavailable, Subject::Blob, "the disk fails")),
@@ -56,6 +58,15 @@ impl Trouble {
     async fn reach_the_store(&self) {
         let mut disk = self.0.subscribe();
         drop(disk.wait_for(|disk| *disk != Disk::StoreAway).await);
+    }
+
+    /// Passes when the answer about something that is done has come.
+    pub(super) async fn hear_the_answer(&self) -> Result<()> {
+        if *self.0.borrow() == Disk::LosesAnswers {
+            tokio::time::sleep(Duration::from_secs(11)).await;
+            return Err(Error::new(ErrorKind::Unavailable, Subject::Engine, "no answer in time"));
+        }
+        Ok(())
     }
 
     fn write(&self) -> Result<()> {
