@@ -174,6 +174,15 @@ impl Peers {
     /// # Errors
     /// Those of the store.
     pub(crate) async fn say(&self, shown: Shown) -> store::Result<()> {
+        self.live().await?;
+        self.show(shown).await
+    }
+
+    /// Says that this process lives. Nothing else may hold that up: the others would take it for dead.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn live(&self) -> store::Result<()> {
         let Some(shared) = &self.shared else { return Ok(()) };
         let lease = shared.lease.lock().clone();
         let lease = self.meta.renew_life(&lease, LIFE).await?;
@@ -187,9 +196,18 @@ impl Peers {
             }
             said.0 = now;
         }
+        shared.record.lock().said_ms = said_ms;
+        Ok(())
+    }
+
+    /// Says what this process shows.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn show(&self, shown: Shown) -> store::Result<()> {
+        let Some(shared) = &self.shared else { return Ok(()) };
         let record = {
             let mut record = shared.record.lock();
-            record.said_ms = said_ms;
             record.reading_since_ms = self.meta.reading_since_ms();
             record.clone()
         };

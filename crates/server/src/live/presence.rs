@@ -17,38 +17,63 @@ use crate::shutdown::Shutdown;
 /// How often wishes of others are looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Says and looks until the word that the process `ends`; once the server is told to stop, it says that too.
-pub(crate) async fn presence(live: Arc<Live>, mut shutdown: Shutdown, ends: Shutdown) {
-    let looking = crate::panics::spawn("wishes", look(live.clone(), ends.clone()));
-    let keeping = crate::panics::spawn("duties", keep_duties(live.clone(), ends.clone()));
-    let mut ends = ends;
+/// Says and looks until the word that the process `ends`; once the server is told to stop, it says that too. Each does so by
+/// itself: that this process lives does not wait for an answer about something else.
+pub(crate) async fn presence(live: Arc<Live>, shutdown: Shutdown, ends: Shutdown) {
+    let beside = [
+        crate::panics::spawn("life", stay_alive(live.clone(), ends.clone())),
+        crate::panics::spawn("duties", keep_duties(live.clone(), ends.clone())),
+        crate::panics::spawn("wishes", look(live.clone(), ends.clone())),
+    ];
+    show(live, shutdown, ends).await;
+    for task in beside {
+        let _ = task.await;
+    }
+}
+
+fn ticks() -> tokio::time::Interval {
     let mut ticks = tokio::time::interval(SAY_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+async fn stay_alive(live: Arc<Live>, mut ends: Shutdown) {
+    let mut ticks = ticks();
+    loop {
+        tokio::select! {
+            () = ends.wait() => return,
+            _ = ticks.tick() => {}
+        }
+        if let Err(error) = live.peers.live().await {
+            tracing::warn!(%error, "the other servers cannot be told that this one lives");
+        }
+    }
+}
+
+async fn keep_duties(live: Arc<Live>, mut ends: Shutdown) {
+    let mut ticks = ticks();
+    loop {
+        tokio::select! {
+            () = ends.wait() => return,
+            _ = ticks.tick() => live.peers.keep_duties().await,
+        }
+    }
+}
+
+async fn show(live: Arc<Live>, mut shutdown: Shutdown, mut ends: Shutdown) {
+    let mut ticks = ticks();
     let mut is_leaving = false;
     loop {
         tokio::select! {
-            () = ends.wait() => break,
+            () = ends.wait() => return,
             () = shutdown.wait(), if !is_leaving => {
                 is_leaving = true;
                 live.peers.begin_to_leave();
             }
             _ = ticks.tick() => {}
         }
-        if let Err(error) = live.peers.say(live.shown()).await {
-            tracing::warn!(%error, "the other servers cannot be told that this one lives");
-        }
-    }
-    let _ = looking.await;
-    let _ = keeping.await;
-}
-
-/// Keeps the duties of this server. Whoever asks for one may wait for the map meanwhile, and that must not keep the server from
-/// saying that it lives.
-async fn keep_duties(live: Arc<Live>, mut ends: Shutdown) {
-    loop {
-        tokio::select! {
-            () = ends.wait() => return,
-            () = tokio::time::sleep(SAY_EVERY) => live.peers.keep_duties().await,
+        if let Err(error) = live.peers.show(live.shown()).await {
+            tracing::debug!(%error, "what is on air here cannot be shown to the other servers now");
         }
     }
 }

@@ -71,6 +71,7 @@ impl Kv for Recorder {
 
     async fn commit(&self, commit: Commit) -> Result<Outcome> {
         self.trouble.reach_the_disk().await?;
+        self.trouble.be_answered().await;
         let outcome = self.kv.commit(commit).await?;
         self.record().await?;
         self.trouble.hear_the_answer().await?;
@@ -78,6 +79,9 @@ impl Kv for Recorder {
     }
 
     async fn acquire(&self, name: &str, holder: &str, ttl: Duration, claim: Claim) -> Result<Lease> {
+        if !name.starts_with("process/") {
+            self.trouble.be_answered().await;
+        }
         self.kv.acquire(name, holder, ttl, claim).await
     }
 

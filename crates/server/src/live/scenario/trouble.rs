@@ -239,6 +239,28 @@ async fn a_push_ends_when_the_store_elsewhere_is_back() {
     assert_eq!(machine.push(10, Vec::new()).await, 0);
 }
 
+/// The others take a server for dead that does not say otherwise for 10 s. It says so whatever else it has no answer about.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_waits_for_an_answer_does_not_seem_dead() {
+    let machine = Machine::shared().await;
+    let (trigger, ends) = crate::shutdown::channel();
+    let live = machine.stage.live.clone();
+    let presence = tokio::spawn(crate::live::presence(live.clone(), ends.clone(), ends));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    machine.trouble.set(Disk::OnlyRenews);
+    let duty = tokio::spawn(async move { live.peers.has_duty(crate::peers::Duty::Garbage).await });
+    for _ in 0..30 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let processes = machine.stage.meta.processes().await.unwrap();
+        assert!(processes.iter().all(|process| process.is_alive));
+    }
+    assert!(!duty.is_finished(), "it was waited for all the time");
+    machine.trouble.set(Disk::Well);
+    assert!(duty.await.unwrap());
+    trigger.fire();
+    presence.await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_a_failing_disk_costs_is_counted() {
     let mut machine = Machine::new().await;

@@ -24,6 +24,8 @@ pub(super) enum Disk {
     StoreAway,
     /// The map does what it is asked for, and its answer is lost: after a while nobody knows.
     LosesAnswers,
+    /// The map renews leases and does nothing else.
+    OnlyRenews,
 }
 
 /// The state of the disk that all stores of a stage are on. Clones share it.
@@ -46,7 +48,7 @@ impl Trouble {
         let mut disk = self.0.subscribe();
         let now = *disk.borrow();
         match now {
-            Disk::Well | Disk::StoreAway | Disk::LosesAnswers => {}
+            Disk::Well | Disk::StoreAway | Disk::LosesAnswers | Disk::OnlyRenews => {}
             Disk::Takes(time) => tokio::time::sleep(time).await,
             Disk::Hangs => drop(disk.wait_for(|disk| *disk != Disk::Hangs).await),
             Disk::Fails => return Err(Error::new(ErrorKind::Unavailable, Subject::Blob, "the disk fails")),
@@ -67,6 +69,11 @@ impl Trouble {
             return Err(Error::new(ErrorKind::Unavailable, Subject::Engine, "no answer in time"));
         }
         Ok(())
+    }
+
+    /// Passes when the map does more than renewing leases.
+    pub(super) async fn be_answered(&self) {
+        let _ = self.0.subscribe().wait_for(|disk| *disk != Disk::OnlyRenews).await;
     }
 
     fn write(&self) -> Result<()> {
