@@ -1,4 +1,5 @@
-//! What a store says of itself beside its answers: the headers of each response, which the client does not pass on.
+//! The headers of each response, which the client does not pass on: what a store says of itself beside its answers, and that an
+//! answer is the part that was asked for.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -88,8 +89,44 @@ impl HttpService for Listener {
         {
             request.headers_mut().insert(name, value);
         }
-        let response = self.inner.execute(request).await?;
+        let is_ranged = request.headers().contains_key("range");
+        let mut response = self.inner.execute(request).await?;
         self.headers.note(&response);
+        if is_ranged {
+            say_that_it_is_a_part(&mut response);
+        }
         Ok(response)
+    }
+}
+
+/// `rclone serve s3` (1.75) sends the part that was asked for and says in Content-Range which it is, but with the status of a
+/// whole. The client takes only 206 (RFC 9110, section 15.3.7), and compares Content-Range itself.
+fn say_that_it_is_a_part(response: &mut HttpResponse) {
+    if response.status().as_u16() == 200
+        && response.headers().contains_key("content-range")
+        && let Ok(partial) = 206_u16.try_into()
+    {
+        *response.status_mut() = partial;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn a_part_is_known_by_its_range() {
+        for (status, range, seen) in [(200, Some("bytes 0-9/10"), 206), (200, None, 200), (404, Some("bytes */0"), 404)]
+        {
+            let mut response = HttpResponse::new(Bytes::new().into());
+            *response.status_mut() = u16::try_into(status).unwrap();
+            if let Some(range) = range {
+                response.headers_mut().insert("content-range", range.parse().unwrap());
+            }
+            say_that_it_is_a_part(&mut response);
+            assert_eq!(response.status().as_u16(), seen, "{range:?}");
+        }
     }
 }

@@ -38,6 +38,7 @@ use super::{
 use crate::durability::Durability;
 use crate::error::{Error, Result, Subject};
 use cache::Index;
+use headers::{Headers, Listening};
 use objects::ObjectBlobs;
 use reader::RemoteReader;
 use tails::Tails;
@@ -126,6 +127,7 @@ impl S3Blobs {
             .builder()?
             .with_client_options(client)
             .with_retry(retry)
+            .with_http_connector(Listening(Headers::default()))
             .build()
             .map_err(|error| Error::unavailable(Subject::Blob, error))?;
         Self::with_store(Arc::new(remote), &address.prefix, root, ids, options).await
