@@ -5,16 +5,17 @@
 #   scripts/stages.sh rust python      only these
 #
 # The release build comes first: every suite drives its binary, and the unit tests use its dependencies (scripts/tests.toml), so
-# nothing is compiled twice. The Python suites run beside those of Node, which wait for browsers and encoders most of the time.
+# nothing is compiled twice. The Python suites run beside those of Node, which wait for browsers and encoders most of the time, and
+# the client in Rust is compiled beside two servers over PostgreSQL and SeaweedFS, which wait for pictures and for leases.
 # A test that fails beside others is run once more, alone, and what passes only then is printed as flaky: a machine of two
 # cores may be late, and a fault is not. Unit tests get no second run.
-# The budgets (minutes on 2 cores) come to less than 45. A stage beyond its own is marked, and does not fail: machines differ.
+# The budgets (minutes on 2 cores) come to 45. A stage beyond its own is marked, and does not fail: machines differ.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 python=$PWD/.venv/bin/python
-declare -A budget=([policy]=1 [release]=12 [rust]=7 [fuzz]=4 [python]=10 [node]=9 [python+node]=18 [clients]=2)
-all=(policy release rust fuzz python+node clients)
+declare -A budget=([policy]=1 [release]=12 [rust]=7 [fuzz]=4 [python]=10 [node]=9 [python+node]=18 [clients]=2 [cluster]=3 [clients+cluster]=3)
+all=(policy release rust fuzz python+node clients+cluster)
 # More failures than these are no accident, and are not run again.
 most_again=5
 notes=$(mktemp -d)
@@ -25,9 +26,14 @@ release() { cargo build --release --locked; }
 # The tests of crates/acceptance drive the release binary, so that none is built for them.
 rust() { release && MILLPOND_BIN=${MILLPOND_BIN:-$PWD/target/release/millpond} cargo --config scripts/tests.toml test --release --workspace --locked; }
 fuzz() { scripts/fuzz.sh "${FUZZ_STAGE_SECONDS:-5}"; }
-python() { pytest_files 3 && return; pytest_again; }
+python() { pytest_files 3 && return; pytest_again conformance/python; }
 node() { node_files && return; node_again; }
 clients() { cargo test --locked --manifest-path conformance/rust/Cargo.toml; }
+# The quick part of `make cluster`.
+cluster() {
+    conformance/cluster/setup.sh engines || return 1
+    (cd conformance/cluster && "$python" -m pytest -m quick --durations=5) || pytest_again conformance/cluster -m quick
+}
 
 # The first runs go side by side, the second ones one after the other.
 python+node() {
@@ -39,17 +45,30 @@ python+node() {
     wait $job
     node_status=$?
     cat "$notes/node.log"
-    if [ $status -ne 0 ]; then pytest_again && status=0; fi
+    if [ $status -ne 0 ]; then pytest_again conformance/python && status=0; fi
     if [ $node_status -ne 0 ]; then node_again || status=1; fi
     return $status
 }
 
+# What waits for processors waits longer here than what waits for leases.
+clients+cluster() {
+    local status=0
+    (renice -n 10 $BASHPID >/dev/null && clients) >"$notes/clients.log" 2>&1 &
+    local job=$!
+    cluster || status=1
+    wait $job || status=1
+    cat "$notes/clients.log"
+    return $status
+}
+
 pytest_files() { (cd conformance/python && "$python" -m pytest -n "$1" --dist loadfile); }
+# The folder of the tests, and what chooses among them.
 pytest_again() {
-    local failed
-    failed=$(cd conformance/python && "$python" -c 'import json; print(*json.load(open(".pytest_cache/v/cache/lastfailed")), sep="\n")' 2>/dev/null) || return 1
+    local folder=$1 failed
+    shift
+    failed=$(cd "$folder" && "$python" -c 'import json; print(*json.load(open(".pytest_cache/v/cache/lastfailed")), sep="\n")' 2>/dev/null) || return 1
     may_run_again "$failed" || return 1
-    (cd conformance/python && "$python" -m pytest --last-failed --last-failed-no-failures none) && flaky+=("$failed")
+    (cd "$folder" && "$python" -m pytest "$@" --last-failed --last-failed-no-failures none) && flaky+=("$failed")
 }
 
 node_files() { rm -f "$notes/failed" && FAILED_FILES=$notes/failed npm --prefix conformance/node test -- "$@"; }

@@ -62,6 +62,7 @@ def status(server, bucket):
     return server.bucket(bucket.bucket_name).get_live_channel_stat("test-channel")
 
 
+@pytest.mark.quick
 def test_a_silent_publisher_of_another_server_is_replaced(servers, source):
     path, _ = source
     a, b = servers
@@ -126,6 +127,7 @@ def test_a_paused_server_loses_its_channel_and_never_publishes_beside_the_other(
     assert taken_s < 14
 
 
+@pytest.mark.quick
 def test_what_is_on_air_is_true_at_every_server(servers, source):
     path, _ = source
     a, b = servers
@@ -160,6 +162,7 @@ def test_what_is_on_air_is_true_at_every_server(servers, source):
         assert {"purpose": "http", "address": a.http_address} in names[here["server"]]["listeners"]
 
 
+@pytest.mark.quick
 def test_disabling_at_any_server_ends_the_push(servers, source):
     path, _ = source
     a, b = servers

@@ -33,6 +33,7 @@ def playlist(server, bucket, channel="test-channel"):
     return sequence, [line for line in text.splitlines() if line and not line.startswith("#")], text.count("DISCONTINUITY\n")
 
 
+@pytest.mark.quick
 def test_any_server_serves_what_another_recorded(servers, source):
     path, decoded = source
     a, b = servers
@@ -46,6 +47,7 @@ def test_any_server_serves_what_another_recorded(servers, source):
         media.assert_same_frames(found, decoded)
 
 
+@pytest.mark.quick
 def test_objects_are_the_same_everywhere(servers):
     a, b = servers
     here = a.new_bucket()
@@ -68,6 +70,7 @@ def test_objects_are_the_same_everywhere(servers):
         assert (there, here)[n % 2].get_object(f"turn-{n}").read() == str(n).encode()
 
 
+@pytest.mark.quick
 def test_one_publisher_at_a_time(servers, source):
     path, _ = source
     a, b = servers
@@ -79,6 +82,7 @@ def test_one_publisher_at_a_time(servers, source):
         assert push.running()
 
 
+@pytest.mark.quick
 def test_a_server_that_dies_costs_its_stream_a_reconnect(servers, source):
     path, _ = source
     a, b = servers
@@ -174,6 +178,7 @@ def test_postgresql_that_dies_is_a_delay(servers, source, postgres):
     assert len(acknowledged) > 20
 
 
+@pytest.mark.quick
 def test_a_machine_that_is_lost_costs_its_stream_about_a_second(servers, source):
     """Its disk is gone too, and the open segment is all there is: it comes from the tails in the store."""
     path, _ = source
@@ -216,6 +221,7 @@ def test_a_store_that_is_away_makes_the_playlist_wait(servers, source, seaweed):
             assert b.get(f"{bucket.bucket_name}/test-channel/{uri}").status_code == 200, uri
 
 
+@pytest.mark.quick
 def test_secrets_are_in_no_process_list_and_no_log(servers, environment):
     hidden = [environment[name] for name in ("PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "MILLPOND_SECRETS_KEY")]
     for server in servers:
@@ -226,6 +232,7 @@ def test_secrets_are_in_no_process_list_and_no_log(servers, environment):
     assert "PGPASSWORD" in refused.stderr
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("missing", ["MILLPOND_SECRETS_KEY", "MILLPOND_META"])
 def test_what_is_missing_is_named(environment, tmp_path, missing):
     given = {**{name: value for name, value in os.environ.items() if not name.startswith("MILLPOND_")}, **environment}
