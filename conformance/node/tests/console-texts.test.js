@@ -51,6 +51,17 @@ test("every text is in both languages, with the same places for values", () => {
   assert.deepEqual(wrong, []);
 });
 
+test("the cards of a page have names of their own in both languages", () => {
+  const pages = sources.map((source) => [...new Set([...source.matchAll(/Card\} title=\$\{t\("([^"]+)"\)/g)].map(([, key]) => key))]);
+  assert.ok(pages.flat().length > 20, `${pages.flat().length} found`);
+  for (const keys of pages) {
+    for (const language of [0, 1]) {
+      const names = keys.map((key) => TEXT[key][language]);
+      assert.deepEqual(names.filter((name, index) => names.indexOf(name) !== index), [], String(keys));
+    }
+  }
+});
+
 test("the words of the OSS documents are those of the pages", () => {
   const of = (key) => TEXT[key];
   assert.deepEqual(of("access.cors"), ["Cross-Origin Resource Sharing (CORS)", "跨域设置"]);

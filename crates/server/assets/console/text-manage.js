@@ -100,7 +100,7 @@ export const MANAGE = {
   "about.diskText": ["{free} free of {total}", "共 {total}，剩余 {free}"],
   "about.used": ["Used by this server", "本服务占用"],
   "about.listeners": ["Listeners", "监听地址"],
-  "about.servers": ["Servers", "服务器"],
+  "about.servers": ["Servers", "全部服务器"],
   "about.server.alive": ["runs", "运行中"],
   "about.server.leaving": ["is stopping", "正在停止"],
   "about.server.dead": ["does not answer", "无响应"],
