@@ -19,7 +19,7 @@ help:
 	@echo 'make policy  dependencies, citations, links and commands of documents: seconds'
 	@echo 'make demo    a server with a moving picture, and the lines to paste for ffmpeg and OBS'
 	@echo 'make cluster two servers over PostgreSQL and an S3-compatible store, also by the compose files and behind the balancers'
-	@echo '             of deploy/: what one loses when the other dies'
+	@echo '             of deploy/: what one loses when the other dies; then the whole Python and Node suites against three servers'
 	@echo 'make dist    a stripped binary that runs on old systems, and the image of it, into target/dist'
 	@echo 'make dist-test   both as processes: on an old system, and by the compose files of deploy/'
 	@echo 'make java    snapshots by the official Java SDKs, which Maven fetches'
@@ -72,10 +72,12 @@ monitoring: tools release
 	scripts/setup-monitoring.sh
 	cd conformance/python && MILLPOND_NEEDS_PROMETHEUS=1 ../../$(PYTHON) -m pytest tests/test_monitoring.py
 
-# Two servers over PostgreSQL and SeaweedFS, which it starts itself.
+# Servers over PostgreSQL and SeaweedFS, which it starts itself: what two lose when one dies, and all that one can of three.
 cluster: tools release
 	conformance/cluster/setup.sh
 	cd conformance/cluster && ../../$(PYTHON) -m pytest
+	$(PYTHON) conformance/cluster/suites.py python -n 2 --dist loadfile
+	$(PYTHON) conformance/cluster/suites.py node
 
 # The binary that is given away, and the image of it.
 dist:

@@ -48,9 +48,9 @@ def alive(pid: int) -> bool:
 class Postgres:
     """A cluster of PostgreSQL that forgets nothing it acknowledged: fsync is on."""
 
-    def __init__(self, folder: Path, options: str = ""):
+    def __init__(self, folder: Path, options: str = "", connections: int = 120):
         """`options` are further ones of `postgres`."""
-        self.folder = folder
+        self.folder, self.connections = folder, connections
         self.options = options
         self.port = free_port()
         self.programs = Path(tool("postgres", "/usr/lib/postgresql/*/bin/postgres")).resolve().parent
@@ -77,7 +77,10 @@ class Postgres:
         return self.start()
 
     def start(self) -> "Postgres":
-        options = f"-p {self.port} -c unix_socket_directories= -c listen_addresses=127.0.0.1 -c max_connections=120 {self.options}"
+        options = (
+            f"-p {self.port} -c unix_socket_directories= -c listen_addresses=127.0.0.1 "
+            f"-c max_connections={self.connections} {self.options}"
+        )
         data, log = str(self.folder / "data"), str(self.folder / "log")
         self._run(str(self.programs / "pg_ctl"), "-D", data, "-w", "-l", log, "-o", options, "start")
         return self

@@ -15,6 +15,12 @@ export const binary = path.resolve(process.env.MILLPOND_BIN ?? path.join(root, "
 export const accessKeyId = "LTAI5tFakeKeyForSpec0001";
 export const accessKeySecret = "FakeSecretForSpecOnly0000000001";
 
+/** How many servers a `Server` is: conformance/cluster/suites.py puts several of one installation behind a balancer in its place. */
+const servers = Number(process.env.MILLPOND_SERVERS ?? 1);
+
+/** Options of a test that is about one machine, and why; of several servers it is not asked. */
+export const oneMachine = (why) => ({ skip: servers > 1 && why });
+
 export class Server {
   static async start(...extra) {
     if (!existsSync(binary)) throw new Error(`${binary} is missing: run \`cargo build --release\` or set MILLPOND_BIN`);

@@ -10,7 +10,7 @@ import requests
 
 from millpond_test import media
 from millpond_test.accounts import Key, new_user, statement
-from millpond_test.server import ACCESS_KEY_ID, ACCESS_KEY_SECRET, REGION, create_channel, wait_for
+from millpond_test.server import ACCESS_KEY_ID, ACCESS_KEY_SECRET, REGION, create_channel, until_heard, wait_for
 
 ROOT = Key(ACCESS_KEY_ID, ACCESS_KEY_SECRET)
 
@@ -37,6 +37,7 @@ def test_the_owner_sees_reports_and_refusals(channel, short_source, version):
     channel.bucket.put_live_channel_status(channel.name, "disabled")
     assert "LiveChannelDisabled" in media.push_refused(short_source.path, channel.push_url)
 
+    until_heard()
     answer = ask(channel.server, channel.bucket.bucket_name, channel.name, ROOT, version)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
     assert answer.headers["cache-control"] == "no-store"

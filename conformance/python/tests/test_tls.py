@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from millpond_test import media
-from millpond_test.server import ACCESS_KEY_ID, ACCESS_KEY_SECRET, REGION, create_channel, wait_for
+from millpond_test.server import ACCESS_KEY_ID, ACCESS_KEY_SECRET, REGION, SERVERS, create_channel, wait_for
 
 
 def make_certificate(folder, name: str, *arguments: str):
@@ -133,7 +133,8 @@ def test_a_new_certificate_without_a_restart(secure, certificate, tmp_path, shor
         time.sleep(3)
         assert shown_certificate(secure) == before
         shutil.copy(second[1], certificate[1])
-        wait_for(lambda: shown_certificate(secure) == second[0].read_text(), "the new certificate")
+        # Each of several servers looks for itself.
+        wait_for(lambda: {shown_certificate(secure) for _ in range(2 * SERVERS - 1)} == {second[0].read_text()}, "the new certificate")
         assert shown_certificate(secure, int(secure.rtmp_address.rsplit(":", 1)[1])) == second[0].read_text()
         assert push.running()
         assert client(secure, second).get_live_channel_stat("test-channel").status == "Live"

@@ -13,7 +13,7 @@ import requests
 
 from millpond_test import media
 from millpond_test.accounts import Key, manage, new_user, statement
-from millpond_test.server import ACCESS_KEY_ID, ACCESS_KEY_SECRET, BINARY, REGION, create_channel, wait_for
+from millpond_test.server import ACCESS_KEY_ID, ACCESS_KEY_SECRET, BINARY, REGION, create_channel, until_heard, wait_for
 from millpond_test.wire import signed_request
 from test_live_channel_rules import configuration
 
@@ -95,6 +95,7 @@ def test_requests_and_bytes_count_by_class(fresh_server):
     bucket.delete_object("a")
     assert bucket.get_object("log").read() == b"onethree"
     assert bucket.object_exists("nothing") is False
+    until_heard()
     row = total(server, name)
     assert row["upload_bytes"] == 5 + 3 + 100 + 8 + 200_000
     assert (stored(row), stored(row, "IA")) == (listed_bytes(bucket), listed_bytes(bucket, "IA")) == (8 + 100 + 200_000, 100)
@@ -105,6 +106,7 @@ def test_requests_and_bytes_count_by_class(fresh_server):
     assert row["outgoing_bytes"] >= 8
     # One more read is seen at once, to the byte.
     bucket.get_object("big").read()
+    until_heard()
     assert total(server, name)["outgoing_bytes"] - row["outgoing_bytes"] >= 200_000
 
 
@@ -124,6 +126,7 @@ def test_channels_count_by_what_was_carried_out(fresh_server):
         ("DELETE", "chan", "live", b"", 204),
     ):
         assert signed_request(server, method, name, key, query, body).status_code == status, (method, key, query)
+    until_heard()
     row = total(server, name)
     shown = {meter: row[meter] for meter in ("channel_creations", "status_changes", "vod_playlists", "standard_requests")}
     assert shown == {"channel_creations": 2, "status_changes": 1, "vod_playlists": 0, "standard_requests": 6}
@@ -235,6 +238,7 @@ def test_hours_months_and_the_page_of_a_bucket(fresh_server):
     name = bucket.bucket_name
     bucket.put_object("a", b"x" * 1234)
     bucket.get_object("a").read()
+    until_heard()
     month, hours = total(server, name), usage(server, name, step="hour")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:00Z", hours[0]["window"])
     for meter in ("upload_bytes", "write_requests", "read_requests", "outgoing_bytes"):

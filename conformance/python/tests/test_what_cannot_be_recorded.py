@@ -14,7 +14,7 @@ import requests
 from millpond_test import media
 from millpond_test.accounts import Key, manage
 from millpond_test.corpus import path as corpus_path
-from millpond_test.server import ACCESS_KEY_ID, ACCESS_KEY_SECRET, BINARY, REGION, create_channel, wait_for
+from millpond_test.server import ACCESS_KEY_ID, ACCESS_KEY_SECRET, BINARY, REGION, create_channel, until_heard, wait_for
 
 # Which stream, what is to be changed, what stat calls the kind, and the warning of the overview.
 CASES = {
@@ -138,6 +138,7 @@ def test_it_is_refused_where_that_is_wanted(fresh_server, streams, name):
     assert push.returncode != 0 and reason in said, said
     assert f"publish refused: {reason}" in server.log()
     assert warnings(server) == [advice]
+    until_heard()
     (refusal,) = manage(server, "channel", "sessions", where)["refusals"]
     assert refusal["message"] == reason
     # The channel is free for a push that can be.
