@@ -23,13 +23,18 @@ PATIENCE_S, ANSWER_S = 20.0, 10.0
 
 
 class Writers(Objects):
-    """Writers of objects. A key whose last change was not answered is left alone from then on: it may be done later."""
+    """Writers of objects, below a prefix that nobody had before. A key whose last change was not answered is left alone from then on: it
+    may be done later."""
+
+    def __init__(self, server, bucket: str, writers: int, source: random.Random, prefix: str):
+        super().__init__(server, bucket, writers, source)
+        self.prefix = prefix
 
     def _write(self, writer: int, source: random.Random) -> None:
         client, lives, number = self._client(), [0] * 8, 0
         while not self._stop.is_set():
             place, number = source.randrange(8), number + 1
-            if not self.change(client, f"o/{writer}/{place}-{lives[place]}", number, source):
+            if not self.change(client, f"{self.prefix}/{writer}/{place}-{lives[place]}", number, source):
                 lives[place] += 1
             self._stop.wait(0.05)
 

@@ -127,7 +127,7 @@ class Nemesis:
         viewers += [Viewer(member, BUCKET, self.source.sample(names, 5)).start() for member in installation.members]
         editor = Editor(front, BUCKET, numbered, self.source).start()
         player = Player(front, BUCKET, RECORDED).start()
-        writers = Writers(front, BUCKET, WRITERS, self.source).start()
+        writers = Writers(front, BUCKET, WRITERS, self.source, f"objects/{self.rounds}").start()
         begun, disturbances, faults = time.monotonic(), [], []
         wait_for(lambda: all(push.is_on for push in pushes), "all pushes are on", 30)
         time.sleep(4)
