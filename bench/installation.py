@@ -68,7 +68,7 @@ class Engines:
         found["bytes that stay"] = int(self.sql(f"SELECT pg_total_relation_size('{schema}.kv')")[0][0])
         found["other rows"] = int(self.sql(f"{tables} <> 'kv'")[0][0])
         found["WAL"] = int(self.sql("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint")[0][0])
-        found["failed"] = int(self.sql("SELECT deadlocks + conflicts FROM pg_stat_database WHERE datname = 'postgres'")[0][0])
+        found["deadlocks"] = int(self.sql("SELECT deadlocks FROM pg_stat_database WHERE datname = 'postgres'")[0][0])
         connection = http.client.HTTPConnection("127.0.0.1", self.metrics_port, timeout=10)
         connection.request("GET", "/metrics")
         for labels, value in re.findall(r"^SeaweedFS_s3_request_total\{([^}]*)\} (\S+)", connection.getresponse().read().decode(), re.M):
