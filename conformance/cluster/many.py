@@ -46,8 +46,11 @@ defaults
     option redispatch 1
 """
 
+# A fetch of a header would unfold the lines of what passes as it is, so the bytes are looked at.
 BY_REQUEST = f"""    tcp-request inspect-delay {INSPECT_MS}ms
-    tcp-request content switch-mode http if {{ req.payload(0,0),lower -m sub user-agent: }}
+    acl is_named req.payload(0,0),lower -m sub user-agent:
+    tcp-request content set-var(sess.is_named) bool(true) if is_named
+    tcp-request content switch-mode http if is_named
 """
 
 
@@ -245,8 +248,8 @@ class Front:
             if kind != "rtmp":
                 text += BY_REQUEST
                 if kind == "admin":
-                    text += "    use_backend metrics if { path /metrics }\n"
-                text += f"    use_backend {name} if {{ req.hdr(user-agent) -m found }}\n"
+                    text += "    use_backend metrics if { var(sess.is_named) -m bool } { path /metrics }\n"
+                text += f"    use_backend {name} if {{ var(sess.is_named) -m bool }}\n"
                 text += backend(name, "http", addresses, header, *options)
             text += backend(f"{name}-connections", "tcp", addresses, header)
         text += f"backend metrics\n    mode http\n    server sum {metrics}\n"
@@ -332,7 +335,7 @@ def serve(given: dict, words: "list[str]") -> None:
 def main() -> None:
     given = json.loads(Path(sys.argv[1]).read_text())
     words = sys.argv[2:]
-    if words[:1] == ["serve"]:
+    if words[:1] == ["serve"] and not {"-h", "--help"} & set(words):
         return serve(given, words)
     data = Arguments(words).data_dir() or Path("millpond-data")
     installation = Installation.of(given, data)

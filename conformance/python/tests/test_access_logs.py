@@ -114,7 +114,10 @@ def test_an_object_grows_for_an_hour_and_stays_whole(fresh_server):
         body = got.read()
         assert got.etag == hashlib.md5(body).hexdigest().upper()
         assert (got.headers["x-oss-object-type"], got.content_type) == ("Normal", "text/plain")
-    assert [line["key"] for line in lines(target)] == [f"key-{number}" for number in range(count)]
+    keys = [line["key"] for line in lines(target)]
+    if SERVERS > 1:
+        keys.sort(key=lambda key: int(key.removeprefix("key-")))
+    assert keys == [f"key-{number}" for number in range(count)]
     # An object that somebody took away is not written again.
     target.batch_delete_objects(names)
     bucket.object_exists("later")

@@ -82,6 +82,7 @@ def test_requests_and_bytes_count_by_class(fresh_server):
     server = fresh_server()
     bucket = server.new_bucket()
     name = bucket.bucket_name
+    until_heard()
     before = total(server, name) if usage(server, name) else {}
     bucket.put_object("a", b"12345")
     bucket.put_object("a", b"123")
