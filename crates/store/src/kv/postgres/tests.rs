@@ -196,8 +196,13 @@ async fn a_host_that_says_nothing_any_more_is_not_waited_for() {
             let (target, mut holding) = (target.clone(), holding.clone());
             tokio::spawn(async move {
                 let (mut near, mut far) = (near, tokio::net::TcpStream::connect(target).await.unwrap());
+                // From then on both sides keep their connection and hear nothing.
+                let hold = async move {
+                    drop(holding.wait_for(|held| *held).await);
+                    std::future::pending::<()>().await;
+                };
                 tokio::select! {
-                    _ = holding.wait_for(|held| *held) => std::future::pending::<()>().await,
+                    () = hold => {}
                     _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
                 }
             });
