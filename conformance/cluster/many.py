@@ -308,9 +308,8 @@ def serve_metrics(addresses: "list[str]") -> str:
     return f"127.0.0.1:{server.server_port}"
 
 
-def serve(given: dict, words: "list[str]") -> None:
+def serve(given: dict, words: "list[str]", data: Path) -> None:
     arguments = Arguments(words)
-    data = arguments.data_dir() or Path("millpond-data")
     front = Front(arguments, data)
     installation = Installation.of(given, data) or Installation.make(given, data)
     servers = Servers(installation, data, arguments)
@@ -335,10 +334,11 @@ def serve(given: dict, words: "list[str]") -> None:
 def main() -> None:
     given = json.loads(Path(sys.argv[1]).read_text())
     words = sys.argv[2:]
-    if words[:1] == ["serve"] and not {"-h", "--help"} & set(words):
-        return serve(given, words)
-    data = Arguments(words).data_dir() or Path("millpond-data")
-    installation = Installation.of(given, data)
+    data = Arguments(words).data_dir()
+    # One that names no data directory is only asked what it says.
+    if words[:1] == ["serve"] and data and not {"-h", "--help"} & set(words):
+        return serve(given, words, data)
+    installation = Installation.of(given, data) if data else None
     os.execve(given["binary"], [given["binary"], *words], installation.variables() if installation else dict(os.environ))
 
 
