@@ -40,7 +40,7 @@ use crate::error::{Error, Result, Subject};
 use cache::Index;
 use headers::{Headers, Listening};
 use objects::ObjectBlobs;
-use reader::RemoteReader;
+use reader::{Ahead, RemoteReader};
 use tails::Tails;
 use writer::S3Writer;
 
@@ -99,6 +99,8 @@ struct Shared {
     uploading: Mutex<HashSet<BlobId>>,
     cached: Mutex<Index>,
     uploads: Semaphore,
+    /// The readers that keep pieces of long blobs in memory.
+    ahead: Arc<Ahead>,
     /// Whoever fetches a blob holds the lock that its id chooses, so that others wait for the same.
     fetches: Vec<tokio::sync::Mutex<()>>,
     /// `None` where open segments are only on this machine.
@@ -156,6 +158,7 @@ impl S3Blobs {
             uploading: Mutex::default(),
             cached: Mutex::new(Index::new(options.cache_bytes)),
             uploads: Semaphore::new(UPLOADS),
+            ahead: Arc::default(),
             fetches,
             tails,
             options,
@@ -324,7 +327,7 @@ impl Shared {
             }
         }
         drop(turn);
-        Ok(Box::new(RemoteReader::new(Arc::clone(&self.stored), id, len, bytes)))
+        Ok(Box::new(RemoteReader::new(Arc::clone(&self.stored), Arc::clone(&self.ahead), id, len, bytes)))
     }
 
     /// Brings a stored blob back into the spool, whole.
