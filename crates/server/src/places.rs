@@ -102,7 +102,7 @@ impl Places {
     /// Opens the stores. What is local lies below `data_dir`, and so do the spool and the cache of what is not.
     ///
     /// # Errors
-    /// As [`stores::open_stores`], and when an engine does not answer or was not prepared.
+    /// As [`stores::open_stores_at`], and when an engine does not answer or was not prepared.
     pub(crate) async fn open(
         &self,
         data_dir: &Path,

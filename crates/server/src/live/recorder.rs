@@ -453,7 +453,7 @@ impl Recorder {
             discontinuity: closed.head.discontinuity,
             independent: close.independent,
             container: self.container,
-            blob: grown.blob.clone(),
+            blob: grown.blob,
             sums: grown.sums.clone(),
         };
         if lost_ms > 0 {
