@@ -64,10 +64,8 @@ async fn serve(
                 let (edge, numbers, shutdown) = (edge.clone(), numbers.clone(), shutdown.clone());
                 let readiness = readiness.clone();
                 crate::panics::spawn("admin connection", async move {
-                    tokio::select! {
-                        () = serve_one(stream, peer, admitted.slot(), edge, numbers, readiness, shutdown) => {}
-                        () = admitted.slot().evicted() => {}
-                    }
+                    let slot = admitted.slot();
+                    admitted.run(serve_one(stream, peer, slot, edge, numbers, readiness, shutdown)).await;
                 });
             }
         }

@@ -7,9 +7,12 @@ mod slot;
 mod stream;
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -449,6 +452,18 @@ impl Admitted {
     /// Where the connection says what it does.
     pub(crate) fn slot(&self) -> &Arc<Slot> {
         &self.slot
+    }
+
+    /// Runs the connection to its end, or until it is to be closed to make room for others. What it has decided to say by then
+    /// is handed to the socket first: answers of HTTP/2 come from other tasks, and an answer without a body is no request any
+    /// more before its head is written.
+    pub(crate) async fn run(&self, connection: impl Future<Output = ()>) {
+        let mut connection = pin!(connection);
+        tokio::select! {
+            () = connection.as_mut() => return,
+            () = self.slot.evicted() => {}
+        }
+        poll_fn(|context| Poll::Ready(connection.as_mut().poll(context).is_ready())).await;
     }
 }
 

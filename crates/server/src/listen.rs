@@ -82,10 +82,7 @@ pub(crate) async fn accept(listener: TcpListener, fallback: Fallback, edge: Arc<
                 let (edge, shutdown) = (edge.clone(), shutdown.clone());
                 crate::panics::spawn("connection", async move {
                     let slot = admitted.slot().clone();
-                    tokio::select! {
-                        () = serve(stream, peer, fallback, slot, edge, shutdown) => {}
-                        () = admitted.slot().evicted() => {}
-                    }
+                    admitted.run(serve(stream, peer, fallback, slot, edge, shutdown)).await;
                 });
             }
             Err(error) => refused(&error, &edge.connections).await,

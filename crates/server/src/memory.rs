@@ -12,6 +12,8 @@ mod sending;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 pub(crate) use budget::{Budget, Held, Room};
 pub(crate) use sending::{Answering, Connection, MAX_AHEAD, PIECE, Sending, StreamEnd};
 
@@ -40,6 +42,22 @@ impl Memory {
             send: Arc::new(Sending::new(Budget::new("send", bytes(config.memory.send_mib)), stalled_after)),
         }
     }
+}
+
+/// The same bytes where they are, whose last clone or slice drops `guard`.
+pub(crate) fn with_guard<G: Send + 'static>(bytes: Bytes, guard: G) -> Bytes {
+    struct Guarded<G> {
+        bytes: Bytes,
+        _guard: G,
+    }
+
+    impl<G> AsRef<[u8]> for Guarded<G> {
+        fn as_ref(&self) -> &[u8] {
+            &self.bytes
+        }
+    }
+
+    if bytes.is_empty() { bytes } else { Bytes::from_owner(Guarded { bytes, _guard: guard }) }
 }
 
 /// Ends answers that have stalled for too long and shows what is used, until the word to stop is given.

@@ -91,8 +91,7 @@ pub(crate) struct Slot {
     word: AtomicU64,
     /// When the peer last took bytes of an answer.
     written_ms: AtomicU64,
-    /// Bytes of an answer wait for the peer to take them. The last piece of a body is up to a megabyte, which is under way
-    /// for long after the body has ended.
+    /// Bytes of an answer wait for the peer to take them.
     has_unsent: AtomicBool,
     evicted: Notify,
 }
@@ -131,7 +130,7 @@ impl Slot {
     }
 
     fn standing_of(&self, word: Word, now_ms: u64) -> Standing {
-        // Bytes of an answer may still be on their way when its body has ended.
+        // Also the head of an answer without a body may have to wait for the peer.
         let is_sending = word.sending > 0 || (word.is_proven && self.has_unsent.load(Ordering::Relaxed));
         let written_ms = if word.is_proven { self.written_ms.load(Ordering::Relaxed) } else { 0 };
         let last_ms = word.since_ms.max(written_ms);
@@ -174,7 +173,7 @@ impl Slot {
     }
 
     /// Waits until the connection is to be closed to make room for others. Whoever runs it drops it then.
-    pub(crate) async fn evicted(&self) {
+    pub(super) async fn evicted(&self) {
         self.evicted.notified().await;
     }
 
@@ -223,7 +222,7 @@ impl Slot {
     }
 }
 
-/// A request of a connection, from its head until the last byte of its answer was handed on.
+/// A request of a connection, from its head until the last byte of its answer was written out.
 #[derive(Debug)]
 pub(crate) struct InRequest {
     slot: Arc<Slot>,

@@ -2,6 +2,10 @@
 
 use std::net::Ipv4Addr;
 
+use bytes::Bytes;
+use http_body::Body;
+use http_body_util::{BodyExt, Full as Whole};
+
 use super::*;
 
 fn registry(max: usize, arrivals: usize, unproven_per_address: usize) -> Arc<Connections> {
@@ -94,6 +98,41 @@ async fn answers_that_nobody_reads_are_useless() {
     assert!(is_closing(&stalled));
     drop(stalled);
     assert!(registry.begin_request(next.slot()).unwrap().is_some());
+}
+
+#[tokio::test]
+async fn an_answer_is_under_way_until_its_last_piece_was_written() {
+    let registry = registry(1, 1, 0);
+    let admitted = registry.enter(address(1), false).await;
+    let in_request = registry.begin_request(admitted.slot()).unwrap();
+    let mut body = InUse::new(Whole::new(Bytes::from_static(b"all of it")), in_request);
+    let piece = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert!(body.is_end_stream());
+    // hyper drops a body as soon as it has its last piece, and writes afterwards.
+    drop(body);
+    let rest = piece.slice(4..);
+    drop(piece);
+    registry.close_useless();
+    assert!(!is_closing(&admitted));
+    assert_eq!(registry.census().in_request, 1);
+    drop(rest);
+    registry.close_useless();
+    assert!(is_closing(&admitted));
+}
+
+#[tokio::test]
+async fn what_was_said_before_the_end_is_handed_to_the_socket() {
+    let registry = registry(1, 1, 0);
+    let admitted = registry.enter(address(1), false).await;
+    // An answer of HTTP/2 is made by another task than the one that writes it, here at the very moment of the end.
+    let mut polls = 0;
+    let connection = poll_fn(|_| {
+        polls += 1;
+        registry.close_useless();
+        Poll::Pending
+    });
+    admitted.run(connection).await;
+    assert!(polls >= 2);
 }
 
 const STALLED_SOON_MS: u64 = slot::STALLED_MS / 2;

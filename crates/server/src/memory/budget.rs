@@ -8,6 +8,8 @@ use bytes::Bytes;
 use model::{Error, ErrorCode};
 use tokio::sync::Notify;
 
+use super::with_guard;
+
 /// How long a request may wait for room before it is asked to come back (503).
 const WAIT: Duration = Duration::from_secs(5);
 /// When it may come back, seconds.
@@ -185,7 +187,7 @@ impl Held {
 
     /// Bytes whose last clone gives all of this back.
     pub(crate) fn attach(self, bytes: Bytes) -> Bytes {
-        if self.bytes == 0 { bytes } else { Bytes::from_owner(Attached { bytes, _held: self }) }
+        if self.bytes == 0 { bytes } else { with_guard(bytes, self) }
     }
 
     /// Passes everything on to a holder of its own.
@@ -197,17 +199,6 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.budget.give_back(self.bytes);
-    }
-}
-
-struct Attached {
-    bytes: Bytes,
-    _held: Held,
-}
-
-impl AsRef<[u8]> for Attached {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
     }
 }
 

@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::budget::{Budget, Room};
+use super::with_guard;
 
 /// What stays open as long as this is kept.
 pub(crate) type Open = Arc<dyn std::any::Any + Send + Sync>;
@@ -314,7 +315,7 @@ impl Taken {
     pub(crate) fn attach(mut self, bytes: Bytes) -> Bytes {
         let excess = self.bytes.saturating_sub(bytes.len());
         self.give_back(excess);
-        if bytes.is_empty() { bytes } else { Bytes::from_owner(Attached { bytes, _taken: self }) }
+        with_guard(bytes, self)
     }
 
     fn give_back(&mut self, bytes: usize) {
@@ -334,17 +335,6 @@ impl Drop for Taken {
         if let Some(waker) = waker {
             waker.wake();
         }
-    }
-}
-
-struct Attached {
-    bytes: Bytes,
-    _taken: Taken,
-}
-
-impl AsRef<[u8]> for Attached {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
     }
 }
 
