@@ -28,8 +28,10 @@ PLAYERS = {
 #: Columns of the table.
 LIVE, BACK, RESTART, EXPIRY, RECORDING = range(5)
 PLAYS, GOES_ON, ASKS, ENDS = "plays", "goes on", "asks again", "ends, status {}"
-#: Longer than what any of them has in hand.
+#: For so long nothing more is there to be had, seconds.
 AWAY_S = 4
+#: A player whose progress is the same so often in a row, a tenth of a second apart, has shown all that it had in hand.
+STILL = 15
 #: How long an address is good, seconds: some begin late on a busy machine.
 GOOD_S = 16
 
@@ -63,6 +65,17 @@ class Running:
             frames = re.findall(rb"^frame=(\d+)", self.out.read_bytes(), re.M)
             return int(frames[-1]) if frames else 0
         return (self.err if self.player == "mpv" else self.out).stat().st_size
+
+    def show_all(self) -> int:
+        """Waits until it has shown what it has in hand, which is more the later it began. Returns its progress."""
+        marks = []
+
+        def is_still():
+            marks.append(self.progress())
+            return self.process.poll() is not None or marks[-STILL:] == marks[-1:] * STILL
+
+        wait_for(is_still, self.told, 30, every_s=0.1)
+        return self.progress()
 
     def told(self) -> str:
         return f"{self.player} {self.process.poll()}: {self.out.read_bytes()[-500:]!r} {self.err.read_bytes()[-1500:]!r}"
@@ -142,7 +155,7 @@ def test_each_does_what_its_row_says(fresh_server, source, room):
 
     # The push comes back into the same list when nobody has anything left to show.
     time.sleep(AWAY_S)
-    marks = {player: running.progress() for player, running in playing.items()}
+    marks = {player: running.show_all() for player, running in playing.items()}
     returned = int(time.time())
     with push():
         for player, running in playing.items():
@@ -158,7 +171,7 @@ def test_each_does_what_its_row_says(fresh_server, source, room):
             running.kill()
         server.kill()
         time.sleep(AWAY_S)
-        marks = {player: running.progress() for player, running in playing.items()}
+        marks = {player: running.show_all() for player, running in playing.items()}
         server.start()
     with push():
         for player, running in playing.items():
