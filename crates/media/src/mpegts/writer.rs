@@ -53,10 +53,12 @@ pub struct TsWriter {
     audio: ContinuityCounter,
     /// Media time of the last clock reference.
     clock: Option<Timestamp>,
+    /// Bytes of media in the segment.
+    media: u64,
 }
 
 saved!(struct Program { audio });
-saved!(struct TsWriter { zero, start, program, pmt_version, pat, pmt, video, audio, clock });
+saved!(struct TsWriter { zero, start, program, pmt_version, pat, pmt, video, audio, clock, media });
 
 impl TsWriter {
     /// A writer for a take whose first picture is decoded at `zero`.
@@ -78,7 +80,14 @@ impl TsWriter {
             video: ContinuityCounter::default(),
             audio: ContinuityCounter::default(),
             clock: None,
+            media: 0,
         }
+    }
+
+    /// Bytes of pictures and sound in the segment: NAL units with their start codes and frames of AAC, without transport and PES
+    /// headers, delimiters and ADTS headers.
+    pub fn media_bytes(&self) -> u64 {
+        self.media
     }
 
     /// Writes PAT and PMT, as each segment begins.
@@ -87,6 +96,7 @@ impl TsWriter {
             self.pmt_version = (self.pmt_version + 1) & 0x1F;
         }
         self.program = Some(program);
+        self.media = 0;
         put_pat(out, &mut self.pat);
         put_pmt(out, &mut self.pmt, self.pmt_version, program.audio);
     }
@@ -123,8 +133,9 @@ impl TsWriter {
         let sets: &[NalUnit] =
             if picture.key_frame || with_parameter_sets { &coded.parameter_sets } else { Default::default() };
         let units = || sets.iter().chain(&coded.nals).map(|nal| nal.bytes().as_ref());
-        let payload =
-            ACCESS_UNIT_DELIMITER.len() + units().map(|unit: &[u8]| START_CODE.len() + unit.len()).sum::<usize>();
+        let media = units().map(|unit: &[u8]| START_CODE.len() + unit.len()).sum::<usize>();
+        let payload = ACCESS_UNIT_DELIMITER.len() + media;
+        self.media += media as u64;
         // Pictures that came late repeat no reference, unless they would be due before the clock, which sound drove on
         // without them: then the clock begins anew, and says so (ISO/IEC 13818-1 2.4.3.5).
         let is_ahead = self.clock.is_none_or(|clock| clock < picture.dts);
@@ -156,6 +167,7 @@ impl TsWriter {
         let CodedPicture::H264(rest) = rest;
         let nals = &rest.nals;
         let payload: usize = nals.iter().map(|nal| START_CODE.len() + nal.bytes().len()).sum();
+        self.media += payload as u64;
         let header = PesHeader::without_times(0xE0, payload);
         let length = header.bytes().len() + payload;
         let mut packets =
@@ -172,6 +184,7 @@ impl TsWriter {
         let Some(first) = frames.first() else { return };
         let aac = || frames.iter().map(aac_of);
         let payload: usize = aac().map(AacFrame::adts_len).sum();
+        self.media += aac().map(|frame| frame.adts_len() - frame.header.len()).sum::<usize>() as u64;
         let pts = self.stamp(first.pts);
         let header = PesHeader::new(0xC0, pts, pts, payload);
         let marks = Marks { random_access: true, ..Marks::default() };

@@ -46,4 +46,8 @@ pub trait Packager: std::fmt::Debug {
 
     /// Ends the segment. `horizon` is the moment up to which its media reaches, where the take goes on behind it.
     fn end(&mut self, out: &mut Vec<u8>, horizon: Option<Timestamp>);
+
+    /// Bytes of media written to the segment so far: pictures and sound as they were sent, without what the format puts around
+    /// them.
+    fn media_bytes(&self) -> u64;
 }

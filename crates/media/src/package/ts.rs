@@ -103,4 +103,8 @@ impl Packager for Ts {
             writer.fill_clock(out, horizon);
         }
     }
+
+    fn media_bytes(&self) -> u64 {
+        self.writer.as_ref().map_or(0, TsWriter::media_bytes)
+    }
 }

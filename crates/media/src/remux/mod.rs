@@ -94,6 +94,8 @@ pub struct SegmentClosing {
     pub duration_ms: u64,
     /// Bytes of all its data.
     pub bytes: u64,
+    /// Bytes of media in it: pictures and sound, without what the format puts around them.
+    pub media_bytes: u64,
     /// Whether it began with a key frame.
     pub key_frame: bool,
     /// Whether it can be decoded without any other segment: its first picture is an IDR picture, or it has none.

@@ -97,6 +97,7 @@ impl<P: Packager> Consumer for Recording<P> {
                 self.outputs.push_back(Output::Close(SegmentClosing {
                     duration_ms: end.duration_ms,
                     bytes: self.handed_out,
+                    media_bytes: self.packager.media_bytes(),
                     key_frame: end.key_frame,
                     independent: end.independent,
                     reason: end.reason,

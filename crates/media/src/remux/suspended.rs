@@ -10,7 +10,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 /// The form that is written. Another program may not read it: it is for the hand-over of a running push, not for keeping.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Bytes of the checksum in front.
 const SUM: usize = 8;

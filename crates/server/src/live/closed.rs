@@ -16,7 +16,6 @@ use tokio::time::Instant;
 use super::admission::Admission;
 use super::growing::{Failed, Growing, Grown};
 use super::losses::Cause;
-use super::payload::Payload;
 use crate::metering::user_of;
 
 /// What is known of a segment from its beginning on.
@@ -55,8 +54,6 @@ pub(super) struct Closed {
     pub(super) close: SegmentClosing,
     /// When what ended it arrived.
     pub(super) key_arrived: Instant,
-    /// Bytes of media in it.
-    pub(super) payload: u64,
     /// Where its bytes are, also while they are on their way.
     blob: Option<BlobId>,
     bytes: Bytes,
@@ -107,14 +104,12 @@ impl Closed {
     pub(super) fn new(
         head: Head,
         mut bytes: Growing,
-        payload: &Payload,
         close: SegmentClosing,
         key_arrived: Instant,
         may_wait: bool,
     ) -> Self {
         let blob = if may_wait { bytes.blob_to_note() } else { None };
-        let payload = payload.bytes();
-        Self { head, close, key_arrived, payload, blob, bytes: Bytes::Grown(Box::new(bytes)), deadline: None }
+        Self { head, close, key_arrived, blob, bytes: Bytes::Grown(Box::new(bytes)), deadline: None }
     }
 
     /// What a crash finds of it; `None` while it has no blob.

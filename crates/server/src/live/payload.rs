@@ -1,6 +1,7 @@
-//! How much media a segment holds: what an encoder sent for it, counted on what is stored, so that a segment that a crash
-//! left counts what it holds and nothing twice. Pictures and sound count as they are; what the transport stream or RTMP put
-//! around them does not.
+//! How much media a segment holds that a crash left, counted on what is stored, so that it counts what it holds and nothing twice.
+//! It is the same count as that of the packager, which a segment that ends as usual brings with it
+//! ([`SegmentClosing::media_bytes`](media::remux::SegmentClosing::media_bytes)): pictures and sound as they are, without what the
+//! transport stream or RTMP put around them.
 
 use media::mpegts::{PacketSplitter, Pid};
 

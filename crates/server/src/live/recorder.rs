@@ -29,7 +29,6 @@ use super::corrections::{Dating, correct};
 use super::finished::Finished;
 use super::growing::{Failed, Growing};
 use super::losses::{Cause, Losses};
-use super::payload::Payload;
 use super::recovery;
 use super::window::Window;
 use crate::metering::{tally, user_of};
@@ -108,8 +107,6 @@ pub(super) struct Recorder {
 struct Open {
     head: Head,
     bytes: Growing,
-    /// The media in them.
-    payload: Payload,
 }
 
 /// A push that has begun to be stored.
@@ -270,7 +267,7 @@ impl Recorder {
         self.note_failure(begun);
         let listed = self.window.list.frag_count;
         let head = Head { number_ms, opened_ms: now_ms, date_ms, discontinuity, listed };
-        Some(Open { head, bytes, payload: Payload::default() })
+        Some(Open { head, bytes })
     }
 
     /// Writes down which segment is open, and which wait.
@@ -306,7 +303,6 @@ impl Recorder {
 
     async fn append(&mut self, bytes: Bytes) {
         let Some(open) = &mut self.open else { return };
-        open.payload.feed(&bytes);
         let appended = open.bytes.append(bytes).await;
         self.note_failure(appended);
     }
@@ -342,10 +338,10 @@ impl Recorder {
     /// Ends the open segment.
     async fn close_segment(&mut self, close: SegmentClosing, key_arrived: Instant, next: Option<Open>) {
         let Some(open) = std::mem::replace(&mut self.open, next) else { return };
-        let Open { head, bytes, payload } = open;
+        let Open { head, bytes } = open;
         // What opened behind those that wait is not noted yet, nor is what waits now.
         self.is_unnoted |= !self.closed.is_empty();
-        self.closed.push_back(Closed::new(head, bytes, &payload, close, key_arrived, self.hold.is_some()));
+        self.closed.push_back(Closed::new(head, bytes, close, key_arrived, self.hold.is_some()));
         self.store_closed().await;
         while self.closed.len() > MAX_CLOSED {
             tokio::time::sleep(RETRY).await;
@@ -465,8 +461,8 @@ impl Recorder {
         let mut window = self.window.clone();
         // Where only a part could be kept, its media is what it holds of the whole in proportion.
         let payload = match (grown.part_ms, close.duration_ms) {
-            (Some(_), whole_ms) if whole_ms > 0 => closed.payload / whole_ms * duration_ms,
-            _ => closed.payload,
+            (Some(_), whole_ms) if whole_ms > 0 => close.media_bytes / whole_ms * duration_ms,
+            _ => close.media_bytes,
         };
         let counts = window.count_segment(duration_ms, payload);
         let user = user_of(self.admission.grant.caller());

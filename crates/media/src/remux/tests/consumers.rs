@@ -27,6 +27,7 @@ impl Consumer for KeyFrames {
 struct ElementaryStream {
     begins: bool,
     tracks: Vec<Tracks>,
+    media_bytes: u64,
 }
 
 impl Packager for ElementaryStream {
@@ -36,6 +37,7 @@ impl Packager for ElementaryStream {
 
     fn begin(&mut self, _out: &mut Vec<u8>, beginning: &Beginning) {
         self.begins = true;
+        self.media_bytes = 0;
         self.tracks.push(beginning.tracks);
     }
 
@@ -51,7 +53,12 @@ impl Packager for ElementaryStream {
         for nal in sets.chain(&coded.nals) {
             out.extend_from_slice(&[0, 0, 0, 1]);
             out.extend_from_slice(nal.bytes());
+            self.media_bytes += 4 + nal.bytes().len() as u64;
         }
+    }
+
+    fn media_bytes(&self) -> u64 {
+        self.media_bytes
     }
 
     fn flush(&mut self, _out: &mut Vec<u8>) {}
