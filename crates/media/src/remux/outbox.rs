@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 const BLOCK: usize = 4096;
 
 /// Buffers of a take that is faster than live which are used again once nobody looks at them any more.
-const MAX_LENT: usize = 12;
+const MAX_LENT: usize = 28;
 
 /// The least memory of a buffer: a tick of sound alone.
 const MIN_BUFFER: usize = 2 * BLOCK;
@@ -26,13 +26,15 @@ pub(super) struct Outbox {
     expected: usize,
     /// Full buffers that were handed out, each as its first byte.
     lent: VecDeque<Bytes>,
+    /// A buffer was handed out to be used again since [`Self::note_pace`].
+    is_fast: bool,
 }
 
 impl Outbox {
     /// For about `full` bytes at once.
     pub(super) fn new(full: usize) -> Self {
         let capacity = full.saturating_add(full / 4).saturating_add(BLOCK);
-        Self { bytes: Vec::new(), start: 0, capacity, expected: 0, lent: VecDeque::new() }
+        Self { bytes: Vec::new(), start: 0, capacity, expected: 0, lent: VecDeque::new(), is_fast: false }
     }
 
     /// Where to append.
@@ -68,6 +70,7 @@ impl Outbox {
     pub(super) fn take(&mut self, again: bool) -> Bytes {
         let start = self.start.min(self.bytes.len());
         let len = self.len();
+        self.is_fast |= again;
         self.expected = if again { self.capacity } else { self.expected - self.expected / 4 + len / 4 };
         if !again && len < self.bytes.capacity() / 2 {
             return Bytes::copy_from_slice(self.bytes.get(start..).unwrap_or_default());
@@ -87,9 +90,12 @@ impl Outbox {
         taken
     }
 
-    /// Lets go of the memory that was to be used again.
-    pub(super) fn forget(&mut self) {
-        self.lent.clear();
+    /// Another stretch of time is over. Without a buffer that was filled in it the take is no faster than live, and lets go of the
+    /// memory that was to be used again.
+    pub(super) fn note_pace(&mut self) {
+        if !std::mem::take(&mut self.is_fast) {
+            self.lent.clear();
+        }
     }
 }
 
@@ -126,6 +132,22 @@ mod tests {
             assert!(memory <= 2 * length + BLOCK, "{length} bytes hold {memory}");
         }
         assert!(outbox.bytes.capacity() <= 200_000);
+    }
+
+    #[test]
+    fn memory_is_used_again_as_long_as_buffers_are_filled() {
+        let mut outbox = Outbox::new(10_000);
+        let mut looked_at = Vec::new();
+        for (again, kept) in [(true, 1), (true, 2), (false, 2), (false, 0), (false, 0), (true, 1)] {
+            outbox.begin(0);
+            outbox.bytes().extend(std::iter::repeat_n(7, 10_000));
+            looked_at.push(outbox.take(again));
+            // What is handed out by the clock may be as little as it likes: the buffers that were filled before it count.
+            if !again {
+                outbox.note_pace();
+            }
+            assert_eq!(outbox.lent.len(), kept, "{again}");
+        }
     }
 
     #[test]

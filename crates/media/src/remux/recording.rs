@@ -47,11 +47,9 @@ impl<P: Packager> Recording<P> {
     /// Hands out everything there is.
     pub(super) fn flush(&mut self) {
         self.packager.flush(self.out.bytes());
-        // Only who sends faster than live fills the buffer between two flushes.
-        if self.out.len() < self.flush_bytes / 2 {
-            self.out.forget();
-        }
         self.hand_out();
+        // Only who sends faster than live fills a buffer between two flushes.
+        self.out.note_pace();
     }
 
     /// Hands out what is written, and leaves alone what the packager holds back.
