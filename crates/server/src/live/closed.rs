@@ -57,8 +57,6 @@ pub(super) struct Closed {
     /// Where its bytes are, also while they are on their way.
     blob: Option<BlobId>,
     bytes: Bytes,
-    /// Until when a map that does not list it is asked again; `None` before the first attempt.
-    pub(super) deadline: Option<Instant>,
 }
 
 /// Its bytes.
@@ -109,7 +107,7 @@ impl Closed {
         may_wait: bool,
     ) -> Self {
         let blob = if may_wait { bytes.blob_to_note() } else { None };
-        Self { head, close, key_arrived, blob, bytes: Bytes::Grown(Box::new(bytes)), deadline: None }
+        Self { head, close, key_arrived, blob, bytes: Bytes::Grown(Box::new(bytes)) }
     }
 
     /// What a crash finds of it; `None` while it has no blob.

@@ -436,7 +436,7 @@ impl Recorder {
     /// Stores and lists a segment, and returns how much of it is missing, in milliseconds; `None` when the map does not
     /// answer and the segment may wait for it.
     async fn store_segment(&mut self, closed: &mut Closed, timeout: Duration) -> Result<Option<u64>, Unstored> {
-        let deadline = *closed.deadline.get_or_insert_with(|| Instant::now() + timeout);
+        let deadline = Instant::now() + timeout;
         let (grown, rewritten) = closed.take().map_err(Unstored::Segment)?;
         let close = closed.close;
         let duration_ms = grown.part_ms.map_or(close.duration_ms, |part_ms| part_ms.min(close.duration_ms));
