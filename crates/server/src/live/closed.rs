@@ -1,5 +1,5 @@
-//! A segment that has ended and is not listed yet. Its bytes are made durable beside everything else: where the store is
-//! another place, which may be away, it waits on this machine's disk, and the push goes on with the next one.
+//! A segment that has ended and is not listed yet. Its bytes are made durable beside everything else: where the store or
+//! the map is another place, which may be away, it waits on this machine's disk, and the push goes on with the next one.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -1,6 +1,6 @@
 //! What of a push waits for the store: the bytes of the open segment go to its blob, and a segment that ends is made
-//! durable, named and listed in one commit that also notes which blob is open next. Where the store is another place
-//! that does not answer, what has ended waits on this machine's disk, noted, and is listed in its order later.
+//! durable, named and listed in one commit that also notes which blob is open next. Where the store or the map is another
+//! place that does not answer, what has ended waits on this machine's disk, noted, and is listed in its order later.
 //!
 //! It works through what the push hands it, in order, while the push goes on reading. So a disk that takes its time holds
 //! up neither the encoder nor the lease of the channel.
@@ -39,9 +39,9 @@ const SYNC: Duration = Duration::from_millis(700);
 /// Pause between attempts to store a segment.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// How long the next segment waits for one that goes to a store elsewhere; after that it waits in the spool.
+/// How long the next segment waits for one that is stored or listed elsewhere; after that it waits on the disk.
 const HOLD: Duration = Duration::from_secs(1);
-/// Segments of one push that wait in the spool; with more the push is held up. They are all named in one row.
+/// Segments of one push that wait on the disk; with more the push is held up. They are all named in one row.
 const MAX_CLOSED: usize = 128;
 
 /// What a push wants done, in order.
@@ -78,7 +78,7 @@ pub(super) struct Recorder {
     window: Window,
     published: Option<MediaPlaylist>,
     open: Option<Open>,
-    /// What ended and is not listed yet, in order; where the store is this machine, never for longer than a call.
+    /// What ended and is not listed yet, in order; where store and map are this machine, never for longer than a call.
     closed: VecDeque<Closed>,
     /// How long the first of these is waited for; `None` until it is stored or given up.
     hold: Option<Duration>,
@@ -122,7 +122,10 @@ impl Recorder {
     pub(super) fn new(live: Arc<Live>, admission: Arc<Admission>, on_air: Arc<OnAir>, begun: Begun) -> Self {
         let Begun { lease, session, window, container } = begun;
         let dating = Dating::begin(&live);
-        let hold = live.blobs.finishes_elsewhere().then_some(HOLD);
+        // A map that is another place may have listed a segment though nobody heard of it: given up as lost, it would be
+        // taken off the list again.
+        let may_wait = live.blobs.finishes_elsewhere() || live.peers.is_shared();
+        let hold = may_wait.then_some(HOLD);
         Self {
             live,
             admission,
@@ -349,8 +352,8 @@ impl Recorder {
         }
     }
 
-    /// Stores and lists what has ended, in order, up to what the store takes its time for. On this machine that is tried
-    /// for up to one FragDuration, and given up then (LiveChannel 4.6).
+    /// Stores and lists what has ended, in order, up to what the store takes its time for. Where store and map are
+    /// this machine that is tried for up to one FragDuration, and given up then (LiveChannel 4.6).
     async fn store_closed(&mut self) {
         let timeout = Duration::from_secs(u64::from(self.admission.channel.config.frag_duration));
         while let Some(mut closed) = self.closed.pop_front() {

@@ -42,6 +42,16 @@ use crate::peers::Peers;
 /// 2030-01-01T00:00:00Z.
 const BEGIN_MS: i64 = 1_893_456_000_000;
 
+/// What a server shares with others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shares {
+    Nothing,
+    /// The map; blobs are files of its machine.
+    Map,
+    /// The map, and finished blobs go elsewhere.
+    All,
+}
+
 /// One channel of a server without sockets, and all that it has published.
 struct Stage {
     live: Arc<Live>,
@@ -62,22 +72,23 @@ impl Stage {
         let clock = ManualClock::new(BEGIN_MS);
         let shown = Clock::manual(&clock);
         // Leases are held by the hour while media runs by the day, so the stores have the machine's clock.
-        Self { clock, ..Self::on(live, shown, StoreClock::system(), Trouble::default(), false).await }
+        Self { clock, ..Self::on(live, shown, StoreClock::system(), Trouble::default(), Shares::Nothing).await }
     }
 
-    /// A server with the clock `shown` on stores with the clock `machine`, which have their troubles. It may share its map, and
-    /// then finished blobs go elsewhere.
-    async fn on(live: LiveConfig, shown: Clock, machine: StoreClock, trouble: Trouble, is_shared: bool) -> Self {
+    /// A server with the clock `shown` on stores with the clock `machine`, which have their troubles.
+    async fn on(live: LiveConfig, shown: Clock, machine: StoreClock, trouble: Trouble, shares: Shares) -> Self {
         let kv = Arc::new(MemoryKv::new(machine.clone()));
         let recorder = Arc::new(Recorder::new(kv, machine.clone(), trouble.clone()));
         let meta = Meta::new(recorder.clone(), machine.clone());
         let blobs = Arc::new(MemoryBlobs::new(BlobIds::new(machine.clone(), Randomness::seeded(1)), machine));
         let settings = Settings::of(&Config { live, ..Config::default() });
         let store = meta.clone();
-        let troubled = Arc::new(TroubledBlobs::new(blobs.clone(), trouble, is_shared));
-        let peers = match is_shared {
-            true => Peers::join(meta.clone(), "SCENARIO".to_owned(), ProcessRecord::default()).await.unwrap(),
-            false => Peers::alone(meta.clone(), "scenario".to_owned()),
+        let troubled = Arc::new(TroubledBlobs::new(blobs.clone(), trouble, shares == Shares::All));
+        let peers = match shares {
+            Shares::Map | Shares::All => {
+                Peers::join(meta.clone(), "SCENARIO".to_owned(), ProcessRecord::default()).await.unwrap()
+            }
+            Shares::Nothing => Peers::alone(meta.clone(), "scenario".to_owned()),
         };
         let live = Arc::new(Live::new(meta, troubled, shown, settings, Arc::new(peers)));
         let bucket = BucketName::parse("examplebucket").unwrap();

@@ -72,6 +72,7 @@ impl Kv for Recorder {
     async fn commit(&self, commit: Commit) -> Result<Outcome> {
         self.trouble.reach_the_disk().await?;
         self.trouble.be_answered().await;
+        self.trouble.reach_the_map().await?;
         let outcome = self.kv.commit(commit).await?;
         self.record().await?;
         self.trouble.hear_the_answer().await?;

@@ -40,22 +40,21 @@ enum Event {
 
 impl Machine {
     async fn new() -> Self {
-        Self::of(false).await
+        Self::of(Shares::Nothing).await
     }
 
-    /// One of several that share a map.
+    /// One of several that share a map and a store.
     async fn shared() -> Self {
-        Self::of(true).await
+        Self::of(Shares::All).await
     }
 
-    async fn of(is_shared: bool) -> Self {
+    async fn of(shares: Shares) -> Self {
         let (begun, wrong, trouble) = (Instant::now(), ManualClock::new(0), Trouble::default());
         let running = StoreClock::new(move || i64::try_from(begun.elapsed().as_millis()).unwrap());
         let (off, machine) = (wrong.clock(), running.clone());
         let wall = StoreClock::new(move || BEGIN_MS + machine.now_ms() + off.now_ms());
         let clock = Clock::steady_on(wall, running);
-        let stage =
-            Stage::on(LiveConfig::default(), clock.clone(), clock.for_stores(), trouble.clone(), is_shared).await;
+        let stage = Stage::on(LiveConfig::default(), clock.clone(), clock.for_stores(), trouble.clone(), shares).await;
         stage.configure(FRAG_S, 100).await;
         Self { stage, trouble, wrong, begun, longest: Duration::ZERO, has_failed: false }
     }
@@ -175,12 +174,27 @@ async fn a_disk_that_takes_its_time_costs_nothing() {
 /// A map that several servers share may have listed what nobody heard of: it stays listed, and the list goes on behind it.
 #[tokio::test(start_paused = true)]
 async fn answers_that_are_lost_take_nothing_off_the_list() {
-    let mut machine = Machine::shared().await;
-    let events = vec![(20, Event::Disk(Disk::LosesAnswers)), (45, Event::Disk(Disk::Well))];
-    let lost_ms = machine.push(90, events).await;
-    assert_eq!(lost_ms, 0);
-    machine.assert_complete(90, 0).await;
-    assert_eq!(machine.longest, Duration::ZERO, "what so little media needs waits in memory");
+    for shares in [Shares::Map, Shares::All] {
+        let mut machine = Machine::of(shares).await;
+        let events = vec![(20, Event::Disk(Disk::LosesAnswers)), (45, Event::Disk(Disk::Well))];
+        let lost_ms = machine.push(90, events).await;
+        assert_eq!(lost_ms, 0, "{shares:?}");
+        machine.assert_complete(90, 0).await;
+        assert_eq!(machine.longest, Duration::ZERO, "what so little media needs waits in memory");
+    }
+}
+
+/// A map that several servers share is away, and blobs are files of this machine or not: nothing is given up.
+#[tokio::test(start_paused = true)]
+async fn a_map_elsewhere_that_is_away_costs_nothing() {
+    for (shares, away_s) in [(Shares::Map, 5), (Shares::Map, 60), (Shares::All, 60)] {
+        let mut machine = Machine::of(shares).await;
+        let events = vec![(20, Event::Disk(Disk::MapAway)), (20 + away_s, Event::Disk(Disk::Well))];
+        let lost_ms = machine.push(60 + u32::try_from(away_s).unwrap(), events).await;
+        assert_eq!(lost_ms, 0, "{shares:?}, {away_s} s");
+        machine.assert_complete(60 + away_s, 0).await;
+        assert_eq!(machine.longest, Duration::ZERO, "{shares:?}, {away_s} s");
+    }
 }
 
 /// Segments of four minutes wait on the disk, and are listed in their order when the store is back. The encoder is read from all
@@ -197,11 +211,13 @@ async fn a_store_elsewhere_that_is_away_costs_nothing() {
     }
 }
 
-/// What waits is noted: the next life of the server lists all of it.
+/// What waits is noted: the next life of the server lists all of it. So it is where blobs are files of a machine that takes its
+/// time to complete them.
 #[tokio::test(start_paused = true)]
 async fn what_waits_for_a_store_elsewhere_survives_a_crash() {
-    for (away_from_s, pushed_s) in [(0, 40_u32), (10, 13), (10, 60)] {
-        let mut machine = Machine::shared().await;
+    let all = [(0, 40_u32), (10, 13), (10, 60)].map(|times| (Shares::All, times));
+    for (shares, (away_from_s, pushed_s)) in all.into_iter().chain([(Shares::Map, (10, 60))]) {
+        let mut machine = Machine::of(shares).await;
         let mut push = machine.stage.begin().await;
         machine.send(&mut push, pushed_s, vec![(away_from_s, Event::Disk(Disk::StoreAway))]).await;
         push.tick();

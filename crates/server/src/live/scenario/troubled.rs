@@ -24,6 +24,8 @@ pub(super) enum Disk {
     StoreAway,
     /// The map does what it is asked for, and its answer is lost: after a while nobody knows.
     LosesAnswers,
+    /// The map answers with an error, after a while, and has done nothing.
+    MapAway,
     /// The map renews leases and does nothing else.
     OnlyRenews,
 }
@@ -48,7 +50,7 @@ impl Trouble {
         let mut disk = self.0.subscribe();
         let now = *disk.borrow();
         match now {
-            Disk::Well | Disk::StoreAway | Disk::LosesAnswers | Disk::OnlyRenews => {}
+            Disk::Well | Disk::StoreAway | Disk::LosesAnswers | Disk::MapAway | Disk::OnlyRenews => {}
             Disk::Takes(time) => tokio::time::sleep(time).await,
             Disk::Hangs => drop(disk.wait_for(|disk| *disk != Disk::Hangs).await),
             Disk::Fails => return Err(Error::new(ErrorKind::Unavailable, Subject::Blob, "the disk fails")),
@@ -74,6 +76,15 @@ impl Trouble {
     /// Passes when the map does more than renewing leases.
     pub(super) async fn be_answered(&self) {
         let _ = self.0.subscribe().wait_for(|disk| *disk != Disk::OnlyRenews).await;
+    }
+
+    /// Passes when the map takes a commit.
+    pub(super) async fn reach_the_map(&self) -> Result<()> {
+        if *self.0.borrow() == Disk::MapAway {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            return Err(Error::new(ErrorKind::Unavailable, Subject::Engine, "the map is away"));
+        }
+        Ok(())
     }
 
     fn write(&self) -> Result<()> {
