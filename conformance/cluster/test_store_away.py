@@ -41,6 +41,13 @@ def test_segments_wait_on_disk_for_a_store_that_is_away(servers, tmp_path, seawe
     assert playlist(a, bucket)[1][:-2] == known[:-2], "the playlist stands still"
     (shown,) = good(call(b, "on-air", query={"bucket": bucket.bucket_name, "state": "live"}))["channels"]
     assert "store_away" in shown["warnings"]
+    for server, says in ((a, "; segments of 1 pushes wait on the disk of this server"), (b, "")):
+        ready = server.admin("/readyz")
+        assert ready.status_code == 200
+        assert re.fullmatch(r"degraded: the S3-compatible store does not answer \(.+\)" + says + "\n", ready.text), ready.text
+        assert 'millpond_dependency_up{dependency="blobs"} 0' in server.admin("/metrics").text
+        (health,) = [one for one in good(call(server, "about"))["health"] if one["name"] == "blobs"]
+        assert health["state"] == "warn" and health["message"].startswith("do not answer: ")
     if dies:
         a.kill()
     sent_ms = push.sent_ms
@@ -50,6 +57,9 @@ def test_segments_wait_on_disk_for_a_store_that_is_away(servers, tmp_path, seawe
         a.start()
     wait_for(lambda: listed_ms(b, bucket) > sent_ms - 2_000, lambda: f"{sent_ms} ms sent, {listed_ms(b, bucket)} listed", 60)
     print(f"\n{sent_ms} ms sent, {listed_ms(b, bucket):.0f} listed, the store was away for {time.monotonic() - away:.0f} s")
+    for server in servers:
+        wait_for(lambda: server.admin("/readyz").text == "ready\n", lambda: server.admin("/readyz").text, 30)
+        assert 'millpond_dependency_up{dependency="blobs"} 1' in server.admin("/metrics").text
     sequence, uris, gaps = playlist(b, bucket)
     assert gaps == 0 and uris[: len(known)] == known
     assert media.decode_listed(b.url(f"{bucket.bucket_name}/test-channel/playlist.m3u8"))

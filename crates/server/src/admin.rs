@@ -151,9 +151,10 @@ fn answer(
             "/readyz" if is_stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned()),
             "/readyz" => match readiness.ask().await {
                 // What can be read is read, and what is to be deleted is: who takes it out of service makes it worse.
-                Ok(_) => match crate::space::trouble() {
-                    None => (StatusCode::OK, "ready\n".to_owned()),
-                    Some(trouble) => (StatusCode::OK, format!("degraded: {trouble}\n")),
+                // A store of blobs that is away is away for all servers, and pushes go on.
+                Ok(_) => match troubles(&edge).join("; ") {
+                    none if none.is_empty() => (StatusCode::OK, "ready\n".to_owned()),
+                    troubles => (StatusCode::OK, format!("degraded: {troubles}\n")),
                 },
                 Err(error) => {
                     (StatusCode::SERVICE_UNAVAILABLE, format!("the metadata store does not answer: {error}\n"))
@@ -167,6 +168,17 @@ fn answer(
         };
         self::text(status, text)
     }
+}
+
+/// What is wrong with a server that serves all the same, for people.
+fn troubles(edge: &Edge) -> Vec<String> {
+    let store = edge.dependencies.store_trouble();
+    let waiting = edge.live.pushes_that_wait();
+    crate::space::trouble()
+        .into_iter()
+        .chain(store.map(|why| format!("the S3-compatible store does not answer ({why})")))
+        .chain((waiting > 0).then(|| format!("segments of {waiting} pushes wait on the disk of this server")))
+        .collect()
 }
 
 /// What is said where the management API was before it got a listener of its own.
@@ -190,7 +202,8 @@ fn text(status: StatusCode, text: String) -> Response<Full<Bytes>> {
 /// Brings those numbers up to date that are counted when somebody asks.
 fn measure(edge: &Edge) {
     use crate::metrics::{
-        CONNECTIONS, CONNECTIONS_MAX, DESCRIPTORS_LIMIT, DESCRIPTORS_OPEN, REQUEST_FILES_MAX, REQUEST_FILES_OPEN,
+        CONNECTIONS, CONNECTIONS_MAX, DEPENDENCY_UP, DESCRIPTORS_LIMIT, DESCRIPTORS_OPEN, REQUEST_FILES_MAX,
+        REQUEST_FILES_OPEN,
     };
     let number = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
     for (listener, connections) in [("public", &edge.connections), ("admin", &edge.admin_connections)] {
@@ -206,6 +219,9 @@ fn measure(edge: &Edge) {
         metrics::gauge!(CONNECTIONS_MAX, "listener" => listener).set(number(connections.caps().max));
     }
     metrics::gauge!(crate::metrics::ACCESS_LOG_WAITING).set(number(edge.access_log.waiting_bytes()));
+    for (dependency, is_up) in edge.dependencies.are_up() {
+        metrics::gauge!(DEPENDENCY_UP, "dependency" => dependency).set(number(usize::from(is_up)));
+    }
     edge.stills.measure();
     let (open, max) = edge.files.open_and_max();
     metrics::gauge!(REQUEST_FILES_OPEN).set(number(open));

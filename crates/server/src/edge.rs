@@ -10,6 +10,7 @@ use crate::accounts::Accounts;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::connections::{Caps, Connections};
+use crate::dependencies::Dependencies;
 use crate::files::Files;
 use crate::live::{self, Admissions, Live};
 use crate::management::Management;
@@ -30,6 +31,8 @@ pub(crate) struct Edge {
     pub(crate) clock: Clock,
     /// Buckets and objects.
     pub(crate) objects: Arc<Objects>,
+    /// Whether metadata and blobs answer.
+    pub(crate) dependencies: Arc<Dependencies>,
     /// Who may call.
     pub(crate) accounts: Arc<Accounts>,
     /// Channels and pushes.
@@ -107,6 +110,7 @@ impl Edge {
         let accounts = Arc::new(Accounts::new(meta.clone(), root, clock.clone(), &config));
         let stills = Stills::new(config.snapshots.clone(), objects.clone(), accounts.root().id.clone(), clock.clone());
         let stills = Arc::new(stills);
+        let dependencies = Arc::new(Dependencies::new(objects.clone(), blobs.clone()));
         let live = Live::new(meta, blobs, clock.clone(), live::Settings::of(&config), peers.clone());
         let live = Arc::new(live.with_stills(stills.clone()));
         let log_interval = Duration::from_secs(config.storage.access_log_interval_s);
@@ -141,6 +145,7 @@ impl Edge {
             listening: Default::default(),
             clock,
             objects,
+            dependencies,
             accounts,
             live,
             peers,

@@ -35,6 +35,7 @@ mod config;
 mod connections;
 mod damage;
 mod data_dir;
+mod dependencies;
 mod descriptors;
 mod dialect;
 mod edge;

@@ -94,6 +94,8 @@ pub(crate) const FILES_REFUSED: &str = "millpond_request_files_refused_total";
 pub(crate) const DESCRIPTORS_OPEN: &str = "millpond_descriptors_open";
 /// Descriptors that the process may have open.
 pub(crate) const DESCRIPTORS_LIMIT: &str = "millpond_descriptors_limit";
+/// Whether metadata and blobs answer, by `dependency`: `metadata` or `blobs`.
+pub(crate) const DEPENDENCY_UP: &str = "millpond_dependency_up";
 /// Bytes that peers make the server hold, by `budget`: `receive` or `send`.
 pub(crate) const MEMORY_USED: &str = "millpond_memory_used_bytes";
 /// How many that may be.
@@ -204,6 +206,7 @@ pub(crate) fn install() -> anyhow::Result<PrometheusHandle> {
     describe_counter!(FILES_REFUSED, "Requests that got no file because all were open");
     describe_gauge!(DESCRIPTORS_OPEN, "Descriptors open in the process");
     describe_gauge!(DESCRIPTORS_LIMIT, "Descriptors that the process may have open");
+    describe_gauge!(DEPENDENCY_UP, "Whether metadata and blobs answer");
     describe_gauge!(MEMORY_USED, Unit::Bytes, "What peers make the server hold, by budget");
     describe_gauge!(MEMORY_LIMIT, Unit::Bytes, "What they may make it hold, by budget");
     describe_counter!(MEMORY_REFUSED, "Requests answered with 503 because there was no room, by budget");

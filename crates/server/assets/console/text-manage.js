@@ -94,6 +94,7 @@ export const MANAGE = {
   "about.health": ["Health", "健康状况"],
   "health.ok": ["is well", "正常"],
   "health.metadata": ["Metadata", "元数据"],
+  "health.blobs": ["Blobs in the S3-compatible store", "S3 兼容存储中的数据"],
   "health.disk": ["Disk", "磁盘"],
   "health.recording": ["Recording", "录制"],
   "about.disk": ["Disk", "磁盘"],

@@ -124,8 +124,17 @@ impl<'a> Around<'a> {
         });
         let on_air = edge.live.all_on_air();
         let lossy = on_air.values().filter(|push| push.warnings().contains(&"media_lost")).count();
-        let recording = (lossy > 0).then(|| ("warn", format!("lost media of {lossy} running pushes")));
-        json!([entry("metadata", metadata), entry("disk", disk), entry("recording", recording)])
+        let waiting = edge.live.pushes_that_wait();
+        let recording = (lossy > 0).then(|| format!("lost media of {lossy} running pushes"));
+        let waits = (waiting > 0).then(|| format!("has segments of {waiting} running pushes wait on the disk"));
+        let recording: Vec<String> = recording.into_iter().chain(waits).collect();
+        let recording = (!recording.is_empty()).then(|| ("warn", recording.join("; ")));
+        let store = edge.dependencies.has_store().then(|| {
+            let trouble = edge.dependencies.store_trouble();
+            entry("blobs", trouble.map(|why| ("warn", format!("do not answer: {why}"))))
+        });
+        let first = [entry("metadata", metadata)].into_iter().chain(store);
+        first.chain([entry("disk", disk), entry("recording", recording)]).collect()
     }
 }
 

@@ -115,6 +115,11 @@ impl Live {
         Shown { pushes, refusals: newest.iter().map(|(id, refused)| refusal(id, refused)).collect() }
     }
 
+    /// How many pushes of this server have segments that are complete and wait to be stored or listed.
+    pub(crate) fn pushes_that_wait(&self) -> usize {
+        self.channels.all().values().filter(|on_air| on_air.warnings().contains(&"store_away")).count()
+    }
+
     /// Everything that is on air, on whatever server. What others have is as old as their last word, two seconds or so.
     ///
     /// # Errors

@@ -236,6 +236,15 @@ pub trait BlobStore: Send + Sync {
         false
     }
 
+    /// Asks the place where finished blobs are whether it answers, without writing anything. Files of this machine are not
+    /// asked: whoever reads or writes them finds out.
+    ///
+    /// # Errors
+    /// What it answers instead, or that it says nothing.
+    async fn answers(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Whether so many blobs could be opened at once without waiting for others to be closed.
     fn has_room(&self, _count: usize) -> bool {
         true

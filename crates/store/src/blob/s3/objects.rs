@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -19,6 +20,8 @@ use crate::error::{Error, Result, Subject};
 const PART: u64 = 8 << 20;
 /// Parts under way at once.
 const PARTS_AT_ONCE: usize = 2;
+/// How long a store may take to say whether something is there.
+const ANSWER: Duration = Duration::from_secs(5);
 /// Objects in one page of a scan.
 const PAGE: usize = 1000;
 
@@ -60,6 +63,19 @@ impl ObjectBlobs {
         match found == bytes {
             true => Ok(()),
             false => Err(Error::unavailable(Subject::Blob, "the store returned other bytes than it was given")),
+        }
+    }
+
+    /// Asks for an object that need not be there: whether it is, a store says that answers and takes our key.
+    ///
+    /// # Errors
+    /// What the store answers, or that it says nothing for [`ANSWER`].
+    pub(super) async fn answers(&self) -> Result<()> {
+        let path = Path::from(format!("{}probe", self.folder()));
+        match tokio::time::timeout(ANSWER, self.remote.head(&path)).await {
+            Ok(Ok(_) | Err(object_store::Error::NotFound { .. })) => Ok(()),
+            Ok(Err(error)) => Err(Error::unavailable(Subject::Blob, error)),
+            Err(_) => Err(Error::unavailable(Subject::Blob, format!("no answer within {} s", ANSWER.as_secs()))),
         }
     }
 

@@ -187,9 +187,11 @@ async fn a_segment_waits_in_the_spool_while_the_store_is_away() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(!finishing.is_finished());
     assert_eq!(read(&blobs, id).await, "segment", "it can be read meanwhile");
+    assert_eq!(blobs.answers().await.unwrap_err().kind, crate::ErrorKind::Unavailable);
     assert_eq!(blobs.recover(id, OnDrop::Keep).await.map(drop).unwrap_err().kind, crate::ErrorKind::Conflict);
     away.1.store(false, Ordering::SeqCst);
     assert_eq!(finishing.await.unwrap().unwrap().len, 7);
+    blobs.answers().await.unwrap();
     assert_eq!(away.0.head(&blobs.1.path(id)).await.unwrap().size, 7);
 
     // One that could not be stored in time is taken up by the next life; an upload's is deleted.
