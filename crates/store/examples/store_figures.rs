@@ -164,7 +164,7 @@ async fn listing(meta: &Meta, bucket: &BucketName) -> Result<(), Anything> {
 async fn segments(meta: &Meta, bucket: &BucketName) -> Result<(), Anything> {
     const DAY: u64 = 43_200;
     let channel = ChannelName::parse(b"ch").map_err(|e| e.to_string())?;
-    let config = ChannelRecord { config: LiveChannelConfig::default(), modified_ms: 1, settings: Default::default() };
+    let config = ChannelRecord::new(LiveChannelConfig::default(), 1);
     meta.put_channel(bucket, &channel, &config, 9).await?;
     let lease = meta.acquire_publisher(bucket, &channel, "me", Duration::from_secs(600), Claim::IfFree).await?;
     let start = StartRecord {

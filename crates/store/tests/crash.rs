@@ -294,7 +294,7 @@ async fn upload(meta: &Meta, blobs: &dyn BlobStore) -> Result<()> {
 
 async fn push(meta: &Meta, blobs: &dyn BlobStore) -> Result<()> {
     let (bucket, channel) = (bucket(), channel());
-    let record = ChannelRecord { config: LiveChannelConfig::default(), modified_ms: 1, settings: Default::default() };
+    let record = ChannelRecord::new(LiveChannelConfig::default(), 1);
     meta.put_channel(&bucket, &channel, &record, 9).await?;
     let lease = meta.acquire_publisher(&bucket, &channel, "first life", Duration::from_secs(60), Claim::IfFree).await?;
     let start = StartRecord {

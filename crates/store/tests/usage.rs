@@ -317,8 +317,7 @@ impl World {
         let meta = Meta::new(kv.clone(), clock.clock());
         let bucket = BucketName::parse("bucket").unwrap();
         meta.create_bucket(&bucket, &BucketRecord::new(&bucket, OwnerId("1".to_owned()), 1), 9).await.unwrap();
-        let record =
-            ChannelRecord { config: LiveChannelConfig::default(), modified_ms: 1, settings: Default::default() };
+        let record = ChannelRecord::new(LiveChannelConfig::default(), 1);
         meta.put_channel(&bucket, &channel(), &record, 9).await.unwrap();
         assert!(meta.begin_usage().await.unwrap());
         Self {
@@ -436,11 +435,7 @@ impl World {
                 }
             }
             Event::Configure { user } => {
-                let record = ChannelRecord {
-                    config: LiveChannelConfig::default(),
-                    modified_ms: 1,
-                    settings: Default::default(),
-                };
+                let record = ChannelRecord::new(LiveChannelConfig::default(), 1);
                 let meta = self.counting("ch", self::user(user), Counters::of(Meter::ChannelCreations, 1));
                 let done = meta.put_channel(&bucket, &channel(), &record, 9).await;
                 if self.was_made(&done) {

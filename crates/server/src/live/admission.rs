@@ -104,6 +104,7 @@ pub(crate) async fn admit(
             let error = gate.accounts.refuse(remote.ip(), error).await;
             // The refusal is what counts; when the channel cannot be found it is sent without it.
             let channel = existing_channel(gate, &target).await.unwrap_or_default();
+            let channel = channel.as_ref().map(|(id, record)| (id.clone(), record));
             Err(PublishRefusal::new(error, shown, now_ms).of(channel))
         }
     }
@@ -287,9 +288,12 @@ async fn find_channel(
 }
 
 /// The channel that a refused publish was for, if the URL names one that is there.
-async fn existing_channel(gate: &Admissions, target: &PublishTarget) -> Result<Option<ChannelId>, Error> {
+async fn existing_channel(
+    gate: &Admissions,
+    target: &PublishTarget,
+) -> Result<Option<(ChannelId, ChannelRecord)>, Error> {
     let Some(bucket) = named_bucket(gate, target)? else { return Ok(None) };
-    Ok(find_channel(gate, &bucket, target).await?.map(|(channel, _)| (bucket, channel)))
+    Ok(find_channel(gate, &bucket, target).await?.map(|(channel, record)| ((bucket, channel), record)))
 }
 
 fn channel_name(gate: &Admissions, text: &str) -> Result<ChannelName, Error> {

@@ -139,7 +139,7 @@ impl Publication {
         let now_ms = live.clock.now_ms();
         let target = admission.target();
         let refuse = |admission: &Admission, error: Error| {
-            PublishRefusal::new(error, target.clone(), now_ms).of(Some(admission.id.clone()))
+            PublishRefusal::new(error, target.clone(), now_ms).of(Some((admission.id.clone(), &admission.channel)))
         };
         let takeover_after = Duration::from_secs(live.settings.live.takeover_after_s);
         let on_air = OnAir::new(admission.remote, now_ms);
@@ -516,7 +516,8 @@ impl Publication {
     /// The refusal of a push of which nothing is recorded. It is kept beside the channel.
     pub(crate) fn unrecordable(&self, channels: &Channels, now_ms: i64) -> PublishRefusal {
         let why = why_nothing(&self.remuxer.measured()).map(|one| one.to_string()).unwrap_or_default();
-        let refusal = PublishRefusal::unrecordable(&self.target(), &why, now_ms).of(Some(self.admission.id.clone()));
+        let channel = (self.admission.id.clone(), &self.admission.channel);
+        let refusal = PublishRefusal::unrecordable(&self.target(), &why, now_ms).of(Some(channel));
         refusal.report(self.admission.remote, channels);
         refusal
     }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use media::rtmp::command::{Refusal, RefusalCode};
 use model::{Error, ErrorCode};
+use store::meta::ChannelRecord;
 
 use super::channels::{ChannelId, Channels};
 use super::refused::Refused;
@@ -16,8 +17,8 @@ pub(crate) struct PublishRefusal {
     request_id: String,
     /// What was asked for, `bucket/channel` as far as it is known.
     target: String,
-    /// The channel, when it is there.
-    channel: Option<ChannelId>,
+    /// The channel, when it is there, and when it was made, as far as that is known.
+    channel: Option<(ChannelId, Option<i64>)>,
     at_ms: i64,
 }
 
@@ -34,8 +35,8 @@ impl PublishRefusal {
     }
 
     /// The same, for a channel that is there.
-    pub(super) fn of(self, channel: Option<ChannelId>) -> Self {
-        Self { channel, ..self }
+    pub(super) fn of(self, channel: Option<(ChannelId, &ChannelRecord)>) -> Self {
+        Self { channel: channel.map(|(id, record)| (id, record.created_ms)), ..self }
     }
 
     /// The channel was disabled while it was live.
@@ -110,7 +111,7 @@ impl PublishRefusal {
             "publish refused: {}",
             self.error.message
         );
-        if let Some(id) = &self.channel {
+        if let Some((id, channel_created_ms)) = &self.channel {
             let refused = Refused {
                 at_ms: self.at_ms,
                 remote: peer,
@@ -119,6 +120,7 @@ impl PublishRefusal {
                 message: self.error.message.to_string(),
                 request_id: self.request_id.clone(),
                 count: 1,
+                channel_created_ms: *channel_created_ms,
             };
             channels.refused.note(id, refused);
         }

@@ -30,11 +30,14 @@ pub(crate) struct Refused {
     pub(crate) request_id: String,
     /// How many alike came in a row: an encoder that tries for ever must not push out everything else.
     pub(crate) count: u64,
+    /// When the channel was made, Unix ms, as far as that is known.
+    pub(crate) channel_created_ms: Option<i64>,
 }
 
 impl Refused {
     fn is_like(&self, other: &Self) -> bool {
-        (self.remote.ip(), self.code, self.ec) == (other.remote.ip(), other.code, other.ec)
+        (self.remote.ip(), self.code, self.ec, self.channel_created_ms)
+            == (other.remote.ip(), other.code, other.ec, other.channel_created_ms)
     }
 }
 
@@ -101,6 +104,7 @@ mod tests {
             message: String::new(),
             request_id: String::new(),
             count: 1,
+            channel_created_ms: None,
         }
     }
 
@@ -124,6 +128,14 @@ mod tests {
         assert_eq!(shown(&log, "b"), [(4, 1)]);
         log.forget(&id("a"));
         assert!(shown(&log, "a").is_empty());
+    }
+
+    #[test]
+    fn a_channel_that_is_made_again_counts_anew() {
+        let log = RefusalLog::default();
+        log.note(&id("a"), Refused { channel_created_ms: Some(7), ..refused(8, 1, "AccessDenied") });
+        log.note(&id("a"), Refused { channel_created_ms: Some(9), ..refused(10, 1, "AccessDenied") });
+        assert_eq!(shown(&log, "a"), [(8, 1), (10, 1)]);
     }
 
     #[test]

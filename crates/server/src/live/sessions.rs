@@ -16,11 +16,9 @@ impl Live {
     /// # Errors
     /// Those of the store.
     pub(crate) async fn sessions(&self, bucket: &BucketName, channel: &ChannelName) -> Result<Option<Value>, Error> {
-        if self.meta.channel(bucket, channel).await.map_err(internal)?.is_none() {
-            return Ok(None);
-        }
+        let Some(record) = self.meta.channel(bucket, channel).await.map_err(internal)? else { return Ok(None) };
         let history = self.meta.history(bucket, channel).await.map_err(internal)?;
-        let refused = self.refusals(&(bucket.clone(), channel.clone())).await?;
+        let refused = self.refusals(&(bucket.clone(), channel.clone()), &record).await?;
         Ok(Some(json!({
             "sessions": history.iter().map(session).collect::<Vec<_>>(),
             "refusals": refused.iter().map(refusal).collect::<Vec<_>>(),

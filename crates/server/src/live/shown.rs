@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use model::Error;
 use model::name::{BucketName, ChannelName};
+use store::meta::ChannelRecord;
 use store::meta::peer::{Shown, ShownPush, ShownRefusal, ShownSnapshots};
 
 use super::channels::{ChannelId, Measurement, OnAir};
@@ -101,7 +102,14 @@ fn refusal(id: &ChannelId, refused: &Refused) -> ShownRefusal {
         message: refused.message.clone(),
         request_id: refused.request_id.clone(),
         count: refused.count,
+        channel_created_ms: refused.channel_created_ms,
     }
+}
+
+/// Whether a refusal under the name of a channel may be of this very channel.
+fn is_of(refusal: &ShownRefusal, channel: &ChannelRecord) -> bool {
+    // Older programs make channels and refuse pushes without saying when a channel was made.
+    refusal.channel_created_ms.is_none_or(|of_ms| channel.created_ms.is_none_or(|now_ms| of_ms == now_ms))
 }
 
 impl Live {
@@ -144,11 +152,12 @@ impl Live {
         Ok(found)
     }
 
-    /// The refusals of a channel by all servers, oldest first.
+    /// The refusals of a channel by all servers, oldest first; those of a channel of its name that was deleted before it are
+    /// left out.
     ///
     /// # Errors
     /// Those of the store.
-    pub(super) async fn refusals(&self, id: &ChannelId) -> Result<Vec<SeenRefusal>, Error> {
+    pub(super) async fn refusals(&self, id: &ChannelId, channel: &ChannelRecord) -> Result<Vec<SeenRefusal>, Error> {
         let server = self.peers.name();
         let here = self.channels.refused.of(id);
         let here = here.iter().map(|refused| SeenRefusal { refusal: refusal(id, refused), server: server.clone() });
@@ -164,7 +173,26 @@ impl Live {
                     .map(|refusal| SeenRefusal { refusal: refusal.clone(), server: Some(other.name.clone()) }),
             );
         }
+        found.retain(|seen| is_of(&seen.refusal, channel));
         found.sort_by_key(|seen| seen.refusal.at_ms);
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::LiveChannelConfig;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_of_the_channel_that_was_there_then() {
+        let shown = |channel_created_ms| ShownRefusal { channel_created_ms, ..ShownRefusal::default() };
+        let made = |created_ms| ChannelRecord { created_ms, ..ChannelRecord::new(LiveChannelConfig::default(), 1) };
+        assert!(is_of(&shown(Some(7)), &made(Some(7))));
+        assert!(!is_of(&shown(Some(7)), &made(Some(9))));
+        for (refusal, channel) in [(None, Some(9)), (Some(7), None), (None, None)] {
+            assert!(is_of(&shown(refusal), &made(channel)), "what is not known is shown");
+        }
     }
 }

@@ -34,7 +34,7 @@ pub(crate) async fn put(call: &Call<'_>, request: NewChannel) -> Result<LiveChan
     }
     let config = config?;
     let id = (call.bucket()?.name.clone(), name);
-    let record = ChannelRecord { config, modified_ms: call.now_ms, settings: Default::default() };
+    let record = ChannelRecord::new(config, call.now_ms);
     call.live().configure(&id, &record, call.granted.grant.caller()).await?;
     Ok(record.config)
 }

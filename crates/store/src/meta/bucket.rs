@@ -418,8 +418,7 @@ mod tests {
             tags: Vec::new(),
             initiator: None,
         };
-        let record =
-            ChannelRecord { config: LiveChannelConfig::default(), modified_ms: 1, settings: Default::default() };
+        let record = ChannelRecord::new(LiveChannelConfig::default(), 1);
         f.meta.put_object(&f.bucket, &key("a"), &inline("x"), PutGuard::Any).await.unwrap();
         f.meta.initiate_upload(&f.bucket, &key("b"), "ID", &upload).await.unwrap();
         f.meta.put_channel(&f.bucket, &channel("c"), &record, 9).await.unwrap();

@@ -24,6 +24,17 @@ pub struct ChannelRecord {
     /// Settings that no configuration of OSS has an element for. Configuring the channel anew leaves them as they are.
     #[serde(default, skip_serializing_if = "ChannelSettings::are_none")]
     pub settings: ChannelSettings,
+    /// When it was made, Unix milliseconds, which tells it from one of the same name that was deleted before. It is set when
+    /// a channel is made and stays; those of older programs have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_ms: Option<i64>,
+}
+
+impl ChannelRecord {
+    /// A channel that is configured now.
+    pub fn new(config: LiveChannelConfig, now_ms: i64) -> Self {
+        Self { config, modified_ms: now_ms, settings: ChannelSettings::default(), created_ms: None }
+    }
 }
 
 /// Settings of a channel beside its configuration; what is `None` is the server's to say.
@@ -112,8 +123,11 @@ impl Meta {
             transaction.write(Write::Delete(key::of_channel(Table::History, bucket, channel)));
             // What cannot be read is replaced.
             let before = kept.and_then(|row| decode::<ChannelRecord>(&row.value).ok());
-            let settings = before.map_or(record.settings, |before| before.settings);
-            transaction.put(row.clone(), &ChannelRecord { settings, ..record.clone() })?;
+            let (settings, created_ms) = match before {
+                Some(before) => (before.settings, before.created_ms),
+                None => (record.settings, Some(record.modified_ms)),
+            };
+            transaction.put(row.clone(), &ChannelRecord { settings, created_ms, ..record.clone() })?;
             if transaction.commit().await?.is_some() {
                 return Ok(if seen.is_some() { ChannelPut::Replaced } else { ChannelPut::Created });
             }
@@ -296,15 +310,27 @@ mod tests {
     use model::ChannelStatus;
 
     fn record(frag_count: u32) -> ChannelRecord {
-        ChannelRecord {
-            config: LiveChannelConfig { frag_count, ..LiveChannelConfig::default() },
-            modified_ms: 1,
-            settings: Default::default(),
-        }
+        ChannelRecord::new(LiveChannelConfig { frag_count, ..LiveChannelConfig::default() }, 1)
     }
 
     async fn put(f: &Fixture, name: &str, max: u64) -> Result<ChannelPut, ErrorKind> {
         f.meta.put_channel(&f.bucket, &channel(name), &record(3), max).await.map_err(|error| error.kind)
+    }
+
+    #[tokio::test]
+    async fn a_channel_that_is_made_again_is_another_one() {
+        let f = fixture().await;
+        let mut made = Vec::new();
+        for (now_ms, is_made_again) in [(7, true), (8, false), (9, true)] {
+            if is_made_again {
+                f.meta.delete_channel(&f.bucket, &channel("a")).await.unwrap();
+            }
+            let record = ChannelRecord { modified_ms: now_ms, ..record(3) };
+            f.meta.put_channel(&f.bucket, &channel("a"), &record, 10).await.unwrap();
+            let kept = f.meta.update_channel(&f.bucket, &channel("a"), |channel| channel.modified_ms += 1).await;
+            made.push(kept.unwrap().created_ms);
+        }
+        assert_eq!(made, [Some(7), Some(7), Some(9)]);
     }
 
     #[tokio::test]
@@ -330,7 +356,8 @@ mod tests {
         let f = fixture().await;
         put(&f, "a", 9).await.unwrap();
         f.meta.put_channel(&f.bucket, &channel("a"), &record(7), 9).await.unwrap();
-        assert_eq!(f.meta.channel(&f.bucket, &channel("a")).await, Ok(Some(record(7))));
+        let replaced = ChannelRecord { created_ms: Some(1), ..record(7) };
+        assert_eq!(f.meta.channel(&f.bucket, &channel("a")).await, Ok(Some(replaced)));
         let name = channel("a");
         let changed = f.meta.update_channel(&f.bucket, &name, |c| c.config.status = ChannelStatus::Disabled);
         assert_eq!(changed.await.unwrap().config.status, ChannelStatus::Disabled);

@@ -133,6 +133,8 @@ pub struct ShownRefusal {
     pub request_id: String,
     /// How many alike came in a row.
     pub count: u64,
+    /// When the channel was made, Unix milliseconds, if that is known: another one may have its name by now.
+    pub channel_created_ms: Option<i64>,
 }
 
 /// What a process shows of itself to the others.

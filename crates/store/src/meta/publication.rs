@@ -389,8 +389,7 @@ mod tests {
 
     async fn with_channel() -> Fixture {
         let f = fixture().await;
-        let record =
-            ChannelRecord { config: LiveChannelConfig::default(), modified_ms: 1, settings: Default::default() };
+        let record = ChannelRecord::new(LiveChannelConfig::default(), 1);
         f.meta.put_channel(&f.bucket, &channel("ch"), &record, 9).await.unwrap();
         f
     }
@@ -614,8 +613,7 @@ mod tests {
         let history = f.meta.history(&f.bucket, &channel("ch")).await.unwrap();
         assert_eq!(history.iter().map(|entry| entry.start_ms).collect::<Vec<_>>(), (3..13).collect::<Vec<_>>());
         f.meta.release_publisher(&lease).await.unwrap();
-        let record =
-            ChannelRecord { config: LiveChannelConfig::default(), modified_ms: 1, settings: Default::default() };
+        let record = ChannelRecord::new(LiveChannelConfig::default(), 1);
         f.meta.put_channel(&f.bucket, &channel("ch"), &record, 9).await.unwrap();
         assert_eq!(f.meta.history(&f.bucket, &channel("ch")).await, Ok(vec![]), "LiveChannel 1.1.6");
     }
@@ -638,8 +636,7 @@ mod tests {
         assert_eq!(some.len(), 1, "both ends belong to the range");
         f.check_clean().await;
 
-        let record =
-            ChannelRecord { config: LiveChannelConfig::default(), modified_ms: 1, settings: Default::default() };
+        let record = ChannelRecord::new(LiveChannelConfig::default(), 1);
         f.meta.put_channel(&f.bucket, &channel("ch"), &record, 9).await.unwrap();
         assert_eq!(f.meta.channel_window(&f.bucket, &channel("ch")).await, Ok(None));
         let lease = self::lease(&f, "me", Claim::IfFree).await;

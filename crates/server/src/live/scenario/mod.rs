@@ -113,7 +113,7 @@ impl Stage {
 
     async fn configure(&self, frag_duration: u32, frag_count: u32) {
         let config = LiveChannelConfig { frag_duration, frag_count, ..LiveChannelConfig::default() };
-        let record = ChannelRecord { config, modified_ms: self.live.clock.now_ms(), settings: Default::default() };
+        let record = ChannelRecord::new(config, self.live.clock.now_ms());
         self.meta.put_channel(&self.id.0, &self.id.1, &record, 10).await.unwrap();
     }
 
