@@ -58,6 +58,19 @@ def ended(pushes):
         push.wait()
 
 
+def start(commands):
+    """Runs of wrk."""
+    return [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL) for command in commands]
+
+
+def finish(wrks):
+    """Waits for runs of wrk, of which every request was answered with success."""
+    for wrk in wrks:
+        said = wrk.communicate()[0]
+        if wrk.returncode != 0 or re.search(r"Non-2xx|Socket errors", said):
+            raise RuntimeError(f"not all requests succeeded:\n{said}")
+
+
 def during(installation, seconds):
     before = installation.counts()
     time.sleep(seconds)
@@ -94,13 +107,10 @@ def commits(installation):
         script = folder / f"small-{number}.lua"
         script.write_text(SMALL_SCRIPT % (SMALL_BYTES // 16, heads))
         commands.append(["wrk", "-t", "1", "-c", str(clients), "-d", "5s", "-s", str(script), f"http://{server.http}/"])
-    wrks = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL) for command in commands]
+    wrks = start(commands)
     time.sleep(1)
     seen = during(installation, 3)
-    for wrk in wrks:
-        said = wrk.communicate()[0]
-        if re.search(r"Non-2xx|Socket errors", said):
-            raise RuntimeError(f"not all requests succeeded:\n{said}")
+    finish(wrks)
     batches = max(1, seen.get("batches", 1))
     return {
         "commits/s": seen["commits"] / seen["at"],
@@ -175,19 +185,15 @@ def viewers(installation, sample):
         path = installation.folder / "viewers"
         path.write_text(f"/{BUCKET}/watched-0-0/playlist.m3u8\n")
         script = str(ROOT / "bench/viewers.lua")
-        wrks = [
-            subprocess.Popen(
-                ["wrk", "-t1", f"-c{count}", "-d6s", "--timeout", "10s", "-s", script, f"http://{server.http}", "--", str(path), "full"],
-                stdout=subprocess.DEVNULL,
-            )
+        wrks = start(
+            ["wrk", "-t1", f"-c{count}", "-d6s", "--timeout", "10s", "-s", script, f"http://{server.http}", "--", str(path), "full"]
             for server, count in installation.shared(VIEWERS)
-        ]
+        )
         time.sleep(2)
         answered = installation.total("millpond_http_requests_total")
         seen = during(installation, 3)
         answered = installation.total("millpond_http_requests_total") - answered
-        for wrk in wrks:
-            wrk.wait()
+        finish(wrks)
     finally:
         ended(pushes)
     reads = seen.get("point reads", 0)

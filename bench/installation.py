@@ -14,7 +14,7 @@ from harness import ROOT, Millpond, cpu_seconds
 sys.path.insert(0, str(ROOT / "conformance/cluster"))
 
 from engines import BUCKET as STORE_BUCKET  # noqa: E402
-from engines import S3_KEY, S3_SECRET, Postgres, Seaweed, free_port, tool  # noqa: E402
+from engines import PASSWORD, S3_KEY, S3_SECRET, Postgres, Seaweed, free_port, tool  # noqa: E402
 
 
 def missing():
@@ -43,7 +43,7 @@ class Engines:
     def sql(self, text):
         command = [str(self.postgres.programs / "psql"), "-qAtX", "-F", "\x1f", "-h", "127.0.0.1", "-p", str(self.postgres.port)]
         command += ["-U", "mill", "-d", "postgres", "-c", text]
-        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PGPASSWORD": "cluster-password"})
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PGPASSWORD": PASSWORD})
         if done.returncode:
             raise RuntimeError(done.stderr)
         return [line.split("\x1f") for line in done.stdout.splitlines()]
@@ -104,7 +104,7 @@ class Installation:
             self.environment = {
                 "MILLPOND_META": f"{engines.postgres.url}?schema={name}",
                 "MILLPOND_BLOBS": f"s3://{STORE_BUCKET}/{name}?endpoint=http://127.0.0.1:{engines.seaweed.port}",
-                "PGPASSWORD": "cluster-password",
+                "PGPASSWORD": PASSWORD,
                 "AWS_ACCESS_KEY_ID": S3_KEY,
                 "AWS_SECRET_ACCESS_KEY": S3_SECRET,
                 "MILLPOND_SECRETS_KEY": secrets.token_hex(32),

@@ -62,6 +62,7 @@ class Worker:
     def __init__(self):
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
+        self._error: Optional[Exception] = None
 
     def start(self):
         self._thread.start()
@@ -71,10 +72,16 @@ class Worker:
         self._over.set()
         self._thread.join(60)
         assert not self._thread.is_alive(), f"{type(self).__name__} hangs"
+        if self._error is not None:
+            raise self._error
 
     def _run(self) -> None:
-        while not self._over.wait(self.pause_s):
-            self.once()
+        try:
+            while not self._over.wait(self.pause_s):
+                self.once()
+        except Exception as error:
+            # Who sees nothing any more must not pass for one who saw nothing wrong.
+            self._error = error
 
     def once(self) -> None:
         raise NotImplementedError
@@ -107,7 +114,12 @@ class Viewer(Worker):
     def look(self, channel: str) -> Optional[Playlist]:
         asked = time.monotonic()
         answer = self.get(f"{channel}/playlist.m3u8")
-        if answer is None or answer.status_code != 200:
+        if answer is None or answer.status_code >= 500:
+            return None
+        if answer.status_code != 200:
+            # Before its first segment a channel has no list.
+            if self.looks[channel]:
+                self.wrong.append(f"{channel}/playlist.m3u8, which was there: {answer.status_code}")
             return None
         try:
             playlist = Playlist.parse(answer.text)
@@ -154,6 +166,9 @@ class Player(Worker):
                 said = str(answer.status_code)
                 if answer.status_code == 200:
                     break
+                if answer.status_code < 500:
+                    self.reads.failed.append(f"{name}: {said}")
+                    return None
             except requests.RequestException as error:
                 said = type(error).__name__
             if time.monotonic() - begun > PATIENCE_S:
@@ -190,6 +205,9 @@ class Editor(Worker):
             else:
                 self.client.post_vod_playlist(channel, "vod.m3u8", *span)
                 text = self.client.get_object(f"{channel}/vod.m3u8").read().decode()
+        except oss2.exceptions.NoSuchKey as error:
+            self.wrong.append(f"{channel}/vod.m3u8, which was made: {error}")
+            return
         except (oss2.exceptions.OssError, requests.RequestException, OSError):
             self.refused += 1
             return
@@ -210,10 +228,9 @@ class Camera(Worker):
 
     def __init__(self, path, url):
         super().__init__()
-        self.path, self.url, self.starts = path, url, 0
+        self.path, self.url = path, url
 
     def once(self) -> None:
-        self.starts += 1
         with media.Push(self.path, self.url(), loop=True) as push:
             while push.running() and not self._over.wait(0.1):
                 pass

@@ -14,7 +14,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python"))
 pytest.register_assert_rewrite("millpond_test", "single")
 
-from engines import S3_KEY, S3_SECRET, Postgres, Seaweed  # noqa: E402
+from engines import PASSWORD, S3_KEY, S3_SECRET, Postgres, Seaweed  # noqa: E402
 from millpond_test import media  # noqa: E402
 from millpond_test.server import BINARY, Server  # noqa: E402
 from single import archives, ours, stack_of  # noqa: E402, F401
@@ -50,7 +50,7 @@ def environment(postgres, seaweed):
     given = {
         "MILLPOND_META": postgres.url,
         "MILLPOND_BLOBS": seaweed.url,
-        "PGPASSWORD": "cluster-password",
+        "PGPASSWORD": PASSWORD,
         "AWS_ACCESS_KEY_ID": S3_KEY,
         "AWS_SECRET_ACCESS_KEY": S3_SECRET,
         "MILLPOND_SECRETS_KEY": secrets.token_hex(32),
@@ -61,12 +61,26 @@ def environment(postgres, seaweed):
 
 
 @pytest.fixture
-def servers(environment, tmp_path):
-    started = [Server(tmp_path / name, environment=environment, settings="max_buckets = 10000\n").start() for name in "ab"]
-    yield started
+def start(environment, tmp_path):
+    """Starts servers of the installation with settings, or with anything else of `Server`, of their own."""
+    started = []
+
+    def one(name: str, settings: str = "", **options) -> Server:
+        server = Server(tmp_path / name, environment=environment, settings="max_buckets = 10000\n" + settings, **options)
+        # Also one that does not start is killed.
+        started.append(server)
+        return server.start()
+
+    yield one
     for server in started:
         server.kill()
+    for server in started:
         assert "panicked" not in server.log(), server.log()[-3000:]
+
+
+@pytest.fixture
+def servers(start):
+    return [start(name) for name in "ab"]
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""What goes wrong in the nemesis of several servers. Each does its harm, and undoes it before it returns."""
+"""What goes wrong in the nemesis of several servers. Each kind does its harm, and undoes it before it returns."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Kind:
     do: Callable[[Installation, random.Random], None]
     #: Media that one stream may lose, ms: docs/design/many-servers.md, "What is promised".
     may_lose_ms: int
-    #: Whether an encoder that comes back has to be on air within RETURN_S.
+    #: Whether an encoder that comes back has to be on air within RETURN_S of `nemesis.py`.
     is_return_bounded: bool = True
 
 
@@ -82,7 +82,7 @@ def database_machine_is_lost(installation: Installation, source: random.Random) 
 
 
 def database_pauses(installation: Installation, source: random.Random) -> None:
-    """Longer than servers wait for it: they refuse, and pushes end."""
+    """Longer than servers wait for it: they refuse requests and new pushes; those that are on go on."""
     pids = installation.database.primary.pause()
     try:
         time.sleep(source.uniform(*LONG))

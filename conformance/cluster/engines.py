@@ -18,6 +18,8 @@ from pathlib import Path
 
 S3_KEY = "clusterkey"
 S3_SECRET = "cluster-secret-0001"
+#: Of the user `mill`: only within one installation of the tests, and only on loopback.
+PASSWORD = "cluster-password"
 BUCKET = "pond"
 
 
@@ -67,7 +69,7 @@ class Postgres:
         if os.geteuid() == 0:
             shutil.chown(self.folder, self.user)
         password = self.folder / "password"
-        password.write_text("cluster-password\n")
+        password.write_text(f"{PASSWORD}\n")
         if os.geteuid() == 0:
             shutil.chown(password, self.user)
         self._run(

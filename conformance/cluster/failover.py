@@ -9,10 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from engines import Postgres, alive
-
-#: Only within one installation of the tests, and only on loopback.
-PASSWORD = "cluster-password"
+from engines import PASSWORD, Postgres, alive
 
 
 class Node(Postgres):

@@ -4,17 +4,19 @@ engines, and HAProxy with the project's configuration before them."""
 from __future__ import annotations
 
 import random
+import re
 import secrets
 import shutil
 import socket
 import subprocess
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Dict, List, Optional
 
 import requests
 
-from engines import S3_KEY, S3_SECRET, Rclone, Seaweed, Store, tool
-from failover import PASSWORD, Pair
+from engines import PASSWORD, S3_KEY, S3_SECRET, Rclone, Seaweed, Store, tool
+from failover import Pair
 from links import PASSES, Links
 from millpond_test import media
 from millpond_test.server import BINARY, ROOT, Server, wait_for
@@ -88,7 +90,9 @@ class Installation:
         for number, name in enumerate(self.names):
             hosts = ",".join(self.links.address(f"{name}-{node.name}") for node in self.database.nodes)
             engines = {"MILLPOND_META": f"postgres://mill@{hosts}/postgres", "MILLPOND_BLOBS": self.store.url_at(self.links.address(f"{name}-store"))}
-            self.members.append(Member(self.folder, name, self.network, number, {**given, **engines}, self.settings).start())
+            member = Member(self.folder, name, self.network, number, {**given, **engines}, self.settings)
+            self.members.append(member)
+            member.start()
         self._balance()
         wait_for(self.is_well, "all servers are ready", 30)
         return self
@@ -132,28 +136,27 @@ class Installation:
     def heal(self) -> None:
         self.links.set(PASSES, *self.links.addresses)
 
-    def publications(self) -> int:
-        """Pushes that servers have, an estimate while some do not answer."""
-        found = 0
-        for member in self.members:
-            try:
-                text = member.admin("/metrics").text
-            except requests.RequestException:
-                continue
-            found += sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("millpond_publications "))
-        return found
+    def publications(self) -> Optional[int]:
+        """Pushes that all servers have together; `None` while one does not answer."""
+        try:
+            texts = [member.admin("/metrics").text for member in self.members]
+        except requests.RequestException:
+            return None
+        return sum(int(re.search(r"^millpond_publications (\d+)$", text, re.MULTILINE)[1]) for text in texts)
 
     def stop(self) -> None:
-        for member in self.members:
-            member.kill()
-        if self._balancer is not None:
-            self._balancer.kill()
-            self._balancer.wait()
-        if self.links is not None:
-            self.links.close()
-        if self.store.process is not None:
-            self.store.kill()
-        self.database.stop()
+        # All of it, also when a part cannot be stopped; the last one first.
+        with ExitStack() as parts:
+            parts.callback(self.database.stop)
+            if self.store.process is not None:
+                parts.callback(self.store.kill)
+            if self.links is not None:
+                parts.callback(self.links.close)
+            if self._balancer is not None:
+                parts.callback(self._balancer.wait)
+                parts.callback(self._balancer.kill)
+            for member in self.members:
+                parts.callback(member.kill)
 
     def panics(self) -> "list[str]":
         return [f"{member.name}: {line}" for member in self.members for line in member.log().splitlines() if "panicked" in line]

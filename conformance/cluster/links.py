@@ -124,9 +124,5 @@ class Links:
         self.close()
 
 
-def port_of(address: str) -> int:
-    return int(address.rsplit(":", 1)[1])
-
-
 if __name__ == "__main__":
     asyncio.run(serve(json.loads(sys.argv[1])))

@@ -15,8 +15,8 @@ import shutil
 import signal
 import sys
 import tempfile
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, List
@@ -138,11 +138,10 @@ class Nemesis:
                 break
         time.sleep(2)
 
-        leaving = [threading.Thread(target=one.stop) for one in (*pushes, *rivals, *cameras)]
-        for thread in leaving:
-            thread.start()
-        for thread in leaving:
-            thread.join(60)
+        leaving = [*pushes, *rivals, *cameras]
+        with ThreadPoolExecutor(len(leaving)) as pool:
+            list(pool.map(lambda one: one.stop(), leaving))
+        faults += [f"{push.channel}: the encoder does not get away" for push in (*pushes, *rivals) if push.is_running]
         for one in (*viewers, editor, player, writers):
             one.stop()
         wait_for(lambda: installation.publications() == 0, "all pushes have ended", 60)
@@ -151,33 +150,35 @@ class Nemesis:
         return faults
 
     def disturb(self, kind: str, pushes: List[Push], faults: List[str]) -> Disturbance:
-        begun = time.monotonic()
+        begun, well_s = time.monotonic(), float("nan")
         cost = self.costs.setdefault(kind, Cost())
         cost.times += 1
         KINDS[kind].do(self.installation, self.source)
         undone = time.monotonic()
         try:
             wait_for(lambda: self.installation.is_well() and all(push.is_on for push in pushes), "well", RECOVERY_S, 0.2)
-            cost.well_s.append(time.monotonic() - undone)
-            wait_for(lambda: self.lag(pushes) < CAUGHT_UP_S, "the lists have caught up", RECOVERY_S, 0.5)
+            well_s = time.monotonic() - undone
+            cost.well_s.append(well_s)
+            wait_for(lambda: self.lag(pushes, faults) < CAUGHT_UP_S, "the lists have caught up", RECOVERY_S, 0.5)
         except AssertionError:
             off = [push.channel + ": " + (push.errors or ["?"])[-1] for push in pushes if not push.is_on]
             faults.append(f"{kind}: not well {RECOVERY_S} s later; off are {off}, ready {[member.is_ready() for member in self.installation.members]}")
         cost.caught_up_s.append(time.monotonic() - undone)
         print(
-            f"  {time.strftime('%H:%M:%S')} {kind}: {undone - begun:.1f} s; later, all pushes are on: {max(cost.well_s, default=-1):.1f} s, "
+            f"  {time.strftime('%H:%M:%S')} {kind}: {undone - begun:.1f} s; later, all pushes are on: {well_s:.1f} s, "
             f"lists have caught up: {cost.caught_up_s[-1]:.1f} s",
             flush=True,
         )
         return Disturbance(kind, begun, KINDS[kind].may_lose_ms, KINDS[kind].is_return_bounded)
 
-    def lag(self, pushes: List[Push]) -> float:
-        """How old the newest picture is that is listed, of the push where that is oldest."""
+    def lag(self, pushes: List[Push], faults: List[str]) -> float:
+        """How old the newest picture is that is listed, of the push where that is oldest; what is wrong with lists goes to the faults."""
         now, oldest = time.monotonic(), 0.0
         for push in pushes:
             viewer = Viewer(self.installation.front, BUCKET, [push.channel])
             playlist = viewer.look(push.channel)
             content = viewer.read(f"{push.channel}/{playlist.uris[-1]}") if playlist else None
+            faults += viewer.wrong
             numbers = numbers_in(content or b"")
             if not numbers:
                 return RECOVERY_S
@@ -200,6 +201,7 @@ class Nemesis:
             there |= found
             if not found:
                 faults.append(f"{name} lists nothing")
+        faults += nothing_seen(viewers, editor, player, writers)
         for viewer in (*viewers, judge):
             faults += viewer.wrong
             for path, digests in viewer.seen.items():
@@ -208,7 +210,7 @@ class Nemesis:
                 faults += [f"{name}: {fault}" for fault in history.illegal_playlists(looks)]
                 listed |= {f"{name}/{uri}" for look in looks for uri in look.playlist.uris}
         for name in names:
-            looks = [look for viewer in viewers for look in viewer.looks.get(name, [])]
+            looks = [look for viewer in (*viewers, judge) for look in viewer.looks.get(name, [])]
             faults += [f"{name}: {fault}" for fault in history.falling_numbers(looks)]
             faults += history.two_publishers(name, pictures[name])
         listed |= {f"{name}/{uri}" for name, uris in editor.listed.items() for uri in uris}
@@ -252,6 +254,13 @@ class Nemesis:
         return "\n".join([HEAD, *[cost.line(kind) for kind, cost in self.costs.items()]])
 
 
+def nothing_seen(viewers, editor, player, writers) -> List[str]:
+    """Who saw nothing in a whole round, so that nothing could be wrong with it."""
+    faults = [f"{name} was never seen at {viewer.server.http_address}" for viewer in viewers for name, looks in viewer.looks.items() if not looks]
+    done = {"VOD playlist was made": editor.done, "answer came of the recording": len(player.reads.answered_s), "object was changed": writers.acknowledged}
+    return faults + [f"no {what}" for what, count in done.items() if not count]
+
+
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--rounds", type=int, default=3)
@@ -263,6 +272,9 @@ def main() -> int:
     arguments.add_argument("--verbose", action="store_true", help="each loss")
     arguments.add_argument("--keep", action="store_true", help="leave the logs")
     options = arguments.parse_args()
+    chosen = [kind.strip() for kind in options.kinds.split(",")] if options.kinds else []
+    if unknown := set(chosen) - set(KINDS):
+        arguments.error(f"no such kind: {', '.join(sorted(unknown))}")
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     print(f"nemesis: {options.rounds} rounds of {options.seconds:.0f} s, {options.pushes} pushes, {options.store}, seed {options.seed}", flush=True)
@@ -272,8 +284,7 @@ def main() -> int:
     with Installation(folder, options.store) as installation:
         nemesis = Nemesis(installation, folder, options.pushes, options.seed, options.verbose)
         for _ in range(options.rounds):
-            chosen = [kind.strip() for kind in options.kinds.split(",")] if options.kinds else []
-            for fault in nemesis.round(0 if chosen else options.seconds, chosen):
+            for fault in nemesis.round(0 if chosen else options.seconds, list(chosen)):
                 print(f"    {fault}", flush=True)
     print(f"\n{nemesis.table()}")
     print(f"seed {options.seed}: {len(nemesis.faults)} faults" + (f"; logs in {folder}" if options.keep or nemesis.faults else ""))

@@ -16,10 +16,10 @@ import secrets
 import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from engines import BUCKET, S3_KEY, S3_SECRET, Postgres, Seaweed
+from engines import BUCKET, PASSWORD, S3_KEY, S3_SECRET, Postgres, Seaweed
 from one_machine import entry_of, reasons
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,9 +32,11 @@ def installation(folder: Path, servers: int):
     """The variables that make suites drive it."""
     # The database runs as another user, who has to reach its folder.
     folder.chmod(0o755)
-    postgres = Postgres(folder / "postgres", connections=1000).make()
-    seaweed = Seaweed(folder / "seaweed").start()
-    try:
+    with ExitStack() as engines:
+        postgres = Postgres(folder / "postgres", connections=1000).make()
+        engines.callback(postgres.stop)
+        seaweed = Seaweed(folder / "seaweed").start()
+        engines.callback(seaweed.kill)
         seaweed.make_bucket()
         given = {
             "binary": str(BINARY),
@@ -42,7 +44,7 @@ def installation(folder: Path, servers: int):
             "meta": postgres.url,
             "blobs": f"s3://{BUCKET}/PREFIX?endpoint=http://127.0.0.1:{seaweed.port}",
             "environment": {
-                "PGPASSWORD": "cluster-password",
+                "PGPASSWORD": PASSWORD,
                 "AWS_ACCESS_KEY_ID": S3_KEY,
                 "AWS_SECRET_ACCESS_KEY": S3_SECRET,
                 "MILLPOND_SECRETS_KEY": secrets.token_hex(32),
@@ -57,28 +59,24 @@ def installation(folder: Path, servers: int):
         # The plugin of pytest lies here.
         path = os.pathsep.join(filter(None, [str(ROOT / "conformance" / "cluster"), os.environ.get("PYTHONPATH")]))
         yield {**os.environ, "MILLPOND_BIN": str(program), "MILLPOND_SERVERS": str(servers), "PYTHONPATH": path}
-    finally:
-        seaweed.kill()
-        postgres.stop()
 
 
-def tests_of(suite: str) -> "list[str]":
-    """The names of all tests of a suite, of Node only those of its files."""
-    if suite == "node":
-        return [path.name for path in (NODE / "tests").glob("*.test.js")]
+def python_tests() -> "list[str]":
+    """The names of all tests of the Python suite."""
     command = [sys.executable, "-m", "pytest", "--collect-only", "tests"]
     listed = subprocess.run(command, cwd=PYTHON, capture_output=True, text=True, timeout=300)
+    assert listed.returncode == 0, listed.stdout + listed.stderr
     return [line for line in listed.stdout.splitlines() if "::" in line]
 
 
-def say_what_is_left_out(suite: str) -> None:
-    """Prints the list with the number of tests; a name that names none is a mistake."""
-    tests, names = tests_of(suite), reasons(suite)
+def say_what_is_left_out() -> None:
+    """Prints the list of the Python suite with the number of tests; a name that names none is a mistake. (Tests of Node say it themselves.)"""
+    tests, names = python_tests(), reasons("python")
     counts = {name: 0 for name in names}
     for test in tests:
         for name in names:
             counts[name] += entry_of(test, [name]) is not None
-    print(f"{suite}: {len(tests)} tests, of which {sum(entry_of(test, names) is not None for test in tests)} are about one machine:")
+    print(f"{len(tests)} tests, of which {sum(entry_of(test, names) is not None for test in tests)} are about one machine:")
     for name, why in names.items():
         print(f"  {counts[name]:3} {name}: {why}")
     assert all(counts.values()), f"one_machine.toml names what is not there: {[name for name, count in counts.items() if not count]}"
@@ -91,7 +89,7 @@ def main() -> int:
     parser.add_argument("rest", nargs=argparse.REMAINDER)
     asked = parser.parse_args()
     if asked.suite == "python":
-        say_what_is_left_out(asked.suite)
+        say_what_is_left_out()
         command, place = [sys.executable, "-m", "pytest", "-p", "one_machine", *asked.rest], PYTHON
     else:
         command, place = (["node", "--test", *asked.rest] if asked.rest else ["npm", "test"]), NODE

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import pytest
+
 import history
+from clients import Worker
 from history import Disturbance, Look, Loss, Reads
+from nemesis import nothing_seen
 from millpond_test.playlist import Playlist, Segment
 from numbered import Numbered, Sent, is_picture, make_source, numbers_in, with_number
 from millpond_test import media
@@ -86,6 +92,26 @@ def test_returns():
 def test_recordings():
     assert history.failed_playback(Reads([0.1], ["once"])) == []
     assert len(history.failed_playback(Reads(failed=["404"]))) == 1
+
+
+def test_who_saw_nothing():
+    def seen(looks, made, read, changed):
+        viewer = SimpleNamespace(server=SimpleNamespace(http_address="here"), looks={"c": looks})
+        return nothing_seen([viewer], SimpleNamespace(done=made), SimpleNamespace(reads=Reads(read)), SimpleNamespace(acknowledged=changed))
+
+    assert seen([look(0, 1, 1, "1.ts")], 1, [0.1], 1) == []
+    assert len(seen([], 0, [], 0)) == 4
+
+
+def test_who_fails():
+    class Fails(Worker):
+        def once(self):
+            raise ValueError("unforeseen")
+
+    worker = Fails().start()
+    worker._thread.join()
+    with pytest.raises(ValueError):
+        worker.stop()
 
 
 def test_numbers_of_pictures_are_found_where_the_server_put_them(servers, tmp_path):

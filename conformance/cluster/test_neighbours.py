@@ -15,27 +15,11 @@ import pytest
 import requests
 
 from millpond_test import media
-from millpond_test.server import Server, create_channel, wait_for
+from millpond_test.server import create_channel, wait_for
 from test_two_servers import playlist, push_url
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python" / "tests"))
 from test_console_operations import call, good  # noqa: E402
-
-
-@pytest.fixture
-def start(environment, tmp_path):
-    """Starts servers of the installation with settings of their own."""
-    started = []
-
-    def one(name: str, settings: str = "") -> Server:
-        server = Server(tmp_path / name, environment=environment, settings="max_buckets = 10000\n" + settings).start()
-        started.append(server)
-        return server
-
-    yield one
-    for server in started:
-        server.kill()
-        assert "panicked" not in server.log(), server.log()[-3000:]
 
 
 def said(server, text: str, **fields) -> "list[dict]":

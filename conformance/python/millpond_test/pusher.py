@@ -78,10 +78,6 @@ class Session:
     ended: Optional[float] = None
 
     @property
-    def is_stopping(self) -> bool:
-        return self._stop.is_set()
-
-    @property
     def sent_ms(self) -> int:
         return 0 if self.first_ms is None else self.last_ms - self.first_ms
 
@@ -110,6 +106,15 @@ class Pusher:
         """Says goodbye, and waits until the server has said so too."""
         self._stop.set()
         self._thread.join(timeout_s)
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._stop.is_set()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its thread has not ended."""
+        return self._thread.is_alive()
 
     @property
     def sent_ms(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 import threading
 import time
 from typing import Dict, List, Optional, Set
@@ -23,6 +24,12 @@ def body(key: str, number: int, size: int) -> bytes:
     """Bytes that tell what they are, so that those of another object or of another time are seen."""
     stamp = f"{key}#{number};".encode()
     return (stamp * (size // len(stamp) + 1))[:size]
+
+
+def is_body(key: str, found: bytes) -> bool:
+    """Whether these are bytes of this object as it was at some time."""
+    stamp = re.match(rb"[^#]*#(\d+);", found)
+    return stamp is not None and found == body(key, int(stamp[1]), len(found))
 
 
 class Objects:
@@ -49,6 +56,7 @@ class Objects:
         self._stop.set()
         for thread in self._threads:
             thread.join(40)
+        assert not any(thread.is_alive() for thread in self._threads), "a writer or a reader hangs"
 
     def _client(self) -> oss2.Bucket:
         return oss2.Bucket(self.server.bucket(self.bucket).auth, self.server.endpoint, self.bucket, connect_timeout=20)
@@ -112,7 +120,7 @@ class Objects:
         if found is None or is_final:
             if is_final:
                 self.lost.append(key)
-        elif found != body(key, int(found.split(b"#", 1)[1].split(b";", 1)[0]), len(found)) if b"#" in found else True:
+        elif not is_body(key, found):
             self.wrong.append(key)
         return True
 

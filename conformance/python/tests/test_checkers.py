@@ -5,6 +5,7 @@ import pytest
 from millpond_test import media
 from millpond_test.playlist import Malformed, Playlist, violations
 from millpond_test.ts import check
+from millpond_test.workload import body, is_body
 
 
 def playlist(sequence: int, *segments: str, target: int = 2, discontinuities: int = 0, end: bool = False) -> Playlist:
@@ -137,3 +138,9 @@ def test_different_frames_are_seen(short_source):
     ):
         with pytest.raises(AssertionError):
             media.assert_same_frames(wrong, same)
+
+
+def test_bytes_that_are_not_of_an_object_are_seen():
+    assert is_body("o/1", body("o/1", 7, 300))
+    for wrong in (body("o/2", 7, 300), body("o/1", 7, 300)[:-1] + b"x", b"", b"#;", b"o/1#x;", bytes(300)):
+        assert not is_body("o/1", wrong)
