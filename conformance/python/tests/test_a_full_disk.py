@@ -7,51 +7,27 @@ from __future__ import annotations
 import errno
 import os
 import re
-import subprocess
 import time
 
 import oss2
 import pytest
 
 from millpond_test import media
+from millpond_test.disks import MIB, fill, small_disk
 from millpond_test.faults import Faults
 from millpond_test.playback import read_stream
 from millpond_test.server import create_channel, wait_for
 
 from conftest import Channel
 
-MIB = 1 << 20
 LOST = "millpond_media_lost_seconds_total"
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """64 MiB below the data directory of a server called `server`."""
-    data = tmp_path / "server" / "data"
-    data.mkdir(parents=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m,mode=0700", "none", str(data)], check=True, timeout=10)
-    yield data
-    for _ in range(50):
-        if subprocess.run(["umount", str(data)], capture_output=True).returncode == 0:
-            return
-        time.sleep(0.2)
-    subprocess.run(["umount", "-l", str(data)], check=True)
-
-
-def fill(folder, leave: int = 0) -> None:
-    """Another program takes what is free."""
-    with (folder / "others").open("ab", buffering=0) as file:
-        while True:
-            status = os.statvfs(folder)
-            size = min(MIB, status.f_bavail * status.f_frsize - leave)
-            try:
-                if size <= 0 or file.write(bytes(size)) < size:
-                    break
-            except OSError as error:
-                assert error.errno == errno.ENOSPC
-                break
-    status = os.statvfs(folder)
-    assert status.f_bavail * status.f_frsize <= leave + MIB
+@pytest.fixture(name="small_disk")
+def small_disk_of_the_server(tmp_path):
+    """Below the data directory of a server called `server`."""
+    with small_disk(tmp_path / "server" / "data") as data:
+        yield data
 
 
 def readiness(server) -> str:
