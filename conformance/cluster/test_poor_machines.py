@@ -18,7 +18,7 @@ from millpond_test.disks import MIB, fill, small_disk
 from millpond_test.playlist import Playlist
 from millpond_test.pusher import Pusher, flv_tags
 from millpond_test.server import create_channel, wait_for
-from test_neighbours import channel_of, status
+from test_neighbours import channel_of, said, status
 from test_two_servers import playlist, push_url
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python" / "tests"))
@@ -87,6 +87,8 @@ def test_a_disk_that_what_waits_for_the_store_fills(small, start, tmp_path, seaw
     assert media.decode_listed(b.url(f"{bucket.bucket_name}/test-channel/playlist.m3u8")).video
     assert metric(b, "millpond_media_lost_seconds_total") == 0
     assert_all_is_listed(other, a, beside)
+    # What was lost is told when all of it is known.
+    assert said(a, "media could not be stored and is lost") and not said(a, "nothing is lost")
 
 
 def test_sixty_four_files_are_enough_for_each_server(start, source, postgres):

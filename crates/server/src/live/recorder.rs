@@ -327,7 +327,10 @@ impl Recorder {
     async fn mend(&mut self) {
         let Some(open) = &mut self.open else { return };
         if open.bytes.mend().await {
-            self.losses.settle(&self.admission.id);
+            // What waits may be lost for the same reason, which shows when it is its turn.
+            if self.closed.is_empty() {
+                self.losses.settle(&self.admission.id);
+            }
             self.is_unnoted = true;
         } else if open.bytes.is_hopeless() {
             self.wants_cut = true;
@@ -408,7 +411,8 @@ impl Recorder {
                     metrics::histogram!(crate::metrics::SEGMENT_PUBLISH_SECONDS).record(closed.key_arrived.elapsed());
                 }
                 match lost_ms {
-                    0 => self.losses.settle(&self.admission.id),
+                    0 if self.closed.is_empty() => self.losses.settle(&self.admission.id),
+                    0 => {}
                     _ => self.mark_gap(),
                 }
             }
