@@ -91,6 +91,21 @@ def test_a_disk_that_what_waits_for_the_store_fills(small, start, tmp_path, seaw
     assert said(a, "media could not be stored and is lost") and not said(a, "nothing is lost")
 
 
+def test_a_disk_that_the_cache_would_fill(small, start, tmp_path):
+    """What is kept for readers goes before anything that is recorded is lost, however large it may become (`storage.cache_mib`)."""
+    tags = flv_tags(media.make_source(tmp_path / "heavy.flv", size="640x360", noise=30))
+    a, b = start("a"), start("b")
+    bucket = channel_of((a, b))
+    with pushes(tags, (a, bucket)) as (push,):
+        fill(small, 20 * MIB)
+        # Twice what there is room for.
+        wait_for(lambda: metric(a, "millpond_live_ingest_bytes_total") > 40 * MIB, "media", 120)
+        assert a.admin("/readyz").text == "ready\n"
+        a.bucket(bucket.bucket_name).put_object("key", b"body")
+    assert metric(a, "millpond_media_lost_seconds_total") == 0
+    assert_all_is_listed(push, b, bucket)
+
+
 def test_sixty_four_files_are_enough_for_each_server(start, source, postgres):
     """They have connections to PostgreSQL and to the store, too; and there are strangers, and a while without PostgreSQL."""
     a, b = (start(name, open_files="64:64") for name in "ab")

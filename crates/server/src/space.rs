@@ -7,11 +7,13 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use model::{Error, ErrorCode};
 use parking_lot::Mutex;
+use store::blob::BlobStore;
 use tokio::task::JoinHandle;
 
 use crate::shutdown::Shutdown;
@@ -26,6 +28,9 @@ const SILENCE: Duration = Duration::from_secs(5);
 const PROBE: &str = ".probe";
 /// The part of the file system that is kept free at most.
 const SHARE: u64 = 20;
+/// What is free above the reserve at least, as long as something can go that is kept for readers only; as much as the reserve where that is
+/// more. It is what pushes write between two looks.
+const LEAST_ROOM: u64 = 4 << 20;
 
 /// What is wrong with the disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +82,12 @@ impl State {
         }
     }
 
+    /// How much more has to be free before nothing that is kept for readers only need go.
+    fn missing_room(&self) -> u64 {
+        let wanted = self.reserve.load(Ordering::Relaxed).max(LEAST_ROOM);
+        wanted.saturating_sub(self.room.load(Ordering::Relaxed))
+    }
+
     /// What speaks against taking in so many bytes.
     fn objection(&self, bytes: u64) -> Option<Trouble> {
         let admitted = self.admitted.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
@@ -89,6 +100,20 @@ impl State {
             let reserve = self.reserve.load(Ordering::Relaxed);
             Trouble::Full { free: room.saturating_add(reserve).saturating_sub(admitted), reserve }
         })
+    }
+}
+
+/// Sees to it that what is kept on the disk for readers only takes no room that is needed to record, until the word to stop.
+pub(crate) async fn keep_room(blobs: Arc<dyn BlobStore>, mut shutdown: Shutdown) {
+    loop {
+        tokio::select! {
+            () = shutdown.wait() => return,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+        match STATE.missing_room() {
+            0 => {}
+            missing => blobs.give_room(missing).await,
+        }
     }
 }
 
@@ -302,6 +327,13 @@ mod tests {
         // One byte was taken in before.
         assert_eq!(state.objection(mib), Some(Trouble::Full { free: mib - 1, reserve: mib }));
         check(2 * mib, 100 * mib, Ok(()), None);
+        for (reserve, room, missing) in
+            [(mib, u64::MAX, 0), (mib, 4 * mib, 0), (mib, mib, 3 * mib), (9 * mib, 0, 9 * mib)]
+        {
+            state.reserve.store(reserve, Ordering::Relaxed);
+            state.room.store(room, Ordering::Relaxed);
+            assert_eq!(state.missing_room(), missing);
+        }
         assert!(probe(folder.path()).is_ok());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         assert!(probe(&folder.path().join("absent")).is_err());

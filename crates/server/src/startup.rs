@@ -174,6 +174,7 @@ pub(crate) async fn start(config: Config, inherited: Inherited, numbers: Prometh
     accepting.push(crate::panics::spawn("upkeep", live::upkeep(edge.live.clone(), shutdown.clone())));
     accepting.push(crate::panics::spawn("disk", disk.watch(shutdown.clone())));
     accepting.push(crate::panics::spawn("dependencies", edge.dependencies.clone().watch(shutdown.clone())));
+    accepting.push(crate::panics::spawn("room", crate::space::keep_room(blobs.clone(), shutdown.clone())));
     accepting.push(crate::panics::spawn("clock", crate::clock::watch(clock, shutdown.clone())));
     accepting.push(crate::panics::spawn("strangers", crate::log::strangers::tell(shutdown.clone())));
     if places.has_shared_map() {

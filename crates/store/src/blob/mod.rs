@@ -250,6 +250,9 @@ pub trait BlobStore: Send + Sync {
         true
     }
 
+    /// Gives up so many bytes of this machine's disk, or what there is of them, that were kept only to be read sooner.
+    async fn give_room(&self, _bytes: u64) {}
+
     /// Compares the bytes of a blob in `range`, and what shares checksums with them, with what was written. A store that
     /// looks after its bytes itself has nothing to compare.
     ///

@@ -42,8 +42,17 @@ impl Index {
         self.blobs.insert(id, Entry { len, used: self.uses });
         self.by_use.insert(self.uses, id);
         self.bytes = self.bytes.saturating_add(len);
+        self.shrink_to(self.max_bytes)
+    }
+
+    /// Names those that have to go, so that so many bytes less are kept.
+    pub(super) fn shrink_by(&mut self, bytes: u64) -> Vec<BlobId> {
+        self.shrink_to(self.bytes.saturating_sub(bytes))
+    }
+
+    fn shrink_to(&mut self, bytes: u64) -> Vec<BlobId> {
         let mut gone = Vec::new();
-        while self.bytes > self.max_bytes
+        while self.bytes > bytes
             && let Some((_, oldest)) = self.by_use.first_key_value()
         {
             let oldest = *oldest;
@@ -78,5 +87,9 @@ mod tests {
         assert_eq!(index.add(id(4), 60), []);
         assert_eq!(index.add(id(5), 200), [id(3), id(4), id(5)], "larger than all");
         assert_eq!((index.bytes, index.by_use.len(), index.blobs.len()), (0, 0, 0));
+        assert_eq!([6, 7, 8].map(|n| index.add(id(n), 30)), [[], [], []]);
+        assert_eq!(index.shrink_by(0), []);
+        assert_eq!(index.shrink_by(40), [id(6), id(7)]);
+        assert_eq!(index.shrink_by(40), [id(8)], "no more than there is");
     }
 }

@@ -396,6 +396,11 @@ impl BlobStore for S3Blobs {
         self.1.answers().await
     }
 
+    async fn give_room(&self, bytes: u64) {
+        let gone = lock(&self.0.cached).shrink_by(bytes);
+        self.0.evict(gone).await;
+    }
+
     async fn open(&self, id: BlobId) -> Result<Box<dyn BlobReader>> {
         match self.0.open_here(id).await? {
             Some(reader) => Ok(reader),
