@@ -15,7 +15,7 @@ export MILLPOND_BIN
 help:
 	@echo 'make check   format, lints, unit tests, documentation, layering: a minute or two'
 	@echo 'make test    installs what the tests need, then runs everything that CI runs, with the minutes of each stage;'
-	@echo '             STAGES="rust python" runs only these: policy release rust fuzz python node clients cluster'
+	@echo '             STAGES="rust python" runs only these: policy release rust fuzz python node clients cluster nemesis'
 	@echo 'make policy  dependencies, citations, links and commands of documents: seconds'
 	@echo 'make demo    a server with a moving picture, and the lines to paste for ffmpeg and OBS'
 	@echo 'make cluster two servers over PostgreSQL and an S3-compatible store, also by the compose files and behind the balancers'

@@ -6,7 +6,8 @@
 #
 # The release build comes first: every suite drives its binary, and the unit tests use its dependencies (scripts/tests.toml), so
 # nothing is compiled twice. The Python suites run beside those of Node, which wait for browsers and encoders most of the time, and
-# the client in Rust is compiled beside two servers over PostgreSQL and SeaweedFS, which wait for pictures and for leases.
+# the client in Rust is compiled beside two servers over PostgreSQL and SeaweedFS, which wait for pictures and for leases. The nemesis
+# of three servers comes last, alone.
 # A test that fails beside others is run once more, alone, and what passes only then is printed as flaky: a machine of two
 # cores may be late, and a fault is not. Unit tests get no second run.
 # The budgets (minutes on 2 cores) come to 45. A stage beyond its own is marked, and does not fail: machines differ.
@@ -14,8 +15,8 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 python=$PWD/.venv/bin/python
-declare -A budget=([policy]=1 [release]=12 [rust]=7 [fuzz]=4 [python]=10 [node]=9 [python+node]=18 [clients]=2 [cluster]=3 [clients+cluster]=3)
-all=(policy release rust fuzz python+node clients+cluster)
+declare -A budget=([policy]=1 [release]=10 [rust]=6 [fuzz]=3 [python]=10 [node]=9 [python+node]=17 [clients]=2 [cluster]=3 [clients+cluster]=3 [nemesis]=5)
+all=(policy release rust fuzz python+node clients+cluster nemesis)
 # More failures than these are no accident, and are not run again.
 most_again=5
 notes=$(mktemp -d)
@@ -48,6 +49,12 @@ python+node() {
     if [ $status -ne 0 ]; then pytest_again conformance/python && status=0; fi
     if [ $node_status -ne 0 ]; then node_again || status=1; fi
     return $status
+}
+
+# Three servers, their engines and 20 pushes take the machine for themselves.
+nemesis() {
+    conformance/cluster/setup.sh engines || return 1
+    (cd conformance/cluster && "$python" -m pytest -m nemesis) || pytest_again conformance/cluster -m nemesis
 }
 
 # What waits for processors waits longer here than what waits for leases.
