@@ -1,10 +1,11 @@
 //! Pushes whose server died, found by those that live: where several servers share a map.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use store::kv::{Claim, FencingToken};
+use tokio::time::Instant;
 
 use super::Live;
 use super::channels::ChannelId;
@@ -17,11 +18,15 @@ const INTERVAL: Duration = Duration::from_secs(8);
 /// How long it is known that a process died, milliseconds.
 const FORGET_MS: i64 = 600_000;
 
-/// A push that nobody publishes any more, as somebody saw it: its channel, and how often it was published to.
-type Candidates = HashSet<(ChannelId, u32)>;
+/// How long a push is left to its own server of which complete segments wait on the disk there, because the store was away.
+pub(super) const LEFT_TO_ITS_SERVER: Duration = Duration::from_secs(600);
+
+/// The pushes that nobody publishes any more, by channel and how often it was published to, and since when they are seen.
+pub(super) type Candidates = HashMap<(ChannelId, u32), Instant>;
 
 /// Ends pushes that nobody publishes any more. One is left alone until it was seen twice, so that its own server, which
-/// still has the bytes of its open segment, comes first if it comes back, and a returning encoder is not in the way.
+/// still has the bytes of its open segment, comes first if it comes back, and a returning encoder is not in the way. Where
+/// more waits there, its server has longer.
 pub(crate) async fn reap(live: Arc<Live>, mut shutdown: Shutdown) {
     let mut seen = Candidates::new();
     loop {
@@ -54,7 +59,7 @@ async fn clear(live: &Live) -> store::Result<()> {
     Ok(())
 }
 
-async fn look(live: &Arc<Live>, before: Candidates) -> Candidates {
+pub(super) async fn look(live: &Arc<Live>, before: Candidates) -> Candidates {
     let dangling = match live.meta.dangling_publications(None).await {
         Ok(dangling) => dangling,
         Err(error) => {
@@ -66,10 +71,15 @@ async fn look(live: &Arc<Live>, before: Candidates) -> Candidates {
     for push in dangling {
         let id = (push.bucket, push.channel);
         let key = (id, push.record.session);
-        if before.contains(&key) {
+        let since = before.get(&key).copied();
+        let is_due = match push.record.waiting.is_empty() {
+            true => since.is_some(),
+            false => since.is_some_and(|since| since.elapsed() >= LEFT_TO_ITS_SERVER),
+        };
+        if is_due {
             end(live, &key.0).await;
         } else {
-            seen.insert(key);
+            seen.insert(key, since.unwrap_or_else(Instant::now));
         }
     }
     seen

@@ -3,29 +3,37 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use media::hls::SessionState;
 use model::{Container, Error, ErrorCode};
 use store::blob::OnDrop;
-use store::kv::Claim;
+use store::kv::Claim as LeaseClaim;
 use store::lease::PublisherLease;
 use store::live::{Kept, OpenDetails, Place};
 use store::meta::peer::is_life_of;
 use store::meta::{Earlier, OpenSegment};
+use tokio::time::Instant;
 
 use super::Live;
-use super::channels::ChannelId;
+use super::channels::{ChannelId, Claim, OnAir, StopReason};
 use super::finished::Finished;
 use super::neighbours::Answer;
 use super::payload::Payload;
 use super::publication::{segmenting, still_live};
+use super::shown::remote;
 use super::torn::Torn;
 use super::window::Window;
 use crate::checksums::BodyDigest;
 use crate::config::SegmentEtag;
 use crate::metering::tally;
 use crate::objects::{ChannelGrant, internal};
+
+/// How long a start waits for what it repairs. What takes longer waits for a store that is away, and goes on beside.
+const START_PATIENCE: Duration = Duration::from_secs(5);
+/// Pause between attempts to repair a push while the store is away.
+const RETRY: Duration = Duration::from_secs(2);
 
 /// How often a lease is asked for that somebody of this server took meanwhile.
 const ACQUIRE_ATTEMPTS: u32 = 4;
@@ -39,17 +47,21 @@ pub(super) fn place(state: SessionState) -> Place {
     }
 }
 
-/// Repairs every push that the previous life of this server, or another server, left behind.
+/// Repairs every push that the previous life of this server, or another server, left behind. Where blobs are stored elsewhere
+/// and that place is away, this goes on beside what follows: until then such a channel counts as one whose push is ending.
 ///
 /// # Errors
-/// When the store does not answer. A push that cannot be repaired is logged, and repaired when its channel is next
+/// When the map does not answer. A push that cannot be repaired is logged, and repaired when its channel is next
 /// published to.
 pub(crate) async fn recover(live: &Arc<Live>) -> Result<(), Error> {
     let earlier = Earlier { instance: live.peers.instance(), life: live.peers.holder() };
     let dangling = live.meta.dangling_publications(Some(earlier)).await.map_err(internal)?;
+    let deadline = Instant::now() + START_PATIENCE;
+    let mut under_way = Vec::new();
     for push in dangling {
         let id = (push.bucket, push.channel);
-        let claim = push.lease.map_or(Claim::IfFree, |lease| Claim::TakeOver(lease.token));
+        let on_air = OnAir::new(remote(&push.record.start.remote_addr), push.record.start.started_ms);
+        let claim = push.lease.map_or(LeaseClaim::IfFree, |lease| LeaseClaim::TakeOver(lease.token));
         let lease =
             match live.meta.acquire_publisher(&id.0, &id.1, live.peers.holder(), live.peers.lease_ttl(), claim).await {
                 Ok(lease) => lease,
@@ -58,12 +70,57 @@ pub(crate) async fn recover(live: &Arc<Live>) -> Result<(), Error> {
                     continue;
                 }
             };
-        if let Err(error) = repair(live, &lease).await {
-            tracing::error!(%error, bucket = %id.0, channel = %id.1, "a push that a crash left cannot be repaired");
+        // Who wants to publish meanwhile waits as for any push that ends.
+        let Ok(claim) = live.channels.claim(&id, on_air, Duration::ZERO, std::future::pending()).await else {
+            continue;
+        };
+        claim.on_air.succession.begin_end();
+        let repairing = crate::panics::spawn("recovery", repair_in_time(live.clone(), lease, claim));
+        if live.blobs.finishes_elsewhere() {
+            under_way.push(repairing);
+        } else {
+            // One after the other: they need descriptors.
+            let _ = repairing.await;
         }
-        let _ = live.meta.release_publisher(&lease).await;
+    }
+    for repairing in under_way {
+        let _ = tokio::time::timeout_at(deadline, repairing).await;
     }
     live.peers.end_earlier_lives().await.map_err(internal)
+}
+
+/// Repairs a push, however long its store is away, and keeps its channel meanwhile, so that no other server gives up what waits
+/// on the disk of this one. It ends when the server stops; what is noted stays noted.
+async fn repair_in_time(live: Arc<Live>, lease: PublisherLease, claim: Claim) {
+    let (id, mut stop) = ((lease.bucket().clone(), lease.channel().clone()), claim.on_air.stop_word());
+    let repairing = async {
+        while let Err(error) = repair(&live, &lease).await {
+            // What another fault keeps from being repaired is not for waiting.
+            let is_away = error.code == ErrorCode::ServiceUnavailable && live.blobs.answers().await.is_err();
+            if !is_away {
+                tracing::error!(%error, bucket = %id.0, channel = %id.1, "a push that a crash left cannot be repaired");
+                return;
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    };
+    let keeping = async {
+        let mut kept = lease.clone();
+        loop {
+            tokio::time::sleep(live.peers.lease_renewal()).await;
+            match live.meta.renew_publisher(&kept, live.peers.lease_ttl()).await {
+                Ok(renewed) => kept = renewed,
+                Err(error) => tracing::warn!(%error, bucket = %id.0, channel = %id.1, "a lease cannot be renewed"),
+            }
+        }
+    };
+    tokio::select! {
+        () = repairing => {}
+        () = keeping => {}
+        // The process ends; its next life takes this up again.
+        _ = stop.wait_for(|word| *word == Some(StopReason::Shutdown)) => return,
+    }
+    let _ = live.meta.release_publisher(&lease).await;
 }
 
 /// Takes the right to publish on a channel. What an earlier life of this very server holds is its own; another server is
@@ -80,8 +137,8 @@ pub(super) async fn acquire(
     loop {
         let held = live.meta.publisher(&id.0, &id.1).await.map_err(internal)?;
         let claim = match held {
-            Some(lease) if is_life_of(&lease.holder, live.peers.instance()) => Claim::TakeOver(lease.token),
-            _ => Claim::IfFree,
+            Some(lease) if is_life_of(&lease.holder, live.peers.instance()) => LeaseClaim::TakeOver(lease.token),
+            _ => LeaseClaim::IfFree,
         };
         attempts += 1;
         match live.meta.acquire_publisher(&id.0, &id.1, live.peers.holder(), live.peers.lease_ttl(), claim).await {

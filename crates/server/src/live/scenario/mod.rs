@@ -185,6 +185,23 @@ impl Stage {
         self.look().await;
     }
 
+    /// Another server on the same map, which has a disk of its own.
+    async fn another_server(&self) -> Arc<Live> {
+        let peers = Peers::join(self.meta.clone(), "OTHER".to_owned(), ProcessRecord::default()).await.unwrap();
+        let blobs = MemoryBlobs::new(BlobIds::new(StoreClock::system(), Randomness::seeded(2)), StoreClock::system());
+        let (clock, settings) = (self.live.clock.clone(), self.live.settings.clone());
+        Arc::new(Live::new(self.meta.clone(), Arc::new(blobs), clock, settings, Arc::new(peers)))
+    }
+
+    /// The process died, and starts again on stores that it shares.
+    async fn restart(&mut self) {
+        let peers = Peers::join(self.meta.clone(), "SCENARIO".to_owned(), ProcessRecord::default()).await.unwrap();
+        let Live { meta, blobs, clock, settings, .. } = self.live.as_ref();
+        let parts = (meta.clone(), blobs.clone(), clock.clone(), settings.clone());
+        self.live = Arc::new(Live::new(parts.0, parts.1, parts.2, parts.3, Arc::new(peers)));
+        recover(&self.live).await.unwrap();
+    }
+
     fn key(&self, name: &str) -> ObjectKey {
         let text = if name.is_empty() { self.id.1.to_string() } else { format!("{}/{name}", self.id.1) };
         ObjectKey::parse(text.as_bytes()).unwrap()

@@ -7,6 +7,7 @@ use store::clock::Clock as StoreClock;
 use store::kv::Claim;
 use tokio::time::{Instant, sleep_until};
 
+use super::super::reaper;
 use super::encoder::Stretch;
 use super::troubled::{Disk, Trouble};
 use super::*;
@@ -233,6 +234,62 @@ async fn what_waits_for_a_store_elsewhere_survives_a_crash() {
         let next = machine.stage.begin().await;
         machine.stage.finish(next).await;
         machine.assert_complete(pushed_s.into(), 0).await;
+    }
+}
+
+/// A server that starts while the store is away listens soon, and lists what waited when the store is back. A push that comes
+/// meanwhile waits as for any that ends.
+#[tokio::test(start_paused = true)]
+async fn a_start_does_not_wait_for_a_store_that_is_away() {
+    let mut machine = Machine::shared().await;
+    let mut push = machine.stage.begin().await;
+    machine.send(&mut push, 40, vec![(10, Event::Disk(Disk::StoreAway))]).await;
+    push.tick();
+    let moment = Instant::now() + TICK;
+    machine.work_until(&mut push, moment).await;
+    drop(push);
+    let begun = Instant::now();
+    machine.stage.restart().await;
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+    let (trigger, ends) = crate::shutdown::channel();
+    let presence = tokio::spawn(crate::live::presence(machine.stage.live.clone(), ends.clone(), ends));
+    // Longer than the lease of the channel lasts without being renewed.
+    tokio::time::sleep(Duration::from_secs(1000)).await;
+    let (bucket, channel) = machine.stage.id.clone();
+    assert!(machine.stage.meta.publisher(&bucket, &channel).await.unwrap().is_some(), "it is kept");
+    machine.trouble.set(Disk::Well);
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert!(machine.stage.meta.publication(&bucket, &channel).await.unwrap().is_none(), "it has ended");
+    machine.stage.look().await;
+    machine.assert_complete(40, 0).await;
+    assert_eq!(machine.push(10, Vec::new()).await, 0);
+    trigger.fire();
+    presence.await.unwrap();
+}
+
+/// What waits is on the disk of the server that died, so the others leave it alone for long, and for a while otherwise.
+#[tokio::test(start_paused = true)]
+async fn others_leave_what_waits_to_its_own_server() {
+    for (away_from_s, left_alone) in [(60, Duration::from_secs(10)), (10, reaper::LEFT_TO_ITS_SERVER)] {
+        let mut machine = Machine::shared().await;
+        let other = machine.stage.another_server().await;
+        let mut push = machine.stage.begin().await;
+        machine.send(&mut push, 41, vec![(away_from_s.min(41), Event::Disk(Disk::StoreAway))]).await;
+        push.tick();
+        let moment = Instant::now() + TICK;
+        machine.work_until(&mut push, moment).await;
+        drop(push);
+        // Until its process counts as dead.
+        tokio::time::sleep(Duration::from_secs(15)).await;
+        let (bucket, channel) = machine.stage.id.clone();
+        let begun = Instant::now();
+        let mut seen = reaper::look(&other, Default::default()).await;
+        while machine.stage.meta.publication(&bucket, &channel).await.unwrap().is_some() {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            seen = reaper::look(&other, seen).await;
+        }
+        let took = begun.elapsed();
+        assert!((left_alone / 2..left_alone * 2).contains(&took), "{took:?}, {left_alone:?}");
     }
 }
 
