@@ -352,11 +352,15 @@ async fn translate(kv: &dyn Kv, model: &MemoryKv, commit: Commit, choices: &mut 
     if choices.below(2) == 0 {
         let key = random_key(choices);
         let stale = choices.below(3) == 0;
-        let version =
-            |row: Option<crate::kv::Versioned>| Version(row.map_or(0, |row| row.version.0) - u64::from(stale).min(1));
+        let version = |row: crate::kv::Versioned| match row.version.commit() {
+            _ if !stale => row.version,
+            Some(number) => Version::of_commit(number - 1),
+            // None of an engine that does not count.
+            None => Version::of_commit(0),
+        };
         if let (Some(row), Some(expected)) = (kv.get(&key).await.unwrap(), model.get(&key).await.unwrap()) {
-            ours.preconditions.push(Precondition::VersionIs(key.clone(), version(Some(row))));
-            theirs.preconditions.push(Precondition::VersionIs(key, version(Some(expected))));
+            ours.preconditions.push(Precondition::VersionIs(key.clone(), version(row)));
+            theirs.preconditions.push(Precondition::VersionIs(key, version(expected)));
         }
     }
     (ours, theirs)

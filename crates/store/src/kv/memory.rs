@@ -146,7 +146,7 @@ impl Kv for MemoryKv {
         if let Some(index) = commit.preconditions.iter().position(|p| !state.holds(p, now_ms)) {
             return Ok(Outcome::Refused(index));
         }
-        let version = Version(state.next());
+        let version = Version::of_commit(state.next());
         let rows = Arc::make_mut(&mut state.rows);
         for write in commit.writes {
             rows.apply(write, version);

@@ -8,6 +8,7 @@ pub mod memory;
 pub mod postgres;
 mod skipping;
 pub mod sqlite;
+mod version;
 
 use std::time::Duration;
 
@@ -21,11 +22,7 @@ pub use memory::MemoryKv;
 pub use postgres::{PostgresAddress, PostgresKv, PostgresOptions};
 pub use skipping::Groups;
 pub use sqlite::{BeforeFlush, SqliteKv, SqliteOptions, copy_map};
-
-/// When a key was last written, in commits since the map was made. It rises with each commit and is never used twice,
-/// so equal versions mean an unchanged value; keys written by one commit share its version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Version(pub u64);
+pub use version::Version;
 
 /// A value and when it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -369,7 +369,7 @@ mod tests {
         #[test]
         fn nothing_found_in_a_key_panics(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
             let _ = split_upload(&bytes);
-            let entry = Entry { key: bytes.into(), value: bytes::Bytes::new(), version: crate::kv::Version(1) };
+            let entry = Entry { key: bytes.into(), value: bytes::Bytes::new(), version: crate::kv::Version::of_commit(1) };
             let _ = (segment_number(&entry), part_number(&entry), two(&entry), channel_of(&entry), shared_blob(&entry));
             let _ = wish_of(&entry);
         }

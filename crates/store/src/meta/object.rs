@@ -493,9 +493,9 @@ mod tests {
         check_guard(PutGuard::Any, false, None).await;
         check_guard(PutGuard::Absent, false, None).await;
         check_guard(PutGuard::Absent, true, Some(ErrorKind::AlreadyExists)).await;
-        check_guard(PutGuard::VersionIs(Version(1)), false, Some(ErrorKind::Conflict)).await;
-        check_guard(PutGuard::VersionIs(Version(1)), true, Some(ErrorKind::Conflict)).await;
-        check_guard(PutGuard::VersionIs(Version(2)), true, None).await;
+        check_guard(PutGuard::VersionIs(Version::of_commit(1)), false, Some(ErrorKind::Conflict)).await;
+        check_guard(PutGuard::VersionIs(Version::of_commit(1)), true, Some(ErrorKind::Conflict)).await;
+        check_guard(PutGuard::VersionIs(Version::of_commit(2)), true, None).await;
     }
 
     #[tokio::test]

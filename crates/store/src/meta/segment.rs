@@ -318,7 +318,11 @@ mod tests {
             container: Container::MpegTs,
         };
         let read = |value: &[u8]| {
-            SegmentEntry::read(&Entry { key: key.clone(), value: Bytes::copy_from_slice(value), version: Version(1) })
+            SegmentEntry::read(&Entry {
+                key: key.clone(),
+                value: Bytes::copy_from_slice(value),
+                version: Version::of_commit(1),
+            })
         };
         // 0.1, without a checksum.
         assert_eq!(read(b"\x01\x94\xcd\x13\x88\x03\xcc\xbc\xc3"), Ok(entry));

@@ -339,7 +339,7 @@ mod tests {
         f.meta.put_object(&f.bucket, &key("big"), &inline("old"), PutGuard::Any).await.unwrap();
         let forbidden = complete(seen, record.clone(), PutGuard::Absent).await;
         assert_eq!(forbidden, Err((ErrorKind::AlreadyExists, Subject::Object)));
-        let stale = complete(Version(1), record.clone(), PutGuard::Any).await;
+        let stale = complete(Version::of_commit(1), record.clone(), PutGuard::Any).await;
         assert_eq!(stale, Err((ErrorKind::Conflict, Subject::Upload)));
         complete(seen, record.clone(), PutGuard::Any).await.unwrap();
         let again = complete(seen, record.clone(), PutGuard::Any).await;

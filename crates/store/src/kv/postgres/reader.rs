@@ -88,7 +88,10 @@ impl Work for Rows<'_> {
 /// The value and version of a row `(k, v, version)`.
 pub(super) fn versioned(row: &Row) -> Result<Versioned, tokio_postgres::Error> {
     let version: i64 = row.try_get(2)?;
-    Ok(Versioned { value: Bytes::copy_from_slice(row.try_get(1)?), version: Version(version.cast_unsigned()) })
+    Ok(Versioned {
+        value: Bytes::copy_from_slice(row.try_get(1)?),
+        version: Version::of_commit(version.cast_unsigned()),
+    })
 }
 
 /// What [`Wanted::reply`] sends, when the lanes are gone.

@@ -167,7 +167,7 @@ fn answer(job: Job, done: Result<Done>) {
         Job::Commit(_, reply) => {
             let outcome = done.map(|done| match usize::try_from(done.status) {
                 Ok(index) => Outcome::Refused(index),
-                Err(_) => Outcome::Done(Version(done.number.cast_unsigned())),
+                Err(_) => Outcome::Done(Version::of_commit(done.number.cast_unsigned())),
             });
             let _ = reply.send(outcome);
         }
@@ -278,7 +278,11 @@ impl<'a> Steps<'a> {
             match precondition {
                 Precondition::Absent(key) => self.push(1, key, None, None, None),
                 Precondition::Exists(key) => self.push(2, key, None, None, None),
-                Precondition::VersionIs(key, version) => self.push(3, key, None, Some(version.0.cast_signed()), None),
+                Precondition::VersionIs(key, version) => {
+                    // One that is not of this engine is the version of no row.
+                    let number = version.commit().unwrap_or(u64::MAX).cast_signed();
+                    self.push(3, key, None, Some(number), None);
+                }
                 Precondition::CounterAtLeast(key, least) => self.push(4, key, None, Some(*least), None),
                 Precondition::PrefixEmpty(prefix) => {
                     self.push(5, prefix, after_prefix(prefix).map(Value::Made), None, None);

@@ -160,11 +160,11 @@ mod tests {
     use crate::kv::Version;
 
     fn row(version: u64) -> Versioned {
-        Versioned { value: Bytes::from(vec![0; 100]), version: Version(version) }
+        Versioned { value: Bytes::from(vec![0; 100]), version: Version::of_commit(version) }
     }
 
     fn found(cache: &RowCache, key: &[u8]) -> Option<u64> {
-        cache.get(key).ok().map(|row| row.version.0)
+        cache.get(key).ok().map(|row| row.version.commit().unwrap())
     }
 
     #[test]
@@ -198,10 +198,10 @@ mod tests {
     #[test]
     fn what_is_kept_is_bounded() {
         let cache = RowCache::default();
-        let large = Versioned { value: Bytes::from(vec![0; MAX_ROW_BYTES]), version: Version(1) };
+        let large = Versioned { value: Bytes::from(vec![0; MAX_ROW_BYTES]), version: Version::of_commit(1) };
         cache.keep(b"large", &large, cache.get(b"large").unwrap_err());
         assert_eq!(found(&cache, b"large"), None);
-        let row = Versioned { value: Bytes::from(vec![0; 10_000]), version: Version(1) };
+        let row = Versioned { value: Bytes::from(vec![0; 10_000]), version: Version::of_commit(1) };
         for n in 0..4000_u32 {
             let key = n.to_be_bytes();
             cache.keep(&key, &row, cache.get(&key).unwrap_err());

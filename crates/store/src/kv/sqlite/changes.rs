@@ -10,7 +10,8 @@ use crate::kv::{Version, after_prefix};
 /// Sets the value of a key; one that [is long](is_long) gets a number. Most keys that are written are new, so it is tried as
 /// if this one were.
 pub(super) fn put(connection: &Connection, key: &[u8], value: &[u8], version: Version, id: Option<i64>) -> Result<()> {
-    let version = version.0.cast_signed();
+    // It was made here, so it has a number.
+    let version = version.commit().unwrap_or_default().cast_signed();
     let here = if id.is_some() { &[] } else { value };
     let sql = "INSERT INTO kv (k, v, version, large) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (k) DO NOTHING";
     if execute(connection, sql, params![key, here, version, id])? == 0 {

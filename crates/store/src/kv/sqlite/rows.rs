@@ -138,5 +138,5 @@ impl Packer {
 }
 
 fn version(row: &Row<'_>, index: usize) -> rusqlite::Result<Version> {
-    Ok(Version(row.get::<_, i64>(index)?.cast_unsigned()))
+    Ok(Version::of_commit(row.get::<_, i64>(index)?.cast_unsigned()))
 }

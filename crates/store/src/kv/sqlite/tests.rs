@@ -83,7 +83,7 @@ async fn everything_is_there_after_reopening() {
     assert_eq!(kv.get(b"b").await.unwrap().unwrap().version, version);
     assert_eq!(kv.lease("l").await.unwrap(), Some(lease.clone()));
     let Outcome::Done(next) = kv.commit(put("b", "3")).await.unwrap() else { unreachable!() };
-    assert!(next > version && next.0 > lease.token.0, "numbers go on where they were");
+    assert!(next > version && next.commit().unwrap() > lease.token.0, "numbers go on where they were");
     assert_eq!(kv.faults().await, Ok(vec![]));
 }
 
@@ -159,7 +159,7 @@ async fn many_writers_share_transactions_and_lose_nothing() {
     }
     let sum = kv.get(b"sum").await.unwrap().unwrap();
     assert_eq!(crate::kv::counters(&sum.value).collect::<Vec<_>>(), [1600]);
-    assert_eq!(sum.version, crate::kv::Version(1600));
+    assert_eq!(sum.version, crate::kv::Version::of_commit(1600));
     assert_eq!(kv.range(&Range::prefix(b"")).await.unwrap().len(), 1601);
 }
 
@@ -242,14 +242,18 @@ async fn long_values_are_replaced_whole() {
             for n in 1..=300_usize {
                 let value = vec![u8::try_from(n % 251).unwrap(); [10, layout::LONG_VALUE, 20_000][n % 3]];
                 let write = Write::Put(b"key".to_vec(), Bytes::from(value));
-                assert_eq!(kv.commit(Commit::new().write(write)).await.unwrap(), Outcome::Done(Version(n as u64)));
+                assert_eq!(
+                    kv.commit(Commit::new().write(write)).await.unwrap(),
+                    Outcome::Done(Version::of_commit(n as u64))
+                );
             }
         }
     });
     let mut last = 0;
     while last < 300 {
-        let ranged = kv.range(&Range::prefix(b"key")).await.unwrap().pop().map(|row| (row.value, row.version.0));
-        let got = kv.get(b"key").await.unwrap().map(|row| (row.value, row.version.0));
+        let ranged =
+            kv.range(&Range::prefix(b"key")).await.unwrap().pop().map(|row| (row.value, row.version.commit().unwrap()));
+        let got = kv.get(b"key").await.unwrap().map(|row| (row.value, row.version.commit().unwrap()));
         for (value, version) in [ranged, got].into_iter().flatten() {
             assert!(version >= last);
             let n = usize::try_from(version).unwrap();
@@ -288,12 +292,13 @@ async fn a_file_of_version_1_goes_on() {
     for _ in 0..2 {
         let kv = open(&path);
         let rows = kv.range(&Range::prefix(b"")).await.unwrap();
-        let seen: Vec<_> = rows.iter().map(|row| (row.key.as_ref(), row.value.len(), row.version.0)).collect();
+        let seen: Vec<_> =
+            rows.iter().map(|row| (row.key.as_ref(), row.value.len(), row.version.commit().unwrap())).collect();
         assert_eq!(seen, [(&b"a"[..], 5000, 5), (b"b", 1, 6), (b"c", 900, 7)]);
     }
     let kv = open(&path);
     let commit = put("a", &"x".repeat(6000)).write(Write::Delete(b"c".to_vec()));
-    assert_eq!(kv.commit(commit).await.unwrap(), Outcome::Done(Version(8)));
+    assert_eq!(kv.commit(commit).await.unwrap(), Outcome::Done(Version::of_commit(8)));
     assert_eq!(text(&kv, "a").await, Some("x".repeat(6000)));
     assert_eq!(text(&kv, "c").await, None);
     assert_eq!(kv.faults().await, Ok(vec![]));

@@ -241,7 +241,7 @@ fn apply_commit(pending: &mut Pending<'_>, commit: &Commit, sequence: &mut Seque
             return Ok(Outcome::Refused(index));
         }
     }
-    let version = Version(sequence.next());
+    let version = Version::of_commit(sequence.next());
     for write in &commit.writes {
         pending.write(write, version)?;
     }
@@ -307,7 +307,7 @@ mod tests {
             key().prop_map(Precondition::Absent),
             key().prop_map(Precondition::Exists),
             key().prop_map(Precondition::PrefixEmpty),
-            (key(), 1..12_u64).prop_map(|(key, version)| Precondition::VersionIs(key, Version(version))),
+            (key(), 1..12_u64).prop_map(|(key, version)| Precondition::VersionIs(key, Version::of_commit(version))),
             (key(), 0..6_i64).prop_map(|(key, least)| Precondition::CounterAtLeast(key, least)),
         ]
     }
