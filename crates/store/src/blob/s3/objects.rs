@@ -66,13 +66,17 @@ impl ObjectBlobs {
         }
     }
 
-    /// Asks for an object that need not be there: whether it is, a store says that answers and takes our key.
+    /// Asks for an object that need not be there: whether it is, a store says that answers and takes our key. It is a GET,
+    /// since the answer to a HEAD has no body, so that it could not say that the bucket is what is gone.
     ///
     /// # Errors
     /// What the store answers, or that it says nothing for [`ANSWER`].
     pub(super) async fn answers(&self) -> Result<()> {
         let path = Path::from(format!("{}probe", self.folder()));
-        match tokio::time::timeout(ANSWER, self.remote.head(&path)).await {
+        match tokio::time::timeout(ANSWER, self.remote.get(&path)).await {
+            Ok(Err(error @ object_store::Error::NotFound { .. })) if says_no_bucket(&error) => {
+                Err(Error::unavailable(Subject::Blob, "the bucket does not exist (NoSuchBucket)"))
+            }
             Ok(Ok(_) | Err(object_store::Error::NotFound { .. })) => Ok(()),
             Ok(Err(error)) => Err(Error::unavailable(Subject::Blob, error)),
             Err(_) => Err(Error::unavailable(Subject::Blob, format!("no answer within {} s", ANSWER.as_secs()))),
@@ -101,6 +105,19 @@ impl ObjectBlobs {
         }
         sent
     }
+}
+
+/// Whether what a store says of an object that is not there is that its bucket is not. The client has one error for both; the
+/// code is in the body of the answer, which stands at its root.
+fn says_no_bucket(error: &object_store::Error) -> bool {
+    let mut cause = Some(error as &dyn std::error::Error);
+    while let Some(error) = cause {
+        if error.to_string().contains("NoSuchBucket") {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 #[async_trait]
