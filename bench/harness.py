@@ -5,9 +5,12 @@ started and requests signed by what the tests use, `conformance/python/millpond_
 import http.client
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,6 +30,29 @@ TICK = os.sysconf("SC_CLK_TCK")
 
 def say(text):
     print(text, file=sys.stderr, flush=True)
+
+
+# ext4 without a journal gives no inode away again that was deleted in the last minutes: whoever makes a file then looks at each of
+# them. After a run that deleted some thousand files that was a seventh of all CPU of a server which makes segments.
+FORGETS_DELETIONS = 400
+
+
+@contextmanager
+def scratch(prefix):
+    """A folder for all that a run writes. Nothing in it is deleted before the end, and a run begins when what the one before
+    deleted is forgotten."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    deleted = WORK / "deleted"
+    left = deleted.stat().st_mtime + FORGETS_DELETIONS - time.time() if deleted.exists() else 0
+    if left > 0:
+        say(f"waiting for {left:.0f} s: the file system remembers what the run before deleted")
+        time.sleep(left)
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=WORK))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        deleted.touch()
 
 
 def run(command):

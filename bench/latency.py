@@ -7,7 +7,6 @@ keyframe     N paced publishers as in `publishers`, eight of them spread over th
 """
 
 import http.client
-import shutil
 import threading
 import time
 
@@ -94,7 +93,6 @@ def rows(args, _only):
                     probe.stop()
                 crowd.terminate()
                 crowd.wait()
-        shutil.rmtree(folder, ignore_errors=True)
         waits = [1000 * wait for probe in probes for wait in probe.waits_s]
         late = sum(probe.late for probe in probes)
         shown = f"p50 {percentile(waits, 0.5):.0f}, p99 {percentile(waits, 0.99):.0f} ms of {len(waits)}; {late} after 1.9 s"

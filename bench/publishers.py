@@ -106,11 +106,9 @@ def rows(args, _only):
         for number in range(min(args.rounds, 3)):
             with NginxRtmp(args.scratch / f"nginx-{count}-{number}") as nginx:
                 costs["nginx-rtmp"].append(measured(args, sample, nginx, nginx.url, count))
-            shutil.rmtree(args.scratch / f"nginx-{count}-{number}", ignore_errors=True)
             with Millpond(args.millpond, args.scratch / f"millpond-{count}-{number}") as millpond:
                 millpond.create_channels([f"ch{n}" for n in range(count)], 2)
                 costs["millpond"].append(measured(args, sample, millpond, millpond.push_url("ch{n}"), count))
-            shutil.rmtree(args.scratch / f"millpond-{count}-{number}", ignore_errors=True)
             say(f"{count} publishers: nginx-rtmp {costs['nginx-rtmp'][-1]}, millpond {costs['millpond'][-1]}")
         cpu = {name: statistics.median(one[0] for one in seen) for name, seen in costs.items()}
         memory = {name: statistics.median(one[1] for one in seen) for name, seen in costs.items()}

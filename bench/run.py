@@ -10,9 +10,7 @@ import argparse
 import os
 import platform
 import re
-import shutil
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
@@ -26,7 +24,7 @@ import publishers
 import signatures
 import strangers
 import viewers
-from harness import ROOT, TARGET, WORK, run
+from harness import ROOT, TARGET, run, scratch
 
 # The names of parts, and what measures them: it gets the arguments and those of its names that are wanted, and returns
 # rows of what, measured, goal. `args.scratch` is a directory on the disk of the build, deleted at the end.
@@ -66,20 +64,16 @@ def main():
     parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES)
     args = parser.parse_args()
 
-    WORK.mkdir(parents=True, exist_ok=True)
     if args.millpond is None:
         run(["cargo", "build", "--release", "--quiet", "--manifest-path", str(ROOT / "Cargo.toml"), "--bin", "millpond"])
         args.millpond = TARGET / "release" / "millpond"
     args.millpond = args.millpond.resolve()
     rows = []
-    args.scratch = Path(tempfile.mkdtemp(prefix="run-", dir=WORK))
-    try:
+    with scratch("run-") as args.scratch:
         for names, measure in PARTS:
             only = [name for name in names if name in args.only]
             if only:
                 rows += measure(args, only)
-    finally:
-        shutil.rmtree(args.scratch, ignore_errors=True)
     print(f"Measured on {time.strftime('%Y-%m-%d')}: {machine()}.\n")
     print("| What | Measured | Goal |\n|---|---|---|")
     for row in rows:

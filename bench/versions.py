@@ -14,13 +14,11 @@ put        new objects of 4 KiB, V1-signed, 32 clients: CPU for each, and how ma
 
 import argparse
 import os
-import shutil
 import statistics
-import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from harness import BUCKET, WORK, Millpond, cpu_seconds, oss, say, settled_cpu_seconds
+from harness import BUCKET, Millpond, cpu_seconds, oss, say, scratch, settled_cpu_seconds
 from ingest import material, push, settle
 from objects import GET_SCRIPT, MIB, SMALL_BYTES, SMALL_CLIENTS, SMALL_HEADS, SMALL_SCRIPT, head_of_put, wrk
 
@@ -72,23 +70,19 @@ def main():
     parser.add_argument("--loops", type=int, default=13, help="an unpaced push is so many times 15 MB")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     args = parser.parse_args()
-    WORK.mkdir(parents=True, exist_ok=True)
-    args.scratch = Path(tempfile.mkdtemp(prefix="versions-", dir=WORK))
     rows = []
-    try:
-        with ExitStack() as stack:
-            servers = {}
-            for name, binary in (("before", args.before), ("after", args.after)):
-                server = stack.enter_context(Millpond(binary.resolve(), args.scratch / name))
-                server.create_channels([f"round{n}" for n in range(args.rounds + 1)], 5)
-                for n in range(64):
-                    oss(server.http, "PUT", f"/{BUCKET}/{n}.bin", os.urandom(MIB))
-                push(server.push_url("round0"), material(), 30)
-                servers[name] = server
-            for part in args.only:
-                rows += compare(args, servers, part)
-    finally:
-        shutil.rmtree(args.scratch, ignore_errors=True)
+    with ExitStack() as stack:
+        args.scratch = stack.enter_context(scratch("versions-"))
+        servers = {}
+        for name, binary in (("before", args.before), ("after", args.after)):
+            server = stack.enter_context(Millpond(binary.resolve(), args.scratch / name))
+            server.create_channels([f"round{n}" for n in range(args.rounds + 1)], 5)
+            for n in range(64):
+                oss(server.http, "PUT", f"/{BUCKET}/{n}.bin", os.urandom(MIB))
+            push(server.push_url("round0"), material(), 30)
+            servers[name] = server
+        for part in args.only:
+            rows += compare(args, servers, part)
     print("| What | Before | After | After : before, by round |\n|---|---|---|---|")
     for row in rows:
         print("| " + " | ".join(row) + " |")
