@@ -4,6 +4,9 @@ use crc_fast::{CrcAlgorithm, Digest as Crc};
 use md5::{Digest as _, Md5};
 use model::ETag;
 
+/// Bytes that both checksums see before either goes on.
+const PIECE: usize = 16 << 10;
+
 /// Checksums of the bytes seen so far.
 #[derive(Clone)]
 pub(crate) struct BodyDigest {
@@ -52,10 +55,13 @@ impl BodyDigest {
 
     /// Sees further bytes.
     pub(crate) fn update(&mut self, bytes: &[u8]) {
-        self.crc64.update(bytes);
-        match &mut self.identity {
-            Identity::Md5(md5) => md5.update(bytes),
-            Identity::Crc(crc) => crc.update(bytes),
+        // So much at once that the second finds it in the nearest cache.
+        for piece in bytes.chunks(PIECE) {
+            self.crc64.update(piece);
+            match &mut self.identity {
+                Identity::Md5(md5) => md5.update(piece),
+                Identity::Crc(crc) => crc.update(piece),
+            }
         }
         self.len += bytes.len() as u64;
     }

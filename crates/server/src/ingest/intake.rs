@@ -144,7 +144,9 @@ impl Intake {
             self.resume_at = None;
         }
         poll_fn(|context| stream.poll_arrival(context)).await?;
-        self.make_room(buffer, stream.waiting(), is_publishing);
+        // A fast push reads as much as it can anyway.
+        let waiting = if self.is_fast() { None } else { stream.waiting() };
+        self.make_room(buffer, waiting, is_publishing);
         stream.read_buf(buffer).await
     }
 
