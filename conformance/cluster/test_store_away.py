@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import oss2
@@ -12,7 +13,8 @@ import pytest
 
 from millpond_test import media
 from millpond_test.pusher import Pusher, flv_tags
-from millpond_test.server import create_channel, wait_for
+from millpond_test.server import Server, create_channel, wait_for
+from engines import BUCKET, S3_KEY, S3_SECRET
 from test_two_servers import playlist, push_url
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python" / "tests"))
@@ -70,3 +72,66 @@ def test_segments_wait_on_disk_for_a_store_that_is_away(servers, tmp_path, seawe
     sequence, uris, gaps = playlist(b, bucket)
     assert gaps == 0 and uris[: len(known)] == known
     assert media.decode_listed(b.url(f"{bucket.bucket_name}/test-channel/playlist.m3u8"))
+
+
+@pytest.mark.parametrize("ends", ["the encoder", "its server"])
+def test_an_encoder_that_comes_again_meanwhile_is_recorded(servers, tmp_path, seaweed, ends):
+    """To the server that has what waits, after its connection or its server has ended: both are listed, in their order."""
+    path = media.make_source(tmp_path / "again.flv", size="320x180")
+    a, b = servers
+    bucket = a.new_bucket(oss2.BUCKET_ACL_PUBLIC_READ)
+    create_channel(bucket)
+    push = Pusher(flv_tags(path), push_url(a, bucket)).start()
+    wait_for(lambda: len(playlist(b, bucket)[1]) >= 2, "two segments", 30)
+    seaweed.kill()
+    known = playlist(a, bucket)[1]
+    time.sleep(10)
+    sent_ms = push.sent_ms
+    if ends == "its server":
+        a.kill()
+        push.stop(1)
+        a.start()
+    else:
+        push.stop(1)
+    begun = time.monotonic()
+    again = Pusher(flv_tags(path), push_url(a, bucket)).start()
+    wait_for(lambda: again.sent_ms > 5_000, "the second push runs", 30)
+    print(f"\n5 s of the second push after {time.monotonic() - begun:.1f} s")
+    assert len(again.sessions) == 1, "it is not refused"
+    seaweed.start()
+    wait_for(lambda: listed_ms(b, bucket) > sent_ms, lambda: f"{listed_ms(b, bucket)} ms are listed", 30)
+    sent_again_ms = again.sent_ms
+    again.stop(1)
+    wait_for(lambda: listed_ms(b, bucket) > sent_ms + sent_again_ms - 2_500, lambda: f"{listed_ms(b, bucket)} ms are listed", 30)
+    print(f"{sent_ms} and {sent_again_ms} ms sent, {listed_ms(b, bucket):.0f} listed")
+    _, uris, gaps = playlist(b, bucket)
+    assert gaps == 1 and uris[: len(known)] == known and len(set(uris)) == len(uris)
+    assert media.decode_listed(b.url(f"{bucket.bucket_name}/test-channel/playlist.m3u8"))
+
+
+def test_a_bucket_of_the_store_that_is_gone_is_said(tmp_path, seaweed):
+    """An answer that an object is not there is none about the bucket: a store without it does not count as well."""
+    folder = f"http://127.0.0.1:{seaweed.ports['filer']}/buckets/short-lived/"
+
+    def change(method, query=""):
+        with urllib.request.urlopen(urllib.request.Request(folder + query, method=method), timeout=10) as answer:
+            answer.read()
+
+    change("POST")
+    given = {
+        "MILLPOND_BLOBS": seaweed.url.replace(f"s3://{BUCKET}", "s3://short-lived"),
+        "AWS_ACCESS_KEY_ID": S3_KEY,
+        "AWS_SECRET_ACCESS_KEY": S3_SECRET,
+        "MILLPOND_SECRETS_KEY": "5a" * 32,
+    }
+    server = Server(tmp_path / "one", environment=given).start()
+    try:
+        ready = lambda: server.admin("/readyz").text  # noqa: E731
+        wait_for(lambda: ready() == "ready\n", ready, 20)
+        change("DELETE", "?recursive=true")
+        wait_for(lambda: "the bucket does not exist (NoSuchBucket)" in ready(), ready, 20)
+        assert 'millpond_dependency_up{dependency="blobs"} 0' in server.admin("/metrics").text
+        change("POST")
+        wait_for(lambda: ready() == "ready\n", ready, 20)
+    finally:
+        server.kill()

@@ -282,8 +282,8 @@ pub(crate) struct Claim {
 
 impl Channels {
     /// Claims a channel. A publisher that has been silent for `takeover_after` is asked to stop and waited for (D1); one
-    /// whose connection has ended is waited for until its last segment is listed. `is_gone` ends when whoever claims has
-    /// left.
+    /// whose connection has ended is waited for until its last segment is listed, or waits for a store that is away.
+    /// `is_gone` ends when whoever claims has left.
     ///
     /// # Errors
     /// When the running publication is alive or does not end in time, or the server stops.
@@ -304,15 +304,23 @@ impl Channels {
                 Err(Unclaimed::Stopping) => return Err(Unclaimed::Stopping),
                 Err(Unclaimed::Taken(holder)) => holder,
             };
-            let makes_way = tokio::select! {
-                makes_way = self.makes_way(id, &holder, takeover_after, deadline) => makes_way,
-                () = &mut is_gone => false,
-                _ = closing.wait_for(|closing| *closing) => return Err(Unclaimed::Stopping),
+            let makes_way = {
+                let _heir = holder.succession.heir();
+                tokio::select! {
+                    makes_way = self.makes_way(id, &holder, takeover_after, deadline) => makes_way,
+                    () = &mut is_gone => false,
+                    _ = closing.wait_for(|closing| *closing) => return Err(Unclaimed::Stopping),
+                }
             };
             if !makes_way {
                 return Err(Unclaimed::Taken(holder));
             }
         }
+    }
+
+    /// Claims a channel that nobody holds.
+    pub(super) fn claim_if_free(self: &Arc<Self>, id: &ChannelId, on_air: OnAir) -> Option<Claim> {
+        self.try_claim(id, &Arc::new(on_air)).ok()
     }
 
     /// Whether a publication makes way for a publisher of another server: as it would for one of this server.

@@ -77,6 +77,11 @@ struct UnderWay {
 }
 
 impl UnderWay {
+    /// Whether something failed that nobody has heard of yet: what follows is maybe only in memory.
+    fn has_failed(&self) -> bool {
+        !self.told.is_empty()
+    }
+
     fn begin(growing: Growing, timeout: Duration) -> Self {
         let (tell, told) = unbounded_channel();
         // Both ends are dropped together.
@@ -108,6 +113,30 @@ impl Closed {
     ) -> Self {
         let blob = if may_wait { bytes.blob_to_note() } else { None };
         Self { head, close, key_arrived, blob, bytes: Bytes::Grown(Box::new(bytes)) }
+    }
+
+    /// A segment that an earlier push left in this blob, and its bytes on their way to being complete.
+    pub(super) fn left(
+        head: Head,
+        close: SegmentClosing,
+        taken_up: Instant,
+        blob: BlobId,
+        finishing: Pin<Box<dyn Future<Output = Completed> + Send>>,
+    ) -> Self {
+        // Nothing is told of it but how it ends.
+        let (_, told) = unbounded_channel();
+        let bytes = Bytes::UnderWay(UnderWay { finishing, told });
+        Self { head, close, key_arrived: taken_up, blob: Some(blob), bytes }
+    }
+
+    /// Hands its bytes to the system, so that whoever takes it up finds all of them; whether they are there.
+    pub(super) async fn leave(&mut self) -> bool {
+        match &mut self.bytes {
+            Bytes::Grown(growing) => growing.is_sound() && growing.flush().await.is_ok(),
+            Bytes::UnderWay(under_way) => !under_way.has_failed(),
+            Bytes::Completed(completed) => completed.is_ok(),
+            Bytes::Gone => false,
+        }
     }
 
     /// What a crash finds of it; `None` while it has no blob.

@@ -120,6 +120,11 @@ impl Growing {
         self.fault.is_some() && !self.tail.is_whole
     }
 
+    /// Whether all of it is in its blob, or on its way there.
+    pub(super) fn is_sound(&self) -> bool {
+        self.writer.is_some() && self.fault.is_none()
+    }
+
     /// Adds bytes to the end.
     ///
     /// # Errors

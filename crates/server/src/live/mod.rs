@@ -9,6 +9,8 @@ mod doors;
 mod facts;
 mod finished;
 mod growing;
+mod inherited;
+mod left;
 mod limits;
 mod losses;
 mod neighbours;

@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use media::hls::SessionState;
-use model::{Container, Error, ErrorCode};
-use store::blob::OnDrop;
+use model::{Error, ErrorCode};
 use store::kv::Claim as LeaseClaim;
 use store::lease::PublisherLease;
-use store::live::{Kept, OpenDetails, Place};
+use store::live::Place;
 use store::meta::peer::is_life_of;
 use store::meta::{Earlier, OpenSegment};
 use tokio::time::Instant;
@@ -19,14 +18,11 @@ use tokio::time::Instant;
 use super::Live;
 use super::channels::{ChannelId, Claim, OnAir, StopReason};
 use super::finished::Finished;
+use super::left::Left;
 use super::neighbours::Answer;
-use super::payload::Payload;
-use super::publication::{segmenting, still_live};
+use super::publication::still_live;
 use super::shown::remote;
-use super::torn::Torn;
 use super::window::Window;
-use crate::checksums::BodyDigest;
-use crate::config::SegmentEtag;
 use crate::metering::tally;
 use crate::objects::{ChannelGrant, internal};
 
@@ -34,6 +30,9 @@ use crate::objects::{ChannelGrant, internal};
 const START_PATIENCE: Duration = Duration::from_secs(5);
 /// Pause between attempts to repair a push while the store is away.
 const RETRY: Duration = Duration::from_secs(2);
+
+/// How long somebody who wanted to take up what waits may take to begin.
+const TAKE_UP_PATIENCE: Duration = Duration::from_secs(15);
 
 /// How often a lease is asked for that somebody of this server took meanwhile.
 const ACQUIRE_ATTEMPTS: u32 = 4;
@@ -75,7 +74,7 @@ pub(crate) async fn recover(live: &Arc<Live>) -> Result<(), Error> {
             continue;
         };
         claim.on_air.succession.begin_end();
-        let repairing = crate::panics::spawn("recovery", repair_in_time(live.clone(), lease, claim));
+        let repairing = crate::panics::spawn("recovery", repair_or_leave(live.clone(), lease, claim));
         if live.blobs.finishes_elsewhere() {
             under_way.push(repairing);
         } else {
@@ -89,12 +88,20 @@ pub(crate) async fn recover(live: &Arc<Live>) -> Result<(), Error> {
     live.peers.end_earlier_lives().await.map_err(internal)
 }
 
+async fn repair_or_leave(live: Arc<Live>, lease: PublisherLease, claim: Claim) {
+    let id = (lease.bucket().clone(), lease.channel().clone());
+    if repair_in_time(&live, lease, claim).await {
+        look_after(live, id).await;
+    }
+}
+
 /// Repairs a push, however long its store is away, and keeps its channel meanwhile, so that no other server gives up what waits
-/// on the disk of this one. It ends when the server stops; what is noted stays noted.
-async fn repair_in_time(live: Arc<Live>, lease: PublisherLease, claim: Claim) {
+/// on the disk of this one. It ends when the server stops, or when it leaves what waits to somebody who publishes and can take it
+/// up, and returns whether that is so; what is noted stays noted.
+async fn repair_in_time(live: &Arc<Live>, lease: PublisherLease, claim: Claim) -> bool {
     let (id, mut stop) = ((lease.bucket().clone(), lease.channel().clone()), claim.on_air.stop_word());
     let repairing = async {
-        while let Err(error) = repair(&live, &lease).await {
+        while let Err(error) = repair(live, &lease).await {
             // What another fault keeps from being repaired is not for waiting.
             let is_away = error.code == ErrorCode::ServiceUnavailable && live.blobs.answers().await.is_err();
             if !is_away {
@@ -114,13 +121,48 @@ async fn repair_in_time(live: Arc<Live>, lease: PublisherLease, claim: Claim) {
             }
         }
     };
-    tokio::select! {
-        () = repairing => {}
-        () = keeping => {}
+    let is_left = async {
+        loop {
+            claim.on_air.succession.heir_comes().await;
+            // One that is under way to a store that answers is over in a moment.
+            if live.blobs.answers().await.is_err() && claim.on_air.succession.has_heir() {
+                return;
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    };
+    let is_left = tokio::select! {
+        () = repairing => false,
+        () = keeping => false,
+        () = is_left => true,
         // The process ends; its next life takes this up again.
-        _ = stop.wait_for(|word| *word == Some(StopReason::Shutdown)) => return,
-    }
+        _ = stop.wait_for(|word| *word == Some(StopReason::Shutdown)) => return false,
+    };
     let _ = live.meta.release_publisher(&lease).await;
+    is_left
+}
+
+/// Looks after what a push has left to somebody who wanted to take it up: if nobody did, it is repaired here.
+pub(super) async fn look_after(live: Arc<Live>, id: ChannelId) {
+    loop {
+        tokio::time::sleep(TAKE_UP_PATIENCE).await;
+        let Ok(Some(record)) = live.meta.publication(&id.0, &id.1).await else { return };
+        let on_air = OnAir::new(remote(&record.start.remote_addr), record.start.started_ms);
+        // Whoever is on air looks after it.
+        let Some(claim) = live.channels.claim_if_free(&id, on_air) else { return };
+        claim.on_air.succession.begin_end();
+        let (holder, ttl) = (live.peers.holder(), live.peers.lease_ttl());
+        let is_left = match live.meta.acquire_publisher(&id.0, &id.1, holder, ttl, LeaseClaim::IfFree).await {
+            Ok(lease) => repair_in_time(&live, lease, claim).await,
+            Err(error) => {
+                tracing::debug!(%error, bucket = %id.0, channel = %id.1, "what waited has somebody by now");
+                return;
+            }
+        };
+        if !is_left {
+            return;
+        }
+    }
 }
 
 /// Takes the right to publish on a channel. What an earlier life of this very server holds is its own; another server is
@@ -240,66 +282,10 @@ async fn close_torn(
     later: &Later<'_>,
     place: &mut Option<Place>,
 ) -> Result<Option<u64>, Error> {
-    let details = OpenDetails::parse(&open.details).map_err(|error| {
-        tracing::error!(%error, "the notes on an open segment cannot be read");
-        match error.kind {
-            // A newer server may come back for it, so the segment stays as it is.
-            store::ErrorKind::Newer => Error::new(ErrorCode::ServiceUnavailable),
-            _ => Error::new(ErrorCode::InternalError),
-        }
-    })?;
-    let Some(container) = Container::of_code(details.container) else {
-        tracing::error!(code = details.container, "an open segment is in a container that this version does not know");
-        return Err(Error::new(ErrorCode::ServiceUnavailable));
-    };
-    let place = place.insert(match *place {
-        Some(earlier) if earlier != Place::Later => earlier,
-        _ => details.place,
-    });
-    let mut writer = match live.blobs.recover(open.blob, OnDrop::Keep).await {
-        Ok(writer) => writer,
-        Err(error) if error.is_not_found() => return Ok(None),
-        Err(error) => return Err(internal(error)),
-    };
-    let torn = Torn::new(container, live.blobs.open(open.blob).await.map_err(internal)?, writer.len());
-    let recovered = torn.recover().await.map_err(internal)?;
-    if !recovered.can_be_played(*place != Place::Later) {
-        writer.abort().await.map_err(internal)?;
-        return Ok(None);
-    }
-    // How long its last picture would have lasted is a guess, which must not raise a strict target (D9).
-    let longest = segmenting(&live.settings.live).longest(details.frag_duration_s);
-    let longest_ms = longest.map_or(u64::MAX, |longest| u64::try_from(longest.to_ms()).unwrap_or(0));
-    let duration_ms = recovered.duration_ms.min(longest_ms);
-    let whole = torn.cut(&recovered);
-    let mut digest = match live.settings.live.segment_etag {
-        SegmentEtag::Crc => BodyDigest::with_crc(),
-        SegmentEtag::Md5 => BodyDigest::with_md5(),
-    };
-    let (mut payload, mut at) = (Payload::default(), 0);
-    while let Some(piece) = whole.piece(at).await.map_err(internal)? {
-        at += piece.len() as u64;
-        digest.update(&piece);
-        payload.feed(&piece);
-    }
-    let completed = match writer.truncate(whole.len()).await {
-        Ok(()) => writer.finish().await,
-        Err(error) => Err(error),
-    };
-    let blob = match completed {
-        Ok(blob) => blob,
-        // A flush that failed is final for its file (D29), but what it holds can still be read.
-        Err(error) => {
-            tracing::warn!(%error, segment = open.number_ms, "a torn segment cannot be completed and is written again");
-            let mut again = live.blobs.create(OnDrop::Delete).await.map_err(internal)?;
-            let mut at = 0;
-            while let Some(piece) = whole.piece(at).await.map_err(internal)? {
-                at += piece.len() as u64;
-                again.append(piece).await.map_err(internal)?;
-            }
-            again.finish().await.map_err(internal)?
-        }
-    };
+    let Some(left) = Left::read(live, open, place).await? else { return Ok(None) };
+    let place = place.get_or_insert(Place::Later);
+    let blob = left.complete(&live.blobs).await.map_err(internal)?;
+    let Left { details, container, opened_ms, duration_ms, independent, sums, payload, .. } = left;
     let id = (lease.bucket().clone(), lease.channel().clone());
     let mut window = window(live, &id).await?;
     if *place != Place::Later {
@@ -309,19 +295,17 @@ async fn close_torn(
         window.playlist.clone_from(&details.playlist);
     }
     let before = window.list.playlist();
-    let counts = window.count_segment(duration_ms, payload.bytes());
-    let opened_ms = details.opened_ms.unwrap_or_else(|| i64::try_from(open.number_ms).unwrap_or(i64::MAX));
+    let counts = window.count_segment(duration_ms, payload);
     let finished = Finished {
         number_ms: open.number_ms,
         opened_ms,
         date_ms: details.date_ms,
         duration_ms,
         discontinuity: details.discontinuity,
-        // Where recovery points start segments, the mark of one is that of a key frame.
-        independent: recovered.key_frame && !live.settings.live.recovery_points_start_segments,
+        independent,
         container,
         blob,
-        sums: digest.finish(),
+        sums,
     };
     // The push ended when its last bytes came, not when the server found them.
     let end_ms = opened_ms.saturating_add_unsigned(duration_ms);

@@ -35,6 +35,8 @@ pub(super) struct Succession {
     /// The last of them that was answered with yes.
     answered: watch::Sender<u64>,
     waiting: AtomicUsize,
+    /// Who waits for the end on this server, and could take up what is not listed by then.
+    heirs: watch::Sender<usize>,
 }
 
 impl Default for Succession {
@@ -44,6 +46,7 @@ impl Default for Succession {
             asked: watch::Sender::new(0),
             answered: watch::Sender::new(0),
             waiting: AtomicUsize::new(0),
+            heirs: watch::Sender::new(0),
         }
     }
 }
@@ -111,12 +114,38 @@ impl Succession {
         tokio::time::timeout_at(deadline, phase.wait_for(|phase| *phase == Phase::Ended)).await.is_ok()
     }
 
+    /// Says that whoever waits here could take up what waits for the store, until what is returned is dropped.
+    pub(super) fn heir(&self) -> Heir<'_> {
+        self.heirs.send_modify(|heirs| *heirs += 1);
+        Heir(self)
+    }
+
+    /// Whether somebody waits who could take up what waits for the store.
+    pub(super) fn has_heir(&self) -> bool {
+        *self.heirs.borrow() > 0
+    }
+
+    /// Waits for one.
+    pub(super) async fn heir_comes(&self) {
+        // An error would mean that nobody can come any more, which whoever asks here rules out.
+        let _ = self.heirs.subscribe().wait_for(|heirs| *heirs > 0).await;
+    }
+
     /// A place among those who want to publish next, if there is one left.
     pub(super) fn place(&self) -> Option<Place<'_>> {
         let taken = self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {
             (waiting < MAX_WAITING).then_some(waiting + 1)
         });
         taken.is_ok().then(|| Place(self))
+    }
+}
+
+/// Somebody who would take up what waits.
+pub(super) struct Heir<'a>(&'a Succession);
+
+impl Drop for Heir<'_> {
+    fn drop(&mut self) {
+        self.0.heirs.send_modify(|heirs| *heirs -= 1);
     }
 }
 

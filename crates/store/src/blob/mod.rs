@@ -236,6 +236,11 @@ pub trait BlobStore: Send + Sync {
         false
     }
 
+    /// Whether a blob can be taken up without asking any other place.
+    fn lies_here(&self, _id: BlobId) -> bool {
+        !self.finishes_elsewhere()
+    }
+
     /// Asks the place where finished blobs are whether it answers, without writing anything. Files of this machine are not
     /// asked: whoever reads or writes them finds out.
     ///

@@ -287,29 +287,57 @@ impl Meta {
     /// `NotFound` (bucket, channel or publication); `Conflict` when the lease was taken over.
     pub async fn end_publication(&self, lease: &PublisherLease, end_ms: Option<i64>, report: Bytes) -> Result<()> {
         let (bucket, channel) = (lease.bucket(), lease.channel());
-        let history_row = key::of_channel(Table::History, bucket, channel);
         for _ in 0..ATTEMPTS {
             let mut transaction = publishing(self, lease);
             let record = self.live(&mut transaction, lease).await?;
             transaction.unname(record.unlisted().map(|segment| segment.blob));
-            let history = self.record::<HistoryRecord>(&history_row).await?;
-            transaction.expect_unchanged(history_row.clone(), history.as_ref().map(|history| history.version));
-            let mut history = history.map(|history| history.value).unwrap_or_default();
-            history.entries.push(HistoryEntry {
-                start_ms: record.start.started_ms,
-                end_ms: end_ms.or(record.last_end_ms).unwrap_or(record.start.started_ms),
-                remote_addr: record.start.remote_addr,
-                report: report.clone(),
-            });
-            let surplus = history.entries.len().saturating_sub(MAX_HISTORY);
-            history.entries.drain(..surplus);
-            transaction.put(history_row.clone(), &history)?;
+            let ended_ms = end_ms.or(record.last_end_ms).unwrap_or(record.start.started_ms);
+            self.remember(&mut transaction, lease, ended(record.start, ended_ms, report.clone())).await?;
             transaction.write(Write::Delete(key::of_channel(Table::Publication, bucket, channel)));
             if transaction.commit().await?.is_some() {
                 return Ok(());
             }
         }
         Err(gave_up(Subject::Publication, channel))
+    }
+
+    /// Begins a push that takes up what an earlier one of the channel left waiting, and returns the session number, which is
+    /// that of the earlier one, as segments of it are still to be listed. The earlier push moves to the history; it ended
+    /// at `ended_ms`.
+    ///
+    /// # Errors
+    /// `NotFound` (bucket, channel or publication); `Conflict` when the lease was taken over.
+    pub async fn take_up_publication(&self, lease: &PublisherLease, start: &StartRecord, ended_ms: i64) -> Result<u32> {
+        let (bucket, channel) = (lease.bucket(), lease.channel());
+        for _ in 0..ATTEMPTS {
+            let mut transaction = publishing(self, lease);
+            let mut record = self.live(&mut transaction, lease).await?;
+            let earlier = std::mem::replace(&mut record.start, start.clone());
+            lease.holder().clone_into(&mut record.holder);
+            self.remember(&mut transaction, lease, ended(earlier, ended_ms, Bytes::new())).await?;
+            transaction.put(key::of_channel(Table::Publication, bucket, channel), &record)?;
+            if transaction.commit().await?.is_some() {
+                return Ok(record.session);
+            }
+        }
+        Err(gave_up(Subject::Publication, channel))
+    }
+
+    /// Adds a push that has ended to the history of its channel.
+    async fn remember(
+        &self,
+        transaction: &mut MetaTransaction<'_>,
+        lease: &PublisherLease,
+        entry: HistoryEntry,
+    ) -> Result<()> {
+        let row = key::of_channel(Table::History, lease.bucket(), lease.channel());
+        let history = self.record::<HistoryRecord>(&row).await?;
+        transaction.expect_unchanged(row.clone(), history.as_ref().map(|history| history.version));
+        let mut history = history.map(|history| history.value).unwrap_or_default();
+        history.entries.push(entry);
+        let surplus = history.entries.len().saturating_sub(MAX_HISTORY);
+        history.entries.drain(..surplus);
+        transaction.put(row, &history)
     }
 
     /// The pushes that nobody looks after any more: whose lease has run out, whose holder is dead, or which are held by a
@@ -371,6 +399,10 @@ fn publishing<'a>(meta: &'a Meta, lease: &'a PublisherLease) -> MetaTransaction<
         Error::conflict(Subject::Lease, format!("{channel} was taken over from {}", lease.holder())),
     );
     transaction
+}
+
+fn ended(start: StartRecord, end_ms: i64, report: Bytes) -> HistoryEntry {
+    HistoryEntry { start_ms: start.started_ms, end_ms, remote_addr: start.remote_addr, report }
 }
 
 #[cfg(test)]
@@ -437,6 +469,35 @@ mod tests {
     async fn listed(f: &Fixture) -> Vec<u64> {
         let segments = f.meta.segments(&f.bucket, &channel("ch"), 0, u64::MAX, 1000).await.unwrap();
         segments.iter().map(|segment| segment.number_ms).collect()
+    }
+
+    #[tokio::test]
+    async fn a_push_takes_up_what_another_left_waiting() {
+        let f = with_channel().await;
+        let first = lease(&f, "me", Claim::IfFree).await;
+        f.meta.begin_publication(&first, &start(100)).await.unwrap();
+        let mut waits = segment(&f, 1000, 1).await;
+        let noted = |commit: &SegmentCommit| {
+            let Body::Blobs(extents) = &commit.object.body else { panic!("a segment is a blob") };
+            OpenSegment { number_ms: commit.entry.number_ms, blob: extents[0].blob, details: Bytes::new() }
+        };
+        f.meta.note_segments(&first, &[noted(&waits)], None).await.unwrap();
+        f.meta.release_publisher(&first).await.unwrap();
+        let second = lease(&f, "another", Claim::IfFree).await;
+        let next = StartRecord { remote_addr: "192.0.2.11:47746".to_owned(), ..start(9000) };
+        assert_eq!(f.meta.take_up_publication(&second, &next, 7000).await, Ok(1));
+        let live = f.meta.publication(&f.bucket, &channel("ch")).await.unwrap().unwrap();
+        assert_eq!((&live.start, live.holder.as_str(), live.waiting.len()), (&next, "another", 1));
+        let before = f.meta.take_up_publication(&first, &next, 7000).await.unwrap_err();
+        assert_eq!(before.kind, ErrorKind::Conflict, "who lost the channel takes up nothing");
+        waits.next = None;
+        f.meta.commit_segment(&second, &waits).await.unwrap();
+        f.meta.end_publication(&second, Some(20_000), Bytes::new()).await.unwrap();
+        assert_eq!(listed(&f).await, [1000]);
+        let history = f.meta.history(&f.bucket, &channel("ch")).await.unwrap();
+        let seen: Vec<_> = history.iter().map(|push| (push.start_ms, push.end_ms, push.remote_addr.as_str())).collect();
+        assert_eq!(seen, [(100, 7000, "192.0.2.10:47745"), (9000, 20_000, "192.0.2.11:47746")]);
+        assert_eq!(f.check_clean().await, 1);
     }
 
     #[tokio::test]

@@ -1,54 +1,40 @@
 //! One push: from tags to what is to be stored. The store's side works beside it ([`super::recorder`]), on the same task:
 //! reading, renewing the lease and storing do not wait for each other.
 
-use std::collections::VecDeque;
+mod end;
+mod start;
+mod waiting;
+
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use media::doctor::{Facts, advice};
-use media::remux::{Output, RemuxConfig, Remuxer};
+use media::remux::{Output, Remuxer};
 use media::rtmp::message::{Tag, TagKind};
 use media::rtmp::metadata::Metadata;
-use media::rtmp::stats::SessionStats;
-use model::{Container, Error, ErrorCode};
+use model::{Error, ErrorCode};
 use store::lease::PublisherLease;
-use store::meta::StartRecord;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use self::waiting::Waiting;
 use super::Live;
 use super::admission::Admission;
-use super::channels::{Channels, Claim, OnAir, StopReason, Unclaimed};
+use super::channels::{Channels, Claim, StopReason};
 use super::facts::ShownFacts;
-use super::recorder::{Begun, Recorder, Work};
-use super::recovery;
+use super::recorder::{Recorder, Work};
 use super::refusal::PublishRefusal;
-use super::report::SessionReport;
 use super::unrecordable::{Unrecordable, why_nothing};
-use super::window::{Window, frag_count};
 use crate::config::{LiveConfig, Segmenting};
 use crate::metering::IngestMeter;
 
 /// How often it is looked what there is to show of the encoder, and what is wrong with it.
 const LOOK: Duration = Duration::from_secs(1);
-/// Pause before what waits for the store is looked after again when the encoder has left.
-const STORE_RETRY: Duration = Duration::from_millis(200);
-/// Media of one push that waits in memory for a slow store; with more the encoder is not read from. As much as 40 s of a
-/// stream of 0.9 Mbit/s.
-const MAX_WAITING: usize = 4 << 20;
-/// Media of all pushes that waits; with more only a push of which nothing waits is read from.
-const MAX_ALL_WAITING: usize = 128 << 20;
-
-/// Bytes that wait, of all pushes.
-static ALL_WAITING: AtomicUsize = AtomicUsize::new(0);
-
 /// How segments end, as configured (D9).
-pub(super) fn segmenting(live: &LiveConfig) -> media::segmenter::Segmenting {
+pub(in crate::live) fn segmenting(live: &LiveConfig) -> media::segmenter::Segmenting {
     match live.segmenting {
         Segmenting::Oss => media::segmenter::Segmenting::Oss,
         Segmenting::Strict => media::segmenter::Segmenting::Strict,
@@ -91,166 +77,7 @@ enum Desk {
     Moving,
 }
 
-/// What waits for the store's side, counted among that of all pushes.
-#[derive(Default)]
-struct Waiting {
-    work: VecDeque<Work>,
-    /// Bytes in `work`, and in what is being done.
-    bytes: usize,
-}
-
-impl Waiting {
-    fn push(&mut self, work: Work) {
-        self.bytes += work.len();
-        ALL_WAITING.fetch_add(work.len(), Ordering::Relaxed);
-        self.work.push_back(work);
-    }
-
-    /// Takes all of it; its bytes count until [`Self::is_done`].
-    fn take(&mut self) -> VecDeque<Work> {
-        std::mem::take(&mut self.work)
-    }
-
-    /// What was taken is done.
-    fn is_done(&mut self) {
-        let left = self.work.iter().map(Work::len).sum();
-        ALL_WAITING.fetch_sub(self.bytes - left, Ordering::Relaxed);
-        self.bytes = left;
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        ALL_WAITING.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
 impl Publication {
-    /// Begins an admitted push: takes the channel, repairs what an earlier push left, writes the beginning down. An
-    /// earlier push whose connection has ended is waited for; `is_gone` ends when the new publisher has left meanwhile.
-    ///
-    /// # Errors
-    /// `ChannelStillLive` when somebody else is on air, or the store's refusal.
-    pub(crate) async fn start(
-        live: Arc<Live>,
-        mut admission: Admission,
-        is_gone: impl Future<Output = ()>,
-    ) -> Result<Self, PublishRefusal> {
-        let now_ms = live.clock.now_ms();
-        let target = admission.target();
-        let refuse = |admission: &Admission, error: Error| {
-            PublishRefusal::new(error, target.clone(), now_ms).of(Some((admission.id.clone(), &admission.channel)))
-        };
-        let takeover_after = Duration::from_secs(live.settings.live.takeover_after_s);
-        let on_air = OnAir::new(admission.remote, now_ms);
-        let mut is_gone = std::pin::pin!(is_gone);
-        let claim = live.channels.claim(&admission.id, on_air, takeover_after, is_gone.as_mut()).await.map_err(
-            |why| match why {
-                Unclaimed::Taken(holder) => refuse(&admission, still_live(Some(holder.remote.to_string()))),
-                Unclaimed::Stopping => PublishRefusal::shutdown(&target, now_ms),
-            },
-        )?;
-        // Whoever disables or deletes the channel from here on finds this push on air; what came before is seen now.
-        admission.look_again(&live).await.map_err(|error| refuse(&admission, error))?;
-        let lease =
-            recovery::acquire(&live, &admission.id, is_gone).await.map_err(|error| refuse(&admission, error))?;
-        // Another server that disabled the channel since then has seen the lease, or its change is seen here.
-        let begun = match live.peers.is_shared() {
-            true => admission.look_again(&live).await,
-            false => Ok(()),
-        };
-        let begun = match begun {
-            Ok(()) => Self::begin(&live, &admission, &lease, now_ms).await,
-            Err(error) => Err(error),
-        };
-        let (session, window) = match begun {
-            Ok(begun) => begun,
-            Err(error) => {
-                let _ = live.meta.release_publisher(&lease).await;
-                return Err(refuse(&admission, error));
-            }
-        };
-        let config = &admission.channel.config;
-        let settings = &live.settings.live;
-        let mut remuxer = Remuxer::new(RemuxConfig {
-            frag_duration_ms: u64::from(config.frag_duration) * 1000,
-            segmenting: segmenting(settings),
-            max_video_bytes: settings.max_message_bytes,
-            recovery_points_start_segments: admission
-                .channel
-                .settings
-                .recovery_points_start_segments
-                .unwrap_or(settings.recovery_points_start_segments),
-            ..RemuxConfig::default()
-        });
-        let meter = IngestMeter::new(&admission.id.0, now_ms);
-        super::pictures::attach(&live, &admission.id, config, &claim.on_air, &meter, &mut remuxer);
-        let now = Instant::now();
-        tracing::info!(
-            bucket = %admission.id.0, channel = %admission.id.1, remote = %admission.remote, session,
-            playlist = window.playlist, "push begins"
-        );
-        crate::metrics::channels::begins(admission.id.0.as_str(), admission.id.1.as_str());
-        let admission = Arc::new(admission);
-        let begun = Begun { lease: lease.clone(), session, window, container: kept_as(remuxer.container()) };
-        let recorder = Recorder::new(live.clone(), admission.clone(), claim.on_air.clone(), begun);
-        Ok(Self {
-            live,
-            admission,
-            claim,
-            lease,
-            session,
-            remuxer,
-            desk: Desk::Free(Box::new(recorder)),
-            waiting: Waiting::default(),
-            renewing: None,
-            hints: Metadata::default(),
-            meter,
-            key_arrived: now,
-            renewed: now,
-            looked: now,
-            has_opened: false,
-            is_lost: false,
-            unrecordable: Unrecordable::default(),
-        })
-    }
-
-    async fn begin(
-        live: &Arc<Live>,
-        admission: &Admission,
-        lease: &PublisherLease,
-        now_ms: i64,
-    ) -> Result<(u32, Window), Error> {
-        let start = StartRecord {
-            started_ms: now_ms,
-            remote_addr: admission.remote.to_string(),
-            playlist: admission.playlist.to_string(),
-            details: Bytes::new(),
-        };
-        let session = match live.meta.begin_publication(lease, &start).await {
-            Err(error) if error.kind == store::ErrorKind::AlreadyExists => {
-                recovery::repair(live, lease).await?;
-                live.meta.begin_publication(lease, &start).await
-            }
-            begun => begun,
-        }
-        .map_err(|error| match error.kind {
-            store::ErrorKind::NotFound => Error::new(ErrorCode::NoSuchLiveChannel),
-            _ => crate::objects::internal(error),
-        })?;
-        let mut window = recovery::window(live, &admission.id).await?;
-        let config = &admission.channel.config;
-        let reconnect_ms =
-            i64::try_from(live.settings.live.reconnect_window_s.saturating_mul(1000)).unwrap_or(i64::MAX);
-        let is_return = reconnect_ms > 0
-            && now_ms.saturating_sub(window.stored_ms) <= reconnect_ms
-            && window.playlist == admission.playlist.as_str();
-        let listed = frag_count(config.frag_count, live.settings.live.authoring);
-        window.begin_session(listed, config.frag_duration, is_return);
-        window.playlist = admission.playlist.to_string();
-        Ok((session, window))
-    }
-
     /// `bucket/channel`, for people.
     pub(crate) fn target(&self) -> String {
         self.admission.target()
@@ -314,8 +141,7 @@ impl Publication {
 
     /// Whether more may be read from the encoder; otherwise [`Self::progress`] is to be waited for.
     pub(crate) fn has_room(&self) -> bool {
-        self.waiting.bytes == 0
-            || (self.waiting.bytes < MAX_WAITING && ALL_WAITING.load(Ordering::Relaxed) < MAX_ALL_WAITING)
+        self.waiting.has_room()
     }
 
     /// What is due by the clock: the open segment's bytes go to disk, the lease is renewed.
@@ -413,67 +239,6 @@ impl Publication {
         };
     }
 
-    /// Waits until everything is stored that came so far, or is known not to be; the lease is kept meanwhile.
-    pub(crate) async fn settle(&mut self) {
-        loop {
-            match &self.desk {
-                Desk::Free(recorder) if !recorder.waits() => return,
-                // Until the store is back.
-                Desk::Free(_) => {
-                    let _ = tokio::time::timeout(STORE_RETRY, self.progress()).await;
-                    if matches!(self.desk, Desk::Free(_)) {
-                        self.waiting.push(Work::Tick(None));
-                        self.begin_work();
-                    }
-                }
-                _ => {
-                    let _ = tokio::time::timeout(self.live.peers.lease_renewal(), self.progress()).await;
-                }
-            }
-            self.renew_when_due();
-        }
-    }
-
-    /// Ends the push: the last segment is listed, the history written, the channel given free.
-    pub(crate) async fn finish(mut self, stats: &SessionStats) {
-        self.claim.on_air.succession.begin_end();
-        // What comes out at the end was not sent so.
-        let facts = self.remuxer.measured();
-        if let Some(found) = self.unrecordable.at_end(&facts) {
-            self.warn(&found);
-        }
-        self.remuxer.finish();
-        self.queue_outputs();
-        self.settle().await;
-        self.learn();
-        let ended_ms = self.live.clock.now_ms();
-        self.meter.pass(ended_ms);
-        let Desk::Free(mut recorder) = std::mem::replace(&mut self.desk, Desk::Moving) else { return };
-        let snapshots = self.claim.on_air.snapshots();
-        let report = self
-            .report(&mut recorder, stats, ended_ms)
-            .with_advice(&advice(&facts))
-            .with_snapshots(&self.admission.id, snapshots);
-        if !self.is_lost {
-            let kept = report.to_bytes();
-            if let Err(error) = self.live.meta.end_publication(&self.lease, Some(ended_ms), kept).await {
-                tracing::error!(%error, channel = %self.admission.id.1, "the end of a push cannot be written down");
-            }
-            if let Err(error) = self.live.meta.release_publisher(&self.lease).await {
-                tracing::warn!(%error, "the publisher's lease cannot be released");
-            }
-        }
-        report.publish(&self.admission.id, self.admission.remote, self.session);
-        // Also after a push without segments: it kept the list of the push before it from ending.
-        if let Some(after_s) = self.live.settings.live.end_list_after_s {
-            let (live, id, stored_ms) = (self.live.clone(), self.admission.id.clone(), recorder.stored_ms());
-            crate::panics::spawn(
-                "end list",
-                super::upkeep::end_list(live, id, stored_ms, Duration::from_secs(after_s)),
-            );
-        }
-    }
-
     /// Hands on what the remuxer has made.
     fn queue_outputs(&mut self) {
         while let Some(output) = self.remuxer.next_output() {
@@ -524,7 +289,7 @@ impl Publication {
 
     /// Media that is in no segment so far, in ms; everything is settled.
     #[cfg(test)]
-    pub(super) fn lost_ms(&self) -> u64 {
+    pub(in crate::live) fn lost_ms(&self) -> u64 {
         match &self.desk {
             Desk::Free(recorder) => recorder.lost_ms(),
             Desk::Busy(_) | Desk::Moving => panic!("not settled"),
@@ -534,58 +299,12 @@ impl Publication {
     fn learn(&self) {
         self.claim.on_air.learn(ShownFacts::new(self.remuxer.facts(), &self.hints));
     }
-
-    /// What there is to say about the session (D7).
-    fn report(&self, recorder: &mut Recorder, stats: &SessionStats, ended_ms: i64) -> SessionReport {
-        let (segments, recorded_ms) = recorder.totals();
-        let connected_ms = ended_ms.saturating_sub(self.claim.on_air.connected_ms);
-        // What is pushed faster than real time lasts as long as its media.
-        let lasted_ms = connected_ms.max(i64::try_from(recorded_ms).unwrap_or(i64::MAX));
-        SessionReport::new(
-            stats,
-            &self.remuxer.stats(),
-            segments,
-            self.claim.on_air.totals(),
-            lasted_ms.saturating_add(500) / 1000,
-        )
-        .with_codecs(self.remuxer.facts())
-        .with_losses(recorder.settled_losses())
-    }
-}
-
-/// How segments of a packager are named in the index and the bucket.
-fn kept_as(container: media::package::Container) -> Container {
-    // Every packager that a push is given has a row of its own there; a test sees to it.
-    Container::of_extension(container.extension).unwrap_or_default()
 }
 
 /// The refusal of a channel that is taken.
-pub(super) fn still_live(remote: Option<String>) -> Error {
+pub(in crate::live) fn still_live(remote: Option<String>) -> Error {
     let by = remote.map(|remote| format!(" by {remote}")).unwrap_or_default();
     let error = Error::new(ErrorCode::ChannelStillLive).message(format!("The live channel is being published to{by}."));
     // The number is that of requests which would change the channel (LiveChannel 3.9).
     Error { ec: None, ..error }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_index_knows_the_container_of_the_packager() {
-        let packager = media::package::Ts::CONTAINER;
-        let kept = kept_as(packager);
-        assert_eq!((kept.extension(), kept.content_type()), (packager.extension, packager.content_type));
-    }
-
-    #[test]
-    fn what_waits_is_counted_until_it_is_done() {
-        let mut waiting = Waiting::default();
-        waiting.push(Work::Data(Bytes::from_static(b"12345")));
-        let taken = waiting.take();
-        waiting.push(Work::Data(Bytes::from_static(b"678")));
-        assert_eq!((taken.len(), waiting.bytes), (1, 8));
-        waiting.is_done();
-        assert_eq!((waiting.work.len(), waiting.bytes), (1, 3));
-    }
 }

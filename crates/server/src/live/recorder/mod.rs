@@ -5,6 +5,8 @@
 //! It works through what the push hands it, in order, while the push goes on reading. So a disk that takes its time holds
 //! up neither the encoder nor the lease of the channel.
 
+mod listing;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Context;
@@ -14,7 +16,6 @@ use bytes::Bytes;
 use media::doctor::Advice;
 use media::hls::MediaPlaylist;
 use media::remux::{SegmentClosing, SegmentOpening};
-use media::segmenter::CutReason;
 use model::Container;
 use store::lease::PublisherLease;
 use store::live::Place;
@@ -26,13 +27,10 @@ use super::admission::Admission;
 use super::channels::{OnAir, StopReason};
 use super::closed::{Closed, Head};
 use super::corrections::{Dating, correct};
-use super::finished::Finished;
 use super::growing::{Failed, Growing};
-use super::losses::{Cause, Losses};
+use super::losses::Losses;
 use super::recovery;
 use super::window::Window;
-use crate::metering::{tally, user_of};
-use crate::objects::ChannelGrant;
 
 /// How often an open segment is made to survive a power cut (D8: at most the last second is missing).
 const SYNC: Duration = Duration::from_millis(700);
@@ -115,12 +113,14 @@ pub(super) struct Begun {
     pub(super) session: u32,
     pub(super) window: Window,
     pub(super) container: Container,
+    /// What an earlier push left to be listed, in its order.
+    pub(super) waiting: VecDeque<Closed>,
 }
 
 impl Recorder {
     /// The store's side of a push that begins.
     pub(super) fn new(live: Arc<Live>, admission: Arc<Admission>, on_air: Arc<OnAir>, begun: Begun) -> Self {
-        let Begun { lease, session, window, container } = begun;
+        let Begun { lease, session, window, container, waiting } = begun;
         let dating = Dating::begin(&live);
         // A map that is another place may have listed a segment though nobody heard of it: given up as lost, it would be
         // taken off the list again.
@@ -136,12 +136,13 @@ impl Recorder {
             published: window.list.playlist(),
             window,
             open: None,
-            closed: VecDeque::new(),
             hold,
             waits_since: None,
             anchor: None,
             dating,
-            has_gap: false,
+            // What comes does not continue what an earlier push sent.
+            has_gap: !waiting.is_empty(),
+            closed: waiting,
             losses: Losses::default(),
             is_unnoted: false,
             synced: Instant::now(),
@@ -355,157 +356,21 @@ impl Recorder {
         }
     }
 
-    /// Stores and lists what has ended, in order, up to what the store takes its time for. Where store and map are
-    /// this machine that is tried for up to one FragDuration, and given up then (LiveChannel 4.6).
-    async fn store_closed(&mut self) {
-        let timeout = Duration::from_secs(u64::from(self.admission.channel.config.frag_duration));
-        while let Some(mut closed) = self.closed.pop_front() {
-            let (id, losses) = (&self.admission.id, &mut self.losses);
-            let is_completed = closed.complete(timeout, self.hold, |failed| losses.failed(id, &failed)).await;
-            if !is_completed || !self.list(&mut closed, timeout).await {
-                self.closed.push_front(closed);
-                break;
-            }
-            if self.is_lost {
-                return;
+    /// Leaves what waits to whoever takes it up, after which this recorder is to be dropped; whether all of it is noted
+    /// and on the disk.
+    pub(super) async fn leave(&mut self) -> bool {
+        if self.open.is_some() || self.is_lost {
+            return false;
+        }
+        for closed in &mut self.closed {
+            if !closed.leave().await {
+                return false;
             }
         }
-        self.tell_waiting();
-        if self.is_unnoted && !self.closed.is_empty() {
-            let open = self.open.take();
-            self.note_open(open).await;
+        if self.is_unnoted {
+            self.note_open(None).await;
         }
-    }
-
-    /// Says that segments begin to wait, or that none waits any more.
-    fn tell_waiting(&mut self) {
-        let (bucket, channel) = (&self.admission.id.0, &self.admission.id.1);
-        match (self.closed.len(), self.waits_since) {
-            (0, Some(since)) => {
-                let seconds = since.elapsed().as_secs_f64();
-                tracing::info!(%bucket, %channel, seconds, "the segments that waited for the store are listed");
-                self.waits_since = None;
-            }
-            (1.., None) => {
-                tracing::warn!(
-                    %bucket, %channel,
-                    "the store does not take segments in time: they wait on this machine's disk, and the playlist stands still"
-                );
-                self.waits_since = Some(Instant::now());
-                self.is_unnoted = true;
-            }
-            _ => {}
-        }
-    }
-
-    /// Lists a segment whose bytes are complete, or counts what is lost of it; whether that is done, so that the next one
-    /// may follow.
-    async fn list(&mut self, closed: &mut Closed, timeout: Duration) -> bool {
-        let duration_ms = closed.close.duration_ms;
-        match self.store_segment(closed, timeout).await {
-            Ok(Some(lost_ms)) => {
-                self.segments += 1;
-                self.recorded_ms = self.recorded_ms.saturating_add(duration_ms.saturating_sub(lost_ms));
-                metrics::counter!(crate::metrics::SEGMENTS).increment(1);
-                if closed.close.reason == CutReason::KeyFrame {
-                    metrics::histogram!(crate::metrics::SEGMENT_PUBLISH_SECONDS).record(closed.key_arrived.elapsed());
-                }
-                match lost_ms {
-                    0 if self.closed.is_empty() => self.losses.settle(&self.admission.id),
-                    0 => {}
-                    _ => self.mark_gap(),
-                }
-            }
-            Ok(None) => return false,
-            Err(Unstored::Channel(error)) => self.lose(&error),
-            Err(Unstored::Segment(cause)) => {
-                self.losses.lost(&self.admission.id, cause, duration_ms, true);
-                self.mark_gap();
-                let next = self.open.take();
-                self.note_open(next).await;
-            }
-        }
-        true
-    }
-
-    /// What comes next does not continue what is stored, also when a crash comes first.
-    fn mark_gap(&mut self) {
-        let waiting = self.closed.front_mut().map(|closed| &mut closed.head);
-        match waiting.or(self.open.as_mut().map(|open| &mut open.head)) {
-            Some(next) => {
-                next.discontinuity = true;
-                self.is_unnoted = true;
-            }
-            None => self.has_gap = true,
-        }
-    }
-
-    /// Stores and lists a segment, and returns how much of it is missing, in milliseconds; `None` when the map does not
-    /// answer and the segment may wait for it.
-    async fn store_segment(&mut self, closed: &mut Closed, timeout: Duration) -> Result<Option<u64>, Unstored> {
-        let deadline = Instant::now() + timeout;
-        let (grown, rewritten) = closed.take().map_err(Unstored::Segment)?;
-        let close = closed.close;
-        let duration_ms = grown.part_ms.map_or(close.duration_ms, |part_ms| part_ms.min(close.duration_ms));
-        let lost_ms = close.duration_ms - duration_ms;
-        let finished = Finished {
-            number_ms: closed.head.number_ms,
-            opened_ms: closed.head.opened_ms,
-            date_ms: closed.head.date_ms,
-            duration_ms,
-            discontinuity: closed.head.discontinuity,
-            independent: close.independent,
-            container: self.container,
-            blob: grown.blob,
-            sums: grown.sums.clone(),
-        };
-        if lost_ms > 0 {
-            self.mark_gap();
-        }
-        let (waiting, next) = self.notes(Place::Later);
-        let is_noted = waiting.len() == self.closed.len() && next.is_some() == self.open.is_some();
-        let stored_ms = self.live.clock.now_ms();
-        let mut window = self.window.clone();
-        // Where only a part could be kept, its media is what it holds of the whole in proportion.
-        let payload = match (grown.part_ms, close.duration_ms) {
-            (Some(_), whole_ms) if whole_ms > 0 => close.media_bytes / whole_ms * duration_ms,
-            _ => close.media_bytes,
-        };
-        let counts = window.count_segment(duration_ms, payload);
-        let user = user_of(self.admission.grant.caller());
-        let counting = self.live.meta.counting(tally(&self.admission.id.0, self.admission.id.1.as_str(), user, counts));
-        let dated = self.live.settings.live.program_date_time;
-        let (mut commit, playlist) = finished
-            .commit(&self.admission.id, self.session, &mut window, self.published.as_ref(), dated, next, stored_ms)
-            .map_err(Unstored::Channel)?;
-        commit.waiting = waiting;
-        let grant = ChannelGrant::admitted(&self.admission.grant, &self.lease);
-        while let Err(error) = grant.commit_segment(&counting, &commit).await {
-            if matches!(error.kind, store::ErrorKind::Conflict | store::ErrorKind::NotFound) {
-                return Err(Unstored::Channel(error));
-            }
-            let is_away = error.kind == store::ErrorKind::Unavailable;
-            let may_pass = is_away && Instant::now() < deadline;
-            self.losses.failed(&self.admission.id, &Failed { cause: Cause::Commit, error });
-            if is_away && self.hold.is_some() {
-                closed.give_back(Ok((grown, rewritten)));
-                return Ok(None);
-            }
-            if !may_pass {
-                return Err(Unstored::Segment(Cause::Commit));
-            }
-            tokio::time::sleep(RETRY).await;
-        }
-        self.losses.rewrote(rewritten);
-        if let Some(cause) = grown.cause.filter(|_| lost_ms > 0) {
-            self.losses.lost(&self.admission.id, cause, lost_ms, false);
-        }
-        self.is_unnoted = !is_noted;
-        // What opened meanwhile has taken the next number already.
-        window.last_number_ms = window.last_number_ms.max(self.window.last_number_ms);
-        self.window = window;
-        self.published = playlist;
-        Ok(Some(lost_ms))
+        !self.is_unnoted && !self.is_lost
     }
 
     /// Whether something has ended that is not listed yet.
@@ -523,12 +388,4 @@ impl Recorder {
     pub(super) fn lost_ms(&self) -> u64 {
         self.losses.ms
     }
-}
-
-/// Why a segment is not stored.
-enum Unstored {
-    /// The push has no channel any more, so nothing it brings can be.
-    Channel(store::Error),
-    /// This segment is lost.
-    Segment(Cause),
 }

@@ -4,6 +4,7 @@
 mod day;
 mod encoder;
 mod ending;
+mod inheriting;
 mod recorder;
 mod sessions;
 mod trouble;
@@ -21,7 +22,7 @@ use model::OperationKind;
 use model::Resource;
 use model::access::policy::ConditionValues;
 use model::access::{AccessRequest, BucketAccess, Caller, RefererHosts, authorize};
-use model::name::{AccessKeyId, BucketName, ChannelName, ObjectKey};
+use model::name::{AccessKeyId, BucketName, ChannelName, ObjectKey, PlaylistName};
 use model::{LiveChannelConfig, OwnerId};
 use store::blob::{BlobIds, BlobStore, MemoryBlobs};
 use store::clock::{Clock as StoreClock, ManualClock, Randomness};
@@ -34,7 +35,7 @@ use self::recorder::Recorder;
 use self::troubled::{Trouble, TroubledBlobs};
 use super::admission::Admission;
 use super::channels::ChannelId;
-use super::{Live, Publication, Settings, recover};
+use super::{Live, Publication, PublishRefusal, Settings, recover};
 use crate::clock::Clock;
 use crate::config::{Config, LiveConfig};
 use crate::peers::Peers;
@@ -119,6 +120,11 @@ impl Stage {
 
     /// Begins a push, as after an admission.
     async fn begin(&self) -> Publication {
+        self.try_begin("playlist.m3u8").await.unwrap_or_else(|refusal| panic!("{refusal:?}"))
+    }
+
+    /// Begins one that lists under this name.
+    async fn try_begin(&self, playlist: &str) -> Result<Publication, PublishRefusal> {
         let channel = self.meta.channel(&self.id.0, &self.id.1).await.unwrap().unwrap();
         let bucket = self.meta.bucket(&self.id.0).await.unwrap().unwrap();
         let access = BucketAccess {
@@ -143,11 +149,10 @@ impl Stage {
             conditions: &ConditionValues::default(),
         })
         .unwrap();
-        let playlist = channel.config.playlist_name.clone();
+        let playlist = PlaylistName::parse(playlist).unwrap();
         let remote = SocketAddr::from(([192, 0, 2, 10], 47745));
         let admission = Admission { id: self.id.clone(), channel, playlist, remote, grant };
-        let start = Publication::start(self.live.clone(), admission, std::future::pending());
-        start.await.unwrap_or_else(|_| panic!("the channel is free"))
+        Publication::start(self.live.clone(), admission, std::future::pending()).await
     }
 
     /// Pushes a stretch at the speed of its media.

@@ -20,9 +20,9 @@ const HOUR_MS: i64 = 3_600_000;
 const SLACK_MS: u64 = 160;
 
 /// A stage whose clock is that of tokio, which jumps from one event to the next.
-struct Machine {
-    stage: Stage,
-    trouble: Trouble,
+pub(super) struct Machine {
+    pub(super) stage: Stage,
+    pub(super) trouble: Trouble,
     /// By how much the wall clock is wrong.
     wrong: ManualClock,
     begun: Instant,
@@ -32,7 +32,7 @@ struct Machine {
 }
 
 /// What comes to pass at a second of a push.
-enum Event {
+pub(super) enum Event {
     Disk(Disk),
     Jump(i64),
     /// Another server wants the channel, and gets the answer that it is taken.
@@ -45,7 +45,7 @@ impl Machine {
     }
 
     /// One of several that share a map and a store.
-    async fn shared() -> Self {
+    pub(super) async fn shared() -> Self {
         Self::of(Shares::All).await
     }
 
@@ -77,7 +77,7 @@ impl Machine {
     }
 
     /// Sends media for so long in real time, while the events come to pass.
-    async fn send(&mut self, push: &mut Publication, length_s: u32, events: Vec<(u64, Event)>) {
+    pub(super) async fn send(&mut self, push: &mut Publication, length_s: u32, events: Vec<(u64, Event)>) {
         let began = Instant::now();
         let (trouble, wrong) = (self.trouble.clone(), self.wrong.clone());
         let (meta, id) = (self.stage.meta.clone(), self.stage.id.clone());
@@ -119,7 +119,7 @@ impl Machine {
     }
 
     /// Lets the store work for a push until a moment, as its connection does while nothing comes.
-    async fn work_until(&mut self, push: &mut Publication, moment: Instant) {
+    pub(super) async fn work_until(&mut self, push: &mut Publication, moment: Instant) {
         loop {
             tokio::select! {
                 biased;
@@ -129,7 +129,7 @@ impl Machine {
         }
     }
 
-    fn listed_ms(list: &MediaPlaylist) -> u64 {
+    pub(super) fn listed_ms(list: &MediaPlaylist) -> u64 {
         list.segments.iter().map(|segment| segment.duration_ms).sum()
     }
 

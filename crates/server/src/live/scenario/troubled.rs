@@ -124,6 +124,17 @@ impl BlobStore for TroubledBlobs {
         self.elsewhere
     }
 
+    fn lies_here(&self, _id: BlobId) -> bool {
+        true
+    }
+
+    async fn answers(&self) -> Result<()> {
+        match *self.trouble.0.borrow() {
+            Disk::StoreAway => Err(Error::new(ErrorKind::Unavailable, Subject::Blob, "the store is away")),
+            _ => Ok(()),
+        }
+    }
+
     async fn open(&self, id: BlobId) -> Result<Box<dyn BlobReader>> {
         self.blobs.open(id).await
     }

@@ -392,6 +392,10 @@ impl BlobStore for S3Blobs {
         true
     }
 
+    fn lies_here(&self, id: BlobId) -> bool {
+        self.0.is_spooled(id)
+    }
+
     async fn answers(&self) -> Result<()> {
         self.1.answers().await
     }

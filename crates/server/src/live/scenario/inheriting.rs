@@ -1,0 +1,137 @@
+//! Encoders that come again while the store of segments is away, in simulated time: they are recorded at once, and what waited
+//! before them is listed before them.
+
+use std::time::Duration;
+
+use media::rtmp::stats::SessionStats;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::trouble::{Event, Machine};
+use super::troubled::Disk;
+use super::*;
+
+/// A picture of each push on each side: playlists count whole ones.
+const SLACK_MS: u64 = 320;
+/// Within which a publish is answered.
+const SOON: Duration = Duration::from_secs(4);
+
+/// A push of so many seconds whose store goes away after ten.
+async fn pushed(machine: &mut Machine, length_s: u32) -> Publication {
+    let mut push = machine.stage.begin().await;
+    machine.send(&mut push, length_s, vec![(10, Event::Disk(Disk::StoreAway))]).await;
+    push.tick();
+    let moment = Instant::now() + Duration::from_millis(250);
+    machine.work_until(&mut push, moment).await;
+    push
+}
+
+fn ending(push: Publication) -> JoinHandle<()> {
+    tokio::spawn(async move { push.finish(&SessionStats::default()).await })
+}
+
+/// What was pushed for so long is listed, with one mark where the second encoder begins, and the history knows both.
+async fn assert_both(machine: &Machine, pushed_s: u64, pushes: usize) {
+    let vod = machine.stage.vod().await;
+    assert_eq!(violations(None, &vod), []);
+    let listed_ms = Machine::listed_ms(&vod);
+    assert!(listed_ms.abs_diff(pushed_s * 1000) <= SLACK_MS, "{listed_ms} ms are listed of {pushed_s} s");
+    assert_eq!(vod.segments.iter().filter(|segment| segment.discontinuity).count(), pushes - 1);
+    let (bucket, channel) = &machine.stage.id;
+    assert_eq!(machine.stage.meta.history(bucket, channel).await.unwrap().len(), pushes);
+    assert!(machine.stage.meta.publication(bucket, channel).await.unwrap().is_none());
+    assert_eq!(machine.stage.blobs_without_faults().await, machine.stage.listed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_encoder_that_comes_again_while_the_store_is_away_is_recorded() {
+    // Also when nothing of the first push was listed yet, and when it comes a third time.
+    for (first_s, pushes) in [(30, 2), (11, 2), (40, 3)] {
+        let mut machine = Machine::shared().await;
+        let push = pushed(&mut machine, first_s).await;
+        let mut endings = vec![ending(push)];
+        let mut pushed_s = u64::from(first_s);
+        for again in 2..=pushes {
+            let begun = Instant::now();
+            let mut next = machine.stage.begin().await;
+            assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+            let back = (again == pushes).then_some((20, Event::Disk(Disk::Well)));
+            machine.send(&mut next, 30, back.into_iter().collect()).await;
+            pushed_s += 30;
+            endings.push(ending(next));
+        }
+        for ending in endings {
+            ending.await.unwrap();
+        }
+        machine.stage.look().await;
+        assert_both(&machine, pushed_s, pushes).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_is_one_that_comes_to_a_server_that_was_started_again() {
+    let mut machine = Machine::shared().await;
+    drop(pushed(&mut machine, 30).await);
+    machine.stage.restart().await;
+    let begun = Instant::now();
+    let mut next = machine.stage.begin().await;
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    machine.send(&mut next, 20, Vec::new()).await;
+    next.tick();
+    let moment = Instant::now() + Duration::from_millis(250);
+    machine.work_until(&mut next, moment).await;
+    // And dies again, with all of both waiting.
+    drop(next);
+    machine.stage.restart().await;
+    machine.trouble.set(Disk::Well);
+    let last = machine.stage.begin().await;
+    machine.stage.finish(last).await;
+    let vod = machine.stage.vod().await;
+    let listed_ms = Machine::listed_ms(&vod);
+    assert!(listed_ms.abs_diff(50_000) <= SLACK_MS, "{listed_ms}");
+    assert_eq!(machine.stage.blobs_without_faults().await, machine.stage.listed);
+}
+
+/// Somebody waited for the channel and went away.
+#[tokio::test(start_paused = true)]
+async fn what_was_left_and_not_taken_up_is_listed() {
+    let mut machine = Machine::shared().await;
+    let (trigger, ends) = crate::shutdown::channel();
+    let presence = tokio::spawn(crate::live::presence(machine.stage.live.clone(), ends.clone(), ends));
+    let push = pushed(&mut machine, 30).await;
+    let on_air = machine.stage.live.channels.find(&machine.stage.id).unwrap();
+    let heir = on_air.succession.heir();
+    ending(push).await.unwrap();
+    drop(heir);
+    assert!(machine.stage.live.channels.find(&machine.stage.id).is_none());
+    // It is kept again meanwhile, as any that waits.
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let (bucket, channel) = machine.stage.id.clone();
+    assert!(machine.stage.meta.publisher(&bucket, &channel).await.unwrap().is_some());
+    machine.trouble.set(Disk::Well);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    machine.stage.look().await;
+    assert_both(&machine, 30, 1).await;
+    trigger.fire();
+    presence.await.unwrap();
+}
+
+/// Whose segments belong to another list is told so at once, and what waits is listed.
+#[tokio::test(start_paused = true)]
+async fn a_push_under_another_name_has_to_wait() {
+    let mut machine = Machine::shared().await;
+    let push = pushed(&mut machine, 30).await;
+    let ending = ending(push);
+    let begun = Instant::now();
+    let refusal = machine.stage.try_begin("other.m3u8").await.map(drop).unwrap_err();
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    let text = format!("{refusal:?}");
+    assert!(text.contains("another playlist") && text.contains("ServiceUnavailable"), "{text}");
+    ending.await.unwrap();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    machine.trouble.set(Disk::Well);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    machine.stage.look().await;
+    assert_both(&machine, 30, 1).await;
+    assert!(machine.stage.try_begin("other.m3u8").await.is_ok());
+}
