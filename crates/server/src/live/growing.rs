@@ -125,6 +125,17 @@ impl Growing {
         self.writer.is_some() && self.fault.is_none()
     }
 
+    /// Whether nothing more can be done for it than to end it before what is lost, and when that may be done at once: what
+    /// its blob has is all that can be kept.
+    pub(super) fn is_cut_short(&self) -> bool {
+        self.is_hopeless() && !self.has_hole
+    }
+
+    /// Lets go of it; where its bytes are, and what took the rest away.
+    pub(super) fn let_go(self) -> (Option<BlobId>, Cause) {
+        (self.blob, self.fault.map_or(Cause::Write, |fault| fault.cause))
+    }
+
     /// Adds bytes to the end.
     ///
     /// # Errors

@@ -103,7 +103,7 @@ pub(super) async fn take_up(
         bucket = %lease.bucket(), channel = %lease.channel(), segments = left.len(),
         "a push takes up the segments that wait for the store"
     );
-    let waiting = left.into_iter().map(|(number_ms, _, found)| closed(live, number_ms, found)).collect();
+    let waiting = left.into_iter().map(|(number_ms, _, found)| self::waiting(live, number_ms, found)).collect();
     Ok(Some(Inherited { session, window, waiting }))
 }
 
@@ -114,8 +114,8 @@ fn has_to_wait(why: &str) -> Error {
     ))
 }
 
-/// The segment as one of the push that takes it up.
-fn closed(live: &Arc<Live>, number_ms: u64, left: Left) -> Closed {
+/// What is left of a segment, as one that waits.
+pub(super) fn waiting(live: &Arc<Live>, number_ms: u64, left: Left) -> Closed {
     let head = Head {
         number_ms,
         opened_ms: left.opened_ms,

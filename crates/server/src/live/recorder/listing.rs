@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
+use media::remux::SegmentClosing;
 use media::segmenter::CutReason;
 use store::live::Place;
 use tokio::time::Instant;
 
 use super::{RETRY, Recorder};
-use crate::live::closed::Closed;
+use crate::live::closed::{Closed, Head};
 use crate::live::finished::Finished;
-use crate::live::growing::Failed;
+use crate::live::growing::{Failed, Growing};
+use crate::live::inherited;
+use crate::live::left::Left;
 use crate::live::losses::Cause;
 use crate::metering::{tally, user_of};
 use crate::objects::ChannelGrant;
@@ -86,6 +89,33 @@ impl Recorder {
             }
         }
         true
+    }
+
+    /// Ends a segment of which a part is lost, behind others that wait: what is lost is counted now and not when the store is
+    /// back, and the part that is there waits with the others.
+    pub(super) async fn close_short(&mut self, head: Head, bytes: Growing, close: SegmentClosing) {
+        let (blob, cause) = bytes.let_go();
+        let left = match blob {
+            Some(blob) => {
+                let note = head.note(blob, &self.admission, self.container, Place::Later);
+                Left::read(&self.live, &note, &mut None).await.unwrap_or_else(|error| {
+                    tracing::warn!(%error, channel = %self.admission.id.1, "what is left of a segment cannot be read");
+                    None
+                })
+            }
+            None => None,
+        };
+        let kept_ms = left.as_ref().map_or(0, |left| left.duration_ms);
+        let lost_ms = close.duration_ms.saturating_sub(kept_ms);
+        self.losses.lost(&self.admission.id, cause, lost_ms, left.is_none());
+        match &mut self.open {
+            Some(next) => next.head.discontinuity = true,
+            None => self.has_gap = true,
+        }
+        self.is_unnoted = true;
+        if let Some(left) = left {
+            self.closed.push_back(inherited::waiting(&self.live, head.number_ms, left));
+        }
     }
 
     /// What comes next does not continue what is stored, also when a crash comes first.

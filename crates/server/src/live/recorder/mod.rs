@@ -348,7 +348,11 @@ impl Recorder {
         let Open { head, bytes } = open;
         // What opened behind those that wait is not noted yet, nor is what waits now.
         self.is_unnoted |= !self.closed.is_empty();
-        self.closed.push_back(Closed::new(head, bytes, close, key_arrived, self.hold.is_some()));
+        if !self.closed.is_empty() && bytes.is_cut_short() {
+            self.close_short(head, bytes, close).await;
+        } else {
+            self.closed.push_back(Closed::new(head, bytes, close, key_arrived, self.hold.is_some()));
+        }
         self.store_closed().await;
         while self.closed.len() > MAX_CLOSED {
             tokio::time::sleep(RETRY).await;

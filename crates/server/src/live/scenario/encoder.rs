@@ -33,6 +33,8 @@ pub(super) struct Stretch {
     pub(super) has_audio: bool,
     /// Whether its first picture is a key frame.
     pub(super) begins_with_key_frame: bool,
+    /// How large a picture is, beside a few bytes.
+    pub(super) picture_bytes: usize,
 }
 
 impl Default for Stretch {
@@ -46,6 +48,7 @@ impl Default for Stretch {
             sps: SPS,
             has_audio: true,
             begins_with_key_frame: true,
+            picture_bytes: 0,
         }
     }
 }
@@ -70,7 +73,7 @@ impl Stretch {
                 let at = picture * self.frame_ms;
                 let key_frame = picture % self.gop == 0 && (picture > 0 || self.begins_with_key_frame);
                 picture += 1;
-                Some((at, self::picture(self.time(at), key_frame)))
+                Some((at, self::picture(self.time(at), key_frame, self.picture_bytes)))
             } else if sound < sounds {
                 let at = sound * SOUND_MS;
                 sound += 1;
@@ -103,9 +106,9 @@ fn avc_header(timestamp_ms: u32, sps: &[u8]) -> Tag {
 }
 
 /// One slice: first macroblock 0, PPS 0.
-fn picture(timestamp_ms: u32, key_frame: bool) -> Tag {
+fn picture(timestamp_ms: u32, key_frame: bool, more_bytes: usize) -> Tag {
     let mut nal = if key_frame { vec![0x65, 0x88, 0x84] } else { vec![0x41, 0x9A, 0x44] };
-    nal.resize(40, 0x5A);
+    nal.resize(40 + more_bytes, 0x5A);
     let mut payload = vec![if key_frame { 0x17 } else { 0x27 }, 1, 0, 0, 0];
     payload.extend(u32::try_from(nal.len()).unwrap().to_be_bytes());
     payload.extend(nal);

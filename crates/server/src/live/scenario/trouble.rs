@@ -29,6 +29,8 @@ pub(super) struct Machine {
     /// The longest time for which a connection did not read.
     longest: Duration,
     has_failed: bool,
+    /// How large the pictures are that are sent.
+    picture_bytes: usize,
 }
 
 /// What comes to pass at a second of a push.
@@ -57,7 +59,7 @@ impl Machine {
         let clock = Clock::steady_on(wall, running);
         let stage = Stage::on(LiveConfig::default(), clock.clone(), clock.for_stores(), trouble.clone(), shares).await;
         stage.configure(FRAG_S, 100).await;
-        Self { stage, trouble, wrong, begun, longest: Duration::ZERO, has_failed: false }
+        Self { stage, trouble, wrong, begun, longest: Duration::ZERO, has_failed: false, picture_bytes: 0 }
     }
 
     /// Pushes for so long in real time, while the events come to pass, each at its second. Returns what it lost, ms.
@@ -95,7 +97,8 @@ impl Machine {
                 }
             }
         });
-        let stretch = Stretch { length_ms: length_s * 1000, has_audio: false, ..Stretch::default() };
+        let picture_bytes = self.picture_bytes;
+        let stretch = Stretch { length_ms: length_s * 1000, has_audio: false, picture_bytes, ..Stretch::default() };
         for tag in stretch.headers() {
             push.push(&tag);
         }
@@ -210,6 +213,30 @@ async fn a_store_elsewhere_that_is_away_costs_nothing() {
         machine.assert_complete(60 + away_s, 0).await;
         assert_eq!(machine.longest, Duration::ZERO, "{away_s} s");
     }
+}
+
+/// While the store is away the disk is full for a while, and memory is too small for a segment: what that costs is counted when it
+/// is lost, not when the store is back.
+#[tokio::test(start_paused = true)]
+async fn what_a_full_disk_costs_meanwhile_is_counted_at_once() {
+    let mut machine = Machine::shared().await;
+    machine.picture_bytes = 220_000;
+    let mut push = machine.stage.begin().await;
+    let events = [(10, Disk::StoreAway), (20, Disk::StoreAwayAndFull), (40, Disk::StoreAway)];
+    machine.send(&mut push, 50, events.map(|(at_s, disk)| (at_s, Event::Disk(disk))).into()).await;
+    push.tick();
+    let moment = Instant::now() + TICK;
+    machine.work_until(&mut push, moment).await;
+    let seen_ms = push.lost_ms();
+    assert!((16_000..=24_000).contains(&seen_ms), "{seen_ms} ms are counted while the store is away");
+    machine.trouble.set(Disk::Well);
+    push.tick();
+    push.settle().await;
+    machine.stage.look().await;
+    assert_eq!(push.lost_ms(), seen_ms, "nothing is counted twice or late");
+    machine.stage.finish(push).await;
+    machine.has_failed = true;
+    machine.assert_complete(50, seen_ms).await;
 }
 
 /// What waits is noted: the next life of the server lists all of it. So it is where blobs are files of a machine that takes its

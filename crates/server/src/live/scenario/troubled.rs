@@ -22,6 +22,8 @@ pub(super) enum Disk {
     Fails,
     /// It is well, but what is finished goes elsewhere, and from there nothing answers until it is well again.
     StoreAway,
+    /// The same, and this machine's disk takes nothing any more.
+    StoreAwayAndFull,
     /// The map does what it is asked for, and its answer is lost: after a while nobody knows.
     LosesAnswers,
     /// The map answers with an error, after a while, and has done nothing.
@@ -51,6 +53,7 @@ impl Trouble {
         let now = *disk.borrow();
         match now {
             Disk::Well | Disk::StoreAway | Disk::LosesAnswers | Disk::MapAway | Disk::OnlyRenews => {}
+            Disk::StoreAwayAndFull => return self.write(),
             Disk::Takes(time) => tokio::time::sleep(time).await,
             Disk::Hangs => drop(disk.wait_for(|disk| *disk != Disk::Hangs).await),
             Disk::Fails => return Err(Error::new(ErrorKind::Unavailable, Subject::Blob, "the disk fails")),
@@ -61,7 +64,7 @@ impl Trouble {
     /// Passes when the place of finished blobs has taken one.
     async fn reach_the_store(&self) {
         let mut disk = self.0.subscribe();
-        drop(disk.wait_for(|disk| *disk != Disk::StoreAway).await);
+        drop(disk.wait_for(|disk| !matches!(disk, Disk::StoreAway | Disk::StoreAwayAndFull)).await);
     }
 
     /// Passes when the answer about something that is done has come.
@@ -89,10 +92,12 @@ impl Trouble {
 
     fn write(&self) -> Result<()> {
         // What is only handed to the system takes no time.
-        if *self.0.borrow() == Disk::Fails {
-            return Err(Error::new(ErrorKind::Unavailable, Subject::Blob, "the disk fails"));
+        match *self.0.borrow() {
+            Disk::Fails | Disk::StoreAwayAndFull => {
+                Err(Error::new(ErrorKind::Unavailable, Subject::Blob, "the disk fails"))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -130,7 +135,9 @@ impl BlobStore for TroubledBlobs {
 
     async fn answers(&self) -> Result<()> {
         match *self.trouble.0.borrow() {
-            Disk::StoreAway => Err(Error::new(ErrorKind::Unavailable, Subject::Blob, "the store is away")),
+            Disk::StoreAway | Disk::StoreAwayAndFull => {
+                Err(Error::new(ErrorKind::Unavailable, Subject::Blob, "the store is away"))
+            }
             _ => Ok(()),
         }
     }
