@@ -144,9 +144,9 @@ def test_series_are_there_before_anything_has_happened(fresh_server):
         assert found[f"millpond_{name}"][()] == 0
     for name in ("segment_publish", "segment_sync", "http_request"):
         assert found[f"millpond_{name}_seconds_count"][()] == 0
-    assert found["millpond_dependency_up"] == {(("dependency", "blobs"),): 1, (("dependency", "metadata"),): 1}
-    (labels,) = found["millpond_build_info"]
+    ((labels, servers),) = found["millpond_build_info"].items()
     assert dict(labels)["version"]
+    assert found["millpond_dependency_up"] == {(("dependency", "blobs"),): servers, (("dependency", "metadata"),): servers}
 
 
 def test_what_is_shown_of_disk_and_process_is_true(fresh_server):
