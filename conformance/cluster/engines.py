@@ -202,14 +202,16 @@ class Seaweed(Store):
 class Rclone(Store):
     """`rclone serve s3` over a folder: it understands no condition, no append, and keeps each object as a file."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, more_keys: "list[tuple[str, str]]" = ()):
         self.folder = folder
         self.port = free_port()
+        self.keys = [(S3_KEY, S3_SECRET), *more_keys]
 
     def start(self) -> "Rclone":
         (self.folder / "data").mkdir(parents=True, exist_ok=True)
         command = [
-            tool("rclone"), "serve", "s3", "--addr", f"127.0.0.1:{self.port}", "--auth-key", f"{S3_KEY},{S3_SECRET}",
+            tool("rclone"), "serve", "s3", "--addr", f"127.0.0.1:{self.port}",
+            *[word for key, secret in self.keys for word in ("--auth-key", f"{key},{secret}")],
             # What it acknowledged is in the file, not in a cache of its own.
             "--vfs-cache-mode", "off", "--config", "", str(self.folder / "data"),
         ]  # fmt: skip
