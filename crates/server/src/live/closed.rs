@@ -2,11 +2,13 @@
 //! the map is another place, which may be away, it waits on this machine's disk, and the push goes on with the next one.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use media::remux::SegmentClosing;
 use model::Container;
+use parking_lot::Mutex;
 use store::blob::BlobId;
 use store::live::{Kept, OpenDetails, Place};
 use store::meta::OpenSegment;
@@ -54,8 +56,10 @@ pub(super) struct Closed {
     pub(super) close: SegmentClosing,
     /// When what ended it arrived.
     pub(super) key_arrived: Instant,
-    /// Where its bytes are, also while they are on their way.
-    blob: Option<BlobId>,
+    /// Where its bytes are, also while they are on their way; `None` where nothing is noted of what waits.
+    place: Option<Arc<Mutex<Option<BlobId>>>>,
+    /// Where they are by what was noted last.
+    noted: Option<BlobId>,
     bytes: Bytes,
 }
 
@@ -74,28 +78,35 @@ enum Bytes {
 struct UnderWay {
     finishing: Pin<Box<dyn Future<Output = Completed> + Send>>,
     told: UnboundedReceiver<Failed>,
+    /// Where the bytes were when something failed last: as long as they are there, what follows is maybe only in memory.
+    failed_at: Option<Option<BlobId>>,
 }
 
 impl UnderWay {
-    /// Whether something failed that nobody has heard of yet: what follows is maybe only in memory.
-    fn has_failed(&self) -> bool {
-        !self.told.is_empty()
-    }
-
     fn begin(growing: Growing, timeout: Duration) -> Self {
         let (tell, told) = unbounded_channel();
+        let failed_at = (!growing.is_sound()).then(|| *growing.place().lock());
         // Both ends are dropped together.
-        Self { finishing: Box::pin(growing.finish(timeout, move |failed| drop(tell.send(failed)))), told }
+        let finishing = Box::pin(growing.finish(timeout, move |failed| drop(tell.send(failed))));
+        Self { finishing, told, failed_at }
     }
 
-    async fn completed(&mut self, mut report: impl FnMut(Failed)) -> Completed {
+    async fn completed(&mut self, place: Option<BlobId>, mut report: impl FnMut(Failed)) -> Completed {
         loop {
             tokio::select! {
                 biased;
-                Some(failed) = self.told.recv() => report(failed),
+                Some(failed) = self.told.recv() => {
+                    self.failed_at = Some(place);
+                    report(failed);
+                }
                 completed = &mut self.finishing => return completed,
             }
         }
+    }
+
+    /// Whether all of the bytes are where they are said to be.
+    fn is_sound(&self, place: Option<BlobId>) -> bool {
+        self.told.is_empty() && self.failed_at.is_none_or(|failed_at| failed_at != place)
     }
 }
 
@@ -111,29 +122,37 @@ impl Closed {
         key_arrived: Instant,
         may_wait: bool,
     ) -> Self {
-        let blob = if may_wait { bytes.blob_to_note() } else { None };
-        Self { head, close, key_arrived, blob, bytes: Bytes::Grown(Box::new(bytes)) }
+        let place = may_wait.then(|| {
+            bytes.blob_to_note();
+            bytes.place()
+        });
+        Self { head, close, key_arrived, place, noted: None, bytes: Bytes::Grown(Box::new(bytes)) }
     }
 
-    /// A segment that an earlier push left in this blob, and its bytes on their way to being complete.
+    /// A segment that lies in this blob, with nothing open, and its bytes on their way to being complete once it is asked for.
     pub(super) fn left(
         head: Head,
         close: SegmentClosing,
-        taken_up: Instant,
+        key_arrived: Instant,
         blob: BlobId,
         finishing: Pin<Box<dyn Future<Output = Completed> + Send>>,
     ) -> Self {
         // Nothing is told of it but how it ends.
         let (_, told) = unbounded_channel();
-        let bytes = Bytes::UnderWay(UnderWay { finishing, told });
-        Self { head, close, key_arrived: taken_up, blob: Some(blob), bytes }
+        let bytes = Bytes::UnderWay(UnderWay { finishing, told, failed_at: None });
+        Self { head, close, key_arrived, place: Some(Arc::new(Mutex::new(Some(blob)))), noted: None, bytes }
     }
 
     /// Hands its bytes to the system, so that whoever takes it up finds all of them; whether they are there.
     pub(super) async fn leave(&mut self) -> bool {
+        let place = self.blob();
         match &mut self.bytes {
-            Bytes::Grown(growing) => growing.is_sound() && growing.flush().await.is_ok(),
-            Bytes::UnderWay(under_way) => !under_way.has_failed(),
+            Bytes::Grown(growing) => {
+                // What broke may be written again by now.
+                growing.mend().await;
+                growing.is_sound() && growing.flush().await.is_ok()
+            }
+            Bytes::UnderWay(under_way) => under_way.is_sound(place),
             Bytes::Completed(completed) => completed.is_ok(),
             Bytes::Gone => false,
         }
@@ -141,11 +160,25 @@ impl Closed {
 
     /// What a crash finds of it; `None` while it has no blob.
     pub(super) fn note(&self, admission: &Admission, container: Container, place: Place) -> Option<OpenSegment> {
-        let blob = match &self.bytes {
+        self.blob().map(|blob| self.head.note(blob, admission, container, place))
+    }
+
+    /// Where its bytes are, for whoever notes it.
+    fn blob(&self) -> Option<BlobId> {
+        match &self.bytes {
             Bytes::Completed(Ok((grown, _))) => Some(grown.blob.id),
-            _ => self.blob,
-        };
-        blob.map(|blob| self.head.note(blob, admission, container, place))
+            _ => self.place.as_ref().and_then(|place| *place.lock()),
+        }
+    }
+
+    /// It was noted as it is now.
+    pub(super) fn is_noted(&mut self) {
+        self.noted = self.blob();
+    }
+
+    /// Whether its bytes are elsewhere than was noted.
+    pub(super) fn has_moved(&self) -> bool {
+        self.noted.is_some() && self.noted != self.blob()
     }
 
     /// Makes its bytes durable, and tries again for as long as `timeout` after something failed. It is waited for as long
@@ -168,7 +201,8 @@ impl Closed {
                 return true;
             }
         };
-        let completed = tokio::time::timeout(hold, under_way.completed(&mut report)).await;
+        let place = self.place.as_ref().and_then(|place| *place.lock());
+        let completed = tokio::time::timeout(hold, under_way.completed(place, &mut report)).await;
         self.bytes = match completed {
             Ok(completed) => Bytes::Completed(completed),
             Err(_) => Bytes::UnderWay(under_way),

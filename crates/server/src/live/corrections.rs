@@ -1,5 +1,6 @@
 //! A clock that was wrong and has been set: when the segments of a push were begun is corrected (D32).
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::Live;
@@ -25,13 +26,13 @@ impl Dating {
     }
 }
 
-/// Corrects the segments that a push has stored, up to the number `until_ms`, in the background: a push does not wait for
+/// Corrects the segments that a push has stored with these numbers, in the background: a push does not wait for
 /// that, and what comes meanwhile is dated right.
-pub(super) fn correct(live: &Arc<Live>, id: &ChannelId, session: u32, until_ms: u64, by_ms: i64) {
+pub(super) fn correct(live: &Arc<Live>, id: &ChannelId, session: u32, numbers: RangeInclusive<u64>, by_ms: i64) {
     let (live, id) = (live.clone(), id.clone());
     crate::panics::spawn("dates of segments", async move {
         let (bucket, channel) = (&id.0, &id.1);
-        match live.meta.correct_segments(bucket, channel, session, until_ms, by_ms).await {
+        match live.meta.correct_segments(bucket, channel, session, numbers, by_ms).await {
             Ok(count) => tracing::info!(
                 %bucket, %channel, count, by_ms,
                 "the clock was wrong: when the segments of this push were begun is corrected"

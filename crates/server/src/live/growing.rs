@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use model::Container;
+use parking_lot::Mutex;
 use store::blob::{Blob, BlobId, BlobStore, BlobWriter, OnDrop};
 use tokio::time::Instant;
 
@@ -41,6 +42,8 @@ pub(super) struct Growing {
     writer: Option<Box<dyn BlobWriter>>,
     /// The blob that is or was written, also when it is broken.
     blob: Option<BlobId>,
+    /// The same, for whoever notes it while it is being completed.
+    place: Arc<Mutex<Option<BlobId>>>,
     /// Bytes from the front of that blob which nothing but a crash worse than `durability` allows for can take away.
     settled: u64,
     /// A flush of the blob failed, so that nothing beyond `settled` counts.
@@ -90,6 +93,7 @@ impl Growing {
             container,
             writer: None,
             blob: None,
+            place: Arc::default(),
             settled: 0,
             has_hole: false,
             tail: Tail::default(),
@@ -101,6 +105,7 @@ impl Growing {
         let begun = match growing.blobs.create(OnDrop::Keep).await {
             Ok(writer) => {
                 growing.blob = Some(writer.id());
+                *growing.place.lock() = growing.blob;
                 growing.writer = Some(writer);
                 Ok(())
             }
@@ -123,6 +128,25 @@ impl Growing {
     /// Whether all of it is in its blob, or on its way there.
     pub(super) fn is_sound(&self) -> bool {
         self.writer.is_some() && self.fault.is_none()
+    }
+
+    /// Where its bytes are, now and when they are written again elsewhere.
+    pub(super) fn place(&self) -> Arc<Mutex<Option<BlobId>>> {
+        Arc::clone(&self.place)
+    }
+
+    /// Lets go of it after a flush, with nothing open and nothing in memory: where it is, its checksums, and how often it was
+    /// written again.
+    ///
+    /// # Errors
+    /// Itself, when not all of it is in its blob.
+    pub(super) fn shelve(self: Box<Self>) -> Result<(BlobId, Checksums, u64), Box<Self>> {
+        match self.blob {
+            Some(blob) if self.is_sound() && self.tail.len == 0 => {
+                Ok((blob, self.digest.finish(), self.times_rewritten))
+            }
+            _ => Err(self),
+        }
     }
 
     /// Whether nothing more can be done for it than to end it before what is lost, and when that may be done at once: what
@@ -257,6 +281,7 @@ impl Growing {
         match self.written_again().await {
             Ok(writer) => {
                 let old = self.blob.replace(writer.id());
+                *self.place.lock() = self.blob;
                 if let Some(old) = old.filter(|_| !self.is_noted) {
                     // Nobody would find it. One that was noted goes when another takes its place.
                     let _ = self.blobs.delete(old).await;

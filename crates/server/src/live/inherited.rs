@@ -11,20 +11,24 @@ use std::time::Duration;
 
 use media::remux::SegmentClosing;
 use media::segmenter::CutReason;
-use model::{Error, ErrorCode};
+use model::{Container, Error, ErrorCode};
+use store::blob::BlobId;
 use store::lease::PublisherLease;
 use store::live::Place;
 use store::meta::StartRecord;
+use store::meta::peer::is_life_of;
 use tokio::time::Instant;
 
 use super::Live;
 use super::admission::Admission;
+use super::channels::ChannelId;
 use super::closed::{Closed, Head};
 use super::growing::Grown;
-use super::left::Left;
+use super::left::{self, Left};
 use super::losses::Cause;
 use super::recovery;
 use super::window::Window;
+use crate::checksums::Checksums;
 use crate::metering::user_of;
 use crate::objects::internal;
 
@@ -60,15 +64,15 @@ pub(super) async fn take_up(
     if record.unlisted().next().is_none() {
         return Ok(None);
     }
-    let answer = tokio::time::timeout(ANSWER, live.blobs.answers()).await;
-    if matches!(answer, Ok(Ok(()))) {
+    if !is_store_away(live).await {
         return Ok(None);
     }
     if !record.unlisted().all(|segment| live.blobs.lies_here(segment.blob)) {
-        return Err(has_to_wait("they are on the disk of another server"));
+        return Err(has_to_wait("they are not on the disk of this server"));
     }
     let user = user_of(admission.grant.caller());
-    let (mut left, mut place) = (Vec::new(), None);
+    let (mut left, mut noted) = (Vec::new(), Vec::new());
+    let (mut place, mut has_gap) = (None, false);
     for segment in record.unlisted() {
         match Left::read(live, segment, &mut place).await? {
             // What is listed counts for one user.
@@ -76,28 +80,36 @@ pub(super) async fn take_up(
                 return Err(has_to_wait("they belong to another playlist"));
             }
             Some(found) if found.details.user != user => return Err(has_to_wait("they belong to another user")),
-            Some(found) => {
+            Some(mut found) => {
+                found.details.discontinuity |= std::mem::take(&mut has_gap);
+                noted.push(segment.clone());
                 // Those behind it follow it.
                 left.push((segment.number_ms, place.replace(Place::Later), found));
             }
-            None => tracing::info!(
-                bucket = %lease.bucket(), channel = %lease.channel(), segment = segment.number_ms,
-                "a segment that waits holds no picture"
-            ),
+            None => {
+                has_gap = true;
+                tracing::info!(
+                    bucket = %lease.bucket(), channel = %lease.channel(), segment = segment.number_ms,
+                    "a segment that waits holds no picture"
+                );
+            }
         }
     }
+    let Some((_, Some(first), found)) = left.first() else {
+        // Nothing is left to go on with, so the earlier push is ended as any is, which needs no store.
+        return Ok(None);
+    };
     let mut window = recovery::window(live, &admission.id).await?;
-    if let Some((_, Some(first), found)) = left.first()
-        && *first != Place::Later
-    {
+    if *first != Place::Later {
         // The earlier push had listed nothing yet, so the window is still that of the push before it.
         let continues = *first == Place::FirstAfterReturn;
         window.begin_session(found.details.frag_count, found.details.frag_duration_s, continues);
         window.playlist.clone_from(&found.details.playlist);
     }
     let ended = left.iter().map(|(_, _, found)| found.opened_ms.saturating_add_unsigned(found.duration_ms)).max();
-    let ended_ms = ended.unwrap_or(record.start.started_ms).min(live.clock.now_ms());
-    let session = live.meta.take_up_publication(lease, start, ended_ms).await.map_err(internal)?;
+    let started_ms = record.start.started_ms;
+    let ended_ms = ended.unwrap_or(started_ms).min(live.clock.now_ms()).max(started_ms);
+    let session = live.meta.take_up_publication(lease, start, &noted, ended_ms).await.map_err(internal)?;
     window.last_number_ms = left.iter().map(|(number_ms, ..)| *number_ms).fold(window.last_number_ms, u64::max);
     tracing::info!(
         bucket = %lease.bucket(), channel = %lease.channel(), segments = left.len(),
@@ -105,6 +117,18 @@ pub(super) async fn take_up(
     );
     let waiting = left.into_iter().map(|(number_ms, _, found)| self::waiting(live, number_ms, found)).collect();
     Ok(Some(Inherited { session, window, waiting }))
+}
+
+/// Whether what is finished goes to a store that does not answer. Said soon, since somebody waits.
+pub(super) async fn is_store_away(live: &Live) -> bool {
+    live.blobs.finishes_elsewhere() && !matches!(tokio::time::timeout(ANSWER, live.blobs.answers()).await, Ok(Ok(())))
+}
+
+/// When the push began of which segments wait on this server's disk, if it was one of this server, unix ms.
+pub(super) async fn waits_here(live: &Live, id: &ChannelId) -> Option<i64> {
+    let record = live.meta.publication(&id.0, &id.1).await.ok().flatten()?;
+    let is_ours = is_life_of(&record.holder, live.peers.instance()) && record.unlisted().next().is_some();
+    (is_ours && live.blobs.finishes_elsewhere()).then_some(record.start.started_ms)
 }
 
 /// The refusal of a push that cannot go on with the list of the one before it.
@@ -131,15 +155,27 @@ pub(super) fn waiting(live: &Arc<Live>, number_ms: u64, left: Left) -> Closed {
         independent: left.independent,
         reason: CutReason::End,
     };
-    let (blob, sums, blobs) = (left.blob, left.sums.clone(), Arc::clone(&live.blobs));
+    shelved(live, head, close, Instant::now(), left.container, (left.blob, left.sums, 0))
+}
+
+/// A segment that lies in its blob, with nothing open, as one that waits.
+pub(super) fn shelved(
+    live: &Arc<Live>,
+    head: Head,
+    close: SegmentClosing,
+    key_arrived: Instant,
+    container: Container,
+    (blob, sums, rewritten): (BlobId, Checksums, u64),
+) -> Closed {
+    let (blobs, segment) = (Arc::clone(&live.blobs), head.number_ms);
     let finishing = async move {
-        match left.complete(&blobs).await {
-            Ok(blob) => Ok((Grown { blob, sums, part_ms: None, cause: None }, 0)),
+        match left::complete_in_time(&blobs, container, blob, sums.len).await {
+            Ok(blob) => Ok((Grown { blob, sums, part_ms: None, cause: None }, rewritten)),
             Err(error) => {
-                tracing::error!(%error, segment = number_ms, "a segment that waited cannot be stored");
+                tracing::error!(%error, segment, "a segment that waited cannot be stored");
                 Err(Cause::Sync)
             }
         }
     };
-    Closed::left(head, close, Instant::now(), blob, Box::pin(finishing))
+    Closed::left(head, close, key_arrived, blob, Box::pin(finishing))
 }

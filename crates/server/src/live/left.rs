@@ -38,7 +38,8 @@ pub(super) struct Left {
 }
 
 impl Left {
-    /// Reads it; `None` when nothing in it can be decoded, and then it is deleted. `place` is where the one before it
+    /// Reads it; `None` when nothing in it can be decoded. It is left as it is, and goes when it is not noted any more.
+    /// `place` is where the one before it
     /// stands in its push, if it was not listed; afterwards it is that of this one.
     ///
     /// # Errors
@@ -75,7 +76,6 @@ impl Left {
         let torn = Torn::new(container, live.blobs.open(open.blob).await.map_err(internal)?, writer.len());
         let recovered = torn.recover().await.map_err(internal)?;
         if !recovered.can_be_played(*place != Place::Later) {
-            writer.abort().await.map_err(internal)?;
             return Ok(None);
         }
         // How long its last picture would have lasted is a guess, which must not raise a strict target (D9).
@@ -104,29 +104,60 @@ impl Left {
             blob: open.blob,
         }))
     }
+}
 
-    /// Completes its blob, cut to what is whole; another takes its place where it cannot be completed.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub(super) async fn complete(&self, blobs: &Arc<dyn BlobStore>) -> Result<Blob, store::Error> {
-        let mut writer = blobs.recover(self.blob, OnDrop::Keep).await?;
-        let whole = Torn::new(self.container, blobs.open(self.blob).await?, self.sums.len);
-        let completed = match writer.truncate(whole.len()).await {
-            Ok(()) => writer.finish().await,
-            Err(error) => Err(error),
-        };
-        // A flush that failed is final for its file (D29), but what it holds can still be read.
-        let Err(error) = completed else { return completed };
-        tracing::warn!(%error, "a torn segment cannot be completed and is written again");
-        let mut again = blobs.create(OnDrop::Delete).await?;
-        let mut at = 0;
-        while let Some(piece) = whole.piece(at).await? {
-            at += piece.len() as u64;
-            again.append(piece).await?;
+/// How long it is tried to complete a blob, and the pause between attempts.
+const ATTEMPTS: Duration = Duration::from_secs(60);
+const ATTEMPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Completes a blob that was let go of, cut to its first `len` bytes, and tries again for a minute.
+///
+/// # Errors
+/// Those of the store.
+pub(super) async fn complete_in_time(
+    blobs: &Arc<dyn BlobStore>,
+    container: Container,
+    blob: BlobId,
+    len: u64,
+) -> Result<Blob, store::Error> {
+    let begun = Instant::now();
+    loop {
+        match complete(blobs, container, blob, len).await {
+            Err(error) if !error.is_not_found() && begun.elapsed() < ATTEMPTS => {
+                tracing::debug!(%error, %blob, "a segment that waited cannot be completed yet");
+                tokio::time::sleep(ATTEMPT_PAUSE).await;
+            }
+            completed => return completed,
         }
-        again.finish().await
     }
+}
+
+/// Completes a blob that was let go of, cut to its first `len` bytes; another takes its place where it cannot be completed.
+///
+/// # Errors
+/// Those of the store.
+pub(super) async fn complete(
+    blobs: &Arc<dyn BlobStore>,
+    container: Container,
+    blob: BlobId,
+    len: u64,
+) -> Result<Blob, store::Error> {
+    let mut writer = blobs.recover(blob, OnDrop::Keep).await?;
+    let whole = Torn::new(container, blobs.open(blob).await?, len);
+    let completed = match writer.truncate(len).await {
+        Ok(()) => writer.finish().await,
+        Err(error) => Err(error),
+    };
+    // A flush that failed is final for its file (D29), but what it holds can still be read.
+    let Err(error) = completed else { return completed };
+    tracing::warn!(%error, %blob, "a torn segment cannot be completed and is written again");
+    let mut again = blobs.create(OnDrop::Delete).await?;
+    let mut at = 0;
+    while let Some(piece) = whole.piece(at).await? {
+        at += piece.len() as u64;
+        again.append(piece).await?;
+    }
+    again.finish().await
 }
 
 /// Takes up a blob that was let go of; a write of its former writer may still be under way.

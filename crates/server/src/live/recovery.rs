@@ -18,7 +18,8 @@ use tokio::time::Instant;
 use super::Live;
 use super::channels::{ChannelId, Claim, OnAir, StopReason};
 use super::finished::Finished;
-use super::left::Left;
+use super::inherited;
+use super::left::{self, Left};
 use super::neighbours::Answer;
 use super::publication::still_live;
 use super::shown::remote;
@@ -89,9 +90,9 @@ pub(crate) async fn recover(live: &Arc<Live>) -> Result<(), Error> {
 }
 
 async fn repair_or_leave(live: Arc<Live>, lease: PublisherLease, claim: Claim) {
-    let id = (lease.bucket().clone(), lease.channel().clone());
+    let (id, started_ms) = ((lease.bucket().clone(), lease.channel().clone()), claim.on_air.connected_ms);
     if repair_in_time(&live, lease, claim).await {
-        look_after(live, id).await;
+        look_after(live, id, started_ms).await;
     }
 }
 
@@ -125,42 +126,52 @@ async fn repair_in_time(live: &Arc<Live>, lease: PublisherLease, claim: Claim) -
         loop {
             claim.on_air.succession.heir_comes().await;
             // One that is under way to a store that answers is over in a moment.
-            if live.blobs.answers().await.is_err() && claim.on_air.succession.has_heir() {
+            if inherited::is_store_away(live).await && claim.on_air.succession.has_heir() {
                 return;
             }
             tokio::time::sleep(RETRY).await;
         }
     };
-    let is_left = tokio::select! {
-        () = repairing => false,
-        () = keeping => false,
-        () = is_left => true,
+    tokio::select! {
+        () = repairing => {}
+        () = keeping => {}
+        // The lease stays with this server: what waits is on its disk, and nobody else can list it.
+        () = is_left => return true,
         // The process ends; its next life takes this up again.
         _ = stop.wait_for(|word| *word == Some(StopReason::Shutdown)) => return false,
-    };
+    }
     let _ = live.meta.release_publisher(&lease).await;
-    is_left
+    false
 }
 
-/// Looks after what a push has left to somebody who wanted to take it up: if nobody did, it is repaired here.
-pub(super) async fn look_after(live: Arc<Live>, id: ChannelId) {
+/// Looks after what a push that began at this moment has left to somebody who wanted to take it up: as long as nobody does, it
+/// is repaired here.
+pub(super) async fn look_after(live: Arc<Live>, id: ChannelId, started_ms: i64) {
     loop {
-        tokio::time::sleep(TAKE_UP_PATIENCE).await;
-        let Ok(Some(record)) = live.meta.publication(&id.0, &id.1).await else { return };
-        let on_air = OnAir::new(remote(&record.start.remote_addr), record.start.started_ms);
-        // Whoever is on air looks after it.
-        let Some(claim) = live.channels.claim_if_free(&id, on_air) else { return };
-        claim.on_air.succession.begin_end();
-        let (holder, ttl) = (live.peers.holder(), live.peers.lease_ttl());
-        let is_left = match live.meta.acquire_publisher(&id.0, &id.1, holder, ttl, LeaseClaim::IfFree).await {
-            Ok(lease) => repair_in_time(&live, lease, claim).await,
-            Err(error) => {
-                tracing::debug!(%error, bucket = %id.0, channel = %id.1, "what waited has somebody by now");
-                return;
-            }
+        tokio::select! {
+            () = tokio::time::sleep(TAKE_UP_PATIENCE) => {}
+            () = live.channels.closed() => return,
+        }
+        let start = match live.meta.publication(&id.0, &id.1).await {
+            Ok(Some(record)) if record.start.started_ms == started_ms => record.start,
+            // It was taken up, or listed.
+            Ok(_) => return,
+            Err(_) => continue,
         };
-        if !is_left {
-            return;
+        let on_air = OnAir::new(remote(&start.remote_addr), started_ms);
+        // Whoever is on air takes it up, or does not come to it.
+        let Some(claim) = live.channels.claim_if_free(&id, on_air) else { continue };
+        claim.on_air.succession.begin_end();
+        let nobody = std::pin::pin!(std::future::pending());
+        match acquire(&live, &id, nobody).await {
+            Ok(lease) => {
+                if !repair_in_time(&live, lease, claim).await {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, bucket = %id.0, channel = %id.1, "what waits cannot be looked after now");
+            }
         }
     }
 }
@@ -240,25 +251,32 @@ pub(super) async fn repair(live: &Arc<Live>, lease: &PublisherLease) -> Result<(
     let unlisted: Vec<&OpenSegment> = record.unlisted().collect();
     // Where the first that could be played stands in its push, if those before it could not.
     let mut place = None;
+    // What comes behind a segment that is lost does not continue what is listed.
+    let mut has_gap = false;
     for (at, open) in unlisted.iter().copied().enumerate() {
         let later = Later {
             waiting: unlisted.get(at + 1..unlisted.len() - usize::from(record.open.is_some())).unwrap_or_default(),
             open: record.open.as_ref().filter(|_| at + 1 < unlisted.len()),
         };
-        match close_torn(live, lease, record.session, open, &later, &mut place).await {
+        match close_torn(live, lease, record.session, (open, has_gap), &later, &mut place).await {
             Ok(Some(duration_ms)) => {
+                has_gap = false;
                 metrics::counter!(crate::metrics::SEGMENTS_RECOVERED).increment(1);
                 tracing::info!(
                     %bucket, %channel, segment = open.number_ms, duration_ms,
                     "a segment that a crash left open was closed and listed"
                 );
             }
-            Ok(None) => tracing::info!(%bucket, %channel, segment = open.number_ms, "a torn segment held no picture"),
+            Ok(None) => {
+                has_gap = true;
+                tracing::info!(%bucket, %channel, segment = open.number_ms, "a torn segment held no picture");
+            }
             Err(error) => {
                 // Unavailable may pass; the segment stays as it is for the next attempt.
                 if error.code == ErrorCode::ServiceUnavailable {
                     return Err(error);
                 }
+                has_gap = true;
                 tracing::error!(%error, %bucket, %channel, segment = open.number_ms, "a torn segment is lost");
             }
         }
@@ -278,13 +296,13 @@ async fn close_torn(
     live: &Arc<Live>,
     lease: &PublisherLease,
     session: u32,
-    open: &OpenSegment,
+    (open, follows_gap): (&OpenSegment, bool),
     later: &Later<'_>,
     place: &mut Option<Place>,
 ) -> Result<Option<u64>, Error> {
     let Some(left) = Left::read(live, open, place).await? else { return Ok(None) };
     let place = place.get_or_insert(Place::Later);
-    let blob = left.complete(&live.blobs).await.map_err(internal)?;
+    let blob = left::complete(&live.blobs, left.container, left.blob, left.sums.len).await.map_err(internal)?;
     let Left { details, container, opened_ms, duration_ms, independent, sums, payload, .. } = left;
     let id = (lease.bucket().clone(), lease.channel().clone());
     let mut window = window(live, &id).await?;
@@ -301,7 +319,7 @@ async fn close_torn(
         opened_ms,
         date_ms: details.date_ms,
         duration_ms,
-        discontinuity: details.discontinuity,
+        discontinuity: details.discontinuity || follows_gap,
         independent,
         container,
         blob,

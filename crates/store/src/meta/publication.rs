@@ -301,19 +301,28 @@ impl Meta {
         Err(gave_up(Subject::Publication, channel))
     }
 
-    /// Begins a push that takes up what an earlier one of the channel left waiting, and returns the session number, which is
-    /// that of the earlier one, as segments of it are still to be listed. The earlier push moves to the history; it ended
-    /// at `ended_ms`.
+    /// Begins a push that takes up what an earlier one of the channel left `waiting`, and returns the session number, which is
+    /// that of the earlier one, as segments of it are still to be listed. What else was noted is given up. The earlier push
+    /// moves to the history; it ended at `ended_ms`.
     ///
     /// # Errors
     /// `NotFound` (bucket, channel or publication); `Conflict` when the lease was taken over.
-    pub async fn take_up_publication(&self, lease: &PublisherLease, start: &StartRecord, ended_ms: i64) -> Result<u32> {
+    pub async fn take_up_publication(
+        &self,
+        lease: &PublisherLease,
+        start: &StartRecord,
+        waiting: &[OpenSegment],
+        ended_ms: i64,
+    ) -> Result<u32> {
         let (bucket, channel) = (lease.bucket(), lease.channel());
         for _ in 0..ATTEMPTS {
             let mut transaction = publishing(self, lease);
             let mut record = self.live(&mut transaction, lease).await?;
             let earlier = std::mem::replace(&mut record.start, start.clone());
             lease.holder().clone_into(&mut record.holder);
+            transaction.unname(record.unlisted().map(|segment| segment.blob));
+            (record.waiting, record.open) = (waiting.to_vec(), None);
+            transaction.name(record.unlisted().map(|segment| segment.blob));
             self.remember(&mut transaction, lease, ended(earlier, ended_ms, Bytes::new())).await?;
             transaction.put(key::of_channel(Table::Publication, bucket, channel), &record)?;
             if transaction.commit().await?.is_some() {
@@ -481,14 +490,15 @@ mod tests {
             let Body::Blobs(extents) = &commit.object.body else { panic!("a segment is a blob") };
             OpenSegment { number_ms: commit.entry.number_ms, blob: extents[0].blob, details: Bytes::new() }
         };
-        f.meta.note_segments(&first, &[noted(&waits)], None).await.unwrap();
+        let torn = OpenSegment { number_ms: 6000, blob: f.extent(1).await.blob, details: Bytes::new() };
+        f.meta.note_segments(&first, &[noted(&waits)], Some(&torn)).await.unwrap();
         f.meta.release_publisher(&first).await.unwrap();
         let second = lease(&f, "another", Claim::IfFree).await;
         let next = StartRecord { remote_addr: "192.0.2.11:47746".to_owned(), ..start(9000) };
-        assert_eq!(f.meta.take_up_publication(&second, &next, 7000).await, Ok(1));
+        assert_eq!(f.meta.take_up_publication(&second, &next, &[noted(&waits)], 7000).await, Ok(1));
         let live = f.meta.publication(&f.bucket, &channel("ch")).await.unwrap().unwrap();
         assert_eq!((&live.start, live.holder.as_str(), live.waiting.len()), (&next, "another", 1));
-        let before = f.meta.take_up_publication(&first, &next, 7000).await.unwrap_err();
+        let before = f.meta.take_up_publication(&first, &next, &[], 7000).await.unwrap_err();
         assert_eq!(before.kind, ErrorKind::Conflict, "who lost the channel takes up nothing");
         waits.next = None;
         f.meta.commit_segment(&second, &waits).await.unwrap();

@@ -1,5 +1,7 @@
 //! The index of segments: which were recorded when, for playlists on demand (LiveChannel 0.2, 5.2).
 
+use std::ops::RangeInclusive;
+
 use bytes::Bytes;
 use model::Container;
 use model::name::{BucketName, ChannelName};
@@ -221,8 +223,8 @@ impl Meta {
         Ok(found)
     }
 
-    /// Corrects when the segments of a push were begun, up to the one with the number `until_ms`: the clock was ahead by
-    /// `-by_ms` when they were. How many were corrected.
+    /// Corrects when the segments of a push with these numbers were begun: the clock was ahead by `-by_ms` when they were.
+    /// How many were corrected.
     ///
     /// # Errors
     /// `Corrupt`, `Unavailable`.
@@ -231,11 +233,11 @@ impl Meta {
         bucket: &BucketName,
         channel: &ChannelName,
         session: u32,
-        until_ms: u64,
+        numbers: RangeInclusive<u64>,
         by_ms: i64,
     ) -> Result<usize> {
         let mut corrected = 0;
-        let mut to = key::segment(bucket, channel, until_ms);
+        let mut to = key::segment(bucket, channel, *numbers.end());
         to.push(0);
         loop {
             let range = Range {
@@ -247,7 +249,7 @@ impl Meta {
             let rows = self.kv().range(&range).await?;
             for row in &rows {
                 let entry = SegmentEntry::read(row)?;
-                if entry.session != session {
+                if entry.session != session || entry.number_ms < *numbers.start() {
                     return Ok(corrected);
                 }
                 corrected += usize::from(self.correct_segment(bucket, channel, entry.number_ms, by_ms).await?);

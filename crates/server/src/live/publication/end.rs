@@ -8,7 +8,7 @@ use media::rtmp::stats::SessionStats;
 use super::{Desk, Publication};
 use crate::live::recorder::{Recorder, Work};
 use crate::live::report::SessionReport;
-use crate::live::{recovery, upkeep};
+use crate::live::{inherited, recovery, upkeep};
 
 /// Pause before what waits for the store is looked after again when the encoder has left.
 const STORE_RETRY: Duration = Duration::from_millis(200);
@@ -48,11 +48,12 @@ impl Publication {
     async fn settle_or_leave(&mut self) -> bool {
         while !self.is_settled() {
             self.settle_some().await;
-            let is_wanted = self.claim.on_air.succession.has_heir();
-            if is_wanted
+            let succession = &self.claim.on_air.succession;
+            if succession.has_heir()
                 && let Desk::Free(recorder) = &mut self.desk
                 && recorder.waits()
-                && self.live.blobs.answers().await.is_err()
+                && inherited::is_store_away(&self.live).await
+                && succession.has_heir()
                 && recorder.leave().await
             {
                 return true;
@@ -81,13 +82,12 @@ impl Publication {
             .report(&mut recorder, stats, ended_ms)
             .with_advice(&advice(&facts))
             .with_snapshots(&self.admission.id, snapshots);
-        if !self.is_lost {
-            // One that takes up what is left writes down the end of this one.
-            if !is_left {
-                let kept = report.to_bytes();
-                if let Err(error) = self.live.meta.end_publication(&self.lease, Some(ended_ms), kept).await {
-                    tracing::error!(%error, channel = %self.admission.id.1, "the end of a push cannot be written down");
-                }
+        // One that takes up what is left writes down the end of this one, and has its lease: nobody else is to give up what
+        // waits on this disk.
+        if !self.is_lost && !is_left {
+            let kept = report.to_bytes();
+            if let Err(error) = self.live.meta.end_publication(&self.lease, Some(ended_ms), kept).await {
+                tracing::error!(%error, channel = %self.admission.id.1, "the end of a push cannot be written down");
             }
             if let Err(error) = self.live.meta.release_publisher(&self.lease).await {
                 tracing::warn!(%error, "the publisher's lease cannot be released");
@@ -95,7 +95,8 @@ impl Publication {
         }
         report.publish(&self.admission.id, self.admission.remote, self.session);
         if is_left {
-            crate::panics::spawn("left segments", recovery::look_after(self.live.clone(), self.admission.id.clone()));
+            let (id, started_ms) = (self.admission.id.clone(), self.claim.on_air.connected_ms);
+            crate::panics::spawn("left segments", recovery::look_after(self.live.clone(), id, started_ms));
             return;
         }
         // Also after a push without segments: it kept the list of the push before it from ending.

@@ -65,7 +65,13 @@ impl Publication {
         let Inherited { session, window, waiting } = match begun {
             Ok(begun) => begun,
             Err(error) => {
-                let _ = live.meta.release_publisher(&lease).await;
+                match inherited::waits_here(&live, &admission.id).await {
+                    Some(started_ms) => drop(crate::panics::spawn(
+                        "left segments",
+                        recovery::look_after(live.clone(), admission.id.clone(), started_ms),
+                    )),
+                    None => drop(live.meta.release_publisher(&lease).await),
+                }
                 return Err(refuse(&admission, error));
             }
         };

@@ -34,6 +34,7 @@ impl Recorder {
             }
         }
         self.tell_waiting();
+        self.is_unnoted |= self.closed.iter().any(Closed::has_moved);
         if self.is_unnoted && !self.closed.is_empty() {
             let open = self.open.take();
             self.note_open(open).await;
@@ -91,9 +92,24 @@ impl Recorder {
         true
     }
 
+    /// Ends a segment behind others that wait. It may wait for long, and many may, so it is flushed and nothing of it stays open or
+    /// in memory.
+    pub(super) async fn shelve(&mut self, head: Head, mut bytes: Growing, close: SegmentClosing, key_arrived: Instant) {
+        let synced = bytes.sync().await;
+        self.note_failure(synced);
+        if bytes.is_cut_short() {
+            return self.close_short(head, bytes, close).await;
+        }
+        let closed = match Box::new(bytes).shelve() {
+            Ok(shelved) => inherited::shelved(&self.live, head, close, key_arrived, self.container, shelved),
+            Err(bytes) => Closed::new(head, *bytes, close, key_arrived, self.hold.is_some()),
+        };
+        self.closed.push_back(closed);
+    }
+
     /// Ends a segment of which a part is lost, behind others that wait: what is lost is counted now and not when the store is
     /// back, and the part that is there waits with the others.
-    pub(super) async fn close_short(&mut self, head: Head, bytes: Growing, close: SegmentClosing) {
+    async fn close_short(&mut self, head: Head, bytes: Growing, close: SegmentClosing) {
         let (blob, cause) = bytes.let_go();
         let left = match blob {
             Some(blob) => {
@@ -186,6 +202,7 @@ impl Recorder {
             }
             tokio::time::sleep(RETRY).await;
         }
+        self.closed.iter_mut().for_each(Closed::is_noted);
         self.losses.rewrote(rewritten);
         if let Some(cause) = grown.cause.filter(|_| lost_ms > 0) {
             self.losses.lost(&self.admission.id, cause, lost_ms, false);

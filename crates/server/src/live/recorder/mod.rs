@@ -86,6 +86,8 @@ pub(super) struct Recorder {
     anchor: Option<(i64, i64)>,
     /// The clock by which segments are dated.
     dating: Dating,
+    /// From this number on segments are of this push.
+    first_number_ms: u64,
     /// Media was lost behind the last segment, so the next does not continue it.
     has_gap: bool,
     losses: Losses,
@@ -126,6 +128,7 @@ impl Recorder {
         // taken off the list again.
         let may_wait = live.blobs.finishes_elsewhere() || live.peers.is_shared();
         let hold = may_wait.then_some(HOLD);
+        let first_number_ms = if waiting.is_empty() { 0 } else { window.last_number_ms.saturating_add(1) };
         Self {
             live,
             admission,
@@ -140,6 +143,7 @@ impl Recorder {
             waits_since: None,
             anchor: None,
             dating,
+            first_number_ms,
             // What comes does not continue what an earlier push sent.
             has_gap: !waiting.is_empty(),
             closed: waiting,
@@ -238,14 +242,15 @@ impl Recorder {
     fn follow_clock(&mut self) {
         let Some(by_ms) = self.dating.correction_ms(&self.live) else { return };
         let mut until_ms = self.window.last_number_ms;
-        for head in
-            self.open.iter_mut().map(|open| &mut open.head).chain(self.closed.iter_mut().map(|closed| &mut closed.head))
-        {
+        let open = self.open.iter_mut().map(|open| &mut open.head);
+        let all = open.chain(self.closed.iter_mut().map(|closed| &mut closed.head));
+        // What an earlier push left was dated by the clock of its time.
+        for head in all.filter(|head| head.number_ms >= self.first_number_ms) {
             head.opened_ms = head.opened_ms.saturating_add(by_ms);
             until_ms = until_ms.min(head.number_ms.saturating_sub(1));
             self.is_unnoted = true;
         }
-        correct(&self.live, &self.admission.id, self.session, until_ms, by_ms);
+        correct(&self.live, &self.admission.id, self.session, self.first_number_ms..=until_ms, by_ms);
     }
 
     fn lose(&mut self, error: &store::Error) {
@@ -280,6 +285,9 @@ impl Recorder {
         let (waiting, open) = self.notes(recovery::place(self.window.list.session));
         let noted = self.live.meta.note_segments(&self.lease, &waiting, open.as_ref()).await;
         self.is_unnoted = noted.is_err();
+        if noted.is_ok() {
+            self.closed.iter_mut().for_each(Closed::is_noted);
+        }
         if let Err(error) = noted {
             match error.kind {
                 store::ErrorKind::Conflict | store::ErrorKind::NotFound => self.lose(&error),
@@ -348,13 +356,15 @@ impl Recorder {
         let Open { head, bytes } = open;
         // What opened behind those that wait is not noted yet, nor is what waits now.
         self.is_unnoted |= !self.closed.is_empty();
-        if !self.closed.is_empty() && bytes.is_cut_short() {
-            self.close_short(head, bytes, close).await;
-        } else {
+        if self.closed.is_empty() {
             self.closed.push_back(Closed::new(head, bytes, close, key_arrived, self.hold.is_some()));
+        } else {
+            self.shelve(head, bytes, close, key_arrived).await;
         }
         self.store_closed().await;
-        while self.closed.len() > MAX_CLOSED {
+        // One that ends and is wanted is to be free to leave what waits.
+        let succession = &self.on_air.clone().succession;
+        while self.closed.len() > MAX_CLOSED && !(succession.is_ending() && succession.has_heir()) {
             tokio::time::sleep(RETRY).await;
             self.store_closed().await;
         }
@@ -371,7 +381,7 @@ impl Recorder {
                 return false;
             }
         }
-        if self.is_unnoted {
+        if self.is_unnoted || self.closed.iter().any(Closed::has_moved) {
             self.note_open(None).await;
         }
         !self.is_unnoted && !self.is_lost

@@ -7,6 +7,7 @@ use media::rtmp::stats::SessionStats;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::encoder::Stretch;
 use super::trouble::{Event, Machine};
 use super::troubled::Disk;
 use super::*;
@@ -32,11 +33,15 @@ fn ending(push: Publication) -> JoinHandle<()> {
 
 /// What was pushed for so long is listed, with one mark where the second encoder begins, and the history knows both.
 async fn assert_both(machine: &Machine, pushed_s: u64, pushes: usize) {
+    assert_listed(machine, pushed_s, pushes, pushes - 1).await;
+}
+
+async fn assert_listed(machine: &Machine, pushed_s: u64, pushes: usize, gaps: usize) {
     let vod = machine.stage.vod().await;
     assert_eq!(violations(None, &vod), []);
     let listed_ms = Machine::listed_ms(&vod);
     assert!(listed_ms.abs_diff(pushed_s * 1000) <= SLACK_MS, "{listed_ms} ms are listed of {pushed_s} s");
-    assert_eq!(vod.segments.iter().filter(|segment| segment.discontinuity).count(), pushes - 1);
+    assert_eq!(vod.segments.iter().filter(|segment| segment.discontinuity).count(), gaps);
     let (bucket, channel) = &machine.stage.id;
     assert_eq!(machine.stage.meta.history(bucket, channel).await.unwrap().len(), pushes);
     assert!(machine.stage.meta.publication(bucket, channel).await.unwrap().is_none());
@@ -134,4 +139,49 @@ async fn a_push_under_another_name_has_to_wait() {
     machine.stage.look().await;
     assert_both(&machine, 30, 1).await;
     assert!(machine.stage.try_begin("other.m3u8").await.is_ok());
+}
+
+/// The server dies when the open segment holds no picture yet: there is nothing of it to take up, and no reason to refuse.
+#[tokio::test(start_paused = true)]
+async fn a_segment_without_a_picture_is_in_nobodys_way() {
+    // Behind others that wait, and as all that there is.
+    for pushed_s in [30, 0] {
+        let mut machine = Machine::shared().await;
+        machine.trouble.set(Disk::StoreAway);
+        let mut push = machine.stage.begin().await;
+        machine.send(&mut push, pushed_s, Vec::new()).await;
+        let stretch = Stretch { start_ms: pushed_s * 1000, length_ms: 1900, has_audio: false, ..Stretch::default() };
+        for tag in stretch.headers().into_iter().chain(stretch.media().map(|(_, tag)| tag)) {
+            push.push(&tag);
+        }
+        let moment = Instant::now() + Duration::from_millis(250);
+        machine.work_until(&mut push, moment).await;
+        let (bucket, channel) = machine.stage.id.clone();
+        let record = machine.stage.meta.publication(&bucket, &channel).await.unwrap().unwrap();
+        assert!(record.open.is_some(), "{pushed_s} s: it is noted");
+        drop(push);
+        machine.stage.restart().await;
+        let begun = Instant::now();
+        let mut next = machine.stage.begin().await;
+        assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+        machine.send(&mut next, 20, vec![(10, Event::Disk(Disk::Well))]).await;
+        machine.stage.finish(next).await;
+        assert_listed(&machine, u64::from(pushed_s) + 20, 2, usize::from(pushed_s > 0)).await;
+    }
+}
+
+/// More segments wait than may, so the push is held up, and still makes way.
+#[tokio::test(start_paused = true)]
+async fn one_that_is_held_up_can_be_taken_up() {
+    let mut machine = Machine::shared().await;
+    let push = pushed(&mut machine, 290).await;
+    let ending = ending(push);
+    let begun = Instant::now();
+    let mut next = machine.stage.begin().await;
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    machine.send(&mut next, 20, vec![(10, Event::Disk(Disk::Well))]).await;
+    machine.stage.finish(next).await;
+    ending.await.unwrap();
+    machine.stage.look().await;
+    assert_both(&machine, 310, 2).await;
 }

@@ -393,7 +393,7 @@ impl BlobStore for S3Blobs {
     }
 
     fn lies_here(&self, id: BlobId) -> bool {
-        self.0.is_spooled(id)
+        self.0.is_spooled(id) || lock(&self.0.cached).has(id)
     }
 
     async fn answers(&self) -> Result<()> {

@@ -44,7 +44,9 @@ impl S3Writer {
         let reader = self.store.spool.open(self.id).await?;
         let (store, timeout) = (&self.store, self.store.timeout(self.on_drop));
         upload::upload(store.stored.as_ref(), &store.uploads, self.id, reader.as_ref(), timeout).await?;
-        self.store.keep(self.id, len).await;
+        // Whole also for somebody who stops waiting: it is stored, and must be found.
+        let (store, id) = (Arc::clone(&self.store), self.id);
+        let _ = tokio::spawn(async move { store.keep(id, len).await }).await;
         if let Some(tails) = &self.store.tails {
             tails.note_over(self.id);
         }
