@@ -170,9 +170,10 @@ def test_each_does_what_its_row_says(fresh_server, source, room):
                 assert ENDS.format(running.process.returncode) == table[player][EXPIRY], running.told()
             running.kill()
         server.kill()
+        # Away for this long and no longer: some give up after three or four failed reads of a list, a second apart.
         time.sleep(AWAY_S)
-        marks = {player: running.show_all() for player, running in playing.items()}
         server.start()
+    marks = {player: running.show_all() for player, running in playing.items()}
     with push():
         for player, running in playing.items():
             assert outcome(running, marks[player]) == table[player][RESTART], running.told()
