@@ -2,13 +2,11 @@
 //! the map is another place, which may be away, it waits on this machine's disk, and the push goes on with the next one.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use media::remux::SegmentClosing;
 use model::Container;
-use parking_lot::Mutex;
 use store::blob::BlobId;
 use store::live::{Kept, OpenDetails, Place};
 use store::meta::OpenSegment;
@@ -18,6 +16,7 @@ use tokio::time::Instant;
 use super::admission::Admission;
 use super::growing::{Failed, Growing, Grown};
 use super::losses::Cause;
+use super::whereabouts::Whereabouts;
 use crate::metering::user_of;
 
 /// What is known of a segment from its beginning on.
@@ -57,7 +56,7 @@ pub(super) struct Closed {
     /// When what ended it arrived.
     pub(super) key_arrived: Instant,
     /// Where its bytes are, also while they are on their way; `None` where nothing is noted of what waits.
-    place: Option<Arc<Mutex<Option<BlobId>>>>,
+    place: Option<Whereabouts>,
     /// Where they are by what was noted last.
     noted: Option<BlobId>,
     bytes: Bytes,
@@ -85,7 +84,7 @@ struct UnderWay {
 impl UnderWay {
     fn begin(growing: Growing, timeout: Duration) -> Self {
         let (tell, told) = unbounded_channel();
-        let failed_at = (!growing.is_sound()).then(|| *growing.place().lock());
+        let failed_at = (!growing.is_sound()).then(|| growing.place().blob());
         // Both ends are dropped together.
         let finishing = Box::pin(growing.finish(timeout, move |failed| drop(tell.send(failed))));
         Self { finishing, told, failed_at }
@@ -124,7 +123,7 @@ impl Closed {
     ) -> Self {
         let place = may_wait.then(|| {
             bytes.blob_to_note();
-            bytes.place()
+            bytes.place().clone()
         });
         Self { head, close, key_arrived, place, noted: None, bytes: Bytes::Grown(Box::new(bytes)) }
     }
@@ -140,7 +139,7 @@ impl Closed {
         // Nothing is told of it but how it ends.
         let (_, told) = unbounded_channel();
         let bytes = Bytes::UnderWay(UnderWay { finishing, told, failed_at: None });
-        Self { head, close, key_arrived, place: Some(Arc::new(Mutex::new(Some(blob)))), noted: None, bytes }
+        Self { head, close, key_arrived, place: Some(Whereabouts::known(blob)), noted: None, bytes }
     }
 
     /// Hands its bytes to the system, so that whoever takes it up finds all of them; whether they are there.
@@ -165,10 +164,7 @@ impl Closed {
 
     /// Where its bytes are, for whoever notes it.
     fn blob(&self) -> Option<BlobId> {
-        match &self.bytes {
-            Bytes::Completed(Ok((grown, _))) => Some(grown.blob.id),
-            _ => self.place.as_ref().and_then(|place| *place.lock()),
-        }
+        self.place.as_ref().and_then(Whereabouts::blob)
     }
 
     /// It was noted as it is now.
@@ -193,7 +189,7 @@ impl Closed {
             (Bytes::Grown(growing), Some(hold)) => (UnderWay::begin(*growing, timeout), hold),
             (Bytes::UnderWay(under_way), _) => (under_way, Duration::ZERO),
             (Bytes::Grown(growing), None) => {
-                self.bytes = Bytes::Completed(growing.finish(timeout, report).await);
+                self.is_completed(growing.finish(timeout, report).await);
                 return true;
             }
             (bytes @ (Bytes::Completed(_) | Bytes::Gone), _) => {
@@ -201,20 +197,27 @@ impl Closed {
                 return true;
             }
         };
-        let place = self.place.as_ref().and_then(|place| *place.lock());
-        let completed = tokio::time::timeout(hold, under_way.completed(place, &mut report)).await;
-        self.bytes = match completed {
-            Ok(completed) => Bytes::Completed(completed),
-            Err(_) => Bytes::UnderWay(under_way),
-        };
+        let completed = tokio::time::timeout(hold, under_way.completed(self.blob(), &mut report)).await;
+        match completed {
+            Ok(completed) => self.is_completed(completed),
+            Err(_) => self.bytes = Bytes::UnderWay(under_way),
+        }
         matches!(self.bytes, Bytes::Completed(_))
+    }
+
+    fn is_completed(&mut self, completed: Completed) {
+        if let (Ok((grown, _)), Some(place)) = (&completed, &self.place) {
+            // What could not be flushed where it was is complete elsewhere.
+            place.moved_to(grown.blob.id);
+        }
+        self.bytes = Bytes::Completed(completed);
     }
 
     /// Goes on with bytes that are on their way; whether they have just become complete, or lost.
     pub(super) fn poll_completed(&mut self, context: &mut Context<'_>) -> bool {
         let Bytes::UnderWay(UnderWay { finishing, .. }) = &mut self.bytes else { return false };
         let Poll::Ready(completed) = finishing.as_mut().poll(context) else { return false };
-        self.bytes = Bytes::Completed(completed);
+        self.is_completed(completed);
         true
     }
 

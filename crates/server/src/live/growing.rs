@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use model::Container;
-use parking_lot::Mutex;
 use store::blob::{Blob, BlobId, BlobStore, BlobWriter, OnDrop};
 use tokio::time::Instant;
 
 use super::Live;
 use super::losses::Cause;
 use super::torn::Torn;
+use super::whereabouts::Whereabouts;
 use crate::checksums::{BodyDigest, Checksums};
 use crate::config::SegmentEtag;
 
@@ -41,9 +41,7 @@ pub(super) struct Growing {
     /// `None` while the blob is broken, or was never made.
     writer: Option<Box<dyn BlobWriter>>,
     /// The blob that is or was written, also when it is broken.
-    blob: Option<BlobId>,
-    /// The same, for whoever notes it while it is being completed.
-    place: Arc<Mutex<Option<BlobId>>>,
+    place: Whereabouts,
     /// Bytes from the front of that blob which nothing but a crash worse than `durability` allows for can take away.
     settled: u64,
     /// A flush of the blob failed, so that nothing beyond `settled` counts.
@@ -92,8 +90,7 @@ impl Growing {
             is_first,
             container,
             writer: None,
-            blob: None,
-            place: Arc::default(),
+            place: Whereabouts::default(),
             settled: 0,
             has_hole: false,
             tail: Tail::default(),
@@ -104,8 +101,7 @@ impl Growing {
         };
         let begun = match growing.blobs.create(OnDrop::Keep).await {
             Ok(writer) => {
-                growing.blob = Some(writer.id());
-                *growing.place.lock() = growing.blob;
+                growing.place.moved_to(writer.id());
                 growing.writer = Some(writer);
                 Ok(())
             }
@@ -116,8 +112,9 @@ impl Growing {
 
     /// The blob to look for after a crash, for whoever notes it. From here on a name may lead to it.
     pub(super) fn blob_to_note(&mut self) -> Option<BlobId> {
-        self.is_noted |= self.blob.is_some();
-        self.blob
+        let blob = self.place.blob();
+        self.is_noted |= blob.is_some();
+        blob
     }
 
     /// Whether what comes from here on is lost: the blob is broken, and memory has not kept what followed.
@@ -131,8 +128,8 @@ impl Growing {
     }
 
     /// Where its bytes are, now and when they are written again elsewhere.
-    pub(super) fn place(&self) -> Arc<Mutex<Option<BlobId>>> {
-        Arc::clone(&self.place)
+    pub(super) fn place(&self) -> &Whereabouts {
+        &self.place
     }
 
     /// Lets go of it after a flush, with nothing open and nothing in memory: where it is, its checksums, and how often it was
@@ -141,7 +138,7 @@ impl Growing {
     /// # Errors
     /// Itself, when not all of it is in its blob.
     pub(super) fn shelve(self: Box<Self>) -> Result<(BlobId, Checksums, u64), Box<Self>> {
-        match self.blob {
+        match self.place.blob() {
             Some(blob) if self.is_sound() && self.tail.len == 0 => {
                 Ok((blob, self.digest.finish(), self.times_rewritten))
             }
@@ -157,7 +154,7 @@ impl Growing {
 
     /// Lets go of it; where its bytes are, and what took the rest away.
     pub(super) fn let_go(self) -> (Option<BlobId>, Cause) {
-        (self.blob, self.fault.map_or(Cause::Write, |fault| fault.cause))
+        (self.place.blob(), self.fault.map_or(Cause::Write, |fault| fault.cause))
     }
 
     /// Adds bytes to the end.
@@ -246,7 +243,7 @@ impl Growing {
             self.rewrite().await;
         }
         let cause = self.fault.as_ref().map_or(Cause::Write, |fault| fault.cause);
-        let (blobs, blob, is_noted) = (Arc::clone(&self.blobs), self.blob, self.is_noted);
+        let (blobs, blob, is_noted) = (Arc::clone(&self.blobs), self.place.blob(), self.is_noted);
         let times_rewritten = self.times_rewritten;
         let error = match self.salvage().await {
             Ok(Some(grown)) => return Ok((grown, times_rewritten)),
@@ -280,8 +277,7 @@ impl Growing {
     async fn rewrite(&mut self) -> bool {
         match self.written_again().await {
             Ok(writer) => {
-                let old = self.blob.replace(writer.id());
-                *self.place.lock() = self.blob;
+                let old = self.place.moved_to(writer.id());
                 if let Some(old) = old.filter(|_| !self.is_noted) {
                     // Nobody would find it. One that was noted goes when another takes its place.
                     let _ = self.blobs.delete(old).await;
@@ -317,7 +313,7 @@ impl Growing {
     }
 
     async fn fill(&mut self, writer: &mut Box<dyn BlobWriter>) -> Result<(), store::Error> {
-        if let Some(blob) = self.blob.filter(|_| self.settled > 0) {
+        if let Some(blob) = self.place.blob().filter(|_| self.settled > 0) {
             let settled = self.blobs.open(blob).await?;
             while writer.len() < self.settled {
                 let left = usize::try_from(self.settled - writer.len()).unwrap_or(READ_BYTES);
@@ -338,7 +334,7 @@ impl Growing {
 
     /// Ends the segment before the hole: what of its blob counts, up to the last whole access unit.
     async fn salvage(mut self) -> Result<Option<Grown>, store::Error> {
-        let Some(blob) = self.blob else { return Ok(None) };
+        let Some(blob) = self.place.blob() else { return Ok(None) };
         let mut writer = self.take_up(blob).await?;
         // Without a failed flush whatever reached the file counts, once it is flushed.
         let counts = if self.has_hole {

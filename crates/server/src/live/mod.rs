@@ -36,6 +36,7 @@ mod unrecordable;
 mod upkeep;
 mod vod;
 mod warnings;
+mod whereabouts;
 mod window;
 
 pub(crate) use admission::{Admission, Admissions, admit};
