@@ -6,6 +6,7 @@
 //! of this server that died.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use model::{Container, Error, ErrorCode};
 use store::blob::BlobId;
 use store::lease::PublisherLease;
 use store::live::Place;
-use store::meta::StartRecord;
+use store::meta::{OpenSegment, PublicationRecord, StartRecord};
 use store::meta::peer::is_life_of;
 use tokio::time::Instant;
 
@@ -44,7 +45,7 @@ pub(super) struct Inherited {
 }
 
 /// Takes up what an earlier push left waiting on this machine's disk while the store is away; `None` where nothing waits,
-/// or the store answers: such a push is repaired, as after any crash.
+/// or the store answers: such a push is repaired, as after any crash. `is_gone` ends when the new publisher has left.
 ///
 /// # Errors
 /// `ServiceUnavailable` when what waits is on another server's disk or belongs to another list, so that it has to be listed
@@ -54,6 +55,7 @@ pub(super) async fn take_up(
     lease: &PublisherLease,
     admission: &Admission,
     start: &StartRecord,
+    is_gone: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<Option<Inherited>, Error> {
     if !live.blobs.finishes_elsewhere() {
         return Ok(None);
@@ -70,31 +72,13 @@ pub(super) async fn take_up(
     if !record.unlisted().all(|segment| live.blobs.lies_here(segment.blob)) {
         return Err(has_to_wait("they are not on the disk of this server"));
     }
-    let user = user_of(admission.grant.caller());
-    let (mut left, mut noted) = (Vec::new(), Vec::new());
-    let (mut place, mut has_gap) = (None, false);
-    for segment in record.unlisted() {
-        match Left::read(live, segment, &mut place).await? {
-            // What is listed counts for one user.
-            Some(found) if found.details.playlist != start.playlist => {
-                return Err(has_to_wait("they belong to another playlist"));
-            }
-            Some(found) if found.details.user != user => return Err(has_to_wait("they belong to another user")),
-            Some(mut found) => {
-                found.details.discontinuity |= std::mem::take(&mut has_gap);
-                noted.push(segment.clone());
-                // Those behind it follow it.
-                left.push((segment.number_ms, place.replace(Place::Later), found));
-            }
-            None => {
-                has_gap = true;
-                tracing::info!(
-                    bucket = %lease.bucket(), channel = %lease.channel(), segment = segment.number_ms,
-                    "a segment that waits holds no picture"
-                );
-            }
-        }
-    }
+    // Many may wait, and all of them are read.
+    let (left, noted) = tokio::select! {
+        biased;
+        () = is_gone => return Err(has_to_wait("the encoder left while they were read")),
+        () = live.channels.closed() => return Err(has_to_wait("the server stops")),
+        read = read(live, &record, start, user_of(admission.grant.caller())) => read?,
+    };
     let Some((_, Some(first), found)) = left.first() else {
         // Nothing is left to go on with, so the earlier push is ended as any is, which needs no store.
         return Ok(None);
@@ -117,6 +101,35 @@ pub(super) async fn take_up(
     );
     let waiting = left.into_iter().map(|(number_ms, _, found)| self::waiting(live, number_ms, found)).collect();
     Ok(Some(Inherited { session, window, waiting }))
+}
+
+/// What waits, in its order: its number, where it stands in its push, and what of it can be played; and how it was noted.
+type Waits = (Vec<(u64, Option<Place>, Left)>, Vec<OpenSegment>);
+
+/// Reads what waits for the list and the user of this push.
+async fn read(live: &Live, record: &PublicationRecord, start: &StartRecord, user: String) -> Result<Waits, Error> {
+    let (mut left, mut noted) = (Vec::new(), Vec::new());
+    let (mut place, mut has_gap) = (None, false);
+    for segment in record.unlisted() {
+        match Left::read(live, segment, &mut place).await? {
+            // What is listed counts for one user.
+            Some(found) if found.details.playlist != start.playlist => {
+                return Err(has_to_wait("they belong to another playlist"));
+            }
+            Some(found) if found.details.user != user => return Err(has_to_wait("they belong to another user")),
+            Some(mut found) => {
+                found.details.discontinuity |= std::mem::take(&mut has_gap);
+                noted.push(segment.clone());
+                // Those behind it follow it.
+                left.push((segment.number_ms, place.replace(Place::Later), found));
+            }
+            None => {
+                has_gap = true;
+                tracing::info!(%start.playlist, segment = segment.number_ms, "a segment that waits holds no picture");
+            }
+        }
+    }
+    Ok((left, noted))
 }
 
 /// Whether what is finished goes to a store that does not answer. Said soon, since somebody waits.

@@ -18,7 +18,7 @@ use crate::config::SegmentEtag;
 use crate::objects::internal;
 
 /// How long a write may take that was under way when its blob was let go of, and how often it is looked whether it is over.
-const UNDER_WAY: Duration = Duration::from_secs(1);
+const UNDER_WAY: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// What can be played of it.

@@ -2,6 +2,7 @@
 
 mod admission;
 mod audience;
+mod caretaker;
 mod channels;
 mod closed;
 mod corrections;

@@ -16,6 +16,7 @@ use store::meta::{Earlier, OpenSegment};
 use tokio::time::Instant;
 
 use super::Live;
+use super::caretaker::look_after;
 use super::channels::{ChannelId, Claim, OnAir, StopReason};
 use super::finished::Finished;
 use super::inherited;
@@ -31,9 +32,6 @@ use crate::objects::{ChannelGrant, internal};
 const START_PATIENCE: Duration = Duration::from_secs(5);
 /// Pause between attempts to repair a push while the store is away.
 const RETRY: Duration = Duration::from_secs(2);
-
-/// How long somebody who wanted to take up what waits may take to begin.
-const TAKE_UP_PATIENCE: Duration = Duration::from_secs(15);
 
 /// How often a lease is asked for that somebody of this server took meanwhile.
 const ACQUIRE_ATTEMPTS: u32 = 4;
@@ -92,14 +90,14 @@ pub(crate) async fn recover(live: &Arc<Live>) -> Result<(), Error> {
 async fn repair_or_leave(live: Arc<Live>, lease: PublisherLease, claim: Claim) {
     let (id, started_ms) = ((lease.bucket().clone(), lease.channel().clone()), claim.on_air.connected_ms);
     if repair_in_time(&live, lease, claim).await {
-        look_after(live, id, started_ms).await;
+        look_after(&live, id, started_ms);
     }
 }
 
 /// Repairs a push, however long its store is away, and keeps its channel meanwhile, so that no other server gives up what waits
 /// on the disk of this one. It ends when the server stops, or when it leaves what waits to somebody who publishes and can take it
 /// up, and returns whether that is so; what is noted stays noted.
-async fn repair_in_time(live: &Arc<Live>, lease: PublisherLease, claim: Claim) -> bool {
+pub(super) async fn repair_in_time(live: &Arc<Live>, lease: PublisherLease, claim: Claim) -> bool {
     let (id, mut stop) = ((lease.bucket().clone(), lease.channel().clone()), claim.on_air.stop_word());
     let repairing = async {
         while let Err(error) = repair(live, &lease).await {
@@ -142,38 +140,6 @@ async fn repair_in_time(live: &Arc<Live>, lease: PublisherLease, claim: Claim) -
     }
     let _ = live.meta.release_publisher(&lease).await;
     false
-}
-
-/// Looks after what a push that began at this moment has left to somebody who wanted to take it up: as long as nobody does, it
-/// is repaired here.
-pub(super) async fn look_after(live: Arc<Live>, id: ChannelId, started_ms: i64) {
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(TAKE_UP_PATIENCE) => {}
-            () = live.channels.closed() => return,
-        }
-        let start = match live.meta.publication(&id.0, &id.1).await {
-            Ok(Some(record)) if record.start.started_ms == started_ms => record.start,
-            // It was taken up, or listed.
-            Ok(_) => return,
-            Err(_) => continue,
-        };
-        let on_air = OnAir::new(remote(&start.remote_addr), started_ms);
-        // Whoever is on air takes it up, or does not come to it.
-        let Some(claim) = live.channels.claim_if_free(&id, on_air) else { continue };
-        claim.on_air.succession.begin_end();
-        let nobody = std::pin::pin!(std::future::pending());
-        match acquire(&live, &id, nobody).await {
-            Ok(lease) => {
-                if !repair_in_time(&live, lease, claim).await {
-                    return;
-                }
-            }
-            Err(error) => {
-                tracing::debug!(%error, bucket = %id.0, channel = %id.1, "what waits cannot be looked after now");
-            }
-        }
-    }
 }
 
 /// Takes the right to publish on a channel. What an earlier life of this very server holds is its own; another server is

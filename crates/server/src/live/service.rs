@@ -6,6 +6,7 @@ use std::time::Duration;
 use store::blob::BlobStore;
 use store::meta::Meta;
 
+use super::caretaker::Caretaker;
 use super::{Channels, RateLimits};
 use crate::clock::Clock;
 use crate::config::{Config, LiveConfig};
@@ -20,6 +21,8 @@ pub(crate) struct Live {
     pub(super) settings: Settings,
     pub(super) channels: Arc<Channels>,
     pub(super) limits: RateLimits,
+    /// What pushes have left that waits, and nobody has taken up.
+    pub(super) caretaker: Caretaker,
     /// What takes pictures of pushes; `None` where nothing does.
     pub(super) stills: Option<Arc<Stills>>,
     /// This server among those that share the map.
@@ -52,7 +55,8 @@ impl Live {
         peers: Arc<Peers>,
     ) -> Self {
         let limits = RateLimits::new(settings.live.max_list_calls_per_s);
-        Self { meta, blobs, clock, settings, channels: Arc::new(Channels::default()), limits, stills: None, peers }
+        let (channels, caretaker) = (Arc::new(Channels::default()), Caretaker::default());
+        Self { meta, blobs, clock, settings, channels, limits, caretaker, stills: None, peers }
     }
 
     /// The same with what takes pictures of pushes.

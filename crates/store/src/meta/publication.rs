@@ -33,7 +33,7 @@ pub struct StartRecord {
     pub remote_addr: String,
     /// The name of the live playlist in force.
     pub playlist: String,
-    /// What else the publisher wants to find after a crash, in its own writing.
+    /// What the publisher says of its push, in its own writing, once it has ended and left segments that wait.
     pub details: Bytes,
 }
 
@@ -301,6 +301,25 @@ impl Meta {
         Err(gave_up(Subject::Publication, channel))
     }
 
+    /// Keeps what the publisher says of its push, which has ended and left segments that wait: it comes into the history with
+    /// the push.
+    ///
+    /// # Errors
+    /// `NotFound` (publication); `Conflict` when the lease was taken over.
+    pub async fn keep_report(&self, lease: &PublisherLease, report: Bytes) -> Result<()> {
+        let row = key::of_channel(Table::Publication, lease.bucket(), lease.channel());
+        for _ in 0..ATTEMPTS {
+            let mut transaction = publishing(self, lease);
+            let mut record = self.live(&mut transaction, lease).await?;
+            record.start.details = report.clone();
+            transaction.put(row.clone(), &record)?;
+            if transaction.commit().await?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(gave_up(Subject::Publication, lease.channel()))
+    }
+
     /// Begins a push that takes up what an earlier one of the channel left `waiting`, and returns the session number, which is
     /// that of the earlier one, as segments of it are still to be listed. What else was noted is given up. The earlier push
     /// moves to the history; it ended at `ended_ms`.
@@ -411,6 +430,8 @@ fn publishing<'a>(meta: &'a Meta, lease: &'a PublisherLease) -> MetaTransaction<
 }
 
 fn ended(start: StartRecord, end_ms: i64, report: Bytes) -> HistoryEntry {
+    // Who repairs a push knows no more of it than it said itself.
+    let report = if report.is_empty() { start.details } else { report };
     HistoryEntry { start_ms: start.started_ms, end_ms, remote_addr: start.remote_addr, report }
 }
 
@@ -492,6 +513,7 @@ mod tests {
         };
         let torn = OpenSegment { number_ms: 6000, blob: f.extent(1).await.blob, details: Bytes::new() };
         f.meta.note_segments(&first, &[noted(&waits)], Some(&torn)).await.unwrap();
+        f.meta.keep_report(&first, Bytes::from_static(b"said")).await.unwrap();
         f.meta.release_publisher(&first).await.unwrap();
         let second = lease(&f, "another", Claim::IfFree).await;
         let next = StartRecord { remote_addr: "192.0.2.11:47746".to_owned(), ..start(9000) };
@@ -507,6 +529,7 @@ mod tests {
         let history = f.meta.history(&f.bucket, &channel("ch")).await.unwrap();
         let seen: Vec<_> = history.iter().map(|push| (push.start_ms, push.end_ms, push.remote_addr.as_str())).collect();
         assert_eq!(seen, [(100, 7000, "192.0.2.10:47745"), (9000, 20_000, "192.0.2.11:47746")]);
+        assert_eq!(history.iter().map(|push| &push.report[..]).collect::<Vec<_>>(), [&b"said"[..], b""]);
         assert_eq!(f.check_clean().await, 1);
     }
 

@@ -8,7 +8,7 @@ use media::rtmp::stats::SessionStats;
 use super::{Desk, Publication};
 use crate::live::recorder::{Recorder, Work};
 use crate::live::report::SessionReport;
-use crate::live::{inherited, recovery, upkeep};
+use crate::live::{caretaker, inherited, upkeep};
 
 /// Pause before what waits for the store is looked after again when the encoder has left.
 const STORE_RETRY: Duration = Duration::from_millis(200);
@@ -93,10 +93,13 @@ impl Publication {
                 tracing::warn!(%error, "the publisher's lease cannot be released");
             }
         }
+        if is_left && let Err(error) = self.live.meta.keep_report(&self.lease, report.to_bytes()).await {
+            tracing::warn!(%error, channel = %self.admission.id.1, "the report of a push cannot be kept");
+        }
         report.publish(&self.admission.id, self.admission.remote, self.session);
         if is_left {
             let (id, started_ms) = (self.admission.id.clone(), self.claim.on_air.connected_ms);
-            crate::panics::spawn("left segments", recovery::look_after(self.live.clone(), id, started_ms));
+            caretaker::look_after(&self.live, id, started_ms);
             return;
         }
         // Also after a push without segments: it kept the list of the push before it from ending.

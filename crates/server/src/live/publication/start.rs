@@ -1,6 +1,7 @@
 //! The beginning of a push: the channel, its lease, and what an earlier push left.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use crate::live::recorder::{Begun, Recorder};
 use crate::live::refusal::PublishRefusal;
 use crate::live::unrecordable::Unrecordable;
 use crate::live::window::frag_count;
-use crate::live::{Live, pictures, recovery};
+use crate::live::{Live, caretaker, pictures, recovery};
 use crate::metering::IngestMeter;
 
 impl Publication {
@@ -52,24 +53,21 @@ impl Publication {
         // Whoever disables or deletes the channel from here on finds this push on air; what came before is seen now.
         admission.look_again(&live).await.map_err(|error| refuse(&admission, error))?;
         let lease =
-            recovery::acquire(&live, &admission.id, is_gone).await.map_err(|error| refuse(&admission, error))?;
+            recovery::acquire(&live, &admission.id, is_gone.as_mut()).await.map_err(|error| refuse(&admission, error))?;
         // Another server that disabled the channel since then has seen the lease, or its change is seen here.
         let begun = match live.peers.is_shared() {
             true => admission.look_again(&live).await,
             false => Ok(()),
         };
         let begun = match begun {
-            Ok(()) => Self::begin(&live, &admission, &lease, now_ms).await,
+            Ok(()) => Self::begin(&live, &admission, &lease, now_ms, is_gone).await,
             Err(error) => Err(error),
         };
         let Inherited { session, window, waiting } = match begun {
             Ok(begun) => begun,
             Err(error) => {
                 match inherited::waits_here(&live, &admission.id).await {
-                    Some(started_ms) => drop(crate::panics::spawn(
-                        "left segments",
-                        recovery::look_after(live.clone(), admission.id.clone(), started_ms),
-                    )),
+                    Some(started_ms) => caretaker::look_after(&live, admission.id.clone(), started_ms),
                     None => drop(live.meta.release_publisher(&lease).await),
                 }
                 return Err(refuse(&admission, error));
@@ -125,6 +123,7 @@ impl Publication {
         admission: &Admission,
         lease: &PublisherLease,
         now_ms: i64,
+        is_gone: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<Inherited, Error> {
         let start = StartRecord {
             started_ms: now_ms,
@@ -134,7 +133,7 @@ impl Publication {
         };
         let session = match live.meta.begin_publication(lease, &start).await {
             Err(error) if error.kind == store::ErrorKind::AlreadyExists => {
-                if let Some(inherited) = inherited::take_up(live, lease, admission, &start).await? {
+                if let Some(inherited) = inherited::take_up(live, lease, admission, &start, is_gone).await? {
                     return Ok(inherited);
                 }
                 recovery::repair(live, lease).await?;

@@ -68,8 +68,10 @@ impl Recorder {
         let duration_ms = closed.close.duration_ms;
         match self.store_segment(closed, timeout).await {
             Ok(Some(lost_ms)) => {
-                self.segments += 1;
-                self.recorded_ms = self.recorded_ms.saturating_add(duration_ms.saturating_sub(lost_ms));
+                if self.is_own(&closed.head) {
+                    self.segments += 1;
+                    self.recorded_ms = self.recorded_ms.saturating_add(duration_ms.saturating_sub(lost_ms));
+                }
                 metrics::counter!(crate::metrics::SEGMENTS).increment(1);
                 if closed.close.reason == CutReason::KeyFrame {
                     metrics::histogram!(crate::metrics::SEGMENT_PUBLISH_SECONDS).record(closed.key_arrived.elapsed());

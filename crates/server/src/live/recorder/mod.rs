@@ -222,9 +222,18 @@ impl Recorder {
         self.is_lost
     }
 
-    /// Segments stored, and how long they last together, milliseconds.
+    /// Segments of this push that are stored, or left to whoever takes them up, and how long they last together,
+    /// milliseconds.
     pub(super) fn totals(&self) -> (u64, u64) {
-        (self.segments, self.recorded_ms)
+        let left = self.closed.iter().filter(|closed| self.is_own(&closed.head));
+        left.fold((self.segments, self.recorded_ms), |(segments, recorded_ms), closed| {
+            (segments + 1, recorded_ms.saturating_add(closed.close.duration_ms))
+        })
+    }
+
+    /// Whether a segment is of this push, and not what an earlier one has left.
+    fn is_own(&self, head: &Head) -> bool {
+        head.number_ms >= self.first_number_ms
     }
 
     /// What could not be stored; nothing more will come.
@@ -245,7 +254,8 @@ impl Recorder {
         let open = self.open.iter_mut().map(|open| &mut open.head);
         let all = open.chain(self.closed.iter_mut().map(|closed| &mut closed.head));
         // What an earlier push left was dated by the clock of its time.
-        for head in all.filter(|head| head.number_ms >= self.first_number_ms) {
+        let first_number_ms = self.first_number_ms;
+        for head in all.filter(|head| head.number_ms >= first_number_ms) {
             head.opened_ms = head.opened_ms.saturating_add(by_ms);
             until_ms = until_ms.min(head.number_ms.saturating_sub(1));
             self.is_unnoted = true;

@@ -1,14 +1,16 @@
 //! Encoders that come again while the store of segments is away, in simulated time: they are recorded at once, and what waited
 //! before them is listed before them.
 
+use std::task::Poll;
 use std::time::Duration;
 
 use media::rtmp::stats::SessionStats;
+use store::live::{Kept, ReportRecord};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::encoder::Stretch;
-use super::trouble::{Event, Machine};
+use super::trouble::{Event, HOUR_MS, Machine};
 use super::troubled::Disk;
 use super::*;
 
@@ -70,7 +72,61 @@ async fn an_encoder_that_comes_again_while_the_store_is_away_is_recorded() {
         }
         machine.stage.look().await;
         assert_both(&machine, pushed_s, pushes).await;
+        // Each tells of its own segments.
+        let listed = machine.stage.vod().await.segments.len();
+        let (bucket, channel) = &machine.stage.id;
+        let history = machine.stage.meta.history(bucket, channel).await.unwrap();
+        let told = history.iter().map(|push| ReportRecord::parse(&push.report).unwrap().segments);
+        let told: Vec<_> = told.collect();
+        assert!(told.iter().all(|segments| *segments >= 5), "{told:?}");
+        assert_eq!(told.iter().sum::<u64>(), listed as u64, "{told:?}");
+        assert_eq!(machine.stage.live.caretaker.channels(), 0);
     }
+}
+
+/// The clock was wrong, or becomes so: nothing is lost, and the order stays.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_between_the_two_changes_no_order() {
+    for (first_ms, second_ms) in [(HOUR_MS, 0), (-HOUR_MS, 0), (0, HOUR_MS), (0, -HOUR_MS), (HOUR_MS, -HOUR_MS)] {
+        let mut machine = Machine::shared().await;
+        let mut push = machine.stage.begin().await;
+        let events = vec![(10, Event::Disk(Disk::StoreAway)), (20, Event::Jump(first_ms))];
+        machine.send(&mut push, 30, events).await;
+        let ending = ending(push);
+        let mut next = machine.stage.begin().await;
+        machine.send(&mut next, 30, vec![(10, Event::Jump(second_ms)), (20, Event::Disk(Disk::Well))]).await;
+        machine.stage.finish(next).await;
+        ending.await.unwrap();
+        machine.stage.look().await;
+        let until_s = u64::try_from((BEGIN_MS + 2 * HOUR_MS) / 1000).unwrap();
+        let vod = machine.stage.vod_between(0, until_s).await.unwrap();
+        let listed_ms = Machine::listed_ms(&vod);
+        assert!(listed_ms.abs_diff(60_000) <= SLACK_MS, "{first_ms} {second_ms}: {listed_ms}");
+        let marks = vod.segments.iter().filter(|segment| segment.discontinuity).count();
+        assert_eq!(marks, 1, "{first_ms} {second_ms}");
+        assert_eq!(machine.stage.blobs_without_faults().await, machine.stage.listed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_encoder_that_leaves_before_it_began_takes_up_nothing() {
+    let mut machine = Machine::shared().await;
+    let ending = ending(pushed(&mut machine, 30).await);
+    // Its channel is free for it by then, so that it is about to take up what waits.
+    let (live, id) = (machine.stage.live.clone(), machine.stage.id.clone());
+    let leaves = std::future::poll_fn(|_| match live.channels.find(&id) {
+        Some(on_air) if on_air.connected_ms > BEGIN_MS => Poll::Ready(()),
+        _ => Poll::Pending,
+    });
+    let left = machine.stage.begin_unless("playlist.m3u8", leaves).await;
+    let text = format!("{:?}", left.map(drop));
+    assert!(text.contains("the encoder left"), "{text}");
+    ending.await.unwrap();
+    machine.trouble.set(Disk::Well);
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    machine.stage.look().await;
+    assert_both(&machine, 30, 1).await;
+    assert_eq!(machine.stage.live.caretaker.channels(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -133,11 +189,17 @@ async fn a_push_under_another_name_has_to_wait() {
     let text = format!("{refusal:?}");
     assert!(text.contains("another playlist") && text.contains("ServiceUnavailable"), "{text}");
     ending.await.unwrap();
+    // However often it tries, one task looks after what waits.
+    for _ in 0..20 {
+        machine.stage.try_begin("other.m3u8").await.map(drop).unwrap_err();
+        assert_eq!(machine.stage.live.caretaker.channels(), 1);
+    }
     tokio::time::sleep(Duration::from_secs(20)).await;
     machine.trouble.set(Disk::Well);
     tokio::time::sleep(Duration::from_secs(10)).await;
     machine.stage.look().await;
     assert_both(&machine, 30, 1).await;
+    assert_eq!(machine.stage.live.caretaker.channels(), 0);
     assert!(machine.stage.try_begin("other.m3u8").await.is_ok());
 }
 

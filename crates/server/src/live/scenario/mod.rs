@@ -125,6 +125,15 @@ impl Stage {
 
     /// Begins one that lists under this name.
     async fn try_begin(&self, playlist: &str) -> Result<Publication, PublishRefusal> {
+        self.begin_unless(playlist, std::future::pending()).await
+    }
+
+    /// Begins one whose encoder may leave meanwhile.
+    async fn begin_unless(
+        &self,
+        playlist: &str,
+        is_gone: impl Future<Output = ()>,
+    ) -> Result<Publication, PublishRefusal> {
         let channel = self.meta.channel(&self.id.0, &self.id.1).await.unwrap().unwrap();
         let bucket = self.meta.bucket(&self.id.0).await.unwrap().unwrap();
         let access = BucketAccess {
@@ -152,7 +161,7 @@ impl Stage {
         let playlist = PlaylistName::parse(playlist).unwrap();
         let remote = SocketAddr::from(([192, 0, 2, 10], 47745));
         let admission = Admission { id: self.id.clone(), channel, playlist, remote, grant };
-        Publication::start(self.live.clone(), admission, std::future::pending()).await
+        Publication::start(self.live.clone(), admission, is_gone).await
     }
 
     /// Pushes a stretch at the speed of its media.

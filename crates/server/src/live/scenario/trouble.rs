@@ -15,7 +15,7 @@ use super::*;
 /// How often a connection looks after its push.
 const TICK: Duration = Duration::from_millis(250);
 const FRAG_S: u32 = 2;
-const HOUR_MS: i64 = 3_600_000;
+pub(super) const HOUR_MS: i64 = 3_600_000;
 /// A picture on each side: playlists count whole ones.
 const SLACK_MS: u64 = 160;
 
