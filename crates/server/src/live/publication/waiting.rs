@@ -83,4 +83,32 @@ mod tests {
         waiting.is_done();
         assert_eq!((waiting.work.len(), waiting.bytes), (1, 3));
     }
+
+    fn of(len: usize) -> Work {
+        Work::Data(Bytes::from(vec![0; len]))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn there_is_more_room_while_the_store_is_late() {
+        let mut waiting = Waiting::default();
+        waiting.push(of(MAX_WAITING_IN_TIME - 1));
+        assert!(waiting.has_room());
+        waiting.push(of(1));
+        assert!(!waiting.has_room(), "it was handed nothing yet");
+        waiting.take();
+        tokio::time::advance(IN_TIME - Duration::from_millis(1)).await;
+        assert!(!waiting.has_room(), "it is in time");
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(waiting.has_room(), "it is late");
+        waiting.push(of(MAX_WAITING - MAX_WAITING_IN_TIME - 1));
+        assert!(waiting.has_room());
+        waiting.push(of(1));
+        assert!(!waiting.has_room(), "all that one push may have");
+        waiting.is_done();
+        assert_eq!(waiting.bytes, MAX_WAITING - MAX_WAITING_IN_TIME);
+        assert!(!waiting.has_room(), "what came meanwhile waits for a store that is in time again");
+        waiting.take();
+        waiting.is_done();
+        assert!(waiting.has_room());
+    }
 }
