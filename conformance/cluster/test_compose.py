@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import tarfile
 import threading
@@ -43,6 +44,36 @@ def publications(server: Server) -> int:
         return int(re.search(r"^millpond_publications (\d+)", server.admin("/metrics").text, re.M).group(1))
     except requests.RequestException:
         return 0
+
+
+def requests_of(server: Server) -> int:
+    """How many requests it has answered, without those of the balancer's own."""
+    return sum(map(int, re.findall(r"^millpond_http_requests_total\{.*\} (\d+)", server.admin("/metrics").text, re.M)))
+
+
+def wait_for_the_balancer(front: Server, servers: "tuple[Server, ...]", what) -> None:
+    """Until each server has answered a request that came through it, and one the beginning of a push. The balancer leaves out who was
+    asked whether it is well before it listened, until some more checks have gone well."""
+    before = [requests_of(server) for server in servers]
+
+    def are_all_asked() -> bool:
+        try:
+            front.get("")
+        except requests.RequestException:
+            return False
+        return all(requests_of(server) > known for server, known in zip(servers, before))
+
+    def are_pushes_taken() -> bool:
+        host, port = front.rtmp_address.rsplit(":", 1)
+        try:
+            with socket.create_connection((host, int(port)), timeout=5) as connection:
+                connection.sendall(b"\x03" + bytes(1536))
+                return connection.recv(1) == b"\x03"
+        except OSError:
+            return False
+
+    wait_for(are_all_asked, what, 60)
+    wait_for(are_pushes_taken, what, 60)
 
 
 class Encoder:
@@ -165,6 +196,7 @@ def push_through_the_balancer(stack, source, tmp_path) -> "tuple[Server, Server,
     path, decoded = source
     front, one, two = (at(stack.addresses[name], tmp_path) for name in ("balancer", "one", "two"))
     wait_for(lambda: is_ready(one) and is_ready(two), stack.logs, 60)
+    wait_for_the_balancer(front, (one, two), stack.logs)
     bucket = front.new_bucket(oss2.BUCKET_ACL_PUBLIC_READ)
     create_channel(bucket)
     media.push_file(path, push_url(front, bucket))
@@ -278,11 +310,10 @@ def test_a_server_that_is_taken_out_by_hand(stack_of, source, tmp_path):
     for state in (line, line.replace("http/", "rtmp/")):
         said = stack["balancer"].execute("python3", "-c", ask, state)
         assert said.returncode == 0 and said.stdout.strip() == "", said
-    count = lambda server: sum(map(int, re.findall(r"^millpond_http_requests_total\{.*\} (\d+)", server.admin("/metrics").text, re.M)))  # noqa: E731
-    before = count(one), count(two)
+    before = requests_of(one), requests_of(two)
     for _ in range(20):
         assert front.get(f"{bucket.bucket_name}/large").status_code == 200
-    assert count(one) == before[0] and count(two) >= before[1] + 20
+    assert requests_of(one) == before[0] and requests_of(two) >= before[1] + 20
     with media.Push(source[0], push_url(front, bucket), loop=True):
         wait_for(lambda: publications(two), "the push is at the other", 20)
         assert publications(one) == 0
