@@ -15,6 +15,8 @@ from millpond_test import media
 from millpond_test.pusher import Pusher, flv_tags
 from millpond_test.server import Server, create_channel, wait_for
 from engines import BUCKET, S3_KEY, S3_SECRET
+from test_moving import millpond
+from test_neighbours import status
 from test_two_servers import playlist, push_url
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python" / "tests"))
@@ -107,6 +109,60 @@ def test_an_encoder_that_comes_again_meanwhile_is_recorded(servers, tmp_path, se
     _, uris, gaps = playlist(b, bucket)
     assert gaps == 1 and uris[: len(known)] == known and len(set(uris)) == len(uris)
     assert media.decode_listed(b.url(f"{bucket.bucket_name}/test-channel/playlist.m3u8"))
+
+
+@pytest.mark.parametrize("ends", ["the encoder", "its server"])
+def test_another_server_refuses_it_and_gives_up_nothing(servers, environment, tmp_path, seaweed, ends):
+    """What waits lies on the disk of the server where it was pushed. Whoever comes to another one is told to wait, as often as it tries; the
+    first server then records it at once, and lists both."""
+    path = media.make_source(tmp_path / "again.flv", size="320x180")
+    a, b = servers
+    bucket = a.new_bucket(oss2.BUCKET_ACL_PUBLIC_READ)
+    create_channel(bucket)
+    push = Pusher(flv_tags(path), push_url(a, bucket)).start()
+    wait_for(lambda: len(playlist(b, bucket)[1]) >= 2, "two segments", 30)
+    seaweed.kill()
+    time.sleep(10)
+    known, sent_ms = playlist(b, bucket)[1], push.sent_ms
+    if ends == "its server":
+        a.kill()
+        push.stop(1)
+    else:
+        push.stop(1)
+        sent_ms = push.sent_ms
+    waits_s = []
+    for _ in range(3):
+        begun = time.monotonic()
+        # Until the lease of a dead server has run out nobody else has the channel, and nobody knows what became of it.
+        said = media.push_refused(path, push_url(b, bucket), timeout_s=60)
+        waits_s.append(round(time.monotonic() - begun, 1))
+        if ends == "the encoder":
+            assert "ChannelStillLive: " in said, said
+        else:
+            assert "ServiceUnavailable: " in said and "they are not on the disk of this server" in said, said
+    print(f"\nrefused after {waits_s} s: {[line for line in said.splitlines() if ': The ' in line]}")
+    assert playlist(b, bucket)[1] == known, "the playlist stands still"
+    if ends == "its server":
+        a.start()
+    begun = time.monotonic()
+    again = Pusher(flv_tags(path), push_url(a, bucket)).start()
+    wait_for(lambda: again.sent_ms > 5_000, "the second push runs", 30)
+    print(f"5 s of the second push after {time.monotonic() - begun:.1f} s")
+    assert len(again.sessions) == 1, "it is not refused"
+    seaweed.start()
+    wait_for(lambda: listed_ms(b, bucket) > sent_ms, lambda: f"{listed_ms(b, bucket)} ms are listed", 30)
+    again.stop()
+    wait_for(lambda: status(b, bucket).status == "Idle", "the end of the push", 60)
+    found = listed_ms(b, bucket)
+    print(f"{sent_ms} and {again.sent_ms} ms sent, {found:.0f} listed")
+    # kill -9 costs what PostgreSQL had not been told of.
+    assert sent_ms + again.sent_ms - (2_500 if ends == "its server" else 600) < found < sent_ms + again.sent_ms + 600
+    _, uris, gaps = playlist(b, bucket)
+    assert gaps == 1 and uris[: len(known)] == known and len(set(uris)) == len(uris)
+    assert media.decode_listed(b.url(f"{bucket.bucket_name}/test-channel/playlist.m3u8"))
+    assert len(b.bucket(bucket.bucket_name).get_live_channel_history("test-channel").records) == 2
+    checked = millpond("check", environment={**environment, "MILLPOND_DATA_DIR": str(tmp_path / "no")})
+    assert checked.returncode == 0 and " 0 faults" in checked.stdout, checked.stdout + checked.stderr
 
 
 def test_a_bucket_of_the_store_that_is_gone_is_said(tmp_path, seaweed):

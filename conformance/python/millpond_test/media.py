@@ -171,9 +171,9 @@ def push_file(source: Path, url: str, **options) -> Push:
     return push
 
 
-def push_refused(source: Path, url: str) -> str:
+def push_refused(source: Path, url: str, timeout_s: float = 20) -> str:
     """Pushes and expects to be refused; returns what ffmpeg printed."""
     push = Push(source, url, paced=True)
-    status = push.wait(20)
+    status = push.wait(timeout_s)
     assert status != 0, f"the push was accepted:\n{push.stderr[-2000:]}"
     return push.stderr
