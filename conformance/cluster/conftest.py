@@ -62,11 +62,11 @@ def environment(postgres, seaweed):
 
 @pytest.fixture
 def start(environment, tmp_path):
-    """Starts servers of the installation with settings, or with anything else of `Server`, of their own."""
+    """Starts servers of the installation with settings, or with anything else of `Server`, of their own; `kind` is another `Server`."""
     started = []
 
-    def one(name: str, settings: str = "", **options) -> Server:
-        server = Server(tmp_path / name, environment=environment, settings="max_buckets = 10000\n" + settings, **options)
+    def one(name: str, settings: str = "", kind: "type[Server]" = Server, **options) -> Server:
+        server = kind(tmp_path / name, environment=environment, settings="max_buckets = 10000\n" + settings, **options)
         # Also one that does not start is killed.
         started.append(server)
         return server.start()

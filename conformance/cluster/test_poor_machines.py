@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import time
 from contextlib import contextmanager
@@ -17,11 +18,12 @@ from millpond_test.accounts import manage, new_user, statement
 from millpond_test.disks import MIB, fill, small_disk
 from millpond_test.playlist import Playlist
 from millpond_test.pusher import Pusher, flv_tags
-from millpond_test.server import create_channel, wait_for
+from millpond_test.server import Server, create_channel, wait_for
 from test_neighbours import channel_of, said, status
 from test_two_servers import playlist, push_url
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python" / "tests"))
+from test_a_log_that_nobody_takes import Stalled  # noqa: E402
 from test_console_operations import call, good  # noqa: E402
 from test_more_peers_than_descriptors import Readiness, metric, strangers  # noqa: E402
 
@@ -54,6 +56,43 @@ def assert_all_is_listed(push, server, bucket) -> None:
     print(f"\n{push.sent_ms} ms sent, {found} listed")
     assert found == pytest.approx(push.sent_ms, abs=SLACK_MS)
     assert playlist(server, bucket)[2] == 0
+
+
+class Unheard(Server):
+    """A server whose log is a full pipe that nobody reads until `drain()`."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.pipe = Stalled()
+
+    def stderr(self):
+        return os.fdopen(os.dup(self.pipe.writer), "wb")
+
+    def log(self) -> str:
+        return self.pipe.text.decode(errors="replace")
+
+
+class PausedReader:
+    """Has asked for an object and read the beginning of the answer; no more fits into its socket."""
+
+    def __init__(self, server, path: str):
+        host, port = server.http_address.rsplit(":", 1)
+        self.connection = socket.socket()
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 << 10)
+        self.connection.connect((host, int(port)))
+        self.connection.settimeout(60)
+        self.connection.sendall(f"GET /{path} HTTP/1.1\r\nHost: {server.http_address}\r\nConnection: close\r\n\r\n".encode())
+        self.received = self.connection.recv(1000)
+
+    def rest(self) -> bytes:
+        """The body, of which it reads the rest now."""
+        with self.connection:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+            while piece := self.connection.recv(1 << 16):
+                self.received += piece
+        head, _, body = self.received.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200"), head
+        return body
 
 
 @pytest.fixture
@@ -104,6 +143,50 @@ def test_a_disk_that_the_cache_would_fill(small, start, tmp_path):
         a.bucket(bucket.bucket_name).put_object("key", b"body")
     assert metric(a, "millpond_media_lost_seconds_total") == 0
     assert_all_is_listed(push, b, bucket)
+
+
+def test_what_waits_is_taken_up_beside_a_log_and_a_download_that_stand_still(start, tmp_path, seaweed):
+    """With few files, too: an encoder that comes again while the store is away is recorded at once, and all of both pushes is listed."""
+    tags = flv_tags(media.make_source(tmp_path / "again.flv", size="320x180"))
+    a = start("a", "[storage]\ncache_mib = 8\n", kind=Unheard, open_files="64:64")
+    b = start("b")
+    bucket, content = channel_of((a, b)), os.urandom(30 * MIB)
+    # The cache of the other has no room for it, so it is read from the store.
+    b.bucket(bucket.bucket_name).put_object("large", content)
+    push = Pusher(tags, push_url(a, bucket)).start()
+    wait_for(lambda: len(playlist(b, bucket)[1]) >= 2, "two segments", 30)
+    reader = PausedReader(a, f"{bucket.bucket_name}/large")
+    # It is told from one that is slow.
+    time.sleep(5)
+    seaweed.kill()
+    try:
+        time.sleep(10)
+        known = playlist(b, bucket)[1]
+        push.stop(1)
+        begun = time.monotonic()
+        again = Pusher(tags, push_url(a, bucket)).start()
+        wait_for(lambda: again.sent_ms > 5_000, "the second push runs", 30)
+        print(f"\n5 s of the second push after {time.monotonic() - begun:.1f} s")
+        assert len(again.sessions) == 1, "it is not refused"
+        assert playlist(b, bucket)[1] == known
+    finally:
+        seaweed.start()
+    wait_for(lambda: listed_ms(b, bucket) > push.sent_ms, lambda: f"{listed_ms(b, bucket)} ms are listed", 30)
+    assert reader.rest() == content
+    again.stop()
+    wait_for(lambda: status(b, bucket).status == "Idle", "the end of the push", 60)
+    found = listed_ms(b, bucket)
+    print(f"{push.sent_ms} and {again.sent_ms} ms sent, {found} listed")
+    assert found == pytest.approx(push.sent_ms + again.sent_ms, abs=2 * SLACK_MS)
+    assert metric(a, "millpond_media_lost_seconds_total") == 0
+    _, uris, gaps = playlist(b, bucket)
+    assert gaps == 1 and uris[: len(known)] == known and len(set(uris)) == len(uris)
+    assert media.decode_listed(b.url(f"{bucket.bucket_name}/test-channel/playlist.m3u8")).video
+    assert len(bucket.get_live_channel_history("test-channel").records) == 2
+    # Nobody had read a line until now.
+    assert a.log() == ""
+    a.pipe.drain()
+    wait_for(lambda: said(a, "a push takes up the segments that wait for the store"), "the log comes late", 30)
 
 
 def test_sixty_four_files_are_enough_for_each_server(start, source, postgres):
