@@ -4,6 +4,8 @@ use crc_fast::{CrcAlgorithm, Digest as Crc};
 use md5::{Digest as _, Md5};
 use model::ETag;
 
+use crate::config::SegmentEtag;
+
 /// Bytes that both checksums see before either goes on, where there are two.
 const PIECE: usize = 16 << 10;
 
@@ -38,14 +40,29 @@ pub(crate) struct Checksums {
     pub(crate) len: u64,
 }
 
+impl Checksums {
+    /// Those of bytes whose ETag is made of their CRC-64 and their length.
+    pub(crate) fn of_crc64(crc64: u64, len: u64) -> Self {
+        Self { crc64, md5: None, etag: ETag::from_bits(u128::from(crc64) << 64 | u128::from(len)), len }
+    }
+}
+
 impl BodyDigest {
     /// For a body whose ETag is its MD5.
     pub(crate) fn with_md5() -> Self {
         Self { crc64: Crc::new(CrcAlgorithm::Crc64Xz), identity: Identity::Md5(Box::default()), len: 0 }
     }
 
+    /// For a segment, by what its ETag is to be.
+    pub(crate) fn of_segment(etag: SegmentEtag) -> Self {
+        match etag {
+            SegmentEtag::Crc => Self::with_crc(),
+            SegmentEtag::Md5 => Self::with_md5(),
+        }
+    }
+
     /// For a body whose ETag is made of its CRC-64 and its length.
-    pub(crate) fn with_crc() -> Self {
+    fn with_crc() -> Self {
         Self { crc64: Crc::new(CrcAlgorithm::Crc64Xz), identity: Identity::Crc, len: 0 }
     }
 
@@ -65,14 +82,13 @@ impl BodyDigest {
     /// What all bytes came to.
     pub(crate) fn finish(self) -> Checksums {
         let crc64 = self.crc64.finalize();
-        let (md5, etag) = match self.identity {
+        match self.identity {
             Identity::Md5(md5) => {
                 let md5: [u8; 16] = md5.finalize().into();
-                (Some(md5), ETag::from_md5(md5))
+                Checksums { crc64, md5: Some(md5), etag: ETag::from_md5(md5), len: self.len }
             }
-            Identity::Crc => (None, ETag::from_bits(u128::from(crc64) << 64 | u128::from(self.len))),
-        };
-        Checksums { crc64, md5, etag, len: self.len }
+            Identity::Crc => Checksums::of_crc64(crc64, self.len),
+        }
     }
 }
 

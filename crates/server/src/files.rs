@@ -208,6 +208,10 @@ impl BlobWriter for Writer {
         self.writer.len()
     }
 
+    fn crc64(&self) -> Option<u64> {
+        self.writer.crc64()
+    }
+
     async fn append(&mut self, bytes: Bytes) -> Result<()> {
         self.writer.append(bytes).await
     }

@@ -120,6 +120,10 @@ impl BlobWriter for CutWriter {
         self.0.len()
     }
 
+    fn crc64(&self) -> Option<u64> {
+        self.0.crc64()
+    }
+
     async fn append(&mut self, bytes: Bytes) -> Result<()> {
         self.1.spend()?;
         self.0.append(bytes).await

@@ -48,7 +48,8 @@ pub(super) struct Growing {
     has_hole: bool,
     /// What follows the settled bytes.
     tail: Tail,
-    digest: BodyDigest,
+    /// What its writer does not know: the MD5, where the ETag is one.
+    digest: Option<BodyDigest>,
     fault: Option<Fault>,
     /// The blob may have been noted as the open one.
     is_noted: bool,
@@ -94,7 +95,7 @@ impl Growing {
             settled: 0,
             has_hole: false,
             tail: Tail::default(),
-            digest: digest_of(etag),
+            digest: (etag == SegmentEtag::Md5).then(BodyDigest::with_md5),
             fault: None,
             is_noted: false,
             times_rewritten: 0,
@@ -138,10 +139,9 @@ impl Growing {
     /// # Errors
     /// Itself, when not all of it is in its blob.
     pub(super) fn shelve(self: Box<Self>) -> Result<(BlobId, Checksums, u64), Box<Self>> {
-        match self.place.blob() {
-            Some(blob) if self.is_sound() && self.tail.len == 0 => {
-                Ok((blob, self.digest.finish(), self.times_rewritten))
-            }
+        let sums = self.sums().filter(|_| self.is_sound() && self.tail.len == 0);
+        match (self.place.blob(), sums) {
+            (Some(blob), Some(sums)) => Ok((blob, sums, self.times_rewritten)),
             _ => Err(self),
         }
     }
@@ -162,7 +162,9 @@ impl Growing {
     /// # Errors
     /// The first failure of a blob; what is added while it is broken waits in memory.
     pub(super) async fn append(&mut self, bytes: Bytes) -> Result<(), Failed> {
-        self.digest.update(&bytes);
+        if let Some(digest) = &mut self.digest {
+            digest.update(&bytes);
+        }
         self.tail.push(&bytes);
         let Some(writer) = &mut self.writer else { return Ok(()) };
         match writer.append(bytes).await {
@@ -219,12 +221,10 @@ impl Growing {
         let [mut pause, longest] = PAUSE;
         let mut is_again = false;
         loop {
+            let sums = self.sums();
             if let Some(writer) = self.writer.take() {
-                match writer.finish().await {
-                    Ok(blob) => {
-                        let grown = Grown { blob, sums: self.digest.finish(), part_ms: None, cause: None };
-                        return Ok((grown, self.times_rewritten));
-                    }
+                match self.complete(writer, sums).await {
+                    Ok(grown) => return Ok((grown, self.times_rewritten)),
                     Err(error) => report(self.fail(Cause::Sync, error)),
                 }
             }
@@ -256,6 +256,28 @@ impl Growing {
             let _ = blobs.delete(blob).await;
         }
         Err(cause)
+    }
+
+    /// The checksums of all bytes so far, as far as nothing has to be read for them.
+    fn sums(&self) -> Option<Checksums> {
+        match (&self.digest, &self.writer) {
+            (Some(digest), _) => Some(digest.clone().finish()),
+            (None, Some(writer)) => writer.crc64().map(|crc64| Checksums::of_crc64(crc64, writer.len())),
+            (None, None) => None,
+        }
+    }
+
+    /// Completes the blob of this writer.
+    async fn complete(&mut self, writer: Box<dyn BlobWriter>, sums: Option<Checksums>) -> Result<Grown, store::Error> {
+        let blob = writer.finish().await?;
+        let sums = match sums {
+            Some(sums) => sums,
+            None => {
+                let reader = self.blobs.open(blob.id).await?;
+                Torn::new(self.container, reader, blob.len).checksums(self.etag).await?
+            }
+        };
+        Ok(Grown { blob, sums, part_ms: None, cause: None })
     }
 
     fn settle(&mut self) {
@@ -351,15 +373,11 @@ impl Growing {
             return Ok(None);
         }
         let whole = torn.cut(&recovered);
-        let (mut digest, mut at) = (digest_of(self.etag), 0);
-        while let Some(piece) = whole.piece(at).await? {
-            at += piece.len() as u64;
-            digest.update(&piece);
-        }
+        let sums = whole.checksums(self.etag).await?;
         writer = self.cut(writer, blob, whole.len()).await?;
         let blob = writer.finish().await?;
         let cause = self.fault.as_ref().map(|fault| fault.cause);
-        Ok(Some(Grown { blob, sums: digest.finish(), part_ms: Some(recovered.duration_ms), cause }))
+        Ok(Some(Grown { blob, sums, part_ms: Some(recovered.duration_ms), cause }))
     }
 
     /// Shortens a blob. A writer whose flush failed is good for nothing else, so it is taken up anew.
@@ -390,13 +408,6 @@ impl Growing {
                 taken => return taken,
             }
         }
-    }
-}
-
-fn digest_of(etag: SegmentEtag) -> BodyDigest {
-    match etag {
-        SegmentEtag::Crc => BodyDigest::with_crc(),
-        SegmentEtag::Md5 => BodyDigest::with_md5(),
     }
 }
 

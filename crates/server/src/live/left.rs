@@ -14,7 +14,6 @@ use super::payload::Payload;
 use super::publication::segmenting;
 use super::torn::Torn;
 use crate::checksums::{BodyDigest, Checksums};
-use crate::config::SegmentEtag;
 use crate::objects::internal;
 
 /// How long a write may take that was under way when its blob was let go of, and how often it is looked whether it is over.
@@ -82,10 +81,7 @@ impl Left {
         let longest = segmenting(&live.settings.live).longest(details.frag_duration_s);
         let longest_ms = longest.map_or(u64::MAX, |longest| u64::try_from(longest.to_ms()).unwrap_or(0));
         let whole = torn.cut(&recovered);
-        let mut digest = match live.settings.live.segment_etag {
-            SegmentEtag::Crc => BodyDigest::with_crc(),
-            SegmentEtag::Md5 => BodyDigest::with_md5(),
-        };
+        let mut digest = BodyDigest::of_segment(live.settings.live.segment_etag);
         let (mut payload, mut at) = (Payload::default(), 0);
         while let Some(piece) = whole.piece(at).await.map_err(internal)? {
             at += piece.len() as u64;

@@ -6,6 +6,9 @@ use media::recover::{Recovered, Recovery};
 use model::Container;
 use store::blob::BlobReader;
 
+use crate::checksums::{BodyDigest, Checksums};
+use crate::config::SegmentEtag;
+
 /// Read at once.
 const READ_BYTES: u64 = 1 << 20;
 
@@ -48,6 +51,19 @@ impl Torn {
     /// How many bytes.
     pub(super) fn len(&self) -> u64 {
         self.len
+    }
+
+    /// Their checksums.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub(super) async fn checksums(&self, etag: SegmentEtag) -> Result<Checksums, store::Error> {
+        let (mut digest, mut at) = (BodyDigest::of_segment(etag), 0);
+        while let Some(piece) = self.piece(at).await? {
+            at += piece.len() as u64;
+            digest.update(&piece);
+        }
+        Ok(digest.finish())
     }
 
     /// The bytes from one place on, about a megabyte; `None` behind the last.

@@ -47,8 +47,9 @@ impl MemoryBlobs {
         self.blobs().insert(id, stored);
     }
 
-    fn writer(&self, id: BlobId, len: u64, on_drop: OnDrop) -> Box<dyn BlobWriter> {
-        Box::new(MemoryWriter { store: self.clone(), id, len, on_drop, is_over: false })
+    fn writer(&self, id: BlobId, taken_up: Option<u64>, on_drop: OnDrop) -> Box<dyn BlobWriter> {
+        let (len, was_taken_up) = (taken_up.unwrap_or(0), taken_up.is_some());
+        Box::new(MemoryWriter { store: self.clone(), id, len, was_taken_up, on_drop, is_over: false })
     }
 }
 
@@ -58,7 +59,7 @@ impl BlobStore for MemoryBlobs {
         let id = self.ids.mint();
         let stored = Stored { bytes: Vec::new(), finished: None, has_writer: true, modified_ms: self.clock.now_ms() };
         self.blobs().insert(id, stored);
-        Ok(self.writer(id, 0, on_drop))
+        Ok(self.writer(id, None, on_drop))
     }
 
     async fn open(&self, id: BlobId) -> Result<Box<dyn BlobReader>> {
@@ -80,7 +81,11 @@ impl BlobStore for MemoryBlobs {
         }
         let len = stored.bytes.len() as u64;
         drop(blobs);
-        Ok(self.writer(id, len, on_drop))
+        Ok(self.writer(id, Some(len), on_drop))
+    }
+
+    fn lies_here(&self, id: BlobId) -> bool {
+        self.blobs().contains_key(&id)
     }
 
     async fn delete(&self, id: BlobId) -> Result<()> {
@@ -109,6 +114,7 @@ struct MemoryWriter {
     store: MemoryBlobs,
     id: BlobId,
     len: u64,
+    was_taken_up: bool,
     on_drop: OnDrop,
     is_over: bool,
 }
@@ -132,6 +138,12 @@ impl BlobWriter for MemoryWriter {
 
     fn len(&self) -> u64 {
         self.len
+    }
+
+    fn crc64(&self) -> Option<u64> {
+        let blobs = self.store.blobs();
+        let stored = blobs.get(&self.id).filter(|_| !self.was_taken_up)?;
+        Some(crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Xz, &stored.bytes))
     }
 
     async fn append(&mut self, bytes: Bytes) -> Result<()> {

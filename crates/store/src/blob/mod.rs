@@ -296,6 +296,10 @@ pub trait BlobWriter: Send {
         self.len() == 0
     }
 
+    /// The CRC-64/XZ of the bytes appended so far, which a store computes anyway, to find damage by. `None` where it has not seen
+    /// all of them: the blob was taken up, or cut.
+    fn crc64(&self) -> Option<u64>;
+
     /// Adds bytes to the end. They may be written later, so an error here and below may be about bytes of an earlier
     /// call; after one the blob can only be aborted or dropped.
     async fn append(&mut self, bytes: Bytes) -> Result<()>;

@@ -54,8 +54,11 @@ async fn a_blob_is_what_was_appended(store: &dyn BlobStore) {
     let mut writer = store.create(OnDrop::Delete).await.unwrap();
     assert!(writer.is_empty());
     let big: Vec<u8> = (0..1_000_000u32).map(|n| n.to_le_bytes()[0]).collect();
+    let mut sum = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Xz);
     for piece in [&b""[..], b"one", &big] {
         writer.append(Bytes::copy_from_slice(piece)).await.unwrap();
+        sum.update(piece);
+        assert_eq!(writer.crc64(), Some(sum.finalize()));
     }
     writer.sync().await.unwrap();
     writer.sync().await.unwrap();
@@ -108,6 +111,9 @@ async fn a_growing_blob_can_be_read(store: &dyn BlobStore) {
     assert_eq!(writer.len(), 14);
     writer.truncate(5).await.unwrap();
     writer.append(Bytes::from_static(b"!")).await.unwrap();
+    // Not all stores can say so, but none says anything else.
+    let sum = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Xz, b"begun!");
+    assert!(writer.crc64().is_none_or(|found| found == sum));
     writer.finish().await.unwrap();
     assert_eq!(all(store.open(id).await.unwrap().as_ref()).await, "begun!");
     assert_eq!(all(early.as_ref()).await, "begun", "a reader goes on after the blob is finished");

@@ -129,8 +129,8 @@ impl BlobStore for TroubledBlobs {
         self.elsewhere
     }
 
-    fn lies_here(&self, _id: BlobId) -> bool {
-        true
+    fn lies_here(&self, id: BlobId) -> bool {
+        self.blobs.lies_here(id)
     }
 
     async fn answers(&self) -> Result<()> {
@@ -174,6 +174,10 @@ impl BlobWriter for TroubledWriter {
 
     fn len(&self) -> u64 {
         self.inner.len()
+    }
+
+    fn crc64(&self) -> Option<u64> {
+        self.inner.crc64()
     }
 
     async fn append(&mut self, bytes: Bytes) -> Result<()> {

@@ -1,18 +1,22 @@
 //! Checksums of the blocks of a blob, and the trailer behind its bytes in which they are kept.
 //!
 //! ```text
-//! bytes of the blob                          len
-//! CRC-32C of each block of 64 KiB            4 each, the last block may be shorter
-//! "mpndsum1"                                 8
-//! id of the blob                             16
-//! len                                        8
-//! bytes of a block                           4
-//! CRC-32C of all of the trailer before it    4
+//! bytes of the blob                                     len
+//! CRC-64/XZ of the blob up to the end of each block     8 each, the last block may be shorter
+//! "mpndsum2"                                            8
+//! id of the blob                                        16
+//! len                                                   8
+//! bytes of a block                                      4
+//! CRC-32C of all of the trailer before it               4
 //! ```
 //!
-//! Numbers are little-endian. A trailer becomes durable with the bytes before it, by the same flush, and needs no file of
-//! its own. Readers are bounded by the lengths in the metadata, so a program that knows of no trailers reads the same bytes.
-//! The id tells a trailer from whatever a blob without one ends in: nobody knows it before the blob is begun.
+//! Numbers are little-endian. A block is verified from the sum before it to its own, so one pass over the bytes gives both
+//! what damage is found by and the number of `x-oss-hash-crc64ecma`. In "mpndsum1" there are 4 bytes for each block, its
+//! CRC-32C: that is read, and not written any more.
+//!
+//! A trailer becomes durable with the bytes before it, by the same flush, and needs no file of its own. Readers are bounded by
+//! the lengths in the metadata, so a program that knows of no trailers reads the same bytes. The id tells a trailer from whatever
+//! a blob without one ends in: nobody knows it before the blob is begun.
 
 use std::fs::File;
 use std::io;
@@ -24,10 +28,9 @@ use crc_fast::{CrcAlgorithm, Digest, checksum};
 use crate::blob::BlobId;
 
 /// Bytes that share a checksum: few enough that a small range can be verified without reading much more, and so many that
-/// the checksums are a sixteen-thousandth of the bytes.
+/// the checksums are an eight-thousandth of the bytes.
 pub(super) const BLOCK_BYTES: usize = 64 << 10;
 
-const MAGIC: &[u8; 8] = b"mpndsum1";
 /// Everything of a trailer but the checksums of the blocks.
 const FOOTER: usize = 40;
 /// Longer files are none of ours: the largest part of an upload has 5 GiB.
@@ -35,10 +38,44 @@ const MAX_BLOCKS: u64 = 1 << 24;
 /// Read at once when checksums are made of what is in a file already.
 const READ_BYTES: usize = 1 << 20;
 
+/// What the checksums of a trailer are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    /// CRC-32C of each block.
+    Blocks,
+    /// CRC-64/XZ of all bytes up to the end of each block.
+    Running,
+}
+
+impl Format {
+    const ALL: [Self; 2] = [Format::Blocks, Format::Running];
+
+    fn magic(self) -> &'static [u8; 8] {
+        match self {
+            Format::Blocks => b"mpndsum1",
+            Format::Running => b"mpndsum2",
+        }
+    }
+
+    /// Bytes of the checksum of a block.
+    fn width(self) -> usize {
+        match self {
+            Format::Blocks => 4,
+            Format::Running => 8,
+        }
+    }
+}
+
 /// CRC-32C.
-fn crc(bytes: &[u8]) -> u32 {
+fn crc32(bytes: &[u8]) -> u32 {
     // CRC-32 values come in the low half.
     u32::try_from(checksum(CrcAlgorithm::Crc32Iscsi, bytes)).unwrap_or(0)
+}
+
+/// What goes on with the CRC-64 of some bytes.
+fn from_crc64(before: u64) -> Digest {
+    // The value is the state with all bits turned, and 0 that of no bytes.
+    Digest::new_with_init_state(CrcAlgorithm::Crc64Xz, !before)
 }
 
 fn blocks(len: u64) -> u64 {
@@ -47,7 +84,10 @@ fn blocks(len: u64) -> u64 {
 
 /// The checksums of a finished blob.
 #[derive(Debug)]
-pub(super) struct Sums(Vec<u32>);
+pub(super) struct Sums {
+    format: Format,
+    table: Vec<u64>,
+}
 
 impl Sums {
     /// Which of these bytes differ from what was written. They begin at `offset`, a whole block, and end at one or at the
@@ -56,7 +96,7 @@ impl Sums {
         let first = usize::try_from(offset / BLOCK_BYTES as u64).unwrap_or(usize::MAX);
         let mut damaged: Vec<Range<u64>> = Vec::new();
         for (index, block) in bytes.chunks(BLOCK_BYTES).enumerate() {
-            if self.0.get(first.saturating_add(index)) == Some(&crc(block)) {
+            if self.is_sound(first.saturating_add(index), block) {
                 continue;
             }
             let start = offset.saturating_add((index * BLOCK_BYTES) as u64);
@@ -67,6 +107,20 @@ impl Sums {
             }
         }
         damaged
+    }
+
+    fn is_sound(&self, index: usize, block: &[u8]) -> bool {
+        let sum = match self.format {
+            Format::Blocks => u64::from(crc32(block)),
+            Format::Running => {
+                let before = index.checked_sub(1).map_or(Some(0), |before| self.table.get(before).copied());
+                let Some(before) = before else { return false };
+                let mut digest = from_crc64(before);
+                digest.update(block);
+                digest.finalize()
+            }
+        };
+        self.table.get(index) == Some(&sum)
     }
 }
 
@@ -89,44 +143,61 @@ pub(super) fn ending(file: &File, id: BlobId, file_len: u64) -> io::Result<Endin
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(bare),
         read => read?,
     }
-    let Some((len, _)) = parse_footer(&footer, id) else { return Ok(bare) };
-    let is_whole = len.checked_add(4 * blocks(len)) == Some(start);
+    let Some(Footer { format, len, .. }) = parse_footer(&footer, id) else { return Ok(bare) };
+    let table = blocks(len) * format.width() as u64;
+    let is_whole = len.checked_add(table) == Some(start);
     Ok(if is_whole { Ending { len, has_sums: true } } else { bare })
 }
 
-fn parse_footer(footer: &[u8; FOOTER], id: BlobId) -> Option<(u64, u32)> {
+/// How a trailer ends.
+#[derive(Debug, PartialEq, Eq)]
+struct Footer {
+    format: Format,
+    len: u64,
+    /// Of all of the trailer before it.
+    sum: u32,
+}
+
+fn parse_footer(footer: &[u8; FOOTER], id: BlobId) -> Option<Footer> {
     let (magic, rest) = footer.split_first_chunk::<8>()?;
     let (named, rest) = rest.split_first_chunk::<16>()?;
     let (len, rest) = rest.split_first_chunk::<8>()?;
     let (block, rest) = rest.split_first_chunk::<4>()?;
     let sum = rest.first_chunk::<4>()?;
+    let format = Format::ALL.into_iter().find(|format| format.magic() == magic)?;
     let len = u64::from_le_bytes(*len);
-    let is_ours = magic == MAGIC
-        && *named == id.to_bytes()
-        && u32::from_le_bytes(*block) as usize == BLOCK_BYTES
-        && blocks(len) <= MAX_BLOCKS;
-    is_ours.then(|| (len, u32::from_le_bytes(*sum)))
+    let is_ours =
+        *named == id.to_bytes() && u32::from_le_bytes(*block) as usize == BLOCK_BYTES && blocks(len) <= MAX_BLOCKS;
+    is_ours.then(|| Footer { format, len, sum: u32::from_le_bytes(*sum) })
 }
 
 /// Reads the trailer behind `len` bytes; `None` when it is damaged itself.
 pub(super) fn read(file: &File, id: BlobId, len: u64) -> io::Result<Option<Sums>> {
-    let count = usize::try_from(blocks(len).min(MAX_BLOCKS)).unwrap_or(0);
-    let mut trailer = vec![0; count * 4 + FOOTER];
+    let mut footer = [0; FOOTER];
+    let trailer_len = file.metadata()?.len().saturating_sub(len);
+    let Some(footer_at) = trailer_len.checked_sub(FOOTER as u64) else { return Ok(None) };
+    file.read_exact_at(&mut footer, len.saturating_add(footer_at))?;
+    let Some(found) = parse_footer(&footer, id).filter(|found| found.len == len) else { return Ok(None) };
+    let count = usize::try_from(blocks(len)).unwrap_or(0);
+    let width = found.format.width();
+    let mut trailer = vec![0; count * width + FOOTER];
     file.read_exact_at(&mut trailer, len)?;
-    let (summed, sum) = trailer.split_at(trailer.len() - 4);
-    let footer = summed.get(count * 4..).unwrap_or_default();
-    let footer = <[u8; FOOTER]>::try_from([footer, sum].concat()).unwrap_or([0; FOOTER]);
-    let is_sound = parse_footer(&footer, id) == Some((len, crc(summed)));
-    let table = summed.get(..count * 4).unwrap_or_default();
-    Ok(is_sound.then(|| Sums(table.as_chunks::<4>().0.iter().map(|sum| u32::from_le_bytes(*sum)).collect())))
+    let (summed, _) = trailer.split_at(trailer.len() - 4);
+    let table = summed.get(..count * width).unwrap_or_default();
+    let table = match found.format {
+        Format::Blocks => table.as_chunks::<4>().0.iter().map(|sum| u32::from_le_bytes(*sum).into()).collect(),
+        Format::Running => table.as_chunks::<8>().0.iter().map(|sum| u64::from_le_bytes(*sum)).collect(),
+    };
+    Ok((found.sum == crc32(summed)).then_some(Sums { format: found.format, table }))
 }
 
 /// The checksums of a blob that grows.
 pub(super) struct Summing {
-    /// Of its whole blocks, from the first on.
-    table: Vec<u32>,
-    /// Of the block that is not whole yet.
-    open: Digest,
+    /// Of all bytes up to the end of each whole block, from the first on.
+    table: Vec<u64>,
+    /// Of all bytes.
+    running: Digest,
+    /// Bytes of the block that is not whole yet.
     open_len: usize,
     /// Whether every byte so far was seen. Otherwise those behind the whole blocks are read again at the end.
     is_current: bool,
@@ -135,7 +206,7 @@ pub(super) struct Summing {
 impl Summing {
     /// Of a blob without bytes.
     pub(super) fn new() -> Self {
-        Self { table: Vec::new(), open: Digest::new(CrcAlgorithm::Crc32Iscsi), open_len: 0, is_current: true }
+        Self { table: Vec::new(), running: from_crc64(0), open_len: 0, is_current: true }
     }
 
     /// Of a blob that has `len` bytes, which nobody has seen.
@@ -148,7 +219,7 @@ impl Summing {
         while self.is_current && !bytes.is_empty() {
             let count = bytes.len().min(BLOCK_BYTES - self.open_len);
             let (now, later) = bytes.split_at(count);
-            self.open.update(now);
+            self.running.update(now);
             self.open_len += count;
             bytes = later;
             if self.open_len == BLOCK_BYTES {
@@ -158,9 +229,13 @@ impl Summing {
     }
 
     fn close_block(&mut self) {
-        self.table.push(u32::try_from(self.open.finalize()).unwrap_or(0));
-        self.open = Digest::new(CrcAlgorithm::Crc32Iscsi);
+        self.table.push(self.running.finalize());
         self.open_len = 0;
+    }
+
+    /// The CRC-64/XZ of all bytes, if every one of them was seen.
+    pub(super) fn crc64(&self) -> Option<u64> {
+        self.is_current.then(|| self.running.finalize())
     }
 
     /// Forgets everything beyond `len`, which is less than there was.
@@ -170,7 +245,7 @@ impl Summing {
             self.table.len() == whole && self.is_current && self.open_len as u64 == len % BLOCK_BYTES as u64;
         self.table.truncate(whole);
         if !keeps_open {
-            self.open = Digest::new(CrcAlgorithm::Crc32Iscsi);
+            self.running = from_crc64(self.table.last().copied().unwrap_or(0));
             self.open_len = 0;
             self.is_current = self.table.len() as u64 * BLOCK_BYTES as u64 == len;
         }
@@ -193,13 +268,13 @@ impl Summing {
         if self.open_len > 0 {
             self.close_block();
         }
-        let mut trailer = Vec::with_capacity(self.table.len() * 4 + FOOTER);
+        let mut trailer = Vec::with_capacity(self.table.len() * Format::Running.width() + FOOTER);
         trailer.extend(self.table.iter().flat_map(|sum| sum.to_le_bytes()));
-        trailer.extend_from_slice(MAGIC);
+        trailer.extend_from_slice(Format::Running.magic());
         trailer.extend_from_slice(&id.to_bytes());
         trailer.extend_from_slice(&len.to_le_bytes());
         trailer.extend_from_slice(&(BLOCK_BYTES as u32).to_le_bytes());
-        let sum = crc(&trailer);
+        let sum = crc32(&trailer);
         trailer.extend_from_slice(&sum.to_le_bytes());
         Ok(trailer)
     }
@@ -230,12 +305,46 @@ mod tests {
         (file_of(&whole), whole)
     }
 
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     #[test]
     fn the_format_is_frozen() {
-        // The check value of CRC-32C (RFC 3720 B.4 names others): "123456789" is e3069283.
+        // The check value of CRC-64/XZ: "123456789" is 995dc9bbdf1939fa.
         let (_, whole) = with_trailer(b"123456789");
-        let hex: String = whole[9..].iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, "839206e36d706e6473756d31018bcfe568007101810101010101010109000000000000000000010040bbfdf1");
+        let footer = "6d706e6473756d32018bcfe5680071010101010101010101090000000000000000000100";
+        assert_eq!(hex(&whole[9..whole.len() - 4]), format!("fa3919dfbbc95d99{footer}"));
+        assert_eq!(whole[whole.len() - 4..], crc32(&whole[9..whole.len() - 4]).to_le_bytes());
+    }
+
+    /// As blobs ended whose blocks had sums of their own.
+    #[test]
+    fn what_was_written_before_is_read() {
+        // The check value of CRC-32C (RFC 3720 B.4 names others): "123456789" is e3069283.
+        let trailer = "839206e36d706e6473756d31018bcfe568007101010101010101010109000000000000000000010040bbfdf1";
+        let trailer: Vec<u8> =
+            (0..trailer.len() / 2).map(|at| u8::from_str_radix(&trailer[2 * at..2 * at + 2], 16).unwrap()).collect();
+        let whole = [&b"123456789"[..], &trailer].concat();
+        let file = file_of(&whole);
+        assert_eq!(ending(&file, id(1), whole.len() as u64).unwrap(), Ending { len: 9, has_sums: true });
+        let sums = read(&file, id(1), 9).unwrap().unwrap();
+        assert_eq!((sums.damage(0, b"123456789"), sums.damage(0, b"123456780")), (vec![], vec![0..9]));
+    }
+
+    #[test]
+    fn the_sum_of_all_is_known_on_the_way() {
+        let bytes = vec![7; 3 * BLOCK_BYTES + 5];
+        let mut summing = Summing::new();
+        for len in [0, 5, BLOCK_BYTES, 2 * BLOCK_BYTES + 1, bytes.len()] {
+            summing.update(&bytes[summing.table.len() * BLOCK_BYTES + summing.open_len..len]);
+            assert_eq!(summing.crc64(), Some(checksum(CrcAlgorithm::Crc64Xz, &bytes[..len])));
+        }
+        summing.truncate(BLOCK_BYTES as u64 + 3);
+        assert_eq!(summing.crc64(), None, "the last of them have to be read again");
+        summing.truncate(BLOCK_BYTES as u64);
+        assert_eq!(summing.crc64(), Some(checksum(CrcAlgorithm::Crc64Xz, &bytes[..BLOCK_BYTES])));
+        assert_eq!(Summing::unseen(1).crc64(), None);
     }
 
     #[test]

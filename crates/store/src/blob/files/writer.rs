@@ -175,6 +175,10 @@ impl BlobWriter for FileWriter {
         self.len
     }
 
+    fn crc64(&self) -> Option<u64> {
+        self.sums.crc64()
+    }
+
     async fn append(&mut self, mut bytes: Bytes) -> Result<()> {
         // Between runs, work is in flight only if whoever waited for it went away, and it may be about the very end.
         if self.is_broken || self.run.is_none() {

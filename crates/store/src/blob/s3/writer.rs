@@ -64,6 +64,10 @@ impl BlobWriter for S3Writer {
         self.spooled.as_ref().map_or(self.len, |spooled| spooled.len())
     }
 
+    fn crc64(&self) -> Option<u64> {
+        self.spooled.as_ref().and_then(|spooled| spooled.crc64())
+    }
+
     async fn append(&mut self, bytes: Bytes) -> Result<()> {
         self.spooled()?.append(bytes).await
     }
