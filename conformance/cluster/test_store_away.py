@@ -165,6 +165,38 @@ def test_another_server_refuses_it_and_gives_up_nothing(servers, environment, tm
     assert checked.returncode == 0 and " 0 faults" in checked.stdout, checked.stdout + checked.stderr
 
 
+def test_an_encoder_that_keeps_trying_another_server_costs_nothing_that_waits(servers, tmp_path, seaweed):
+    """Its own server starts again meanwhile and has what waits, so it is listed when the store is back, and the encoder is recorded behind it."""
+    path = media.make_source(tmp_path / "again.flv", size="320x180")
+    a, b = servers
+    bucket = a.new_bucket(oss2.BUCKET_ACL_PUBLIC_READ)
+    create_channel(bucket)
+    push = Pusher(flv_tags(path), push_url(a, bucket)).start()
+    wait_for(lambda: len(playlist(b, bucket)[1]) >= 2, "two segments", 30)
+    seaweed.kill()
+    time.sleep(10)
+    known, sent_ms = playlist(b, bucket)[1], push.sent_ms
+    a.kill()
+    push.stop(1)
+    again = Pusher(flv_tags(path), push_url(b, bucket))
+    # Whenever the first server starts, the other has the channel for a moment.
+    again.pause_s = 0.02
+    again.start()
+    wait_for(lambda: len(again.errors) >= 2, "it is refused", 60)
+    a.start()
+    time.sleep(5)
+    assert again.sent_ms == 0 and playlist(b, bucket)[1] == known
+    seaweed.start()
+    wait_for(lambda: again.sent_ms > 5_000, lambda: again.errors[-1], 60)
+    again.stop()
+    wait_for(lambda: status(b, bucket).status == "Idle", "the end of the push", 60)
+    found = listed_ms(b, bucket)
+    print(f"\nrefused {len(again.errors)} times; {sent_ms} and {again.sent_ms} ms sent, {found:.0f} listed")
+    assert sent_ms + again.sent_ms - 2_500 < found < sent_ms + again.sent_ms + 600
+    _, uris, gaps = playlist(b, bucket)
+    assert gaps == 1 and uris[: len(known)] == known and len(set(uris)) == len(uris)
+
+
 def test_a_bucket_of_the_store_that_is_gone_is_said(tmp_path, seaweed):
     """An answer that an object is not there is none about the bucket: a store without it does not count as well."""
     folder = f"http://127.0.0.1:{seaweed.ports['filer']}/buckets/short-lived/"

@@ -33,6 +33,8 @@ pub(crate) const MEDIA_LOST_MS: &str = "millpond_media_lost_milliseconds_total";
 pub(crate) const CHANNEL_MEDIA_LOST_MS: &str = "millpond_channel_media_lost_milliseconds_total";
 /// What the label `cause` can be.
 pub(crate) const LOSS_CAUSES: [&str; 4] = ["open", "write", "sync", "commit"];
+/// The same of a segment that was on the disk of a server which is gone.
+pub(crate) const SERVER_LOST: &str = "server";
 /// Failures to write, flush or list an open segment, whatever came of them.
 pub(crate) const SEGMENT_FAILURES: &str = "millpond_segment_failures_total";
 /// Segments that were written again from memory after their file failed.
@@ -268,6 +270,7 @@ fn begin_series() {
     ] {
         counter!(name).absolute(0);
     }
+    counter!(SEGMENTS_LOST, "cause" => SERVER_LOST).absolute(0);
     for cause in LOSS_CAUSES {
         for name in [SEGMENTS_LOST, SEGMENTS_CUT_SHORT, MEDIA_LOST_MS, SEGMENT_FAILURES] {
             counter!(name, "cause" => cause).absolute(0);

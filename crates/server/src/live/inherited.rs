@@ -16,8 +16,8 @@ use model::{Container, Error, ErrorCode};
 use store::blob::BlobId;
 use store::lease::PublisherLease;
 use store::live::Place;
-use store::meta::{OpenSegment, PublicationRecord, StartRecord};
 use store::meta::peer::is_life_of;
+use store::meta::{OpenSegment, PublicationRecord, StartRecord};
 use tokio::time::Instant;
 
 use super::Live;
@@ -142,6 +142,29 @@ pub(super) async fn waits_here(live: &Live, id: &ChannelId) -> Option<i64> {
     let record = live.meta.publication(&id.0, &id.1).await.ok().flatten()?;
     let is_ours = is_life_of(&record.holder, live.peers.instance()) && record.unlisted().next().is_some();
     (is_ours && live.blobs.finishes_elsewhere()).then_some(record.start.started_ms)
+}
+
+/// Refuses to begin on a channel whose segments wait on the disk of another server that runs: whoever repaired the push before
+/// here would give them up, and that server lists them as soon as it can.
+///
+/// # Errors
+/// `ServiceUnavailable` then, or when the map does not answer.
+pub(super) async fn leave_to_its_server(live: &Live, id: &ChannelId) -> Result<(), Error> {
+    if !live.peers.is_shared() || !live.blobs.finishes_elsewhere() {
+        return Ok(());
+    }
+    let Some(record) = live.meta.publication(&id.0, &id.1).await.map_err(internal)? else { return Ok(()) };
+    let is_ours = is_life_of(&record.holder, live.peers.instance());
+    // The open one alone can be taken up from its tails.
+    if is_ours || record.waiting.iter().all(|segment| live.blobs.lies_here(segment.blob)) {
+        return Ok(());
+    }
+    match live.meta.is_running(&record.holder).await.map_err(internal)? {
+        true => Err(Error::new(ErrorCode::ServiceUnavailable).message(
+            "Segments of the push before wait on the disk of another server, which lists them as soon as it can. Publish again in a moment, or to that server.",
+        )),
+        false => Ok(()),
+    }
 }
 
 /// The refusal of a push that cannot go on with the list of the one before it.

@@ -11,11 +11,14 @@ use tokio::time::MissedTickBehavior;
 
 use super::Live;
 use super::channels::{ChannelId, OnAir, StopReason};
+use super::inherited::is_store_away;
 use crate::peers::SAY_EVERY;
 use crate::shutdown::Shutdown;
 
 /// How often wishes of others are looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long the end of a push takes that nothing holds up.
+const ENDS_SOON: Duration = Duration::from_secs(1);
 
 /// Says and looks until the word that the process `ends`; once the server is told to stop, it says that too. Each does so by
 /// itself: that this process lives does not wait for an answer about something else.
@@ -127,7 +130,11 @@ async fn hear(live: Arc<Live>, id: ChannelId, on_air: Arc<OnAir>, wish: ChannelW
         },
         Wish::Publish => {
             let takeover_after = Duration::from_secs(live.settings.live.takeover_after_s);
-            match live.channels.yields(&id, &on_air, takeover_after).await {
+            let makes_way = tokio::select! {
+                makes_way = live.channels.yields(&id, &on_air, takeover_after) => makes_way,
+                () = cannot_end(&live, &on_air) => false,
+            };
+            match makes_way {
                 true => Ok(()),
                 false => live.meta.refuse_wish(&wish).await,
             }
@@ -135,5 +142,16 @@ async fn hear(live: Arc<Live>, id: ChannelId, on_air: Arc<OnAir>, wish: ChannelW
     };
     if let Err(error) = outcome {
         tracing::debug!(%error, bucket = %id.0, channel = %id.1, "another server cannot be answered");
+    }
+}
+
+/// Waits until it shows that a push cannot end soon: its encoder has left, and its segments wait for a store that is away.
+async fn cannot_end(live: &Live, on_air: &OnAir) {
+    loop {
+        // One whose segments do not wait ends sooner.
+        tokio::time::sleep(ENDS_SOON).await;
+        if on_air.succession.is_ending() && is_store_away(live).await {
+            return;
+        }
     }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use store::kv::{Claim, FencingToken};
+use store::meta::peer::is_life_of;
 use tokio::time::Instant;
 
-use super::Live;
 use super::channels::ChannelId;
-use super::recovery;
+use super::{Live, caretaker, recovery};
 use crate::shutdown::Shutdown;
 
 /// How often pushes without a publisher are looked for.
@@ -70,6 +70,12 @@ pub(super) async fn look(live: &Arc<Live>, before: Candidates) -> Candidates {
     let mut seen = Candidates::new();
     for push in dangling {
         let id = (push.bucket, push.channel);
+        let is_own = is_life_of(&push.record.holder, live.peers.instance());
+        if is_own && !push.record.waiting.is_empty() && live.channels.find(&id).is_none() {
+            // What waits is on the disk of this server. It was passed by as it started, since another server had the channel.
+            caretaker::look_after(live, id, push.record.start.started_ms);
+            continue;
+        }
         let key = (id, push.record.session);
         let since = before.get(&key).copied();
         let is_due = match push.record.waiting.is_empty() {

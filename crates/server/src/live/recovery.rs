@@ -157,14 +157,19 @@ pub(super) async fn acquire(
         let held = live.meta.publisher(&id.0, &id.1).await.map_err(internal)?;
         let claim = match held {
             Some(lease) if is_life_of(&lease.holder, live.peers.instance()) => LeaseClaim::TakeOver(lease.token),
-            _ => LeaseClaim::IfFree,
+            Some(_) => LeaseClaim::IfFree,
+            None => {
+                // Its server is not even to find the channel taken.
+                inherited::leave_to_its_server(live, id).await?;
+                LeaseClaim::IfFree
+            }
         };
         attempts += 1;
         match live.meta.acquire_publisher(&id.0, &id.1, live.peers.holder(), live.peers.lease_ttl(), claim).await {
             // Who ends a list holds the lease for a moment (D12), and may have taken it since it was looked at.
             Err(error) if error.kind == store::ErrorKind::Held && attempts < ACQUIRE_ATTEMPTS => {
                 if live.peers.is_shared() && live.ask_for(id, is_gone.as_mut()).await? == Answer::Taken {
-                    return Err(still_live(publisher_elsewhere(live, id).await));
+                    return Err(taken_elsewhere(live, id).await);
                 }
             }
             Err(error) => {
@@ -179,10 +184,17 @@ pub(super) async fn acquire(
     }
 }
 
-/// Who publishes to a channel on another server, for people.
-async fn publisher_elsewhere(live: &Live, id: &ChannelId) -> Option<String> {
-    let push = live.meta.publication(&id.0, &id.1).await.ok().flatten();
-    push.map(|push| push.start.remote_addr)
+/// The refusal of a channel that another server has.
+async fn taken_elsewhere(live: &Live, id: &ChannelId) -> Error {
+    let Some(push) = live.meta.publication(&id.0, &id.1).await.ok().flatten() else { return still_live(None) };
+    let error = still_live(Some(push.start.remote_addr.clone()));
+    if push.waiting.is_empty() || !inherited::is_store_away(live).await {
+        return error;
+    }
+    error.message(format!(
+        "The live channel is being published to by {}, or that push has ended and its segments wait on the disk of its server, since the store does not answer. Publish again to that server, or when the store is back.",
+        push.start.remote_addr
+    ))
 }
 
 /// The state of a channel's live playlist.
@@ -231,6 +243,14 @@ pub(super) async fn repair(live: &Arc<Live>, lease: &PublisherLease) -> Result<(
                 tracing::info!(
                     %bucket, %channel, segment = open.number_ms, duration_ms,
                     "a segment that a crash left open was closed and listed"
+                );
+            }
+            Ok(None) if !live.blobs.lies_here(open.blob) => {
+                has_gap = true;
+                metrics::counter!(crate::metrics::SEGMENTS_LOST, "cause" => crate::metrics::SERVER_LOST).increment(1);
+                tracing::warn!(
+                    %bucket, %channel, segment = open.number_ms, server = record.holder,
+                    "a segment is given up: its bytes are neither here nor in the store, and its server does not run"
                 );
             }
             Ok(None) => {

@@ -284,6 +284,15 @@ impl Meta {
         self.kv().commit(commit).await.map(|_| ())
     }
 
+    /// Whether the server of this holder runs, in the same life or in a later one. A holder without a life has no server of its own.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn is_running(&self, holder: &str) -> Result<bool> {
+        let Some((instance, _)) = holder.rsplit_once('/') else { return Ok(false) };
+        Ok(self.processes().await?.iter().any(|process| process.is_alive && is_life_of(&process.life, instance)))
+    }
+
     /// All processes that have a row, the dead ones too.
     ///
     /// # Errors
@@ -484,6 +493,12 @@ mod tests {
         let lives: Vec<_> = f.meta.processes().await.unwrap().into_iter().map(|p| (p.life, p.is_alive)).collect();
         let expected = ["one/b", "onemore/a", "other/a"].map(|life| (life.to_owned(), true));
         assert_eq!(lives, expected);
+        // In whichever life.
+        for (holder, is_running) in
+            [("one/a", true), ("one/b", true), ("on/b", false), ("third/a", false), ("one", false)]
+        {
+            assert_eq!(f.meta.is_running(holder).await, Ok(is_running), "{holder}");
+        }
         acquire(&f, "other/a").await.unwrap();
     }
 

@@ -52,8 +52,9 @@ impl Publication {
         )?;
         // Whoever disables or deletes the channel from here on finds this push on air; what came before is seen now.
         admission.look_again(&live).await.map_err(|error| refuse(&admission, error))?;
-        let lease =
-            recovery::acquire(&live, &admission.id, is_gone.as_mut()).await.map_err(|error| refuse(&admission, error))?;
+        let lease = recovery::acquire(&live, &admission.id, is_gone.as_mut())
+            .await
+            .map_err(|error| refuse(&admission, error))?;
         // Another server that disabled the channel since then has seen the lease, or its change is seen here.
         let begun = match live.peers.is_shared() {
             true => admission.look_again(&live).await,
@@ -133,6 +134,7 @@ impl Publication {
         };
         let session = match live.meta.begin_publication(lease, &start).await {
             Err(error) if error.kind == store::ErrorKind::AlreadyExists => {
+                inherited::leave_to_its_server(live, &admission.id).await?;
                 if let Some(inherited) = inherited::take_up(live, lease, admission, &start, is_gone).await? {
                     return Ok(inherited);
                 }

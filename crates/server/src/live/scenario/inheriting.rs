@@ -5,10 +5,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use media::rtmp::stats::SessionStats;
+use store::kv::Claim;
 use store::live::{Kept, ReportRecord};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::super::reaper;
 use super::encoder::Stretch;
 use super::trouble::{Event, HOUR_MS, Machine};
 use super::troubled::Disk;
@@ -18,6 +20,8 @@ use super::*;
 const SLACK_MS: u64 = 320;
 /// Within which a publish is answered.
 const SOON: Duration = Duration::from_secs(4);
+/// How long a lease is held that counts as long as its process lives.
+const HELD: Duration = Duration::from_secs(600);
 
 /// A push of so many seconds whose store goes away after ten.
 async fn pushed(machine: &mut Machine, length_s: u32) -> Publication {
@@ -151,6 +155,66 @@ async fn so_is_one_that_comes_to_a_server_that_was_started_again() {
     let listed_ms = Machine::listed_ms(&vod);
     assert!(listed_ms.abs_diff(50_000) <= SLACK_MS, "{listed_ms}");
     assert_eq!(machine.stage.blobs_without_faults().await, machine.stage.listed);
+}
+
+/// An encoder tries another server while its own starts again, which therefore finds the channel taken.
+#[tokio::test(start_paused = true)]
+async fn what_waits_on_a_server_that_runs_is_given_up_by_no_other() {
+    let mut machine = Machine::shared().await;
+    drop(pushed(&mut machine, 30).await);
+    // Until its process counts as dead.
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    let other = machine.stage.another_server(&machine.trouble).await;
+    let (bucket, channel) = machine.stage.id.clone();
+    let trying = other.meta.acquire_publisher(&bucket, &channel, other.peers.holder(), HELD, Claim::IfFree).await;
+    let trying = trying.unwrap();
+    machine.stage.restart().await;
+    let (trigger, ends) = crate::shutdown::channel();
+    let presences = [&machine.stage.live, &other]
+        .map(|live| tokio::spawn(crate::live::presence(live.clone(), ends.clone(), ends.clone())));
+    other.meta.release_publisher(&trying).await.unwrap();
+    for disk in [Disk::StoreAway, Disk::Well] {
+        machine.trouble.set(disk);
+        let refused = machine.stage.begin_at(&other, "playlist.m3u8", std::future::pending()).await;
+        let text = format!("{:?}", refused.map(drop));
+        assert!(text.contains("wait on the disk of another server"), "{text}");
+    }
+    reaper::look(&machine.stage.live, Default::default()).await;
+    assert_eq!(machine.stage.live.caretaker.channels(), 1);
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    machine.stage.look().await;
+    assert_both(&machine, 30, 1).await;
+    assert!(machine.stage.begin_at(&other, "playlist.m3u8", std::future::pending()).await.is_ok());
+    trigger.fire();
+    for presence in presences {
+        presence.await.unwrap();
+    }
+}
+
+/// An encoder that comes to another server is told soon, and why.
+#[tokio::test(start_paused = true)]
+async fn another_server_says_that_segments_wait() {
+    let mut machine = Machine::shared().await;
+    let other = machine.stage.another_server(&machine.trouble).await;
+    let (trigger, ends) = crate::shutdown::channel();
+    let presences = [&machine.stage.live, &other]
+        .map(|live| tokio::spawn(crate::live::presence(live.clone(), ends.clone(), ends.clone())));
+    let ending = ending(pushed(&mut machine, 30).await);
+    for _ in 0..3 {
+        let begun = Instant::now();
+        let refused = machine.stage.begin_at(&other, "playlist.m3u8", std::future::pending()).await;
+        assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+        let text = format!("{:?}", refused.map(drop));
+        assert!(text.contains("its segments wait on the disk of its server"), "{text}");
+    }
+    machine.trouble.set(Disk::Well);
+    ending.await.unwrap();
+    machine.stage.look().await;
+    assert_both(&machine, 30, 1).await;
+    trigger.fire();
+    for presence in presences {
+        presence.await.unwrap();
+    }
 }
 
 /// Somebody waited for the channel and went away.

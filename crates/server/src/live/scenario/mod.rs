@@ -134,6 +134,16 @@ impl Stage {
         playlist: &str,
         is_gone: impl Future<Output = ()>,
     ) -> Result<Publication, PublishRefusal> {
+        self.begin_at(&self.live, playlist, is_gone).await
+    }
+
+    /// Begins one at this server.
+    async fn begin_at(
+        &self,
+        server: &Arc<Live>,
+        playlist: &str,
+        is_gone: impl Future<Output = ()>,
+    ) -> Result<Publication, PublishRefusal> {
         let channel = self.meta.channel(&self.id.0, &self.id.1).await.unwrap().unwrap();
         let bucket = self.meta.bucket(&self.id.0).await.unwrap().unwrap();
         let access = BucketAccess {
@@ -161,7 +171,7 @@ impl Stage {
         let playlist = PlaylistName::parse(playlist).unwrap();
         let remote = SocketAddr::from(([192, 0, 2, 10], 47745));
         let admission = Admission { id: self.id.clone(), channel, playlist, remote, grant };
-        Publication::start(self.live.clone(), admission, is_gone).await
+        Publication::start(server.clone(), admission, is_gone).await
     }
 
     /// Pushes a stretch at the speed of its media.
@@ -200,9 +210,10 @@ impl Stage {
     }
 
     /// Another server on the same map, which has a disk of its own.
-    async fn another_server(&self) -> Arc<Live> {
+    async fn another_server(&self, trouble: &Trouble) -> Arc<Live> {
         let peers = Peers::join(self.meta.clone(), "OTHER".to_owned(), ProcessRecord::default()).await.unwrap();
         let blobs = MemoryBlobs::new(BlobIds::new(StoreClock::system(), Randomness::seeded(2)), StoreClock::system());
+        let blobs = TroubledBlobs::new(Arc::new(blobs), trouble.clone(), true);
         let (clock, settings) = (self.live.clock.clone(), self.live.settings.clone());
         Arc::new(Live::new(self.meta.clone(), Arc::new(blobs), clock, settings, Arc::new(peers)))
     }

@@ -299,7 +299,7 @@ async fn a_start_does_not_wait_for_a_store_that_is_away() {
 async fn others_leave_what_waits_to_its_own_server() {
     for (away_from_s, left_alone) in [(60, Duration::from_secs(10)), (10, reaper::LEFT_TO_ITS_SERVER)] {
         let mut machine = Machine::shared().await;
-        let other = machine.stage.another_server().await;
+        let other = machine.stage.another_server(&machine.trouble).await;
         let mut push = machine.stage.begin().await;
         machine.send(&mut push, 41, vec![(away_from_s.min(41), Event::Disk(Disk::StoreAway))]).await;
         push.tick();
