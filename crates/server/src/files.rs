@@ -149,6 +149,14 @@ impl BlobStore for Files {
         self.blobs.answers().await
     }
 
+    fn refuses_writes(&self) -> bool {
+        self.blobs.refuses_writes()
+    }
+
+    fn lies_here(&self, id: BlobId) -> bool {
+        self.blobs.lies_here(id)
+    }
+
     /// One answer never takes more than an eighth, so that several have theirs.
     fn has_room(&self, count: usize) -> bool {
         count <= self.max / 8 && count <= self.room.available_permits()

@@ -44,6 +44,8 @@ pub(super) struct Growing {
     place: Whereabouts,
     /// Bytes from the front of that blob which nothing but a crash worse than `durability` allows for can take away.
     settled: u64,
+    /// Their CRC-64, as far as the writer knew it: what is copied of a broken blob has to be that.
+    settled_crc64: Option<u64>,
     /// A flush of the blob failed, so that nothing beyond `settled` counts.
     has_hole: bool,
     /// What follows the settled bytes.
@@ -93,6 +95,7 @@ impl Growing {
             writer: None,
             place: Whereabouts::default(),
             settled: 0,
+            settled_crc64: None,
             has_hole: false,
             tail: Tail::default(),
             digest: (etag == SegmentEtag::Md5).then(BodyDigest::with_md5),
@@ -281,7 +284,9 @@ impl Growing {
     }
 
     fn settle(&mut self) {
-        self.settled = self.writer.as_ref().map_or(self.settled, |writer| writer.len());
+        if let Some(writer) = &self.writer {
+            (self.settled, self.settled_crc64) = (writer.len(), writer.crc64());
+        }
         self.tail.clear();
     }
 
@@ -345,6 +350,11 @@ impl Growing {
                     return Err(store::Error::new(store::ErrorKind::Corrupt, store::Subject::Blob, missing));
                 }
                 writer.append(piece).await?;
+            }
+            let sums = self.settled_crc64.zip(writer.crc64());
+            if sums.is_some_and(|(settled, copied)| settled != copied) {
+                let changed = "what was durable of a broken segment has changed";
+                return Err(store::Error::new(store::ErrorKind::Corrupt, store::Subject::Blob, changed));
             }
         }
         for piece in &self.tail.pieces {

@@ -132,16 +132,22 @@ async fn read(live: &Live, record: &PublicationRecord, start: &StartRecord, user
     Ok((left, noted))
 }
 
-/// Whether what is finished goes to a store that does not answer. Said soon, since somebody waits.
+/// Whether what is finished goes to a store that does not answer, or takes nothing. Said soon, since somebody waits.
 pub(super) async fn is_store_away(live: &Live) -> bool {
-    live.blobs.finishes_elsewhere() && !matches!(tokio::time::timeout(ANSWER, live.blobs.answers()).await, Ok(Ok(())))
+    if !live.blobs.finishes_elsewhere() {
+        return false;
+    }
+    live.blobs.refuses_writes() || !matches!(tokio::time::timeout(ANSWER, live.blobs.answers()).await, Ok(Ok(())))
 }
 
 /// When the push began of which segments wait on this server's disk, if it was one of this server, unix ms.
-pub(super) async fn waits_here(live: &Live, id: &ChannelId) -> Option<i64> {
-    let record = live.meta.publication(&id.0, &id.1).await.ok().flatten()?;
+///
+/// # Errors
+/// When the map does not answer.
+pub(super) async fn waits_here(live: &Live, id: &ChannelId) -> Result<Option<i64>, Error> {
+    let Some(record) = live.meta.publication(&id.0, &id.1).await.map_err(internal)? else { return Ok(None) };
     let is_ours = is_life_of(&record.holder, live.peers.instance()) && record.unlisted().next().is_some();
-    (is_ours && live.blobs.finishes_elsewhere()).then_some(record.start.started_ms)
+    Ok((is_ours && live.blobs.finishes_elsewhere()).then_some(record.start.started_ms))
 }
 
 /// Refuses to begin on a channel whose segments wait on the disk of another server that runs: whoever repaired the push before
@@ -168,7 +174,7 @@ pub(super) async fn leave_to_its_server(live: &Live, id: &ChannelId) -> Result<(
 }
 
 /// The refusal of a push that cannot go on with the list of the one before it.
-fn has_to_wait(why: &str) -> Error {
+pub(super) fn has_to_wait(why: &str) -> Error {
     Error::new(ErrorCode::ServiceUnavailable).message(format!(
         "The store of segments does not answer, and segments of the push before wait for it: {why}. Publish again when the store is back."
     ))

@@ -70,6 +70,10 @@ impl Left {
         let writer = match taken_up(live, open.blob).await {
             Ok(writer) => writer,
             Err(error) if error.is_not_found() => return Ok(None),
+            // What is under way there ends some time.
+            Err(error) if error.kind == store::ErrorKind::Conflict => {
+                return Err(Error::new(ErrorCode::ServiceUnavailable));
+            }
             Err(error) => return Err(internal(error)),
         };
         let torn = Torn::new(container, live.blobs.open(open.blob).await.map_err(internal)?, writer.len());

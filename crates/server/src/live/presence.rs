@@ -109,6 +109,11 @@ async fn look(live: Arc<Live>, mut ends: Shutdown) {
             }
             if let Some(on_air) = live.channels.find(&id) {
                 crate::panics::spawn("wish", hear(live.clone(), id, on_air, wish));
+            } else if wish.record.wish == Wish::Publish && live.caretaker.has(&id) {
+                // What waits keeps the channel, though nobody is at it at the moment.
+                if let Err(error) = live.meta.refuse_wish(&wish).await {
+                    tracing::debug!(%error, bucket = %id.0, channel = %id.1, "another server cannot be answered");
+                }
             } else {
                 // A push may be about to begin here; it is asked again.
                 seen.remove(&wish.id);

@@ -15,11 +15,17 @@ use crate::shutdown::Shutdown;
 /// How often pushes without a publisher are looked for.
 const INTERVAL: Duration = Duration::from_secs(8);
 
+/// How often it is tried to repair a push of this very server that nobody looks after.
+const AGAIN: Duration = Duration::from_secs(60);
+
 /// How long it is known that a process died, milliseconds.
 const FORGET_MS: i64 = 600_000;
 
 /// How long a push is left to its own server of which complete segments wait on the disk there, because the store was away.
 pub(super) const LEFT_TO_ITS_SERVER: Duration = Duration::from_secs(600);
+
+/// The same where that server runs. It is not for ever, as nobody else can publish to the channel.
+pub(super) const LEFT_TO_ONE_THAT_RUNS: Duration = Duration::from_secs(86_400);
 
 /// The pushes that nobody publishes any more, by channel and how often it was published to, and since when they are seen.
 pub(super) type Candidates = HashMap<(ChannelId, u32), Instant>;
@@ -71,16 +77,27 @@ pub(super) async fn look(live: &Arc<Live>, before: Candidates) -> Candidates {
     for push in dangling {
         let id = (push.bucket, push.channel);
         let is_own = is_life_of(&push.record.holder, live.peers.instance());
-        if is_own && !push.record.waiting.is_empty() && live.channels.find(&id).is_none() {
-            // What waits is on the disk of this server. It was passed by as it started, since another server had the channel.
-            caretaker::look_after(live, id, push.record.start.started_ms);
-            continue;
-        }
         let key = (id, push.record.session);
         let since = before.get(&key).copied();
-        let is_due = match push.record.waiting.is_empty() {
-            true => since.is_some(),
-            false => since.is_some_and(|since| since.elapsed() >= LEFT_TO_ITS_SERVER),
+        if is_own && !push.record.waiting.is_empty() {
+            // What waits is on the disk of this server.
+            let is_due = since.is_none_or(|since| since.elapsed() >= AGAIN);
+            if is_due && live.channels.find(&key.0).is_none() {
+                caretaker::look_after_at_once(live, key.0.clone(), Some(push.record.start.started_ms));
+            }
+            seen.insert(key, since.filter(|_| !is_due).unwrap_or_else(Instant::now));
+            continue;
+        }
+        let left_alone = since.map(|since| since.elapsed());
+        let is_due = match (push.record.waiting.is_empty(), left_alone) {
+            (_, None) => false,
+            (true, Some(_)) => true,
+            (false, Some(left_alone)) if left_alone < LEFT_TO_ITS_SERVER => false,
+            // One that runs lists it as soon as it can.
+            (false, Some(left_alone)) => {
+                left_alone >= LEFT_TO_ONE_THAT_RUNS
+                    || matches!(live.meta.is_running(&push.record.holder).await, Ok(false))
+            }
         };
         if is_due {
             end(live, &key.0).await;

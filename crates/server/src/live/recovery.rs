@@ -16,7 +16,7 @@ use store::meta::{Earlier, OpenSegment};
 use tokio::time::Instant;
 
 use super::Live;
-use super::caretaker::look_after;
+use super::caretaker::{look_after, look_after_at_once};
 use super::channels::{ChannelId, Claim, OnAir, StopReason};
 use super::finished::Finished;
 use super::inherited;
@@ -54,10 +54,16 @@ pub(super) fn place(state: SessionState) -> Place {
 pub(crate) async fn recover(live: &Arc<Live>) -> Result<(), Error> {
     let earlier = Earlier { instance: live.peers.instance(), life: live.peers.holder() };
     let dangling = live.meta.dangling_publications(Some(earlier)).await.map_err(internal)?;
+    let may_wait = live.blobs.finishes_elsewhere() || live.peers.is_shared();
     let deadline = Instant::now() + START_PATIENCE;
     let mut under_way = Vec::new();
     for push in dangling {
         let id = (push.bucket, push.channel);
+        if push.lease.as_ref().is_some_and(|lease| !is_life_of(&lease.holder, live.peers.instance())) {
+            // Another server has the channel at the moment, but cannot repair what lies here.
+            look_after_at_once(live, id, Some(push.record.start.started_ms));
+            continue;
+        }
         let on_air = OnAir::new(remote(&push.record.start.remote_addr), push.record.start.started_ms);
         let claim = push.lease.map_or(LeaseClaim::IfFree, |lease| LeaseClaim::TakeOver(lease.token));
         let lease =
@@ -65,6 +71,9 @@ pub(crate) async fn recover(live: &Arc<Live>) -> Result<(), Error> {
                 Ok(lease) => lease,
                 Err(error) => {
                     tracing::warn!(%error, bucket = %id.0, channel = %id.1, "a push that a crash left is not free");
+                    if may_wait {
+                        look_after_at_once(live, id, Some(push.record.start.started_ms));
+                    }
                     continue;
                 }
             };
@@ -74,7 +83,7 @@ pub(crate) async fn recover(live: &Arc<Live>) -> Result<(), Error> {
         };
         claim.on_air.succession.begin_end();
         let repairing = crate::panics::spawn("recovery", repair_or_leave(live.clone(), lease, claim));
-        if live.blobs.finishes_elsewhere() {
+        if may_wait {
             under_way.push(repairing);
         } else {
             // One after the other: they need descriptors.
@@ -89,26 +98,42 @@ pub(crate) async fn recover(live: &Arc<Live>) -> Result<(), Error> {
 
 async fn repair_or_leave(live: Arc<Live>, lease: PublisherLease, claim: Claim) {
     let (id, started_ms) = ((lease.bucket().clone(), lease.channel().clone()), claim.on_air.connected_ms);
-    if repair_in_time(&live, lease, claim).await {
-        look_after(&live, id, started_ms);
+    if repair_in_time(&live, lease, claim).await == Repaired::Left {
+        look_after(&live, id, Some(started_ms));
     }
 }
 
-/// Repairs a push, however long its store is away, and keeps its channel meanwhile, so that no other server gives up what waits
-/// on the disk of this one. It ends when the server stops, or when it leaves what waits to somebody who publishes and can take it
-/// up, and returns whether that is so; what is noted stays noted.
-pub(super) async fn repair_in_time(live: &Arc<Live>, lease: PublisherLease, claim: Claim) -> bool {
+/// What became of a push that was to be repaired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repaired {
+    /// It has ended, and the channel is free.
+    Ended,
+    /// Somebody who publishes can take up what waits, or the repair failed for another reason than waiting.
+    Left,
+}
+
+/// Repairs a push, however long its store or the map is away, and keeps its channel meanwhile, so that no other server gives up
+/// what waits on the disk of this one. It ends when the server stops, or when it leaves what waits to somebody who publishes
+/// and can take it up; what is noted stays noted.
+pub(super) async fn repair_in_time(live: &Arc<Live>, lease: PublisherLease, claim: Claim) -> Repaired {
     let (id, mut stop) = ((lease.bucket().clone(), lease.channel().clone()), claim.on_air.stop_word());
     let repairing = async {
         while let Err(error) = repair(live, &lease).await {
             // What another fault keeps from being repaired is not for waiting.
-            let is_away = error.code == ErrorCode::ServiceUnavailable && live.blobs.answers().await.is_err();
-            if !is_away {
+            let may_wait = live.blobs.finishes_elsewhere() || live.peers.is_shared();
+            if !may_wait || error.code != ErrorCode::ServiceUnavailable {
                 tracing::error!(%error, bucket = %id.0, channel = %id.1, "a push that a crash left cannot be repaired");
-                return;
+                return false;
             }
+            tracing::debug!(%error, bucket = %id.0, channel = %id.1, "a push that a crash left cannot be repaired yet");
             tokio::time::sleep(RETRY).await;
         }
+        // Nobody looks after a lease that was not given back, and it lasts for minutes.
+        while let Err(error) = live.meta.release_publisher(&lease).await {
+            tracing::warn!(%error, bucket = %id.0, channel = %id.1, "the publisher's lease cannot be released");
+            tokio::time::sleep(RETRY).await;
+        }
+        true
     };
     let keeping = async {
         let mut kept = lease.clone();
@@ -131,15 +156,19 @@ pub(super) async fn repair_in_time(live: &Arc<Live>, lease: PublisherLease, clai
         }
     };
     tokio::select! {
-        () = repairing => {}
+        is_repaired = repairing => {
+            if is_repaired {
+                return Repaired::Ended;
+            }
+        }
         () = keeping => {}
         // The lease stays with this server: what waits is on its disk, and nobody else can list it.
-        () = is_left => return true,
+        () = is_left => return Repaired::Left,
         // The process ends; its next life takes this up again.
-        _ = stop.wait_for(|word| *word == Some(StopReason::Shutdown)) => return false,
+        _ = stop.wait_for(|word| *word == Some(StopReason::Shutdown)) => return Repaired::Left,
     }
     let _ = live.meta.release_publisher(&lease).await;
-    false
+    Repaired::Ended
 }
 
 /// Takes the right to publish on a channel. What an earlier life of this very server holds is its own; another server is
@@ -250,7 +279,7 @@ pub(super) async fn repair(live: &Arc<Live>, lease: &PublisherLease) -> Result<(
                 metrics::counter!(crate::metrics::SEGMENTS_LOST, "cause" => crate::metrics::SERVER_LOST).increment(1);
                 tracing::warn!(
                     %bucket, %channel, segment = open.number_ms, server = record.holder,
-                    "a segment is given up: its bytes are neither here nor in the store, and its server does not run"
+                    "a segment is given up: its bytes are neither here nor in the store"
                 );
             }
             Ok(None) => {

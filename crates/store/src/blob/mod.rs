@@ -250,6 +250,12 @@ pub trait BlobStore: Send + Sync {
         Ok(())
     }
 
+    /// Whether that place has refused what was finished last, though it may answer those who read: it is full, or its keys may only
+    /// read.
+    fn refuses_writes(&self) -> bool {
+        false
+    }
+
     /// Whether so many blobs could be opened at once without waiting for others to be closed.
     fn has_room(&self, _count: usize) -> bool {
         true

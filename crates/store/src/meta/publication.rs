@@ -134,10 +134,9 @@ pub struct Earlier<'a> {
 }
 
 impl Earlier<'_> {
-    /// Whether an earlier life of the process holds this.
-    fn held(self, lease: &Lease) -> bool {
-        super::peer::is_life_of(&lease.holder, self.instance)
-            && (lease.holder != self.life || self.life == self.instance)
+    /// Whether this holder is an earlier life of the process.
+    fn had(self, holder: &str) -> bool {
+        super::peer::is_life_of(holder, self.instance) && (holder != self.life || self.life == self.instance)
     }
 }
 
@@ -368,9 +367,9 @@ impl Meta {
         transaction.put(row, &history)
     }
 
-    /// The pushes that nobody looks after any more: whose lease has run out, whose holder is dead, or which are held by a
-    /// life of `instance` other than `life`: by this process before it was started again. To repair one, take its lease over, store what its open
-    /// segment holds with [`Meta::commit_segment`], and end it.
+    /// The pushes that nobody looks after any more: whose lease has run out, whose holder is dead, or which were begun or are held by
+    /// a life of `instance` other than `life`: by this process before it was started again. Of these another may have the channel for a
+    /// moment. To repair one, take its lease over, store what its open segment holds with [`Meta::commit_segment`], and end it.
     ///
     /// # Errors
     /// `Corrupt`, `Unavailable`.
@@ -392,8 +391,16 @@ impl Meta {
                 };
                 lease = lease.filter(|_| !is_dead);
             }
-            if lease.as_ref().is_none_or(|lease| earlier.is_some_and(|earlier| earlier.held(lease))) {
-                dangling.push(DanglingPublication { bucket, channel, record: decode(&row.value)?, lease });
+            let held = lease.as_ref().map(|lease| lease.holder.as_str());
+            let is_dangling = held.is_none_or(|held| earlier.is_some_and(|earlier| earlier.had(held)));
+            let record: PublicationRecord = match decode(&row.value) {
+                Ok(record) => record,
+                Err(error) if is_dangling => return Err(error),
+                // Somebody is at it who can read it.
+                Err(_) => continue,
+            };
+            if is_dangling || earlier.is_some_and(|earlier| earlier.had(&record.holder)) {
+                dangling.push(DanglingPublication { bucket, channel, record, lease });
             }
         }
         Ok(dangling)
@@ -516,7 +523,8 @@ mod tests {
         f.meta.keep_report(&first, Bytes::from_static(b"said")).await.unwrap();
         f.meta.release_publisher(&first).await.unwrap();
         let second = lease(&f, "another", Claim::IfFree).await;
-        let next = StartRecord { remote_addr: "192.0.2.11:47746".to_owned(), ..start(9000) };
+        let remote_addr = "192.0.2.11:47746".to_owned();
+        let next = StartRecord { remote_addr, details: Bytes::new(), ..start(9000) };
         assert_eq!(f.meta.take_up_publication(&second, &next, &[noted(&waits)], 7000).await, Ok(1));
         let live = f.meta.publication(&f.bucket, &channel("ch")).await.unwrap().unwrap();
         assert_eq!((&live.start, live.holder.as_str(), live.waiting.len()), (&next, "another", 1));

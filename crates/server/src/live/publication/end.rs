@@ -91,6 +91,7 @@ impl Publication {
             }
             if let Err(error) = self.live.meta.release_publisher(&self.lease).await {
                 tracing::warn!(%error, "the publisher's lease cannot be released");
+                caretaker::look_after(&self.live, self.admission.id.clone(), None);
             }
         }
         if is_left && let Err(error) = self.live.meta.keep_report(&self.lease, report.to_bytes()).await {
@@ -99,7 +100,7 @@ impl Publication {
         report.publish(&self.admission.id, self.admission.remote, self.session);
         if is_left {
             let (id, started_ms) = (self.admission.id.clone(), self.claim.on_air.connected_ms);
-            caretaker::look_after(&self.live, id, started_ms);
+            caretaker::look_after(&self.live, id, Some(started_ms));
             return;
         }
         // Also after a push without segments: it kept the list of the push before it from ending.

@@ -25,6 +25,9 @@ use crate::live::window::frag_count;
 use crate::live::{Live, caretaker, pictures, recovery};
 use crate::metering::IngestMeter;
 
+/// How long who publishes waits until what the push before has left is stored and listed.
+const REPAIR_PATIENCE: Duration = Duration::from_secs(8);
+
 impl Publication {
     /// Begins an admitted push: takes the channel, repairs what an earlier push left, writes the beginning down. An
     /// earlier push whose connection has ended is waited for; `is_gone` ends when the new publisher has left meanwhile.
@@ -67,9 +70,14 @@ impl Publication {
         let Inherited { session, window, waiting } = match begun {
             Ok(begun) => begun,
             Err(error) => {
-                match inherited::waits_here(&live, &admission.id).await {
-                    Some(started_ms) => caretaker::look_after(&live, admission.id.clone(), started_ms),
-                    None => drop(live.meta.release_publisher(&lease).await),
+                let waits = match inherited::waits_here(&live, &admission.id).await {
+                    Ok(None) => live.meta.release_publisher(&lease).await.map_err(|_| None),
+                    Ok(waits) => Err(waits),
+                    Err(_) => Err(None),
+                };
+                // Nobody else gives the lease back, and only this server can list what waits here.
+                if let Err(started_ms) = waits {
+                    caretaker::look_after(&live, admission.id.clone(), started_ms);
                 }
                 return Err(refuse(&admission, error));
             }
@@ -135,10 +143,19 @@ impl Publication {
         let session = match live.meta.begin_publication(lease, &start).await {
             Err(error) if error.kind == store::ErrorKind::AlreadyExists => {
                 inherited::leave_to_its_server(live, &admission.id).await?;
-                if let Some(inherited) = inherited::take_up(live, lease, admission, &start, is_gone).await? {
+                let mut is_gone = is_gone;
+                if let Some(inherited) = inherited::take_up(live, lease, admission, &start, is_gone.as_mut()).await? {
                     return Ok(inherited);
                 }
-                recovery::repair(live, lease).await?;
+                // A store that takes nothing though it answers is not waited for here.
+                tokio::select! {
+                    repaired = recovery::repair(live, lease) => repaired?,
+                    () = is_gone => return Err(inherited::has_to_wait("the encoder left meanwhile")),
+                    () = live.channels.closed() => return Err(inherited::has_to_wait("the server stops")),
+                    () = tokio::time::sleep(REPAIR_PATIENCE) => {
+                        return Err(inherited::has_to_wait("they are not stored yet"));
+                    }
+                }
                 live.meta.begin_publication(lease, &start).await
             }
             begun => begun,

@@ -179,16 +179,89 @@ async fn what_waits_on_a_server_that_runs_is_given_up_by_no_other() {
         let text = format!("{:?}", refused.map(drop));
         assert!(text.contains("wait on the disk of another server"), "{text}");
     }
-    reaper::look(&machine.stage.live, Default::default()).await;
-    assert_eq!(machine.stage.live.caretaker.channels(), 1);
-    tokio::time::sleep(Duration::from_secs(20)).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
     machine.stage.look().await;
+    assert_eq!(machine.stage.live.caretaker.channels(), 0);
     assert_both(&machine, 30, 1).await;
     assert!(machine.stage.begin_at(&other, "playlist.m3u8", std::future::pending()).await.is_ok());
     trigger.fire();
     for presence in presences {
         presence.await.unwrap();
     }
+}
+
+/// It lost what told it so, or came too late to hear it.
+#[tokio::test(start_paused = true)]
+async fn a_server_finds_its_own_pushes_whose_segments_wait() {
+    let mut machine = Machine::shared().await;
+    drop(pushed(&mut machine, 30).await);
+    machine.trouble.set(Disk::Well);
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    let other = machine.stage.another_server(&machine.trouble).await;
+    let presence = |live: &Arc<Live>, ends: &crate::shutdown::Shutdown| {
+        tokio::spawn(crate::live::presence(live.clone(), ends.clone(), ends.clone()))
+    };
+    let (trigger, ends) = crate::shutdown::channel();
+    // As after a restart that repaired nothing.
+    let peers = Peers::join(machine.stage.meta.clone(), "SCENARIO".to_owned(), ProcessRecord::default()).await.unwrap();
+    let Live { meta, blobs, clock, settings, .. } = machine.stage.live.as_ref();
+    let again = Live::new(meta.clone(), blobs.clone(), clock.clone(), settings.clone(), Arc::new(peers));
+    machine.stage.live = Arc::new(again);
+    let presences = [presence(&machine.stage.live, &ends), presence(&other, &ends)];
+    // Others leave it to a server that runs, for longer than to one that does not.
+    let mut seen = reaper::look(&other, Default::default()).await;
+    for _ in 0..2 {
+        tokio::time::sleep(reaper::LEFT_TO_ITS_SERVER).await;
+        seen = reaper::look(&other, seen).await;
+    }
+    let (bucket, channel) = machine.stage.id.clone();
+    assert!(machine.stage.meta.publication(&bucket, &channel).await.unwrap().is_some());
+    reaper::look(&machine.stage.live, Default::default()).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    machine.stage.look().await;
+    assert_both(&machine, 30, 1).await;
+    assert_eq!(machine.stage.live.caretaker.channels(), 0);
+    trigger.fire();
+    for presence in presences {
+        presence.await.unwrap();
+    }
+}
+
+/// The map is away when the store is back: what waits is not forgotten over that.
+#[tokio::test(start_paused = true)]
+async fn what_was_left_is_listed_also_when_the_map_was_away_meanwhile() {
+    let mut machine = Machine::shared().await;
+    let push = pushed(&mut machine, 30).await;
+    let on_air = machine.stage.live.channels.find(&machine.stage.id).unwrap();
+    let heir = on_air.succession.heir();
+    ending(push).await.unwrap();
+    drop(heir);
+    machine.trouble.set(Disk::MapAway);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    machine.trouble.set(Disk::Well);
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    machine.stage.look().await;
+    assert_both(&machine, 30, 1).await;
+    assert_eq!(machine.stage.live.caretaker.channels(), 0);
+    let (bucket, channel) = &machine.stage.id;
+    assert!(machine.stage.meta.publisher(bucket, channel).await.unwrap().is_none(), "the channel is free");
+}
+
+/// The store is full, or its keys may only read: it answers, and takes nothing.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_takes_nothing_counts_as_one_that_is_away() {
+    let mut machine = Machine::shared().await;
+    let mut push = machine.stage.begin().await;
+    machine.send(&mut push, 30, vec![(10, Event::Disk(Disk::StoreRefuses))]).await;
+    let ending = ending(push);
+    let begun = Instant::now();
+    let mut next = machine.stage.begin().await;
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    machine.send(&mut next, 30, vec![(20, Event::Disk(Disk::Well))]).await;
+    machine.stage.finish(next).await;
+    ending.await.unwrap();
+    machine.stage.look().await;
+    assert_both(&machine, 60, 2).await;
 }
 
 /// An encoder that comes to another server is told soon, and why.

@@ -22,6 +22,8 @@ pub(super) enum Disk {
     Fails,
     /// It is well, but what is finished goes elsewhere, and from there nothing answers until it is well again.
     StoreAway,
+    /// The same for what is stored, though who asks whether it is there hears yes.
+    StoreRefuses,
     /// The same, and this machine's disk takes nothing any more.
     StoreAwayAndFull,
     /// The map does what it is asked for, and its answer is lost: after a while nobody knows.
@@ -52,7 +54,12 @@ impl Trouble {
         let mut disk = self.0.subscribe();
         let now = *disk.borrow();
         match now {
-            Disk::Well | Disk::StoreAway | Disk::LosesAnswers | Disk::MapAway | Disk::OnlyRenews => {}
+            Disk::Well
+            | Disk::StoreAway
+            | Disk::StoreRefuses
+            | Disk::LosesAnswers
+            | Disk::MapAway
+            | Disk::OnlyRenews => {}
             Disk::StoreAwayAndFull => return self.write(),
             Disk::Takes(time) => tokio::time::sleep(time).await,
             Disk::Hangs => drop(disk.wait_for(|disk| *disk != Disk::Hangs).await),
@@ -64,7 +71,9 @@ impl Trouble {
     /// Passes when the place of finished blobs has taken one.
     async fn reach_the_store(&self) {
         let mut disk = self.0.subscribe();
-        drop(disk.wait_for(|disk| !matches!(disk, Disk::StoreAway | Disk::StoreAwayAndFull)).await);
+        drop(
+            disk.wait_for(|disk| !matches!(disk, Disk::StoreAway | Disk::StoreRefuses | Disk::StoreAwayAndFull)).await,
+        );
     }
 
     /// Passes when the answer about something that is done has come.
@@ -127,6 +136,10 @@ impl BlobStore for TroubledBlobs {
 
     fn finishes_elsewhere(&self) -> bool {
         self.elsewhere
+    }
+
+    fn refuses_writes(&self) -> bool {
+        *self.trouble.0.borrow() == Disk::StoreRefuses
     }
 
     fn lies_here(&self, id: BlobId) -> bool {

@@ -313,7 +313,7 @@ mod tests {
     fn the_format_is_frozen() {
         // The check value of CRC-64/XZ: "123456789" is 995dc9bbdf1939fa.
         let (_, whole) = with_trailer(b"123456789");
-        let footer = "6d706e6473756d32018bcfe5680071010101010101010101090000000000000000000100";
+        let footer = "6d706e6473756d32018bcfe5680071018101010101010101090000000000000000000100";
         assert_eq!(hex(&whole[9..whole.len() - 4]), format!("fa3919dfbbc95d99{footer}"));
         assert_eq!(whole[whole.len() - 4..], crc32(&whole[9..whole.len() - 4]).to_le_bytes());
     }
@@ -322,14 +322,31 @@ mod tests {
     #[test]
     fn what_was_written_before_is_read() {
         // The check value of CRC-32C (RFC 3720 B.4 names others): "123456789" is e3069283.
-        let trailer = "839206e36d706e6473756d31018bcfe568007101010101010101010109000000000000000000010040bbfdf1";
-        let trailer: Vec<u8> =
-            (0..trailer.len() / 2).map(|at| u8::from_str_radix(&trailer[2 * at..2 * at + 2], 16).unwrap()).collect();
+        let trailer = "839206e36d706e6473756d31018bcfe568007101810101010101010109000000000000000000010040bbfdf1";
+        let unhex = |at: usize| u8::from_str_radix(&trailer[2 * at..2 * at + 2], 16).unwrap();
+        let trailer: Vec<u8> = (0..trailer.len() / 2).map(unhex).collect();
         let whole = [&b"123456789"[..], &trailer].concat();
         let file = file_of(&whole);
         assert_eq!(ending(&file, id(1), whole.len() as u64).unwrap(), Ending { len: 9, has_sums: true });
         let sums = read(&file, id(1), 9).unwrap().unwrap();
         assert_eq!((sums.damage(0, b"123456789"), sums.damage(0, b"123456780")), (vec![], vec![0..9]));
+
+        // Several blocks, of which one has changed.
+        let mut bytes = vec![7; 2 * BLOCK_BYTES + 100];
+        let mut trailer: Vec<u8> = bytes.chunks(BLOCK_BYTES).flat_map(|block| crc32(block).to_le_bytes()).collect();
+        trailer.extend_from_slice(Format::Blocks.magic());
+        trailer.extend_from_slice(&id(1).to_bytes());
+        trailer.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        trailer.extend_from_slice(&(BLOCK_BYTES as u32).to_le_bytes());
+        trailer.extend_from_slice(&crc32(&trailer).to_le_bytes());
+        let whole = [&bytes[..], &trailer].concat();
+        let file = file_of(&whole);
+        let len = bytes.len() as u64;
+        assert_eq!(ending(&file, id(1), whole.len() as u64).unwrap(), Ending { len, has_sums: true });
+        let sums = read(&file, id(1), len).unwrap().unwrap();
+        assert_eq!((sums.damage(0, &bytes), sums.damage(65_536, &bytes[BLOCK_BYTES..])), (vec![], vec![]));
+        bytes[BLOCK_BYTES] ^= 1;
+        assert_eq!(sums.damage(0, &bytes), [65_536..131_072]);
     }
 
     #[test]
@@ -373,6 +390,7 @@ mod tests {
             (bytes.len() - 1, Some(131_072..len)),
             // The trailer itself.
             (bytes.len(), None),
+            (bytes.len() + 23, None),
             (whole.len() - 1, None),
         ] {
             let mut flipped = whole.clone();

@@ -20,7 +20,6 @@ mod writer;
 mod tests;
 
 use std::collections::HashSet;
-use std::hash::Hash;
 use std::ops::Range;
 use std::path::Path as FilePath;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,7 +27,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
-use tokio::sync::Semaphore;
 
 use super::finished::FinishedBlobs;
 use super::{
@@ -42,6 +40,7 @@ use headers::{Headers, Listening};
 use objects::ObjectBlobs;
 use reader::{Ahead, RemoteReader};
 use tails::Tails;
+use upload::Uploads;
 use writer::S3Writer;
 
 pub use address::S3Address;
@@ -98,7 +97,7 @@ struct Shared {
     /// What of it is finished and on its way.
     uploading: Mutex<HashSet<BlobId>>,
     cached: Mutex<Index>,
-    uploads: Semaphore,
+    uploads: Uploads,
     /// The readers that keep pieces of long blobs in memory.
     ahead: Arc<Ahead>,
     /// Whoever fetches a blob holds the lock that its id chooses, so that others wait for the same.
@@ -157,7 +156,7 @@ impl S3Blobs {
             spooled: Mutex::default(),
             uploading: Mutex::default(),
             cached: Mutex::new(Index::new(options.cache_bytes)),
-            uploads: Semaphore::new(UPLOADS),
+            uploads: Uploads::new(UPLOADS),
             ahead: Arc::default(),
             fetches,
             tails,
@@ -210,12 +209,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Takes a value out of a set when it is dropped.
-struct Within<'a, T: Eq + Hash + Copy>(&'a Mutex<HashSet<T>>, T);
+/// Says that a blob is on its way to the store, until it is dropped.
+struct Uploading(Arc<Shared>, BlobId);
 
-impl<T: Eq + Hash + Copy> Drop for Within<'_, T> {
+impl Drop for Uploading {
     fn drop(&mut self) {
-        lock(self.0).remove(&self.1);
+        lock(&self.0.uploading).remove(&self.1);
     }
 }
 
@@ -239,9 +238,9 @@ impl Shared {
         lock(&self.spooled).contains(&id)
     }
 
-    fn uploading(&self, id: BlobId) -> Within<'_, BlobId> {
+    fn uploading(self: &Arc<Self>, id: BlobId) -> Uploading {
         lock(&self.uploading).insert(id);
-        Within(&self.uploading, id)
+        Uploading(Arc::clone(self), id)
     }
 
     /// Moves a stored blob from the spool into the cache. What fails here costs a request to the store later.
@@ -400,6 +399,10 @@ impl BlobStore for S3Blobs {
         self.1.answers().await
     }
 
+    fn refuses_writes(&self) -> bool {
+        self.0.uploads.fail()
+    }
+
     async fn give_room(&self, bytes: u64) {
         let gone = lock(&self.0.cached).shrink_by(bytes);
         self.0.evict(gone).await;
@@ -465,6 +468,6 @@ impl BlobStore for S3Blobs {
 impl TakeBlobs for S3Blobs {
     /// Uploads it from where it is, in parts if it is long; it is not kept here.
     async fn take(&self, id: BlobId, from: &dyn BlobReader) -> Result<()> {
-        upload::upload(self.0.stored.as_ref(), &self.0.uploads, id, from, TAKE_TIMEOUT).await
+        self.0.uploads.upload(self.0.stored.as_ref(), id, from, TAKE_TIMEOUT).await
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Shared, upload};
+use super::Shared;
 use crate::blob::{Blob, BlobId, BlobStore as _, BlobWriter, OnDrop};
 use crate::error::{Error, Result, Subject};
 
@@ -40,13 +40,17 @@ impl S3Writer {
     }
 
     async fn store_it(&mut self, len: u64) -> Result<()> {
-        let _uploading = self.store.uploading(self.id);
+        let uploading = self.store.uploading(self.id);
         let reader = self.store.spool.open(self.id).await?;
         let (store, timeout) = (&self.store, self.store.timeout(self.on_drop));
-        upload::upload(store.stored.as_ref(), &store.uploads, self.id, reader.as_ref(), timeout).await?;
-        // Whole also for somebody who stops waiting: it is stored, and must be found.
+        store.uploads.upload(store.stored.as_ref(), self.id, reader.as_ref(), timeout).await?;
+        // Whole also for somebody who stops waiting: it is stored, and must be found. Nobody takes it up on its way.
         let (store, id) = (Arc::clone(&self.store), self.id);
-        let _ = tokio::spawn(async move { store.keep(id, len).await }).await;
+        let keeping = tokio::spawn(async move {
+            store.keep(id, len).await;
+            drop(uploading);
+        });
+        let _ = keeping.await;
         if let Some(tails) = &self.store.tails {
             tails.note_over(self.id);
         }
