@@ -3,7 +3,7 @@
 /// When a key was last written. The bytes are the engine's own: to everybody else two versions are equal or not, and equal
 /// ones mean an unchanged value. An engine never uses one twice for a key; keys written by one commit share it.
 ///
-/// Engines that count their commits in 64 bits, as the ones here do, use [`Self::of_commit`]; one that numbers otherwise
+/// Engines that count their commits in 64 bits, as the ones here do, use `Version::of_commit`; one that numbers otherwise
 /// (ten bytes of a version stamp, a counter of a server and its epoch) has up to [`Self::MAX_BYTES`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version {
