@@ -15,6 +15,9 @@ use super::shown::remote;
 /// How long somebody who wanted to take up what waits may take to begin.
 const TAKE_UP_PATIENCE: Duration = Duration::from_secs(15);
 
+/// How long a publish that was refused takes to give its channel back.
+const GIVING_BACK: Duration = Duration::from_secs(1);
+
 /// The channels that are looked after, and when the push began that left what waits, unix ms; `None` where the map did not
 /// say what there is, so that it has to be looked.
 #[derive(Debug, Default)]
@@ -62,29 +65,36 @@ struct Care {
 impl Care {
     async fn take(mut self, mut pause: Duration) {
         let (live, id) = (self.live.clone(), self.id.clone());
+        // Whoever asked for this may still be giving the channel back.
+        let mut next_pause = GIVING_BACK;
         loop {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = live.channels.closed() => return,
             }
-            pause = TAKE_UP_PATIENCE;
-            let left = live.caretaker.0.lock().get(&id).copied().flatten();
-            let start = match live.meta.publication(&id.0, &id.1).await {
-                Ok(record) => record.map(|record| record.start),
-                Err(_) => continue,
-            };
+            pause = std::mem::replace(&mut next_pause, TAKE_UP_PATIENCE);
+            let Ok(record) = live.meta.publication(&id.0, &id.1).await else { continue };
+            let start = record.map(|record| record.start);
+            let left = self.left(start.as_ref().map(|start| start.started_ms));
             // It was taken up, or listed.
-            if left.is_some_and(|left_ms| start.as_ref().is_none_or(|start| start.started_ms != left_ms)) {
+            if left.is_some() && start.as_ref().map(|start| start.started_ms) != left {
                 if self.ends(left) {
                     return;
                 }
                 continue;
             }
-            let began = start.map_or(OnAir::new(remote(""), live.clock.now_ms()), |start| {
-                OnAir::new(remote(&start.remote_addr), start.started_ms)
-            });
+            let on_air = match &start {
+                Some(start) => OnAir::new(remote(&start.remote_addr), start.started_ms),
+                // There is only a lease to give back.
+                None => OnAir::new(remote(""), live.clock.now_ms()),
+            };
             // Whoever is on air takes it up, or does not come to it.
-            let Some(claim) = live.channels.claim_if_free(&id, began) else { continue };
+            let Some(claim) = live.channels.claim_if_free(&id, on_air) else {
+                if start.is_none() && self.ends(left) {
+                    return;
+                }
+                continue;
+            };
             claim.on_air.succession.begin_end();
             let nobody = std::pin::pin!(std::future::pending());
             match acquire(&live, &id, nobody).await {
@@ -98,6 +108,16 @@ impl Care {
                 }
             }
         }
+    }
+
+    /// When the push began that left what waits; that of the push which is `there`, where nobody knew.
+    fn left(&self, there: Option<i64>) -> Option<i64> {
+        let mut channels = self.live.caretaker.0.lock();
+        let left = channels.entry(self.id.clone()).or_default();
+        if left.is_none() {
+            *left = there;
+        }
+        *left
     }
 
     /// Ends it, unless another push has left something meanwhile.

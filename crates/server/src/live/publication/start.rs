@@ -153,7 +153,9 @@ impl Publication {
                     () = is_gone => return Err(inherited::has_to_wait("the encoder left meanwhile")),
                     () = live.channels.closed() => return Err(inherited::has_to_wait("the server stops")),
                     () = tokio::time::sleep(REPAIR_PATIENCE) => {
-                        return Err(inherited::has_to_wait("they are not stored yet"));
+                        // However long it takes, and beginning anew with each publish it would never end.
+                        caretaker::look_after_at_once(live, admission.id.clone(), None);
+                        return Err(inherited::has_to_wait("they are being stored"));
                     }
                 }
                 live.meta.begin_publication(lease, &start).await

@@ -264,6 +264,33 @@ async fn a_store_that_takes_nothing_counts_as_one_that_is_away() {
     assert_both(&machine, 60, 2).await;
 }
 
+/// What a crash left takes longer to store than an encoder waits: it is not begun anew with each publish.
+#[tokio::test(start_paused = true)]
+async fn a_repair_that_takes_long_goes_on_without_its_encoder() {
+    let mut machine = Machine::new().await;
+    let mut push = machine.stage.begin().await;
+    machine.send(&mut push, 11, Vec::new()).await;
+    push.tick();
+    let moment = Instant::now() + Duration::from_millis(250);
+    machine.work_until(&mut push, moment).await;
+    drop(push);
+    // Completing what it left takes longer than anybody waits.
+    machine.trouble.set(Disk::StoreAway);
+    for _ in 0..2 {
+        let begun = Instant::now();
+        let refused = machine.stage.try_begin("playlist.m3u8").await.map(drop).unwrap_err();
+        assert!(begun.elapsed() < Duration::from_secs(11), "{:?}, {refused:?}", begun.elapsed());
+        assert_eq!(machine.stage.live.caretaker.channels(), 1);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    machine.trouble.set(Disk::Well);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    machine.stage.look().await;
+    assert_both(&machine, 11, 1).await;
+    assert_eq!(machine.stage.live.caretaker.channels(), 0);
+    assert!(machine.stage.try_begin("playlist.m3u8").await.is_ok());
+}
+
 /// An encoder that comes to another server is told soon, and why.
 #[tokio::test(start_paused = true)]
 async fn another_server_says_that_segments_wait() {

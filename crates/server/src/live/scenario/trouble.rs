@@ -42,7 +42,7 @@ pub(super) enum Event {
 }
 
 impl Machine {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         Self::of(Shares::Nothing).await
     }
 
