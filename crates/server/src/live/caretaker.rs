@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use store::kv::Claim as LeaseClaim;
+use store::meta::peer::is_life_of;
 
 use super::Live;
 use super::channels::{ChannelId, OnAir};
-use super::recovery::{Repaired, acquire, repair_in_time};
+use super::recovery::{Repaired, repair_in_time};
 use super::shown::remote;
 
 /// How long somebody who wanted to take up what waits may take to begin.
@@ -27,6 +29,11 @@ impl Caretaker {
     /// Whether a channel is looked after.
     pub(super) fn has(&self, id: &ChannelId) -> bool {
         self.0.lock().contains_key(id)
+    }
+
+    /// Whether none is.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.lock().is_empty()
     }
 
     /// How many are.
@@ -73,11 +80,24 @@ impl Care {
                 () = live.channels.closed() => return,
             }
             pause = std::mem::replace(&mut next_pause, TAKE_UP_PATIENCE);
-            let Ok(record) = live.meta.publication(&id.0, &id.1).await else { continue };
-            let start = record.map(|record| record.start);
+            let (Ok(record), Ok(held)) =
+                (live.meta.publication(&id.0, &id.1).await, live.meta.publisher(&id.0, &id.1).await)
+            else {
+                continue;
+            };
+            let is_ours = |holder: &str| is_life_of(holder, live.peers.instance());
+            let start = record.filter(|record| is_ours(&record.holder)).map(|record| record.start);
             let left = self.left(start.as_ref().map(|start| start.started_ms));
-            // It was taken up, or listed.
-            if left.is_some() && start.as_ref().map(|start| start.started_ms) != left {
+            let is_there = start.as_ref().is_some_and(|start| Some(start.started_ms) == left);
+            if held.as_ref().is_some_and(|held| !is_ours(&held.holder)) {
+                // Another server has the channel. It is not asked for it: nobody here wants to publish.
+                if !is_there && self.ends(left) {
+                    return;
+                }
+                continue;
+            }
+            // What was taken up, or listed, needs nobody; a lease of this server may be left behind.
+            if !is_there && (held.is_none() || start.is_some()) {
                 if self.ends(left) {
                     return;
                 }
@@ -85,27 +105,26 @@ impl Care {
             }
             let on_air = match &start {
                 Some(start) => OnAir::new(remote(&start.remote_addr), start.started_ms),
-                // There is only a lease to give back.
                 None => OnAir::new(remote(""), live.clock.now_ms()),
             };
             // Whoever is on air takes it up, or does not come to it.
-            let Some(claim) = live.channels.claim_if_free(&id, on_air) else {
-                if start.is_none() && self.ends(left) {
-                    return;
-                }
-                continue;
-            };
+            let Some(claim) = live.channels.claim_if_free(&id, on_air) else { continue };
             claim.on_air.succession.begin_end();
-            let nobody = std::pin::pin!(std::future::pending());
-            match acquire(&live, &id, nobody).await {
-                Ok(lease) => {
-                    if repair_in_time(&live, lease, claim).await == Repaired::Ended && self.ends(left) {
-                        return;
-                    }
-                }
+            let how = held.map_or(LeaseClaim::IfFree, |held| LeaseClaim::TakeOver(held.token));
+            let (holder, ttl) = (live.peers.holder(), live.peers.lease_ttl());
+            let outcome = match live.meta.acquire_publisher(&id.0, &id.1, holder, ttl, how).await {
+                Ok(lease) if is_there => repair_in_time(&live, lease, claim).await,
+                Ok(lease) => match live.meta.release_publisher(&lease).await {
+                    Ok(()) => Repaired::Ended,
+                    Err(_) => Repaired::Left,
+                },
                 Err(error) => {
                     tracing::debug!(%error, bucket = %id.0, channel = %id.1, "what waits cannot be looked after now");
+                    Repaired::Left
                 }
+            };
+            if outcome == Repaired::Ended && self.ends(left) {
+                return;
             }
         }
     }

@@ -70,7 +70,11 @@ pub(super) async fn take_up(
         return Ok(None);
     }
     if !record.unlisted().all(|segment| live.blobs.lies_here(segment.blob)) {
-        return Err(has_to_wait("they are not on the disk of this server"));
+        return match answers(live).await {
+            // It may have what there is of them.
+            true => Ok(None),
+            false => Err(has_to_wait("they are not on the disk of this server")),
+        };
     }
     // Many may wait, and all of them are read.
     let (left, noted) = tokio::select! {
@@ -137,7 +141,11 @@ pub(super) async fn is_store_away(live: &Live) -> bool {
     if !live.blobs.finishes_elsewhere() {
         return false;
     }
-    live.blobs.refuses_writes() || !matches!(tokio::time::timeout(ANSWER, live.blobs.answers()).await, Ok(Ok(())))
+    live.blobs.refuses_writes() || !answers(live).await
+}
+
+async fn answers(live: &Live) -> bool {
+    matches!(tokio::time::timeout(ANSWER, live.blobs.answers()).await, Ok(Ok(())))
 }
 
 /// When the push began of which segments wait on this server's disk, if it was one of this server, unix ms.

@@ -70,11 +70,7 @@ impl Left {
         let writer = match taken_up(live, open.blob).await {
             Ok(writer) => writer,
             Err(error) if error.is_not_found() => return Ok(None),
-            // What is under way there ends some time.
-            Err(error) if error.kind == store::ErrorKind::Conflict => {
-                return Err(Error::new(ErrorCode::ServiceUnavailable));
-            }
-            Err(error) => return Err(internal(error)),
+            Err(error) => return Err(untaken(error)),
         };
         let torn = Torn::new(container, live.blobs.open(open.blob).await.map_err(internal)?, writer.len());
         let recovered = torn.recover().await.map_err(internal)?;
@@ -158,6 +154,14 @@ pub(super) async fn complete(
         again.append(piece).await?;
     }
     again.finish().await
+}
+
+/// Why a blob cannot be taken up or completed: what is under way there ends some time.
+pub(super) fn untaken(error: store::Error) -> Error {
+    match error.kind {
+        store::ErrorKind::Conflict => Error::new(ErrorCode::ServiceUnavailable),
+        _ => internal(error),
+    }
 }
 
 /// Takes up a blob that was let go of; a write of its former writer may still be under way.

@@ -88,7 +88,7 @@ async fn look(live: Arc<Live>, mut ends: Shutdown) {
             () = ends.wait() => return,
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
-        if live.channels.is_empty() {
+        if live.channels.is_empty() && live.caretaker.is_empty() {
             seen.clear();
             continue;
         }

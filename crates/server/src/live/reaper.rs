@@ -15,6 +15,9 @@ use crate::shutdown::Shutdown;
 /// How often pushes without a publisher are looked for.
 const INTERVAL: Duration = Duration::from_secs(8);
 
+/// How long it may take to end a push.
+const REPAIR: Duration = Duration::from_secs(60);
+
 /// How often it is tried to repair a push of this very server that nobody looks after.
 const AGAIN: Duration = Duration::from_secs(60);
 
@@ -121,11 +124,17 @@ async fn end(live: &Arc<Live>, id: &ChannelId) {
         }
     };
     let FencingToken(token) = lease.token();
-    match recovery::repair(live, &lease).await {
-        Ok(()) => tracing::info!(bucket = %id.0, channel = %id.1, token, "a push whose server died was ended"),
-        Err(error) => {
+    // One that cannot be stored must not keep the others, and is tried again.
+    match tokio::time::timeout(REPAIR, recovery::repair(live, &lease)).await {
+        Ok(Ok(())) => tracing::info!(bucket = %id.0, channel = %id.1, token, "a push whose server died was ended"),
+        Ok(Err(error)) => {
             tracing::warn!(%error, bucket = %id.0, channel = %id.1, "a push whose server died cannot be ended now")
         }
+        Err(_) => {
+            tracing::warn!(bucket = %id.0, channel = %id.1, "a push whose server died cannot be ended in a minute")
+        }
     }
-    let _ = live.meta.release_publisher(&lease).await;
+    if live.meta.release_publisher(&lease).await.is_err() {
+        caretaker::look_after(live, id.clone(), None);
+    }
 }

@@ -45,8 +45,8 @@ pub(super) fn place(state: SessionState) -> Place {
     }
 }
 
-/// Repairs every push that the previous life of this server, or another server, left behind. Where blobs are stored elsewhere
-/// and that place is away, this goes on beside what follows: until then such a channel counts as one whose push is ending.
+/// Repairs every push that the previous life of this server left behind. Where blobs are stored elsewhere and that place is
+/// away, this goes on beside what follows: until then such a channel counts as one whose push is ending.
 ///
 /// # Errors
 /// When the map does not answer. A push that cannot be repaired is logged, and repaired when its channel is next
@@ -59,6 +59,10 @@ pub(crate) async fn recover(live: &Arc<Live>) -> Result<(), Error> {
     let mut under_way = Vec::new();
     for push in dangling {
         let id = (push.bucket, push.channel);
+        if live.peers.is_shared() && !is_life_of(&push.record.holder, live.peers.instance()) {
+            // What waits of it may be on the disk of its server, which comes first; reapers end it when that does not come.
+            continue;
+        }
         if push.lease.as_ref().is_some_and(|lease| !is_life_of(&lease.holder, live.peers.instance())) {
             // Another server has the channel at the moment, but cannot repair what lies here.
             look_after_at_once(live, id, Some(push.record.start.started_ms));
@@ -117,10 +121,10 @@ pub(super) enum Repaired {
 /// and can take it up; what is noted stays noted.
 pub(super) async fn repair_in_time(live: &Arc<Live>, lease: PublisherLease, claim: Claim) -> Repaired {
     let (id, mut stop) = ((lease.bucket().clone(), lease.channel().clone()), claim.on_air.stop_word());
+    let may_wait = live.blobs.finishes_elsewhere() || live.peers.is_shared();
     let repairing = async {
         while let Err(error) = repair(live, &lease).await {
             // What another fault keeps from being repaired is not for waiting.
-            let may_wait = live.blobs.finishes_elsewhere() || live.peers.is_shared();
             if !may_wait || error.code != ErrorCode::ServiceUnavailable {
                 tracing::error!(%error, bucket = %id.0, channel = %id.1, "a push that a crash left cannot be repaired");
                 return false;
@@ -128,9 +132,12 @@ pub(super) async fn repair_in_time(live: &Arc<Live>, lease: PublisherLease, clai
             tracing::debug!(%error, bucket = %id.0, channel = %id.1, "a push that a crash left cannot be repaired yet");
             tokio::time::sleep(RETRY).await;
         }
-        // Nobody looks after a lease that was not given back, and it lasts for minutes.
+        // Nobody looks after a lease that was not given back, and that of a process among others lasts for minutes.
         while let Err(error) = live.meta.release_publisher(&lease).await {
             tracing::warn!(%error, bucket = %id.0, channel = %id.1, "the publisher's lease cannot be released");
+            if !may_wait {
+                break;
+            }
             tokio::time::sleep(RETRY).await;
         }
         true
@@ -167,8 +174,10 @@ pub(super) async fn repair_in_time(live: &Arc<Live>, lease: PublisherLease, clai
         // The process ends; its next life takes this up again.
         _ = stop.wait_for(|word| *word == Some(StopReason::Shutdown)) => return Repaired::Left,
     }
-    let _ = live.meta.release_publisher(&lease).await;
-    Repaired::Ended
+    match live.meta.release_publisher(&lease).await {
+        Ok(()) => Repaired::Ended,
+        Err(_) => Repaired::Left,
+    }
 }
 
 /// Takes the right to publish on a channel. What an earlier life of this very server holds is its own; another server is
@@ -317,7 +326,7 @@ async fn close_torn(
 ) -> Result<Option<u64>, Error> {
     let Some(left) = Left::read(live, open, place).await? else { return Ok(None) };
     let place = place.get_or_insert(Place::Later);
-    let blob = left::complete(&live.blobs, left.container, left.blob, left.sums.len).await.map_err(internal)?;
+    let blob = left::complete(&live.blobs, left.container, left.blob, left.sums.len).await.map_err(left::untaken)?;
     let Left { details, container, opened_ms, duration_ms, independent, sums, payload, .. } = left;
     let id = (lease.bucket().clone(), lease.channel().clone());
     let mut window = window(live, &id).await?;

@@ -7,10 +7,9 @@ use model::Error;
 use store::kv::Claim;
 use store::meta::ObjectRole;
 
-use super::Live;
 use super::channels::ChannelId;
-use super::recovery;
 use super::window::Window;
+use super::{Live, caretaker, recovery};
 use crate::objects::{ChannelGrant, internal};
 use crate::peers::Duty;
 use crate::shutdown::Shutdown;
@@ -187,5 +186,7 @@ pub(super) async fn end_list(live: Arc<Live>, id: ChannelId, stored_ms: i64, aft
     if let Err(error) = outcome {
         tracing::warn!(%error, %bucket, %channel, "the live playlist cannot be ended");
     }
-    let _ = live.meta.release_publisher(&lease).await;
+    if live.meta.release_publisher(&lease).await.is_err() {
+        caretaker::look_after(&live, id.clone(), None);
+    }
 }
