@@ -2,6 +2,7 @@
 //! task for each channel, however many come and are refused.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use store::meta::peer::is_life_of;
 
 use super::Live;
 use super::channels::{ChannelId, OnAir};
+use super::inherited::leave_to_its_server;
 use super::recovery::{Repaired, repair_in_time};
 use super::shown::remote;
 
@@ -55,10 +57,18 @@ pub(super) fn look_after_at_once(live: &Arc<Live>, id: ChannelId, started_ms: Op
 }
 
 fn begin(live: &Arc<Live>, id: ChannelId, started_ms: Option<i64>, pause: Duration) {
-    // The task that is there already goes on with this push.
-    if live.caretaker.0.lock().insert(id.clone(), started_ms).is_none() {
-        let care = Care { live: live.clone(), id, is_over: false };
-        crate::panics::spawn("left segments", care.take(pause));
+    match live.caretaker.0.lock().entry(id) {
+        // The task that is there already goes on with this push.
+        Entry::Occupied(mut known) => {
+            if started_ms.is_some() {
+                known.insert(started_ms);
+            }
+        }
+        Entry::Vacant(unknown) => {
+            let care = Care { live: live.clone(), id: unknown.key().clone(), is_over: false };
+            unknown.insert(started_ms);
+            crate::panics::spawn("left segments", care.take(pause));
+        }
     }
 }
 
@@ -86,7 +96,14 @@ impl Care {
                 continue;
             };
             let is_ours = |holder: &str| is_life_of(holder, live.peers.instance());
-            let start = record.filter(|record| is_ours(&record.holder)).map(|record| record.start);
+            // That of another server only where it was named: what is left of one that died, and takes long to store.
+            let named = self.left(None);
+            let record = record.filter(|record| is_ours(&record.holder) || named == Some(record.start.started_ms));
+            let is_foreign = record.as_ref().is_some_and(|record| !is_ours(&record.holder));
+            if is_foreign && leave_to_its_server(&live, &id).await.is_err() {
+                continue;
+            }
+            let start = record.map(|record| record.start);
             let left = self.left(start.as_ref().map(|start| start.started_ms));
             let is_there = start.as_ref().is_some_and(|start| Some(start.started_ms) == left);
             if held.as_ref().is_some_and(|held| !is_ours(&held.holder)) {

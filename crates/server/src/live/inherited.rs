@@ -154,7 +154,8 @@ async fn answers(live: &Live) -> bool {
 /// When the map does not answer.
 pub(super) async fn waits_here(live: &Live, id: &ChannelId) -> Result<Option<i64>, Error> {
     let Some(record) = live.meta.publication(&id.0, &id.1).await.map_err(internal)? else { return Ok(None) };
-    let is_ours = is_life_of(&record.holder, live.peers.instance()) && record.unlisted().next().is_some();
+    let is_ours = !live.peers.is_shared() || is_life_of(&record.holder, live.peers.instance());
+    let is_ours = is_ours && record.unlisted().next().is_some();
     Ok((is_ours && live.blobs.finishes_elsewhere()).then_some(record.start.started_ms))
 }
 

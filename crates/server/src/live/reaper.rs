@@ -103,7 +103,7 @@ pub(super) async fn look(live: &Arc<Live>, before: Candidates) -> Candidates {
             }
         };
         if is_due {
-            end(live, &key.0).await;
+            end(live, &key.0, push.record.start.started_ms).await;
         } else {
             seen.insert(key, since.unwrap_or_else(Instant::now));
         }
@@ -111,7 +111,7 @@ pub(super) async fn look(live: &Arc<Live>, before: Candidates) -> Candidates {
     seen
 }
 
-async fn end(live: &Arc<Live>, id: &ChannelId) {
+async fn end(live: &Arc<Live>, id: &ChannelId, started_ms: i64) {
     let lease = match live
         .meta
         .acquire_publisher(&id.0, &id.1, live.peers.holder(), live.peers.lease_ttl(), Claim::IfFree)
@@ -125,7 +125,8 @@ async fn end(live: &Arc<Live>, id: &ChannelId) {
     };
     let FencingToken(token) = lease.token();
     // One that cannot be stored must not keep the others, and is tried again.
-    match tokio::time::timeout(REPAIR, recovery::repair(live, &lease)).await {
+    let repaired = tokio::time::timeout(REPAIR, recovery::repair(live, &lease)).await;
+    match &repaired {
         Ok(Ok(())) => tracing::info!(bucket = %id.0, channel = %id.1, token, "a push whose server died was ended"),
         Ok(Err(error)) => {
             tracing::warn!(%error, bucket = %id.0, channel = %id.1, "a push whose server died cannot be ended now")
@@ -134,7 +135,10 @@ async fn end(live: &Arc<Live>, id: &ChannelId) {
             tracing::warn!(bucket = %id.0, channel = %id.1, "a push whose server died cannot be ended in a minute")
         }
     }
-    if live.meta.release_publisher(&lease).await.is_err() {
+    let released = live.meta.release_publisher(&lease).await;
+    if repaired.is_err() {
+        caretaker::look_after_at_once(live, id.clone(), Some(started_ms));
+    } else if released.is_err() {
         caretaker::look_after(live, id.clone(), None);
     }
 }

@@ -154,7 +154,9 @@ impl Publication {
                     () = live.channels.closed() => return Err(inherited::has_to_wait("the server stops")),
                     () = tokio::time::sleep(REPAIR_PATIENCE) => {
                         // However long it takes, and beginning anew with each publish it would never end.
-                        caretaker::look_after_at_once(live, admission.id.clone(), None);
+                        let there = live.meta.publication(&admission.id.0, &admission.id.1).await.ok().flatten();
+                        let started_ms = there.map(|record| record.start.started_ms);
+                        caretaker::look_after_at_once(live, admission.id.clone(), started_ms);
                         return Err(inherited::has_to_wait("they are being stored"));
                     }
                 }
