@@ -110,9 +110,9 @@ async fn repair_or_leave(live: Arc<Live>, lease: PublisherLease, claim: Claim) {
 /// What became of a push that was to be repaired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Repaired {
-    /// It has ended, and the channel is free.
+    /// It has ended, or cannot be repaired for a reason that no waiting mends. The channel is free.
     Ended,
-    /// Somebody who publishes can take up what waits, or the repair failed for another reason than waiting.
+    /// Somebody who publishes can take up what waits, the server stops, or the channel could not be given back.
     Left,
 }
 
