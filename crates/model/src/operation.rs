@@ -584,6 +584,14 @@ impl fmt::Display for OperationKind {
     }
 }
 
+impl OperationKind {
+    /// Whether it changes nothing: what `AliyunOSSReadOnlyAccess` allows, and what needs no right at all.
+    pub fn only_looks(self) -> bool {
+        let verb = self.action().trim_start_matches("oss:");
+        self.permission() == Permission::Public || verb.starts_with("Get") || verb.starts_with("List")
+    }
+}
+
 /// What a request is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resource {

@@ -106,7 +106,7 @@ async fn serve_one(
             } else if edge.config.console_listen.is_some() {
                 text(StatusCode::NOT_FOUND, MOVED.to_owned())
             } else {
-                let answer = async move { http::management::answer(request, &edge, peer, is_secure).await };
+                let answer = async move { http::management::answer(request, &edge, peer, is_secure, Ok(())).await };
                 match crate::panics::run_on(readiness.requests(), "management request", answer).await {
                     Some(response) => response.map(Full::new),
                     None => text(StatusCode::INTERNAL_SERVER_ERROR, FAILED.to_owned()),

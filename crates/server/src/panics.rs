@@ -1,6 +1,7 @@
 //! A panic is a bug; one in a connection's task must stay there, be counted and be seen.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
 
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -21,9 +22,9 @@ where
     runtime.spawn(guard(what, task)).await.ok().flatten()
 }
 
-/// What a task returns, or `None` when it panicked.
-async fn guard<F: Future>(what: &'static str, task: F) -> Option<F::Output> {
-    let caught = CatchUnwind(Box::pin(AssertUnwindSafe(task))).await;
+/// What a task returns, or `None` when it panicked, which is logged and counted.
+pub(crate) async fn guard<F: Future>(what: &'static str, task: F) -> Option<F::Output> {
+    let caught = CatchUnwind(pin!(task)).await;
     if let Err(message) = &caught {
         metrics::counter!(crate::metrics::PANICS).increment(1);
         tracing::error!(what, message, "a task panicked: please report this");
@@ -31,12 +32,12 @@ async fn guard<F: Future>(what: &'static str, task: F) -> Option<F::Output> {
     caught.ok()
 }
 
-struct CatchUnwind<F>(std::pin::Pin<Box<AssertUnwindSafe<F>>>);
+struct CatchUnwind<'a, F>(Pin<&'a mut F>);
 
-impl<F: Future> Future for CatchUnwind<F> {
+impl<F: Future> Future for CatchUnwind<'_, F> {
     type Output = Result<F::Output, String>;
 
-    fn poll(mut self: std::pin::Pin<&mut Self>, context: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
         let polled = std::panic::catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(context)));
         match polled {
             Ok(poll) => poll.map(Ok),
@@ -58,5 +59,11 @@ mod tests {
     async fn a_panic_ends_only_its_task() {
         let task = super::spawn("test", async { panic!("on purpose") });
         assert!(task.await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn who_waits_hears_of_a_panic() {
+        assert_eq!(super::guard("test", async { 1 }).await, Some(1));
+        assert_eq!(super::guard("test", async { panic!("on purpose") }).await, None::<()>);
     }
 }

@@ -50,9 +50,8 @@ impl Judge<'_> {
             _ => Judged::Unread,
         };
         let mut asking = self.asking(raw, route, credentials);
-        let object = judged.found().map(|found| &found.value);
         let mut conditions = asking.conditions.clone();
-        conditions.existing_tags = object.map(|object| tag_pairs(&object.tags)).unwrap_or_default();
+        conditions.existing_tags = tag_pairs(judged.tags());
         let in_row = check_row(route, raw, bucket.as_ref().map(|bucket| bucket.record.acl));
         // The tags are in the body, and policies have a say in them.
         let tagging = match route.kind {
@@ -69,7 +68,7 @@ impl Judge<'_> {
             operation: route.kind,
             resource: &route.resource,
             bucket: access.as_ref(),
-            object_acl: object.map(|object| object.acl),
+            object_acl: judged.acl(),
             names_version: route.query.has("versionId"),
             is_get: asking.is_get,
             url_signed: asking.url_signed,

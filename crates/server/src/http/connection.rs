@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
-use hyper::{Request, Version};
+use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
 use model::{Error, ErrorCode};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -73,6 +74,18 @@ fn no_room() -> Error {
         .header("retry-after", "2")
 }
 
+/// The answer of a request that panicked, which is a bug. What of its body was read is not known.
+fn failed() -> Response<LoggedBody> {
+    let document = oss::xml::render_error(&Error::new(ErrorCode::InternalError), "", "");
+    let mut response = Response::new(LoggedBody::new(AnswerBody::Whole(document.into()), None, Default::default()));
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    response.extensions_mut().insert(Unread);
+    response
+}
+
 /// Answers the requests of one connection until it ends or the server stops.
 async fn serve<S>(
     stream: S,
@@ -106,12 +119,16 @@ async fn serve<S>(
                 Ok(None) => return std::future::pending().await,
                 Err(Full) => (None, Err(no_room())),
             };
-            let response = match door != Door::Public && is_management(&request) {
-                true => management::answer(request, &edge, peer, is_secure)
-                    .await
-                    .map(|body| LoggedBody::new(AnswerBody::Whole(body), None, Default::default())),
-                false => pipeline::answer(edge, request, peer, is_secure, door, room).await,
-            };
+            // On HTTP/2 the connection has other requests, which go on.
+            let answer = crate::panics::guard("request", async {
+                match door != Door::Public && is_management(&request) {
+                    true => management::answer(request, &edge, peer, is_secure, room)
+                        .await
+                        .map(|body| LoggedBody::new(AnswerBody::Whole(body), None, Default::default())),
+                    false => pipeline::answer(edge, request, peer, is_secure, door, room).await,
+                }
+            });
+            let response = answer.await.unwrap_or_else(failed);
             if version <= Version::HTTP_11 && response.extensions().get::<Unread>().is_some() {
                 rest.expect();
             }

@@ -145,7 +145,7 @@ async fn read_process_in_key(objects: &Objects, raw: &RawRequest, route: &mut Ro
     let Resource::Object(bucket, key) = &route.resource else { return Ok(()) };
     let Some((name, parameters)) = split_process_key(key) else { return Ok(()) };
     let asks_for_signing = parameters.iter().any(|(name, value)| name == "x-oss-process" && is_sign_process(value));
-    if !asks_for_signing || objects.judge(bucket, key).await?.found().is_some() {
+    if !asks_for_signing || objects.judge(bucket, key).await?.exists() {
         return Ok(());
     }
     let mut query = raw.query.clone();

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response, StatusCode};
+use model::Error;
 use oss::request::RawRequest;
 
 use super::around::Around;
 use super::body_timeout::BodyTimeout;
-use super::pipeline::receive;
+use super::linger::Unread;
+use super::pipeline::{hold_head, receive};
 use crate::dialect::Answer;
 use crate::edge::Edge;
 use crate::management::{self, Reply};
@@ -42,19 +44,32 @@ pub(crate) fn is_wanted(request: &Request<Incoming>) -> bool {
     management::is_wanted(&raw)
 }
 
-/// Answers a request; whatever goes wrong, the peer gets an answer.
+/// Answers a request; whatever goes wrong, the peer gets an answer. Without `room` that is why there is none.
 pub(crate) async fn answer(
     request: Request<Incoming>,
     edge: &Arc<Edge>,
     peer: SocketAddr,
     is_secure: bool,
+    room: Result<(), Error>,
 ) -> Response<Bytes> {
     let Origin { address: peer, is_secure } = edge.proxies.origin(peer, is_secure, request.headers());
     let request_id = crate::ids::request_id(edge.clock.now_ms());
     let body_timeout = BodyTimeout::new(BODY_TIMEOUT, edge.config.http.min_body_bytes_per_s);
-    let (raw, mut body, _) = receive(request, is_secure, body_timeout);
-    let around = Around::operators(edge, &raw);
-    let reply = edge.management.answer(&around, &raw, &mut body, peer, &request_id).await;
+    let (raw, mut body, shape) = receive(request, is_secure, body_timeout);
+    let shape = shape.and(room);
+    let is_ambiguous = shape.is_err();
+    let mut held = edge.memory.receive.hold();
+    let ready = match shape {
+        Ok(()) => hold_head(&mut held, &raw).await,
+        Err(error) => Err(error),
+    };
+    let reply = match ready {
+        Ok(()) => {
+            let around = Around::operators(edge, &raw);
+            edge.management.answer(&around, &raw, &mut body, peer, &request_id).await
+        }
+        Err(error) => edge.management.refuse(error.into(), &raw, peer, &request_id),
+    };
     let Reply { status, content_type, text } = reply;
     let mut response = Response::new(Bytes::from(text));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -62,6 +77,11 @@ pub(crate) async fn answer(
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     // Secrets are in some of the answers.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if is_ambiguous {
+        // It is not sure where a doubtful request ends.
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        response.extensions_mut().insert(Unread);
+    }
     response
 }
 

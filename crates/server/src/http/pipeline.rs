@@ -109,7 +109,7 @@ pub(super) async fn answer(
 
 /// Counts the head of a request, which is kept as long as it takes to answer. One of the usual length never waits: what
 /// others upload must not hold up whoever reads.
-async fn hold_head(held: &mut Held, raw: &RawRequest) -> Result<(), Error> {
+pub(super) async fn hold_head(held: &mut Held, raw: &RawRequest) -> Result<(), Error> {
     let headers: usize = raw.headers.iter().map(|(name, value)| name.len().saturating_add(value.len())).sum();
     let len = headers.saturating_add(raw.path.len()).saturating_add(raw.query.len());
     if len > MAX_USUAL_HEAD {

@@ -132,10 +132,14 @@ impl Management {
         peer: SocketAddr,
         request_id: &str,
     ) -> Reply {
-        let fault = match self.run(host, raw, body, peer, request_id).await {
-            Ok(reply) => return reply,
-            Err(fault) => fault,
-        };
+        match self.run(host, raw, body, peer, request_id).await {
+            Ok(reply) => reply,
+            Err(fault) => self.refuse(fault, raw, peer, request_id),
+        }
+    }
+
+    /// What a call is answered that is refused, which is logged.
+    pub(crate) fn refuse(&self, fault: Fault, raw: &RawRequest, peer: SocketAddr, request_id: &str) -> Reply {
         let (status, code) = code_of(&fault);
         let message = match fault {
             Fault::NotFound(message) | Fault::AlreadyExists(message) | Fault::Invalid(message) => message,

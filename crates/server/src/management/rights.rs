@@ -13,6 +13,7 @@ use serde_json::json;
 use super::visitor::{Judged, Visitor};
 use super::{Management, Reply};
 use crate::accounts::{Fault, ROOT_NAME};
+use crate::objects::Judged as Seen;
 
 /// The right to manage users, which only the account has. It is no action of OSS.
 const MANAGE_USERS: &str = "millpond:ManageUsers";
@@ -80,9 +81,8 @@ async fn in_bucket(
     let judged = Judged::find(&management.objects, bucket).await?;
     let is_any = key == ANY_KEY;
     let key = ObjectKey::parse(key.as_bytes())?;
-    let found = if is_any { None } else { management.objects.judge(&judged.bucket.name, &key).await?.found().cloned() };
-    let object: Option<(ObjectAcl, &[Tag])> =
-        found.as_ref().map(|found| (found.value.acl, found.value.tags.as_slice()));
+    let seen = if is_any { Seen::Unread } else { management.objects.judge(&judged.bucket.name, &key).await? };
+    let object: Option<(ObjectAcl, &[Tag])> = seen.acl().map(|acl| (acl, seen.tags()));
     let of_bucket = Resource::Bucket(judged.bucket.name.clone());
     let of_key = Resource::Object(judged.bucket.name.clone(), key);
     let may = |kind: OperationKind| {

@@ -8,6 +8,7 @@ use model::name::{BucketName, ObjectKey};
 use model::{Error, ErrorCode, OwnerId};
 use store::meta::{BucketRecord, BucketStatistics, ListQuery, ListedObject, Listing, Page};
 
+use super::doors::check_may_change;
 use super::lifecycle::{Preview, Run};
 use super::{Judged, Objects, internal};
 
@@ -110,7 +111,7 @@ impl Objects {
     /// # Errors
     /// `TooManyBuckets`; `BucketAlreadyExists` when somebody else made it a moment ago; those of the store.
     pub(crate) async fn create_bucket(&self, grant: &Grant, record: &BucketRecord) -> Result<(), Error> {
-        let name = named(grant)?;
+        let name = changed(grant)?;
         self.meta.create_bucket(name, record, self.settings.max_buckets).await.map_err(|error| match error.kind {
             store::ErrorKind::QuotaExceeded => Error::new(ErrorCode::TooManyBuckets),
             store::ErrorKind::AlreadyExists => {
@@ -129,7 +130,7 @@ impl Objects {
         grant: &Grant,
         change: impl FnMut(&mut BucketRecord) + Send,
     ) -> Result<(), Error> {
-        let name = named(grant)?;
+        let name = changed(grant)?;
         match self.meta.update_bucket(name, change).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_not_found() => Err(no_such_bucket(name)),
@@ -142,7 +143,7 @@ impl Objects {
     /// # Errors
     /// `NoSuchBucket`, `BucketNotEmpty`, and those of the store.
     pub(crate) async fn delete_bucket(&self, grant: &Grant) -> Result<(), Error> {
-        let name = named(grant)?;
+        let name = changed(grant)?;
         self.meta.delete_bucket(name).await.map_err(|error| match error.kind {
             store::ErrorKind::NotFound => no_such_bucket(name),
             store::ErrorKind::NotEmpty => Error::new(ErrorCode::BucketNotEmpty)
@@ -201,6 +202,12 @@ impl Objects {
 /// The bucket that a grant is about.
 pub(super) fn named(grant: &Grant) -> Result<&BucketName, Error> {
     grant.resource().bucket().ok_or_else(|| Error::new(ErrorCode::InvalidBucketName))
+}
+
+/// The bucket that a grant is about which is one to change it.
+fn changed(grant: &Grant) -> Result<&BucketName, Error> {
+    check_may_change(grant)?;
+    named(grant)
 }
 
 /// 404 for a bucket.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use model::access::Grant;
 use model::{Error, ErrorCode, Permission};
 use store::kv::Version;
 use store::meta::{ObjectRecord, PutGuard, Source, Stored};
@@ -91,12 +92,13 @@ impl Objects {
     /// Changes what is known of an object in one commit.
     ///
     /// # Errors
-    /// `NoSuchKey`, and those of the store.
+    /// `NoSuchKey`, and those of the store; `InternalError` when the grant is one to look only.
     pub(crate) async fn update(
         &self,
         grant: &ObjectGrant,
         change: impl FnMut(&mut ObjectRecord) + Send,
     ) -> Result<(), Error> {
+        check_may_change(grant.grant())?;
         match self.meta.update_object(grant.bucket(), grant.key(), change).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_not_found() => {
@@ -131,6 +133,15 @@ impl Objects {
         }
         self.meta.delete_objects(first.bucket(), &keys).await.map(drop).map_err(internal)
     }
+}
+
+/// A grant to look at something opens no door to change what is known of it.
+pub(super) fn check_may_change(grant: &Grant) -> Result<(), Error> {
+    if grant.operation().only_looks() {
+        tracing::error!(operation = grant.operation().name(), "a grant that gives no right to change anything");
+        return Err(Error::new(ErrorCode::InternalError));
+    }
+    Ok(())
 }
 
 /// A grant to read opens no door to write.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::access::Grant;
 use model::name::{BucketName, ObjectKey};
-use model::{Error, ErrorCode, Resource};
+use model::{Error, ErrorCode, ObjectAcl, Resource, Tag};
 use store::meta::{ObjectRecord, Stored, Tally};
 use usage::Counters;
 
@@ -27,12 +27,26 @@ impl Judged {
         found.map_or(Judged::Absent, |found| Judged::Found(Arc::new(found)))
     }
 
-    /// The object, where it was read and is there.
-    pub(crate) fn found(&self) -> Option<&Stored<ObjectRecord>> {
+    fn found(&self) -> Option<&ObjectRecord> {
         match self {
-            Judged::Found(found) => Some(found),
+            Judged::Found(found) => Some(&found.value),
             Judged::Unread | Judged::Absent => None,
         }
+    }
+
+    /// Whether it was read and is there.
+    pub(crate) fn exists(&self) -> bool {
+        self.found().is_some()
+    }
+
+    /// Its ACL, at which decisions look.
+    pub(crate) fn acl(&self) -> Option<ObjectAcl> {
+        self.found().map(|object| object.acl)
+    }
+
+    /// Its tags, at which policies look.
+    pub(crate) fn tags(&self) -> &[Tag] {
+        self.found().map_or(&[], |object| &object.tags)
     }
 }
 

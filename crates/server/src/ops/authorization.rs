@@ -62,10 +62,9 @@ impl Call<'_> {
     ) -> Result<ObjectGrant, Error> {
         let access = self.objects().access(&bucket.name, &bucket.record)?;
         let judged = judge(self.objects(), caller, &access, key).await?;
-        let object = judged.found().map(|found| &found.value);
         let asking = &self.granted.asking;
         let mut conditions = asking.conditions.clone();
-        conditions.existing_tags = object.map(|object| tag_pairs(&object.tags)).unwrap_or_default();
+        conditions.existing_tags = tag_pairs(judged.tags());
         if let Some(tags) = details.tags {
             conditions.request_tags = tag_pairs(tags);
         }
@@ -74,7 +73,7 @@ impl Call<'_> {
             caller,
             operation: kind,
             resource: &Resource::Object(bucket.name.clone(), key.clone()),
-            object_acl: object.map(|object| object.acl),
+            object_acl: judged.acl(),
             bucket: Some(&access),
             names_version: details.names_version,
             is_get: asking.is_get,
