@@ -8,6 +8,7 @@
 mod address;
 mod cache;
 mod headers;
+mod left;
 mod objects;
 mod probe;
 mod products;
@@ -37,19 +38,18 @@ use crate::durability::Durability;
 use crate::error::{Error, Result, Subject};
 use cache::Index;
 use headers::{Headers, Listening};
+use left::Left;
 use objects::ObjectBlobs;
 use reader::{Ahead, RemoteReader};
 use tails::Tails;
-use upload::Uploads;
+use upload::{Kind, Uploads};
 use writer::S3Writer;
 
 pub use address::S3Address;
 pub use probe::probe;
 
-/// Uploads at once; each has at most 16 MiB in memory.
-const UPLOADS: usize = 8;
-/// Blobs that are fetched at once.
-const FETCHES: usize = 64;
+/// The locks among which the id of a blob chooses the one that whoever fetches it holds.
+const FETCH_LOCKS: usize = 64;
 /// How long a blob of another store is tried to be stored.
 const TAKE_TIMEOUT: Duration = Duration::from_secs(120);
 /// Longer blobs go in parts, are read in ranges, and are not kept here.
@@ -92,6 +92,8 @@ struct Shared {
     /// What grows, and what is finished and not stored yet.
     spool: FileBlobs,
     cache: FileBlobs,
+    /// What of the spool an earlier life left, until it is taken up.
+    left: Left,
     /// What lies in the spool.
     spooled: Mutex<HashSet<BlobId>>,
     /// What of it is finished and on its way.
@@ -148,21 +150,23 @@ impl S3Blobs {
         let tails_every = options.tails_every;
         let tails = (!tails_every.is_zero()).then(|| Tails::new(remote, &objects.folder(), life));
         let mut fetches = Vec::new();
-        fetches.resize_with(FETCHES, tokio::sync::Mutex::default);
+        fetches.resize_with(FETCH_LOCKS, tokio::sync::Mutex::default);
+        let left = every(&spool).await?;
         let shared = Shared {
             stored: objects.clone(),
             spool,
+            left: Left::new(&left),
             cache,
             spooled: Mutex::default(),
             uploading: Mutex::default(),
             cached: Mutex::new(Index::new(options.cache_bytes)),
-            uploads: Uploads::new(UPLOADS),
+            uploads: Uploads::new(),
             ahead: Arc::default(),
             fetches,
             tails,
             options,
         };
-        for blob in every(&shared.spool).await? {
+        for blob in &left {
             shared.note_spooled(blob.id);
         }
         let mut kept = every(&shared.cache).await?;
@@ -180,6 +184,9 @@ impl S3Blobs {
         let shared = Arc::new(shared);
         if !tails_every.is_zero() {
             tokio::spawn(Tails::send_every(Arc::downgrade(&shared), tails_every));
+        }
+        if !left.is_empty() {
+            tokio::spawn(Shared::settle_left(Arc::downgrade(&shared)));
         }
         Ok(Self(shared, objects))
     }
@@ -280,6 +287,7 @@ impl Shared {
 
     /// Opens a blob that lies on this machine.
     async fn open_here(&self, id: BlobId) -> Result<Option<Box<dyn BlobReader>>> {
+        self.settle(id).await?;
         // In this order, as it may move from the spool into the cache between the looks.
         if self.is_spooled(id) {
             match self.spool.open(id).await {
@@ -301,8 +309,9 @@ impl Shared {
 
     /// Opens a blob of the store, which comes into the cache if it is short.
     async fn open_there(self: &Arc<Self>, id: BlobId) -> Result<Box<dyn BlobReader>> {
-        let [.., chooses] = id.to_bytes();
-        let turn = match self.fetches.get(usize::from(chooses) % FETCHES) {
+        // The last two bytes say the directory, which is the same for many neighbours in time.
+        let [.., chooses, _, _] = id.to_bytes();
+        let turn = match self.fetches.get(usize::from(chooses) % FETCH_LOCKS) {
             Some(turn) => Some(turn.lock().await),
             None => None,
         };
@@ -310,7 +319,7 @@ impl Shared {
         if let Some(reader) = self.open_here(id).await? {
             return Ok(reader);
         }
-        let (len, bytes) = upload::fetch(self.stored.as_ref(), id).await?;
+        let (len, bytes) = self.uploads.fetch(self.stored.as_ref(), id).await?;
         // Without room for it, writing it down would only cost time.
         if bytes.len() as u64 == len && len <= self.options.cache_bytes {
             match self.cache.put_as(id, bytes.clone()).await {
@@ -337,7 +346,7 @@ impl Shared {
                 return Ok(());
             }
         }
-        let (len, bytes) = match (upload::fetch(self.stored.as_ref(), id).await, &self.tails) {
+        let (len, bytes) = match (self.uploads.fetch(self.stored.as_ref(), id).await, &self.tails) {
             (Err(error), Some(tails)) if error.is_not_found() => return self.assemble(tails, id).await,
             (fetched, _) => fetched?,
         };
@@ -419,8 +428,16 @@ impl BlobStore for S3Blobs {
         if lock(&self.0.uploading).contains(&id) {
             return Err(Error::conflict(Subject::Blob, format!("{id} is being stored")));
         }
+        self.0.left.take_up(id).await;
         if !self.0.is_spooled(id) {
-            self.0.bring_back(id).await?;
+            match self.0.bring_back(id).await {
+                // A store whose bucket is gone says the same of every blob, and is away.
+                Err(error) if error.is_not_found() => {
+                    self.1.answers().await?;
+                    return Err(error);
+                }
+                brought => brought?,
+            }
             self.0.note_spooled(id);
         }
         let spooled = self.0.spool.recover(id, on_drop).await?;
@@ -433,6 +450,7 @@ impl BlobStore for S3Blobs {
     }
 
     async fn verify(&self, id: BlobId, range: Range<u64>) -> Result<Verified> {
+        self.0.settle(id).await?;
         if self.0.is_spooled(id) {
             return self.0.spool.verify(id, range).await;
         }
@@ -468,6 +486,6 @@ impl BlobStore for S3Blobs {
 impl TakeBlobs for S3Blobs {
     /// Uploads it from where it is, in parts if it is long; it is not kept here.
     async fn take(&self, id: BlobId, from: &dyn BlobReader) -> Result<()> {
-        self.0.uploads.upload(self.0.stored.as_ref(), id, from, TAKE_TIMEOUT).await
+        self.0.uploads.upload(self.0.stored.as_ref(), id, from, Kind::Upload, TAKE_TIMEOUT).await
     }
 }

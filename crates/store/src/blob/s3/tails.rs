@@ -13,11 +13,12 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutPayload};
+use tokio::time::Instant;
 
 use super::Shared;
 use super::objects::failed;
 use crate::blob::{BlobId, BlobStore as _, BlobWriter};
-use crate::error::{Error, Result, Subject};
+use crate::error::{Error, ErrorKind, Result, Subject};
 
 /// What every index ends with.
 const MAGIC: &[u8; 8] = b"MPTAIL01";
@@ -35,6 +36,10 @@ const MAX_LOOKED_AT: usize = 20_000;
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 /// How often that is looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+/// How long one that cannot be read is waited for by who needs all of them.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// After which it is waited for anew.
+const FORGOTTEN: Duration = Duration::from_secs(3600);
 
 /// The tails of this server, and those of others.
 pub(super) struct Tails {
@@ -45,6 +50,8 @@ pub(super) struct Tails {
     life: String,
     next: AtomicU64,
     growing: Mutex<HashMap<BlobId, Grown>>,
+    /// Objects that cannot be read, and since when.
+    unreadable: Mutex<HashMap<Path, Instant>>,
     /// The objects of this life, and whose bytes are in them.
     objects: Mutex<VecDeque<(Path, Vec<BlobId>)>>,
 }
@@ -80,6 +87,7 @@ impl Tails {
             life: life.to_string(),
             next: AtomicU64::new(0),
             growing: Mutex::default(),
+            unreadable: Mutex::default(),
             objects: Mutex::default(),
         }
     }
@@ -231,12 +239,24 @@ impl Tails {
     /// Writes what the tails of any server have of a blob, from its beginning up to the first gap; how many bytes.
     ///
     /// # Errors
-    /// `NotFound` when they have nothing of it.
+    /// `NotFound` when they have nothing of it. `Unavailable` when one cannot be read: it may hold the piece that the rest
+    /// stands on, so the blob is not closed without it, for [`PATIENCE`].
     pub(super) async fn assemble(&self, id: BlobId, into: &mut Box<dyn BlobWriter>) -> Result<u64> {
         let mut pieces = Vec::new();
         for object in self.list().await? {
-            // One that is deleted meanwhile, or is none of ours, has nothing to give.
-            let Ok(index) = self.index(&object).await else { continue };
+            let index = match self.index(&object).await {
+                Ok(index) => {
+                    lock(&self.unreadable).remove(&object.location);
+                    index
+                }
+                // One that is deleted meanwhile, or is none of ours, has nothing to give.
+                Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Corrupt) => continue,
+                Err(error) if self.is_to_be_waited_for(&object.location) => return Err(error),
+                Err(error) => {
+                    tracing::warn!(path = %object.location, %error, "the end of an open segment may be lost: it cannot be read");
+                    continue;
+                }
+            };
             pieces.extend(
                 index.into_iter().filter(|piece| piece.blob == id).map(|piece| (object.location.clone(), piece)),
             );
@@ -259,6 +279,13 @@ impl Tails {
         }
     }
 
+    /// Whether an object that cannot be read may be readable soon.
+    fn is_to_be_waited_for(&self, path: &Path) -> bool {
+        let mut unreadable = lock(&self.unreadable);
+        unreadable.retain(|_, since| since.elapsed() < FORGOTTEN);
+        unreadable.entry(path.clone()).or_insert_with(Instant::now).elapsed() < PATIENCE
+    }
+
     async fn range(&self, path: &Path, from: u64, to: u64) -> Result<Bytes> {
         let options = GetOptions { range: Some(GetRange::Bounded(from..to)), ..GetOptions::default() };
         let failed = |error: object_store::Error| failed(BlobId::from_bytes([0; 16]), &error);
@@ -270,6 +297,10 @@ impl Tails {
     }
 
     async fn index(&self, object: &ObjectMeta) -> Result<Vec<Piece>> {
+        // Stores refuse a range of nothing.
+        if object.size < FOOT as u64 {
+            return Err(Error::corrupt(Subject::Blob, "not a tail"));
+        }
         let foot = self.range(&object.location, object.size.saturating_sub(FOOT as u64), object.size).await?;
         let count = count_of(&foot).ok_or_else(|| Error::corrupt(Subject::Blob, "not a tail"))?;
         let len = (count.saturating_mul(ENTRY) + FOOT) as u64;

@@ -299,3 +299,31 @@ async fn an_open_segment_of_a_lost_machine_is_put_together_from_its_tails() {
     }
     panic!("{} tails of stored segments stay", count().await - before);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_power_cut_left_of_a_segment_is_not_read_where_another_server_stored_it() {
+    let away = Arc::new(Away(InMemory::new(), AtomicBool::new(false)));
+    let remote: Arc<dyn ObjectStore> = away.clone();
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let one = opened(&remote, here.path(), 1, options()).await;
+    let mut torn = one.create(OnDrop::Keep).await.unwrap();
+    torn.append(Bytes::from_static(b"seg")).await.unwrap();
+    torn.sync().await.unwrap();
+    let mut waiting = one.create(OnDrop::Keep).await.unwrap();
+    waiting.append(Bytes::from_static(b"only here")).await.unwrap();
+    waiting.sync().await.unwrap();
+    let (id, only_here) = (torn.id(), waiting.id());
+    std::mem::forget(torn);
+    std::mem::forget(waiting);
+    drop(one);
+    // Another server has closed it, from tails that had more.
+    let two = opened(&remote, there.path(), 2, options()).await;
+    away.0.put(&two.1.path(id), Bytes::from_static(b"segment").into()).await.unwrap();
+    let again = opened(&remote, here.path(), 3, options()).await;
+    assert!(again.lies_here(id));
+    away.1.store(true, Ordering::SeqCst);
+    assert_eq!(again.open(id).await.map(drop).unwrap_err().kind, crate::ErrorKind::Unavailable);
+    away.1.store(false, Ordering::SeqCst);
+    assert_eq!(read(&again, id).await, "segment");
+    assert_eq!(again.recover(only_here, OnDrop::Keep).await.unwrap().len(), 9);
+}

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::Shared;
+use super::upload::Kind;
 use crate::blob::{Blob, BlobId, BlobStore as _, BlobWriter, OnDrop};
 use crate::error::{Error, Result, Subject};
 
@@ -43,7 +44,11 @@ impl S3Writer {
         let uploading = self.store.uploading(self.id);
         let reader = self.store.spool.open(self.id).await?;
         let (store, timeout) = (&self.store, self.store.timeout(self.on_drop));
-        store.uploads.upload(store.stored.as_ref(), self.id, reader.as_ref(), timeout).await?;
+        let kind = match self.on_drop {
+            OnDrop::Keep => Kind::Segment,
+            OnDrop::Delete => Kind::Upload,
+        };
+        store.uploads.upload(store.stored.as_ref(), self.id, reader.as_ref(), kind, timeout).await?;
         // Whole also for somebody who stops waiting: it is stored, and must be found. Nobody takes it up on its way.
         let (store, id) = (Arc::clone(&self.store), self.id);
         let keeping = tokio::spawn(async move {
