@@ -57,6 +57,8 @@ pub enum Subject {
     Record,
     /// The engine below.
     Engine,
+    /// The whole map, in which nothing may change at the moment, as it is being copied elsewhere.
+    ReadOnly,
     /// A folder of backups.
     Backup,
     /// A file descriptor, of which the process or the system has no more at the moment.

@@ -9,6 +9,9 @@ pub(crate) fn internal(error: store::Error) -> Error {
     crate::damage::count(&error);
     match error.kind {
         _ if error.is_out_of_descriptors() => out_of_descriptors(&error),
+        _ if error.subject == store::Subject::ReadOnly => Error::new(ErrorCode::ServiceUnavailable)
+            .message("This installation is read-only at the moment, as it is being moved. Nothing was changed.")
+            .header("retry-after", "60"),
         store::ErrorKind::Unavailable => {
             tracing::error!(%error, "the store is unavailable");
             crate::space::suspect();

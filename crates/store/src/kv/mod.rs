@@ -6,6 +6,7 @@
 pub mod memory;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+mod read_only;
 mod skipping;
 pub mod sqlite;
 mod version;
@@ -20,6 +21,7 @@ use crate::error::Result;
 pub use memory::MemoryKv;
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresAddress, PostgresKv, PostgresOptions};
+pub use read_only::ReadOnlyKv;
 pub use skipping::Groups;
 pub use sqlite::{BeforeFlush, SqliteKv, SqliteOptions, copy_map};
 pub use version::Version;

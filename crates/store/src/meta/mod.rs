@@ -30,7 +30,7 @@ use std::sync::Arc;
 use crate::blob::{BlobId, Pins};
 use crate::clock::Clock;
 use crate::error::{Error, Result, Subject};
-use crate::kv::{Entry, Kv, Range, Version, Versioned};
+use crate::kv::{Entry, Kv, Range, ReadOnlyKv, Version, Versioned};
 use crate::record::{Record, decode};
 use crate::vault::Vault;
 
@@ -132,6 +132,13 @@ impl Meta {
     #[must_use]
     pub fn with_counted_readers(mut self) -> Self {
         self.readers = Some(Readers::default());
+        self
+    }
+
+    /// The same, in which nothing changes.
+    #[must_use]
+    pub fn read_only(mut self) -> Self {
+        self.kv = Arc::new(ReadOnlyKv::new(self.kv));
         self
     }
 

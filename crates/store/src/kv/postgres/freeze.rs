@@ -76,5 +76,5 @@ async fn run(address: &PostgresAddress, options: &PostgresOptions, sql: &str) ->
 
 /// Whether an error says that the map is read-only.
 pub(super) fn is_read_only(error: &Error) -> bool {
-    error.subject == Subject::Engine && error.detail.contains(READ_ONLY)
+    error.subject == Subject::ReadOnly
 }

@@ -317,6 +317,7 @@ fn failed(error: &tokio_postgres::Error) -> Error {
             match db.code().code().get(..2) {
                 // What was asked for cannot be done, whatever the state of the engine: data and limits of the program.
                 Some("22" | "54") => Error::corrupt(Subject::Engine, detail),
+                Some("MP") if db.code().code() == freeze::READ_ONLY => Error::unavailable(Subject::ReadOnly, detail),
                 _ => Error::unavailable(Subject::Engine, detail),
             }
         }
