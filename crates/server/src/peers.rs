@@ -9,14 +9,15 @@ use parking_lot::Mutex;
 use store::ErrorKind;
 use store::kv::Lease;
 use store::meta::Meta;
-use store::meta::peer::{Process, ProcessRecord, Shown};
+use store::meta::peer::{Process, ProcessRecord, Shown, is_life_of};
 
 /// How long a process counts as alive without saying so.
 const LIFE: Duration = Duration::from_secs(10);
 /// How often it says so.
 pub(crate) const SAY_EVERY: Duration = Duration::from_secs(2);
-/// How long what a process holds outlasts the process at most, should nobody find out that it died.
-const HELD: Duration = Duration::from_secs(600);
+/// How long what a process holds outlasts the process at most, should nobody find out that it died. It also outlasts a map
+/// that is away, when nothing can be renewed.
+const HELD: Duration = Duration::from_secs(86_400);
 /// How often that is renewed.
 const HELD_RENEWAL: Duration = Duration::from_secs(240);
 /// The same of a server alone, whose leases stand for themselves.
@@ -133,6 +134,11 @@ impl Peers {
     /// The name of the data directory's server, the same in its next life.
     pub(crate) fn instance(&self) -> &str {
         &self.instance
+    }
+
+    /// Whether a life is of this server, the present one or one before.
+    pub(crate) fn has_life(&self, life: &str) -> bool {
+        is_life_of(life, &self.instance)
     }
 
     /// What people call this server, where there are several.
@@ -358,22 +364,44 @@ mod tests {
         assert!(meta.processes().await.unwrap().is_empty() && alone.others().await.unwrap().is_empty());
     }
 
-    #[tokio::test]
+    /// Some time, in which these say that they live.
+    async fn pass(clock: &ManualClock, seconds: u32, speaking: &[&Peers]) {
+        for _ in 0..seconds {
+            clock.advance_ms(1000);
+            tokio::time::advance(Duration::from_secs(1)).await;
+            for peer in speaking {
+                peer.live().await.unwrap();
+            }
+        }
+    }
+
+    async fn forget_what_others_showed(peers: &Peers) {
+        *peers.shared.as_ref().unwrap().others.lock().await = None;
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_duty_goes_on_when_its_holder_leaves_or_dies() {
         let (clock, _, [one, two]) = two().await;
         assert!(one.has_duty(Duty::Lifecycle).await && one.has_duty(Duty::Lifecycle).await);
         assert!(!two.has_duty(Duty::Lifecycle).await && two.has_duty(Duty::Scrub).await);
         one.leave().await.unwrap();
         assert!(two.has_duty(Duty::Lifecycle).await);
-        clock.advance_ms(11_000);
-        let three = ProcessRecord::default();
-        let three = Peers::join(two.meta.clone(), "THREE".to_owned(), three).await.unwrap();
+        let three = Peers::join(two.meta.clone(), "THREE".to_owned(), ProcessRecord::default()).await.unwrap();
+        pass(&clock, 11, &[&three]).await;
         assert!(three.has_duty(Duty::Scrub).await, "the second did not say that it lives");
         two.say(Shown::default()).await.unwrap();
         assert!(!two.has_duty(Duty::Scrub).await);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
+    async fn a_duty_that_was_given_without_an_answer_is_had() {
+        let (_, _, [one, two]) = two().await;
+        // As if the answer had been lost.
+        one.meta.take_duty(Duty::Scrub.name(), one.holder(), None, HELD).await.unwrap();
+        assert!(!two.has_duty(Duty::Scrub).await && one.has_duty(Duty::Scrub).await);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn each_sees_what_the_living_others_show() {
         let (clock, _, [one, two]) = two().await;
         two.say(on_air("a")).await.unwrap();
@@ -381,17 +409,16 @@ mod tests {
         assert_eq!(others.iter().map(|other| other.name.as_str()).collect::<Vec<_>>(), ["two"]);
         assert_eq!(others[0].shown, on_air("a"));
         assert!(others[0].life == two.holder() && two.holder() != two.instance());
-        clock.advance_ms(11_000);
-        one.say(Shown::default()).await.unwrap();
-        *one.shared.as_ref().unwrap().others.lock().await = None;
+        pass(&clock, 11, &[&one]).await;
+        forget_what_others_showed(&one).await;
         assert!(one.others().await.unwrap().is_empty(), "the second did not say that it lives");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn garbage_waits_for_the_readers_of_all_that_live() {
         let (clock, reading, [one, two]) = two().await;
         let pinned = reading.pin([]);
-        clock.advance_ms(8_000);
+        pass(&clock, 8, &[&one, &two]).await;
         one.say(Shown::default()).await.unwrap();
         two.say(Shown::default()).await.unwrap();
         let began_ms = 1_000_000_000;
@@ -399,8 +426,36 @@ mod tests {
         drop(pinned);
         one.say(Shown::default()).await.unwrap();
         assert_eq!(two.garbage_before_ms().await, Ok(began_ms + 8_000 - SKEW_MS));
-        clock.advance_ms(11_000);
+        pass(&clock, 11, &[&two]).await;
         two.say(Shown::default()).await.unwrap();
         assert_eq!(two.garbage_before_ms().await, Ok(began_ms + 19_000 - SKEW_MS), "the dead read nothing");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_counts_as_dead_who_could_not_say_that_it_lives() {
+        let (clock, _, [one, two]) = two().await;
+        let bucket = model::name::BucketName::parse("bkt").unwrap();
+        let channel = model::name::ChannelName::parse(b"ch").unwrap();
+        let claim = || store::kv::Claim::IfFree;
+        let take = async |peers: &Peers| {
+            peers.meta.acquire_publisher(&bucket, &channel, peers.holder(), HELD, claim()).await.map(drop)
+        };
+        take(&one).await.unwrap();
+        assert!(one.has_duty(Duty::Garbage).await);
+        one.say(on_air("ch")).await.unwrap();
+        let reads_since_ms = one.garbage_before_ms().await.unwrap();
+        pass(&clock, 10, &[&one, &two]).await;
+        // The map is away, and the second is the first who reaches it again.
+        pass(&clock, 30, &[]).await;
+        two.say(Shown::default()).await.unwrap();
+        assert_eq!(take(&two).await.unwrap_err().kind, ErrorKind::Held);
+        assert!(!two.has_duty(Duty::Garbage).await);
+        assert_eq!(two.garbage_before_ms().await, Ok(reads_since_ms));
+        assert_eq!(two.others().await.unwrap().len(), 1);
+        // It does not come back.
+        pass(&clock, 10, &[&two]).await;
+        forget_what_others_showed(&two).await;
+        assert!(two.has_duty(Duty::Garbage).await && two.others().await.unwrap().is_empty());
+        take(&two).await.unwrap();
     }
 }

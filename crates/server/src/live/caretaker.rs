@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use store::ErrorKind;
 use store::kv::Claim as LeaseClaim;
+use store::lease::PublisherLease;
 use store::meta::peer::is_life_of;
 
 use super::Live;
@@ -43,6 +45,21 @@ impl Caretaker {
     pub(super) fn channels(&self) -> usize {
         self.0.lock().len()
     }
+}
+
+/// Takes the right to publish on a channel. Where the map did not say whether this server has it now, it is found out, and
+/// given back.
+///
+/// # Errors
+/// Those of [`store::meta::Meta::acquire_publisher`].
+pub(super) async fn acquire(live: &Arc<Live>, id: &ChannelId, claim: LeaseClaim) -> store::Result<PublisherLease> {
+    let (holder, ttl) = (live.peers.holder(), live.peers.lease_ttl());
+    let taken = live.meta.acquire_publisher(&id.0, &id.1, holder, ttl, claim).await;
+    // The lease of a server alone runs out by itself.
+    if live.peers.is_shared() && taken.as_ref().is_err_and(|error| error.kind == ErrorKind::Unavailable) {
+        look_after(live, id.clone(), None);
+    }
+    taken
 }
 
 /// Looks after what the push has left that began at this moment, until it is listed, or somebody has taken it up: somebody

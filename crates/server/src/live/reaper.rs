@@ -112,11 +112,7 @@ pub(super) async fn look(live: &Arc<Live>, before: Candidates) -> Candidates {
 }
 
 async fn end(live: &Arc<Live>, id: &ChannelId, started_ms: i64) {
-    let lease = match live
-        .meta
-        .acquire_publisher(&id.0, &id.1, live.peers.holder(), live.peers.lease_ttl(), Claim::IfFree)
-        .await
-    {
+    let lease = match caretaker::acquire(live, id, Claim::IfFree).await {
         Ok(lease) => lease,
         Err(error) => {
             tracing::debug!(%error, bucket = %id.0, channel = %id.1, "a push without a publisher has one by now");

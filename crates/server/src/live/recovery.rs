@@ -16,7 +16,7 @@ use store::meta::{Earlier, OpenSegment};
 use tokio::time::Instant;
 
 use super::Live;
-use super::caretaker::{look_after, look_after_at_once};
+use super::caretaker::{self, look_after, look_after_at_once};
 use super::channels::{ChannelId, Claim, OnAir, StopReason};
 use super::finished::Finished;
 use super::inherited;
@@ -203,7 +203,7 @@ pub(super) async fn acquire(
             }
         };
         attempts += 1;
-        match live.meta.acquire_publisher(&id.0, &id.1, live.peers.holder(), live.peers.lease_ttl(), claim).await {
+        match caretaker::acquire(live, id, claim).await {
             // Who ends a list holds the lease for a moment (D12), and may have taken it since it was looked at.
             Err(error) if error.kind == store::ErrorKind::Held && attempts < ACQUIRE_ATTEMPTS => {
                 if live.peers.is_shared() && live.ask_for(id, is_gone.as_mut()).await? == Answer::Taken {

@@ -160,11 +160,7 @@ pub(super) async fn end_list(live: Arc<Live>, id: ChannelId, stored_ms: i64, aft
         return;
     }
     let (bucket, channel) = (&id.0, &id.1);
-    let lease = match live
-        .meta
-        .acquire_publisher(bucket, channel, live.peers.holder(), live.peers.lease_ttl(), Claim::IfFree)
-        .await
-    {
+    let lease = match caretaker::acquire(&live, &id, Claim::IfFree).await {
         Ok(lease) => lease,
         // Somebody publishes again, so the list has not ended.
         Err(_) => return,

@@ -9,6 +9,7 @@ pub mod lease;
 mod account;
 mod bucket;
 mod channel;
+mod continuity;
 mod damage;
 mod decoded;
 mod garbage;
@@ -47,6 +48,7 @@ pub use readers::Reading;
 pub use segment::SegmentEntry;
 pub use upload::{PartRecord, UploadRecord};
 
+use continuity::Continuity;
 use decoded::Decoded;
 use novelty::Novelty;
 use readers::Readers;
@@ -91,6 +93,8 @@ pub struct Meta {
     decoded: Arc<Decoded>,
     novelty: Arc<Novelty>,
     vault: Option<Arc<Vault>>,
+    /// Since when this process has said that it lives, where others do.
+    continuity: Option<Arc<Continuity>>,
     /// What the next change counts.
     tally: Option<Arc<Tally>>,
     usage_shard: u8,
@@ -111,6 +115,7 @@ impl Meta {
             garbage_grace_ms: GARBAGE_GRACE_MS,
             pins: Pins::default(),
             readers: None,
+            continuity: None,
             decoded: Arc::default(),
             novelty: Arc::default(),
             vault: None,
@@ -128,10 +133,12 @@ impl Meta {
         self
     }
 
-    /// The same for a process that shares the blobs with others: who reads is counted, so that they can be told.
+    /// The same for a process that shares map and blobs with others: who reads is counted, so that they can be told, and that
+    /// another does not say that it lives is believed only where it could have.
     #[must_use]
     pub fn with_counted_readers(mut self) -> Self {
         self.readers = Some(Readers::default());
+        self.continuity = Some(Arc::default());
         self
     }
 
@@ -220,6 +227,11 @@ impl Meta {
 
 fn stored<R: Record>(row: &Versioned) -> Result<Stored<R>> {
     Ok(Stored { value: decode(&row.value)?, version: row.version })
+}
+
+/// The same of a push: that others were faster, is no word about who has its channel.
+fn was_busy(subject: Subject, name: impl fmt::Display) -> Error {
+    Error::unavailable(subject, format!("{name} was changed by others {ATTEMPTS} times in a row"))
 }
 
 /// What is said when others were faster every time.

@@ -215,7 +215,9 @@ impl Meta {
     /// `Held` when somebody else has begun it; `Unavailable`.
     pub async fn begin_life(&self, life: &str, ttl: Duration) -> Result<Lease> {
         let name = process_lease(life).ok_or_else(|| Error::corrupt(Subject::Process, format!("{life} is no life")))?;
-        self.kv().acquire(&name, life, ttl, Claim::IfFree).await
+        let lease = self.kv().acquire(&name, life, ttl, Claim::IfFree).await?;
+        self.note_said(ttl);
+        Ok(lease)
     }
 
     /// Says again that a life goes on. When nothing is known of it any more, it is begun again.
@@ -225,7 +227,17 @@ impl Meta {
     pub async fn renew_life(&self, lease: &Lease, ttl: Duration) -> Result<Lease> {
         match self.kv().renew(lease, ttl).await {
             Err(error) if error.kind == ErrorKind::Conflict => self.begin_life(&lease.holder, ttl).await,
-            renewed => renewed,
+            Ok(renewed) => {
+                self.note_said(ttl);
+                Ok(renewed)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn note_said(&self, ttl: Duration) {
+        if let Some(continuity) = &self.continuity {
+            continuity.note_said(ttl);
         }
     }
 
@@ -301,7 +313,8 @@ impl Meta {
         let mut found = Vec::new();
         for row in self.kv().range(&Range::prefix(Table::Process.all())).await? {
             let life = String::from_utf8_lossy(key::last(&row, &Table::Process.all())?).into_owned();
-            let is_alive = !self.is_dead(&life).await?;
+            // Its row is there, so it has not left.
+            let is_alive = !self.is_silent(&life).await? || !self.would_have_heard();
             found.push(Process { life, record: decode(&row.value).unwrap_or_default(), is_alive });
         }
         Ok(found)
@@ -328,15 +341,29 @@ impl Meta {
         Ok(found)
     }
 
-    /// Whether a holder has a life that is over.
+    /// Whether a holder has a life that is over: it has left, or does not say any more that it lives though it could.
     ///
     /// # Errors
     /// `Unavailable`.
     pub async fn is_dead(&self, holder: &str) -> Result<bool> {
+        if !self.is_silent(holder).await? {
+            return Ok(false);
+        }
+        // Who leaves, and whose server has begun another life, takes its row along.
+        Ok(self.would_have_heard() || self.kv().get(&Table::Process.name(holder)).await?.is_none())
+    }
+
+    /// Whether the life of a holder has not been said to go on.
+    async fn is_silent(&self, holder: &str) -> Result<bool> {
         match process_lease(holder) {
             Some(name) => Ok(self.kv().lease(&name).await?.is_none()),
             None => Ok(false),
         }
+    }
+
+    /// Whether another process that lives would have been heard: not where the map was away, when nobody could say anything.
+    fn would_have_heard(&self) -> bool {
+        self.continuity.as_ref().is_none_or(|continuity| continuity.is_long())
     }
 
     /// Takes a lease that counts as long as its holder lives: free is also what a dead process holds.
@@ -377,7 +404,17 @@ impl Meta {
                 kept => return kept,
             }
         }
-        self.acquire_of_living(&format!("duty/{duty}"), life, ttl, Claim::IfFree).await
+        let name = format!("duty/{duty}");
+        match self.acquire_of_living(&name, life, ttl, Claim::IfFree).await {
+            // An answer that did not arrive may have given it to this process.
+            Err(error) if error.kind == ErrorKind::Held => match self.kv().lease(&name).await? {
+                Some(lease) if lease.holder == life => {
+                    self.kv().acquire(&name, life, ttl, Claim::TakeOver(lease.token)).await
+                }
+                _ => Err(error),
+            },
+            taken => taken,
+        }
     }
 
     /// Writes a wish down under a new `id`, for the process that holds the channel.

@@ -15,7 +15,7 @@ use super::channel::{HistoryEntry, HistoryRecord};
 use super::key::{self, Table};
 use super::lease::{PublisherLease, publisher_lease_name};
 use super::transaction::MetaTransaction;
-use super::{ATTEMPTS, Meta, ObjectRecord, PutGuard, SegmentEntry, Stored, gave_up};
+use super::{ATTEMPTS, Meta, ObjectRecord, PutGuard, SegmentEntry, Stored, was_busy};
 use crate::blob::BlobId;
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::kv::{Lease, Precondition, Range, Write, add_counters, counters};
@@ -172,7 +172,7 @@ impl Meta {
                 return Ok(session);
             }
         }
-        Err(gave_up(Subject::Publication, channel))
+        Err(was_busy(Subject::Publication, channel))
     }
 
     /// The push on a channel that is live, or was left by a crash.
@@ -215,7 +215,7 @@ impl Meta {
                 return Ok(());
             }
         }
-        Err(gave_up(Subject::Publication, lease.channel()))
+        Err(was_busy(Subject::Publication, lease.channel()))
     }
 
     /// Stores a finished segment and everything that changes with it, in one commit.
@@ -253,7 +253,7 @@ impl Meta {
                 return Ok(());
             }
         }
-        Err(gave_up(Subject::Publication, channel))
+        Err(was_busy(Subject::Publication, channel))
     }
 
     /// Rewrites the live playlist and its state without a new segment.
@@ -276,7 +276,7 @@ impl Meta {
                 return Ok(());
             }
         }
-        Err(gave_up(Subject::Publication, lease.channel()))
+        Err(was_busy(Subject::Publication, lease.channel()))
     }
 
     /// Ends a push: it moves to the history. `end_ms` of `None` is the end of its last segment, or its start if it
@@ -297,7 +297,7 @@ impl Meta {
                 return Ok(());
             }
         }
-        Err(gave_up(Subject::Publication, channel))
+        Err(was_busy(Subject::Publication, channel))
     }
 
     /// Keeps what the publisher says of its push, which has ended and left segments that wait: it comes into the history with
@@ -316,7 +316,7 @@ impl Meta {
                 return Ok(());
             }
         }
-        Err(gave_up(Subject::Publication, lease.channel()))
+        Err(was_busy(Subject::Publication, lease.channel()))
     }
 
     /// Begins a push that takes up what an earlier one of the channel left `waiting`, and returns the session number, which is
@@ -347,7 +347,7 @@ impl Meta {
                 return Ok(record.session);
             }
         }
-        Err(gave_up(Subject::Publication, channel))
+        Err(was_busy(Subject::Publication, channel))
     }
 
     /// Adds a push that has ended to the history of its channel.
