@@ -95,6 +95,21 @@ def one(tmp_path, source):
     assert "panicked" not in server.log(), server.log()[-3000:]
 
 
+def refuses_changes(server, bucket_name, source):
+    bucket = server.bucket(bucket_name)
+    for change in (
+        lambda: bucket.put_object("too-late", b"x"),
+        lambda: bucket.delete_object("key-10"),
+        lambda: bucket.init_multipart_upload("too-late"),
+        lambda: server.bucket("another-bucket").create_bucket(),
+        lambda: create_channel(bucket, "another-channel"),
+    ):
+        with pytest.raises(oss2.exceptions.ServerError) as refused:
+            change()
+        assert refused.value.status == 503 and "read-only" in str(refused.value), refused.value
+    media.push_refused(source[0], server.on_rtmp_port(bucket.sign_rtmp_url("test-channel", "playlist.m3u8", 3600)))
+
+
 def test_an_installation_moves_in_and_out(one, environment, seaweed, source, tmp_path):
     server, name, upload, key = one
     before = everything(server, name, upload, key)
@@ -106,6 +121,11 @@ def test_an_installation_moves_in_and_out(one, environment, seaweed, source, tmp
     refused = millpond(*move_in, environment=engines)
     assert refused.returncode != 0 and "another millpond runs" in refused.stderr, refused.stderr
     assert server.stop() == 0
+    # It serves on while all is copied, and changes nothing.
+    server.environment = {"MILLPOND_READ_ONLY": "true"}
+    server.start()
+    assert everything(server, name, upload, key) == before
+    refuses_changes(server, name, source)
 
     # Killed when the first blobs are there.
     given = {**os.environ, **engines}
@@ -131,6 +151,8 @@ def test_an_installation_moves_in_and_out(one, environment, seaweed, source, tmp
     copied, present = map(int, re.search(r"(\d+) blobs copied .*, (\d+) were there", went_on.stdout).groups())
     assert copied > 0 and present > 0, "what was there was not copied again"
     assert "going on from" in went_on.stdout and secrets_key not in went_on.stdout + went_on.stderr
+    assert everything(server, name, upload, key) == before
+    assert server.stop() == 0
 
     target.start()
     assert everything(target, name, upload, key) == before

@@ -22,6 +22,8 @@ pub(crate) struct Config {
     pub(crate) meta: Option<String>,
     /// Where blobs are, when several servers share them: `s3://BUCKET/PREFIX?endpoint=URL`. Absent: the data directory.
     pub(crate) blobs: Option<String>,
+    /// Serve what is in the data directory and change nothing, so that it can be moved meanwhile.
+    pub(crate) read_only: bool,
     /// Addresses that speak HTTP and RTMP (told apart by the first byte, D15).
     pub(crate) listen: Vec<SocketAddr>,
     /// Addresses that speak RTMP; the same sockets answer HTTP too.
@@ -368,6 +370,7 @@ impl Default for Config {
             max_connections: None,
             max_unproven_per_address: None,
             secrets_key_file: None,
+            read_only: false,
             trusted_proxies: Vec::new(),
             forwarded_header: ForwardedHeader::default(),
             leave_s: 0,
@@ -500,6 +503,9 @@ pub(crate) struct ConfigArgs {
     /// AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
     #[arg(long, env = "MILLPOND_BLOBS", value_name = "URL", hide_env_values = true)]
     pub(crate) blobs: Option<String>,
+    /// Serve what is in the data directory and refuse what would change it, while `millpond migrate` copies it.
+    #[arg(long, env = "MILLPOND_READ_ONLY")]
+    pub(crate) read_only: bool,
     /// Address for HTTP and RTMP; may be repeated [default: 127.0.0.1:9000].
     #[arg(long, env = "MILLPOND_LISTEN", value_name = "ADDR", value_parser = crate::address::parse, value_delimiter = ',')]
     pub(crate) listen: Vec<SocketAddr>,
@@ -571,6 +577,7 @@ impl Config {
         if args.blobs.is_some() {
             config.blobs.clone_from(&args.blobs);
         }
+        config.read_only |= args.read_only;
         replace_list(&mut config.listen, &args.listen);
         replace_list(&mut config.rtmp_listen, &args.rtmp_listen);
         replace(&mut config.admin_listen, &args.admin_listen);
@@ -612,6 +619,11 @@ impl Config {
     }
 
     fn check(&self) -> anyhow::Result<()> {
+        if self.read_only && self.meta.as_ref().is_some_and(|meta| !meta.is_empty()) {
+            bail!(
+                "`read_only` is about a data directory; `millpond store read-only --meta …` makes a map in PostgreSQL read-only"
+            );
+        }
         if self.listen.is_empty() {
             bail!("`listen` needs at least one address");
         }

@@ -96,7 +96,13 @@ pub(crate) async fn start(config: Config, inherited: Inherited, numbers: Prometh
     let tls = Tls::load(&config.tls)?.map(Arc::new);
     // From here on a SIGHUP does not end the process any more, whatever is configured.
     let hang_up = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
-    let Stores { meta, blobs, lock } = places.open(&config.data_dir, &config.storage, Missing::Make, &clock).await?;
+    let missing = if config.read_only { Missing::Refuse } else { Missing::Make };
+    let mut stores = places.open(&config.data_dir, &config.storage, missing, &clock).await?;
+    if config.read_only {
+        stores = stores.read_only()?;
+        tracing::warn!("read-only: what is there is served, and whatever would change it is refused, pushes included");
+    }
+    let Stores { meta, blobs, lock } = stores;
     crate::places::refuse_unfinished(&meta).await?;
     let meta = KeySource::new(&config.data_dir, config.secrets_key_file.as_deref()).unlock(meta).await?;
     let addressing = addressing(&config)?;
@@ -122,6 +128,17 @@ pub(crate) async fn start(config: Config, inherited: Inherited, numbers: Prometh
     } else {
         (meta.clone(), Peers::alone(meta, instance))
     };
+    if !places.has_shared_blobs()
+        && let Some(other) =
+            peers.processes().await?.into_iter().find(|other| other.is_alive && !peers.has_life(&other.life))
+    {
+        let left = peers.leave().await;
+        left.context("cannot tell the other servers that this one does not start")?;
+        anyhow::bail!(
+            "server {} shares this map, and blobs in a data directory would be seen by one of them only: give all the same --blobs s3://…",
+            other.record.name
+        );
+    }
     let peers = Arc::new(peers);
     let edge = Arc::new(Edge::new(Parts {
         meta: meta.clone(),
@@ -134,12 +151,16 @@ pub(crate) async fn start(config: Config, inherited: Inherited, numbers: Prometh
         clock: clock.clone(),
         config,
     })?);
-    if meta.begin_usage().await.context("cannot count what is stored")? {
+    let is_read_only = edge.config.read_only;
+    if !is_read_only && meta.begin_usage().await.context("cannot count what is stored")? {
         tracing::info!("usage is counted from here on; what is stored counts from now");
     }
     let mut disk = Disk::new(places.local_folder(&edge.config.data_dir), edge.config.storage.reserve_mib);
     disk.begin();
-    live::recover(&edge.live).await.context("cannot repair what a crash left")?;
+    // What a crash left stays as it is, and a move says so.
+    if !is_read_only {
+        live::recover(&edge.live).await.context("cannot repair what a crash left")?;
+    }
 
     let (trigger, shutdown) = crate::shutdown::channel();
     let (leaves, leaving) = crate::shutdown::channel();
@@ -168,10 +189,24 @@ pub(crate) async fn start(config: Config, inherited: Inherited, numbers: Prometh
     accepting.push(pages.context("no thread for the admin listener")?);
     crate::panics::spawn("watchdog", crate::notify::keep_alive(ending.clone()));
     accepting.push(crate::panics::spawn("certificate", tls::watch(tls, hang_up, shutdown.clone())));
-    accepting.push(crate::panics::spawn("sessions", edge.accounts.clone().forget_sessions(shutdown.clone())));
+    if !is_read_only {
+        accepting.push(crate::panics::spawn("sessions", edge.accounts.clone().forget_sessions(shutdown.clone())));
+        accepting.push(crate::panics::spawn("usage", edge.usage.clone().keep(shutdown.clone())));
+        accepting.push(crate::panics::spawn("upkeep", live::upkeep(edge.live.clone(), shutdown.clone())));
+        crate::panics::spawn("end lists", live::resume_end_lists(edge.live.clone()));
+        let interval = Duration::from_secs(edge.config.storage.lifecycle_interval_s);
+        accepting.push(crate::panics::spawn(
+            "lifecycle",
+            crate::objects::lifecycle::watch(
+                meta.clone(),
+                edge.clock.clone(),
+                peers.clone(),
+                interval,
+                shutdown.clone(),
+            ),
+        ));
+    }
     accepting.push(crate::panics::spawn("memory", crate::memory::watch(edge.memory.clone(), shutdown.clone())));
-    accepting.push(crate::panics::spawn("usage", edge.usage.clone().keep(shutdown.clone())));
-    accepting.push(crate::panics::spawn("upkeep", live::upkeep(edge.live.clone(), shutdown.clone())));
     accepting.push(crate::panics::spawn("disk", disk.watch(shutdown.clone())));
     accepting.push(crate::panics::spawn("dependencies", edge.dependencies.clone().watch(shutdown.clone())));
     accepting.push(crate::panics::spawn("room", crate::space::keep_room(blobs.clone(), shutdown.clone())));
@@ -184,14 +219,8 @@ pub(crate) async fn start(config: Config, inherited: Inherited, numbers: Prometh
         let end_lists = live::keep_end_lists(edge.live.clone(), shutdown.clone());
         accepting.push(crate::panics::spawn("end lists of others", end_lists));
     }
-    crate::panics::spawn("end lists", live::resume_end_lists(edge.live.clone()));
     accepting.extend(edge.stills.start());
     accepting.push(crate::panics::spawn("access log", access_log::deliver(edge.access_log.clone(), shutdown.clone())));
-    let interval = Duration::from_secs(edge.config.storage.lifecycle_interval_s);
-    accepting.push(crate::panics::spawn(
-        "lifecycle",
-        crate::objects::lifecycle::watch(meta.clone(), edge.clock.clone(), peers.clone(), interval, shutdown.clone()),
-    ));
     let damage = crate::damage::watch(meta.clone(), blobs.clone(), shutdown.clone());
     accepting.push(crate::panics::spawn("damage", damage));
     let pace = edge.config.storage.scrub_mib_per_s;

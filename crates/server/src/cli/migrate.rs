@@ -26,8 +26,8 @@ const MIB: f64 = (1 << 20) as f64;
 /// The flags of `migrate`.
 #[derive(Debug, Args)]
 pub(crate) struct Migrate {
-    /// Data directory of the source, of which no server may be running; when both its map and its blobs are elsewhere, only
-    /// the key of its secrets is looked for there.
+    /// Data directory of the source, whose server is stopped or was started with --read-only; when both its map and its
+    /// blobs are elsewhere, only the key of its secrets is looked for there.
     #[arg(long, value_name = "DIR")]
     from_data_dir: Option<PathBuf>,
     /// Map of the source in PostgreSQL, which is read-only from then on.
@@ -71,11 +71,11 @@ impl Migrate {
     }
 
     async fn go(&self, from: &Side, to: &Side) -> anyhow::Result<ExitCode> {
-        let source = from.open(Missing::Refuse).await.context("the source")?;
+        let (source, run) = from.open_source().await.context("the source")?;
         let key_folder = self.from_data_dir.as_deref().unwrap_or(&from.data_dir);
         let keys = KeySource::new(key_folder, self.secrets_key_file.as_deref());
         let source = Opened { meta: keys.open(source.meta.clone()).await.context("the source")?, ..source };
-        let still = StandStill::begin(from, &source).await?;
+        let still = StandStill::begin(from, &source, run).await?;
         let begun = async {
             let plan = moving::plan(&source.meta, source.blobs.as_ref(), now_ms()).await.map_err(refused)?;
             let target = open_target(to).await.context("the target")?;
@@ -220,16 +220,19 @@ fn time_left(amount: f64, rate: f64) -> String {
 }
 
 /// A source whose map does not change.
-struct StandStill {
-    /// The mark of a map in PostgreSQL, and whether it was made read-only just now.
-    mark: Option<(u32, bool)>,
+enum StandStill {
+    /// The lock of the data directory sees to it.
+    Locked,
+    /// A server has the data directory that changes nothing in this run.
+    Served(String),
+    /// A map in PostgreSQL is read-only under this mark, and whether it was made so just now.
+    ReadOnly(u32, bool),
 }
 
 impl StandStill {
-    async fn begin(from: &Side, source: &Opened) -> anyhow::Result<Self> {
+    async fn begin(from: &Side, source: &Opened, run: Option<String>) -> anyhow::Result<Self> {
         if !from.places.has_shared_map() {
-            // The lock of the data directory sees to it.
-            return Ok(Self { mark: None });
+            return Ok(run.map_or(Self::Locked, Self::Served));
         }
         // Before anybody is disturbed for nothing.
         if let Some(push) = moving::pushes(&source.meta).await?.first() {
@@ -238,13 +241,17 @@ impl StandStill {
         let was_read_only = from.places.read_only_mark().await?.is_some();
         from.places.set_read_only(true).await?;
         let mark = from.places.read_only_mark().await?.context("the map did not become read-only")?;
-        Ok(Self { mark: Some((mark, !was_read_only)) })
+        Ok(Self::ReadOnly(mark, !was_read_only))
     }
 
     async fn check(&self, from: &Side) -> anyhow::Result<()> {
-        let Some((mark, _)) = self.mark else { return Ok(()) };
+        let is_still = match self {
+            Self::Locked => true,
+            Self::Served(run) => from.read_only_run()?.as_ref() == Some(run),
+            Self::ReadOnly(mark, _) => from.places.read_only_mark().await? == Some(*mark),
+        };
         ensure!(
-            from.places.read_only_mark().await? == Some(mark),
+            is_still,
             "the source was writable in between, so the target may have missed something; go on with the same command"
         );
         Ok(())
@@ -252,9 +259,9 @@ impl StandStill {
 
     /// Lets servers write again, after a move that has not begun.
     async fn undo(&self, from: &Side) -> anyhow::Result<()> {
-        match self.mark {
-            Some((_, true)) => from.places.set_read_only(false).await,
-            _ => Ok(()),
+        match self {
+            Self::ReadOnly(_, true) => from.places.set_read_only(false).await,
+            Self::ReadOnly(_, false) | Self::Locked | Self::Served(_) => Ok(()),
         }
     }
 }
@@ -306,7 +313,9 @@ fn tell_what_is_next(from: &Side, to: &Side, copied: Vec<&'static str>) {
     wanted(secrets::FILE, &format!("the key of the secrets ({} or --secrets-key-file)", secrets::VARIABLE));
     match from.places.has_shared_map() {
         true => say!("  the source is read-only; `millpond store writable --meta …` would end that"),
-        false => say!("  start no server on the source any more: what it stores would not be in the target"),
+        false => say!(
+            "  start no server on the source any more, but with --read-only: what it stores would not be in the target"
+        ),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::config::{Durability, StorageConfig};
 use crate::data_dir;
 use crate::places::Places;
-use crate::stores::{Missing, Stores};
+use crate::stores::{self, Missing, Stores};
 
 /// Where an installation is, as the server takes it.
 #[derive(Debug, Clone, Args)]
@@ -44,6 +44,8 @@ pub(super) struct Opened {
     pub(super) blobs: Arc<dyn TakeBlobs>,
     /// Keeps servers away.
     pub(super) _lock: File,
+    /// Where the map lies that was copied from under a running server.
+    pub(super) _beside: Option<Scratch>,
 }
 
 impl Side {
@@ -79,7 +81,26 @@ impl Side {
             StorageConfig { durability: Durability::Full, cache_mib: 0, tail_ms: 0, ..StorageConfig::default() };
         let opened = self.places.open(&self.data_dir, &storage, missing, &Clock::system()).await?;
         let Stores { meta, blobs, lock } = opened;
-        Ok(Opened { meta, blobs, _lock: lock })
+        Ok(Opened { meta, blobs, _lock: lock, _beside: None })
+    }
+
+    /// Opens it to be copied. A data directory may have a server that changes nothing, whose run is returned by name.
+    ///
+    /// # Errors
+    /// As [`Side::open`], and when its server may change something.
+    pub(super) async fn open_source(&self) -> anyhow::Result<(Opened, Option<String>)> {
+        let Some(run) = self.read_only_run()? else { return Ok((self.open(Missing::Refuse).await?, None)) };
+        let beside = Scratch::make()?;
+        let Stores { meta, blobs, lock } = stores::open_beside(&self.data_dir, &beside.0, &Clock::system())?;
+        Ok((Opened { meta, blobs, _lock: lock, _beside: Some(beside) }, Some(run)))
+    }
+
+    /// The run of a server that has the data directory and changes nothing in it.
+    ///
+    /// # Errors
+    /// When it cannot be found out.
+    pub(super) fn read_only_run(&self) -> anyhow::Result<Option<String>> {
+        if self.places.are_local() { stores::read_only_run(&self.data_dir) } else { Ok(None) }
     }
 
     /// Its places in words.
@@ -90,7 +111,7 @@ impl Side {
 
 /// A folder for a spool that stays empty. It is deleted with this.
 #[derive(Debug)]
-struct Scratch(PathBuf);
+pub(super) struct Scratch(PathBuf);
 
 impl Scratch {
     fn make() -> anyhow::Result<Self> {
