@@ -54,7 +54,7 @@ pub(super) fn place(state: SessionState) -> Place {
 pub(crate) async fn recover(live: &Arc<Live>) -> Result<(), Error> {
     let earlier = Earlier { instance: live.peers.instance(), life: live.peers.holder() };
     let dangling = live.meta.dangling_publications(Some(earlier)).await.map_err(internal)?;
-    let may_wait = live.blobs.finishes_elsewhere() || live.peers.is_shared();
+    let may_wait = live.may_wait();
     let deadline = Instant::now() + START_PATIENCE;
     let mut under_way = Vec::new();
     for push in dangling {
@@ -121,7 +121,7 @@ pub(super) enum Repaired {
 /// and can take it up; what is noted stays noted.
 pub(super) async fn repair_in_time(live: &Arc<Live>, lease: PublisherLease, claim: Claim) -> Repaired {
     let (id, mut stop) = ((lease.bucket().clone(), lease.channel().clone()), claim.on_air.stop_word());
-    let may_wait = live.blobs.finishes_elsewhere() || live.peers.is_shared();
+    let may_wait = live.may_wait();
     let repairing = async {
         while let Err(error) = repair(live, &lease).await {
             // What another fault keeps from being repaired is not for waiting.

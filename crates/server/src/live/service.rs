@@ -46,6 +46,11 @@ impl Settings {
 }
 
 impl Live {
+    /// Whether segments may have to wait for a store or a map that others run, and that may be away.
+    pub(super) fn may_wait(&self) -> bool {
+        self.blobs.finishes_elsewhere() || self.peers.is_shared()
+    }
+
     /// Pushes into these stores.
     pub(crate) fn new(
         meta: Meta,

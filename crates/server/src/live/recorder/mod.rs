@@ -126,7 +126,7 @@ impl Recorder {
         let dating = Dating::begin(&live);
         // A map that is another place may have listed a segment though nobody heard of it: given up as lost, it would be
         // taken off the list again.
-        let may_wait = live.blobs.finishes_elsewhere() || live.peers.is_shared();
+        let may_wait = live.may_wait();
         let hold = may_wait.then_some(HOLD);
         let first_number_ms = if waiting.is_empty() { 0 } else { window.last_number_ms.saturating_add(1) };
         Self {

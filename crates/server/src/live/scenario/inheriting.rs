@@ -227,6 +227,22 @@ async fn a_server_finds_its_own_pushes_whose_segments_wait() {
     }
 }
 
+/// The map gives a channel away, and nobody hears of it: it must not stay taken by a server that does not know.
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_was_given_without_an_answer_is_given_back() {
+    let machine = Machine::shared().await;
+    machine.trouble.set(Disk::LosesAnswers);
+    let refused = machine.stage.try_begin("playlist.m3u8").await;
+    assert!(refused.is_err());
+    machine.trouble.set(Disk::Well);
+    let (bucket, channel) = &machine.stage.id;
+    assert!(machine.stage.meta.publisher(bucket, channel).await.unwrap().is_some(), "nobody heard of it");
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    assert!(machine.stage.meta.publisher(bucket, channel).await.unwrap().is_none(), "the channel is free");
+    assert_eq!(machine.stage.live.caretaker.channels(), 0);
+    drop(machine.stage.begin().await);
+}
+
 /// The map is away when the store is back: what waits is not forgotten over that.
 #[tokio::test(start_paused = true)]
 async fn what_was_left_is_listed_also_when_the_map_was_away_meanwhile() {

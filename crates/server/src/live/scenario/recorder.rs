@@ -83,7 +83,11 @@ impl Kv for Recorder {
         if !name.starts_with("process/") {
             self.trouble.be_answered().await;
         }
-        self.kv.acquire(name, holder, ttl, claim).await
+        let lease = self.kv.acquire(name, holder, ttl, claim).await?;
+        if !name.starts_with("process/") {
+            self.trouble.hear_the_answer().await?;
+        }
+        Ok(lease)
     }
 
     async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<Lease> {
