@@ -74,7 +74,7 @@ fn failed(error: impl std::fmt::Display) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::colour::Matrix;
+    use crate::matrix::Matrix;
     use zune_jpeg::JpegDecoder;
     use zune_jpeg::zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
 

@@ -1,6 +1,6 @@
 //! What a sequence parameter set says that decides whether, and how, its pictures are shown (H.264 7.3.2.1.1, E.1.1).
 
-use crate::colour::Matrix;
+use crate::matrix::Matrix;
 use crate::refusal::{Reason, Refusal};
 use media::bitreader::BitReader;
 use media::bits::UnexpectedEnd;

@@ -1,7 +1,7 @@
 //! What a decoder is asked for, and what it gives.
 
-use crate::colour::Matrix;
 use crate::format::{Format, Interlacing};
+use crate::matrix::Matrix;
 use crate::picture::{Picture, plane_size};
 use crate::refusal::{Reason, Refusal};
 use crate::shape::Shape;

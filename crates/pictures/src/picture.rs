@@ -1,6 +1,6 @@
 //! A decoded picture: planes of 8 bit 4:2:0, and what their numbers mean.
 
-use crate::colour::Matrix;
+use crate::matrix::Matrix;
 
 /// Planar 4:2:0 without padding. Chroma planes are half as wide and high, rounded up.
 #[derive(Clone, Debug, PartialEq, Eq)]

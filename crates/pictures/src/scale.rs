@@ -55,7 +55,7 @@ fn turn(picture: &Picture) -> Result<Picture, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::colour::Matrix;
+    use crate::matrix::Matrix;
     use crate::shape::{Rotation, SizeRule};
 
     fn ramp(width: u32, height: u32) -> Picture {
