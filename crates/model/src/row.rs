@@ -18,6 +18,9 @@ pub struct Row {
     pub keys: KeysIn,
     /// Whether it lists: conditions of policies then look at prefix and delimiter (access control 4.4).
     pub is_listing: bool,
+    /// The action when the request names a version: the usual one with `Version` in it (access control 2). `None` where
+    /// versions mean nothing.
+    pub versioned: Option<&'static str>,
     /// Whether hotlink protection looks at it (access control 6.1).
     pub hotlink: Hotlink,
     /// What it is counted as (LiveChannel 7.3).
@@ -52,16 +55,25 @@ pub enum Body {
     Document(usize),
     /// The content of an object or part, which flows.
     Content,
-    /// A form, of which the file flows (HTTP API 11).
-    Form,
+    /// A form, of which the file flows. Its fields say what headers say elsewhere; these of them are obeyed that say what
+    /// is stored (HTTP API 11).
+    Form(&'static [&'static str]),
 }
 
 impl Body {
     /// The most bytes of the document; 0 when there is none.
-    pub fn document_limit(self) -> usize {
+    pub const fn document_limit(self) -> usize {
         match self {
             Body::Document(limit) => limit,
-            Body::Ignored | Body::Content | Body::Form => 0,
+            Body::Ignored | Body::Content | Body::Form(_) => 0,
+        }
+    }
+
+    /// The fields of the form that say what is stored and are obeyed; none when it is no form.
+    pub const fn form_fields(self) -> &'static [&'static str] {
+        match self {
+            Body::Form(obeyed) => obeyed,
+            Body::Ignored | Body::Document(_) | Body::Content => PLAIN,
         }
     }
 }
@@ -84,10 +96,10 @@ pub enum Hotlink {
     Free,
 }
 
-/// What a request is counted as (LiveChannel 7.3).
+/// What a request is counted as: by the metrics of LiveChannel 7.3, and as usage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Metering {
-    /// Nothing.
+    /// Nothing of its own: usage counts it as a read or a write, by its method.
     Nothing,
     /// A channel that is made.
     ChannelCreation,
@@ -95,10 +107,17 @@ pub enum Metering {
     ChannelStatus,
     /// A look at channels.
     Channel,
-    /// A playlist over what was recorded, which is also a look at the channel.
+    /// A channel that is deleted: usage counts it as a look. It may name any channel, also one that is not there, so that
+    /// none is noted.
+    ChannelDeletion,
+    /// A playlist over what was recorded that is stored, which is also a look at the channel.
     VodPlaylist,
-    /// The read of a playlist or segment; nothing for other objects.
+    /// A playlist over what was recorded that is only shown: the metrics count both, usage a look.
+    VodPlaylistShown,
+    /// The read of an object; the metrics count playlists and segments.
     Playback,
+    /// The read of an object without its content, which usage counts as a read and the metrics not at all.
+    PlaybackHead,
 }
 
 /// Where the access log takes the size of the object from.

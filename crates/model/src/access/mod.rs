@@ -305,7 +305,7 @@ fn action(request: &AccessRequest<'_>) -> &'static str {
         (OperationKind::PutBucketAcl, None) => OperationKind::PutBucket,
         (operation, _) => operation,
     };
-    if request.names_version { operation.versioned_action() } else { None }.unwrap_or(operation.action())
+    if request.names_version { operation.row().versioned } else { None }.unwrap_or(operation.action())
 }
 
 /// Tags as the conditions of policies see them.

@@ -1,7 +1,6 @@
 //! The row of an operation: what belongs to it beside its method and its resource. A write that says more than its row
 //! holds is refused, since what it asks for would not be done (HTTP API 0.3, 0.4, D22).
 
-use model::row::UPLOAD;
 use model::{BucketAcl, Error, ErrorCode, OperationKind, Result};
 
 use super::query::{QueryPair, shown};
@@ -134,7 +133,7 @@ pub(super) fn check_one_selects(method: &str, query: &Query) -> Result<()> {
 /// # Errors
 /// `NotImplemented` with the element `Header`.
 pub(crate) fn check_form_headers(pairs: &[(String, Vec<u8>)]) -> Result<()> {
-    check_headers(UPLOAD, pairs, false)
+    check_headers(OperationKind::PostObject.row().body.form_fields(), pairs, false)
 }
 
 fn check_headers(obeyed: &[&str], pairs: &[(String, Vec<u8>)], is_private: bool) -> Result<()> {
@@ -263,10 +262,22 @@ mod tests {
         check("PUT", "/bkt/k?symlink", &copied, unbuilt("x-oss-copy-source"));
     }
 
+    /// What a form says of its object stands in its fields; the same in the headers of its request would be lost.
+    #[test]
+    fn fields_of_a_form_are_obeyed_and_headers_beside_it_refused() {
+        for name in ["x-oss-forbid-overwrite", "x-oss-server-side-encryption", "x-oss-storage-class", "x-oss-tagging"] {
+            assert_eq!(check_form_headers(&[(name.to_owned(), b"x".to_vec())]), Ok(()), "{name}");
+            check("POST", "/bkt", &[(name, "x")], Err((ErrorCode::NotImplemented, name)));
+        }
+        assert_eq!(check_form_headers(&[("x-oss-object-acl".to_owned(), b"private".to_vec())]), Ok(()));
+        check("POST", "/bkt", &[("x-oss-object-acl", "private")], Ok(()));
+        assert!(check_form_headers(&[("x-oss-acl".to_owned(), b"private".to_vec())]).is_err());
+    }
+
     #[test]
     fn rows_hold_what_counts() {
         for kind in OperationKind::ALL {
-            for header in kind.row().headers {
+            for header in kind.row().headers.iter().chain(kind.row().body.form_fields()) {
                 let only = [((*header).to_owned(), b"x".to_vec())];
                 assert!(check_headers(model::row::PLAIN, &only, false).is_err(), "{kind} {header}");
             }

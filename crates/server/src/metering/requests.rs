@@ -6,7 +6,7 @@ use metrics::Counter;
 use model::access::Caller;
 use model::name::{BucketName, ChannelName};
 use model::row::{Metering, On};
-use model::{Container, OperationKind, Resource};
+use model::{Container, Resource};
 use oss::request::Route;
 use usage::{Meter, Operation, Subject, class_of};
 
@@ -57,17 +57,17 @@ impl MeteredRequest {
             Metering::ChannelCreation => &[names::LIVE_CREATIONS],
             Metering::ChannelStatus => &[names::LIVE_STATUS_CHANGES],
             Metering::Channel => &[names::LIVE_REQUESTS],
-            Metering::VodPlaylist => &[names::LIVE_REQUESTS, names::LIVE_VOD_PLAYLISTS],
+            Metering::VodPlaylist | Metering::VodPlaylistShown => &[names::LIVE_REQUESTS, names::LIVE_VOD_PLAYLISTS],
             Metering::Playback if route.resource.key().is_some_and(|key| is_hls(key.as_str())) => {
                 &[names::HLS_REQUESTS]
             }
-            Metering::Nothing | Metering::Playback => &[],
+            Metering::Nothing | Metering::ChannelDeletion | Metering::Playback | Metering::PlaybackHead => &[],
         };
         let named = bucket.or(route.bucket.as_ref());
         Self {
             bucket: named.map_or_else(String::new, ToString::to_string),
             is_known: bucket.is_some(),
-            channel: channel_of(route).to_owned(),
+            channel: channel_of(route, metering).to_owned(),
             user: String::new(),
             operation: operation_of(route, metering, method),
             counters,
@@ -112,35 +112,32 @@ impl MeteredRequest {
 
 fn operation_of(route: &Route, metering: Metering, method: &str) -> Operation {
     let is_read = matches!(method, "GET" | "HEAD" | "OPTIONS");
-    match (metering, route.kind) {
-        (Metering::ChannelCreation, _) => Operation::PutLiveChannel,
-        (Metering::ChannelStatus, _) => Operation::PutLiveChannelStatus,
-        (Metering::VodPlaylist, OperationKind::PostVodPlaylist) => Operation::PostVodPlaylist,
-        (Metering::Channel | Metering::VodPlaylist, _) | (_, OperationKind::DeleteLiveChannel) => {
-            Operation::LiveChannelQuery
-        }
-        (_, OperationKind::GetObject | OperationKind::HeadObject | OperationKind::GetSignedPlaylist) => {
+    match metering {
+        Metering::ChannelCreation => Operation::PutLiveChannel,
+        Metering::ChannelStatus => Operation::PutLiveChannelStatus,
+        Metering::VodPlaylist => Operation::PostVodPlaylist,
+        Metering::Channel | Metering::ChannelDeletion | Metering::VodPlaylistShown => Operation::LiveChannelQuery,
+        Metering::Playback | Metering::PlaybackHead => {
             Operation::read_object(route.resource.key().map_or("", |key| key.as_str()))
         }
-        _ if is_read => Operation::OtherRead,
-        _ => Operation::OtherWrite,
+        Metering::Nothing if is_read => Operation::OtherRead,
+        Metering::Nothing => Operation::OtherWrite,
     }
 }
 
 /// The channel that a request is about: the one it names, or the one below which the playlist or segment lies that it
 /// reads. Who deletes channels may name any, also those that are not there.
-fn channel_of(route: &Route) -> &str {
+fn channel_of(route: &Route, metering: Metering) -> &str {
     let Resource::Object(_, key) = &route.resource else { return "" };
     let key = key.as_str();
-    match (route.kind, route.kind.row().on) {
-        (OperationKind::DeleteLiveChannel, _) => "",
-        (_, On::Channel) => key,
-        (OperationKind::GetObject | OperationKind::HeadObject | OperationKind::GetSignedPlaylist, _) if is_hls(key) => {
-            key.split_once('/')
-                .map(|(channel, _)| channel)
-                .filter(|channel| ChannelName::parse(channel.as_bytes()).is_ok())
-                .unwrap_or_default()
-        }
+    match metering {
+        Metering::ChannelDeletion => "",
+        _ if route.kind.row().on == On::Channel => key,
+        Metering::Playback | Metering::PlaybackHead if is_hls(key) => key
+            .split_once('/')
+            .map(|(channel, _)| channel)
+            .filter(|channel| ChannelName::parse(channel.as_bytes()).is_ok())
+            .unwrap_or_default(),
         _ => "",
     }
 }

@@ -6,6 +6,7 @@ use super::wildcard::{self, QuestionMark};
 use super::{Policy, Principal, ResourcePattern, Selection, Statement};
 use crate::error::{Error, ErrorCode, Result};
 use crate::name::BucketName;
+use crate::operation::OperationKind;
 
 /// Where a policy is to hold.
 #[derive(Clone, Copy)]
@@ -15,8 +16,8 @@ enum Scope<'a> {
 }
 
 impl Policy {
-    /// The longest document, in bytes.
-    pub const MAX_BYTES: usize = 16 * 1024;
+    /// The longest document, in bytes; those of users and sessions are as long as those of buckets.
+    pub const MAX_BYTES: usize = OperationKind::PutBucketPolicy.row().body.document_limit();
 
     /// Reads the policy of a bucket. `region` is the region that resources may name, for example `cn-hangzhou`.
     ///

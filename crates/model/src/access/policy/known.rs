@@ -105,7 +105,7 @@ fn unknown_actions(statement: &Statement) -> impl Iterator<Item = &str> {
 /// Whether a pattern in lower case fits an action.
 fn is_known(pattern: &str) -> bool {
     let fits = |action: &str| wildcard::matches(pattern, &action.to_ascii_lowercase(), QuestionMark::Literal);
-    OperationKind::ALL.iter().any(|kind| fits(kind.action()) || kind.versioned_action().is_some_and(fits))
+    OperationKind::ALL.iter().any(|kind| fits(kind.action()) || kind.row().versioned.is_some_and(fits))
         || UNBUILT.iter().any(|name| fits(&format!("oss:{name}")))
 }
 
