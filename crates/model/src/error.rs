@@ -128,6 +128,8 @@ pub struct Error {
     pub elements: Vec<(&'static str, String)>,
     /// Extra response headers, for example `Allow` or `x-oss-next-append-position`.
     pub headers: Vec<(&'static str, String)>,
+    /// In how many seconds the same request may succeed, where that is known.
+    pub again_after_s: Option<u32>,
 }
 
 impl Error {
@@ -148,7 +150,14 @@ impl Error {
             ErrorCode::CallbackFailed => Some("0007-00000203"),
             _ => None,
         };
-        Self { code, message: Cow::Borrowed(code.default_message()), ec, elements: Vec::new(), headers: Vec::new() }
+        Self {
+            code,
+            message: Cow::Borrowed(code.default_message()),
+            ec,
+            elements: Vec::new(),
+            headers: Vec::new(),
+            again_after_s: None,
+        }
     }
 
     /// `InvalidArgument` for a named parameter, with its value as sent.
@@ -174,6 +183,13 @@ impl Error {
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.elements.push((name, value.into()));
+        self
+    }
+
+    /// Says in how many seconds the same request may succeed.
+    #[must_use]
+    pub fn again_after_s(mut self, seconds: u32) -> Self {
+        self.again_after_s = Some(seconds);
         self
     }
 

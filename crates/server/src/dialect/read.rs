@@ -19,18 +19,13 @@ impl Asked<'_> {
         document(self.raw, self.credentials, self.kind(), body, self.memory).await
     }
 
-    /// The body, checked against its Content-MD5 and the digest that V4 signed for it (OSS auth 5.2). Its bytes count as
-    /// received until the last clone is dropped.
+    /// The body, at most as long as the row of the operation allows, checked against its Content-MD5 and the digest that V4
+    /// signed for it (OSS auth 5.2). Its bytes count as received until the last clone is dropped.
     ///
     /// # Errors
-    /// `too_large` beyond `limit` bytes, `InvalidDigest`, and what the body's source says.
-    pub(super) async fn document(
-        &self,
-        body: &mut dyn BodySource,
-        limit: usize,
-        too_large: Error,
-    ) -> Result<Bytes, Error> {
-        read(self.raw, self.credentials, body, limit, too_large, self.memory).await
+    /// `too_large` when it is longer, `InvalidDigest`, and what the body's source says.
+    pub(super) async fn document(&self, body: &mut dyn BodySource, too_large: Error) -> Result<Bytes, Error> {
+        read(self.raw, self.credentials, self.kind(), body, too_large, self.memory).await
     }
 }
 
@@ -45,19 +40,19 @@ pub(super) async fn document(
     body: &mut dyn BodySource,
     memory: &Memory,
 ) -> Result<Bytes, Error> {
-    let too_large = Error::new(ErrorCode::MalformedXML);
-    read(raw, credentials, body, kind.row().body.document_limit(), too_large, memory).await
+    read(raw, credentials, kind, body, Error::new(ErrorCode::MalformedXML), memory).await
 }
 
 async fn read(
     raw: &RawRequest,
     credentials: &Credentials,
+    kind: OperationKind,
     body: &mut dyn BodySource,
-    limit: usize,
     too_large: Error,
     memory: &Memory,
 ) -> Result<Bytes, Error> {
     let digests = BodyDigests::parse(raw)?;
+    let limit = kind.row().body.document_limit();
     let whole = read_whole(body, limit, too_large, memory.receive.hold()).await?;
     if digests.md5.is_some() {
         digests.check(crate::checksums::checksums(&whole).md5, None)?;

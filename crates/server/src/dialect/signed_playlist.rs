@@ -27,13 +27,7 @@ pub(super) async fn get(asked: &Asked<'_>, call: &Call<'_>) -> Result<Answer, Er
     let record = object::find_content(call, version(asked)).await?;
     check_size(record.size)?;
     let folder = written_folder(&asked.raw.path);
-    let variant = Variant {
-        folder: folder.clone(),
-        host: asked.raw.host.clone(),
-        style: name_of(asked.route.style),
-        query: asked.raw.query.clone(),
-        process: process.to_owned(),
-    };
+    let variant = variant(asked, process, &folder);
     let signed = signed_playlist::get(call, &record, variant, |text| sign(asked, text, process, &folder)).await?;
     // Conditions are about the text that is sent, not about the one that is stored (OSS auth 9.5).
     let (answer, etag) = playlist::made(asked, Answer::empty(200), signed.text, &signed.etag);
@@ -56,6 +50,13 @@ pub(super) async fn get(asked: &Asked<'_>, call: &Call<'_>) -> Result<Answer, Er
         answer = answer.header("cache-control", "private, no-cache");
     }
     if_proceeds(outcome, answer)
+}
+
+/// All that [`sign`] looks at beside the text: what stands before relative URIs, the host and how the bucket was named there, the
+/// parameters as sent, which hold the signature that is repeated, and what the playlists of a master playlist are asked for with.
+fn variant(asked: &Asked<'_>, process: &str, folder: &str) -> Variant {
+    let style = name_of(asked.route.style);
+    Variant::new([folder, &asked.raw.host, style, &asked.raw.query, process].map(str::to_owned))
 }
 
 fn sign(asked: &Asked<'_>, text: &[u8], process: &str, folder: &str) -> Result<Signing, Error> {

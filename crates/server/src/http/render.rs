@@ -125,6 +125,9 @@ impl Envelope {
         if let Some(ec) = error.ec {
             map.insert("x-oss-ec", HeaderValue::from_static(ec));
         }
+        if let Some(seconds) = error.again_after_s {
+            map.insert(hyper::header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
         for (name, value) in &error.headers {
             insert(map, name, value.as_bytes());
         }

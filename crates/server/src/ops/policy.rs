@@ -1,19 +1,15 @@
 //! The policy of a bucket (HTTP API 8.14, access control 4).
 
-use model::access::policy::Policy;
 use model::{Error, ErrorCode};
 
-use super::{Call, bucket, bucket_settings};
+use super::{Call, bucket_settings};
 
-/// Puts the policy; the document is kept as it was sent.
+/// Puts the policy, which was understood and found fit for the bucket; it is kept as it was written.
 ///
 /// # Errors
-/// `InvalidPolicyDocument`, `NoSuchBucket`, and those of the store.
-pub(crate) async fn put(call: &Call<'_>, document: &[u8]) -> Result<(), Error> {
-    Policy::parse_for_bucket(document, &call.bucket()?.name, bucket::region(call))?.check_actions()?;
-    let text = String::from_utf8(document.to_vec())
-        .map_err(|_| Error::new(ErrorCode::InvalidPolicyDocument).message("The policy is no UTF-8."))?;
-    set(call, Some(text)).await
+/// `NoSuchBucket`, and those of the store.
+pub(crate) async fn put(call: &Call<'_>, policy: String) -> Result<(), Error> {
+    set(call, Some(policy)).await
 }
 
 /// The policy, byte for byte as it was sent.

@@ -180,7 +180,7 @@ pub(super) fn refused(refusal: &Refusal) -> Error {
         },
         Reason::Full | Reason::Late | Reason::Stopped => Error::new(ErrorCode::ServiceUnavailable)
             .message("Too many pictures are being made. Please try again in a moment.")
-            .header("retry-after", "1"),
+            .again_after_s(1),
         Reason::Deadline | Reason::Crashed => {
             tracing::warn!(
                 reason = reason.label(),
@@ -248,13 +248,14 @@ mod tests {
     #[test]
     fn every_reason_has_an_answer() {
         for reason in Reason::ALL {
-            let status = refused(&Refusal::new(reason, "w 9 is more than the video's 8")).code.status();
+            let error = refused(&Refusal::new(reason, "w 9 is more than the video's 8"));
             let expected = match reason {
-                Reason::Full | Reason::Late | Reason::Stopped | Reason::Deadline | Reason::Crashed => 503,
-                Reason::Encoder => 500,
-                _ => 400,
+                Reason::Full | Reason::Late | Reason::Stopped => (503, Some(1)),
+                Reason::Deadline | Reason::Crashed => (503, None),
+                Reason::Encoder => (500, None),
+                _ => (400, None),
             };
-            assert_eq!(status, expected, "{reason}");
+            assert_eq!((error.code.status(), error.again_after_s), expected, "{reason}");
         }
     }
 }

@@ -48,19 +48,19 @@ pub(crate) struct Signed {
     pub(crate) etag: ETag,
 }
 
-/// What beside the stored text a signed playlist depends on.
+/// What beside the stored text a signed playlist depends on: words that its signer chooses and that mean something to it only.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Variant {
-    /// What stands before relative URIs.
-    pub(crate) folder: String,
-    /// The host that was asked.
-    pub(crate) host: String,
-    /// How the bucket was named there.
-    pub(crate) style: &'static str,
-    /// The parameters, as sent: they hold the signature that is repeated.
-    pub(crate) query: String,
-    /// What the playlists of a master playlist are asked for with.
-    pub(crate) process: String,
+pub(crate) struct Variant(Box<[String]>);
+
+impl Variant {
+    /// Two are the same when all of their words are, in the same order.
+    pub(crate) fn new(words: impl IntoIterator<Item = String>) -> Self {
+        Self(words.into_iter().collect())
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.iter().map(String::len).sum()
+    }
 }
 
 /// The playlist of the request with every URI signed by `signer`, unless that was done lately. `record` is what
@@ -144,9 +144,7 @@ struct ByBytes;
 
 impl Weighter<SignedName, Signed> for ByBytes {
     fn weight(&self, name: &SignedName, signed: &Signed) -> u64 {
-        let Variant { folder, host, query, process, .. } = &name.variant;
-        let words = name.key.as_str().len() + folder.len() + host.len() + query.len() + process.len();
-        (words + signed.text.len() + 256) as u64
+        (name.key.as_str().len() + name.variant.bytes() + signed.text.len() + 256) as u64
     }
 }
 
@@ -154,19 +152,13 @@ impl Weighter<SignedName, Signed> for ByBytes {
 mod tests {
     use super::*;
 
-    fn name(query: String) -> SignedName {
+    fn name(word: String) -> SignedName {
         SignedName {
             bucket: BucketName::parse("bucket").unwrap(),
             key: ObjectKey::parse(b"live/a.m3u8").unwrap(),
             etag: checksums(b"text").etag,
             modified_ms: 0,
-            variant: Variant {
-                folder: String::new(),
-                host: "localhost".to_owned(),
-                style: "path",
-                query,
-                process: "hls/sign".to_owned(),
-            },
+            variant: Variant::new([word]),
         }
     }
 
