@@ -1,6 +1,7 @@
 """A data directory that an earlier release wrote opens, shows what was put in, goes on with the push that was cut off, and checks clean.
 
 `../data/*/` holds such directories as `make_old_data.py` made them with the binary of that release, each with a list of what a client saw.
+`0.1` was written by the binary of commit f135af7, from before operations and services were rebuilt (docs/design/operations.md).
 """
 
 import json
