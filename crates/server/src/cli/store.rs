@@ -38,11 +38,10 @@ impl Store {
         let done = super::small_runtime()?.block_on(async {
             match self {
                 Self::Init(_) => places.prepare(&config.data_dir).await,
-                // There is one layout, so an upgrade has nothing to do but to look.
+                // There is one layout so far, so an upgrade has nothing to do but to look. Who runs is asked before anything is changed.
                 Self::Upgrade(_) => {
-                    let done = places.prepare(&config.data_dir).await?;
                     places.check_servers().await?;
-                    Ok(done)
+                    places.prepare(&config.data_dir).await
                 }
                 Self::ReadOnly(_) => {
                     places.set_read_only(true).await?;

@@ -50,6 +50,13 @@ impl Record for ProcessRecord {
 
 /// A process that has a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
+impl ProcessRecord {
+    /// What stands for a row that this program cannot read: a process of a newer program, that reads every layout and since ever.
+    fn of_newer() -> Self {
+        Self { layout: u32::MAX, ..Self::default() }
+    }
+}
+
 pub struct Process {
     /// Its life.
     pub life: String,
@@ -308,14 +315,15 @@ impl Meta {
     /// All processes that have a row, the dead ones too.
     ///
     /// # Errors
-    /// `Unavailable`. A row that cannot be read, which a newer program wrote, has the default but lives.
+    /// `Unavailable`. A row that cannot be read, which a newer program wrote, has the newest layout and reads since ever.
     pub async fn processes(&self) -> Result<Vec<Process>> {
         let mut found = Vec::new();
         for row in self.kv().range(&Range::prefix(Table::Process.all())).await? {
             let life = String::from_utf8_lossy(key::last(&row, &Table::Process.all())?).into_owned();
             // Its row is there, so it has not left.
             let is_alive = !self.is_silent(&life).await? || !self.would_have_heard();
-            found.push(Process { life, record: decode(&row.value).unwrap_or_default(), is_alive });
+            let record = decode(&row.value).unwrap_or_else(|_| ProcessRecord::of_newer());
+            found.push(Process { life, record, is_alive });
         }
         Ok(found)
     }
@@ -569,6 +577,18 @@ mod tests {
         assert_eq!(wishes.iter().map(|wish| wish.id.as_str()).collect::<Vec<_>>(), ["1", "2"]);
         assert!(!f.meta.is_wish_refused(&f.bucket, &name, "1").await.unwrap());
         f.meta.refuse_wish(&wishes[0]).await.unwrap();
+    #[tokio::test]
+    async fn a_process_of_a_newer_program_is_not_taken_for_an_older_one() {
+        let f = fixture().await;
+        let _lease = f.meta.begin_life("one/a", TTL).await.unwrap();
+        // A record of version 9.
+        let row = Write::Put(Table::Process.name("one/a"), vec![9, 1, 2, 3].into());
+        f.meta.kv().commit(Commit::new().write(row)).await.unwrap();
+        let found = f.meta.processes().await.unwrap();
+        assert_eq!((found[0].is_alive, found[0].record.layout), (true, u32::MAX));
+        assert_eq!(found[0].record.reading_since_ms, 0, "and it may read everything");
+    }
+
         assert!(f.meta.is_wish_refused(&f.bucket, &name, "1").await.unwrap());
         f.meta.unwish(&f.bucket, &name, "2").await.unwrap();
         f.meta.refuse_wish(&wishes[1]).await.unwrap();
