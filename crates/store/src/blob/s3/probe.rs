@@ -114,6 +114,16 @@ fn expect(right: bool, wrong: &str) -> Result<(), String> {
     if right { Ok(()) } else { Err(wrong.to_owned()) }
 }
 
+/// What pages of a list came to. Their order matters: a walk over all blobs goes on behind the last name that it has seen, so names that come in no
+/// order would be missed (directory buckets of S3 are so).
+fn in_pages(found: Vec<String>, wanted: &[String], pages: usize) -> Answer {
+    let mut sorted = found.clone();
+    sorted.sort_unstable();
+    expect(sorted == wanted, &format!("of {LISTED} names, pages of {PAGE} brought {}", found.len()))?;
+    expect(sorted == found, "names do not come in their order, so not all of what is stored could be listed")?;
+    Ok(format!("{LISTED} names on {pages} pages, each once, in order"))
+}
+
 impl Probe {
     fn path(&self, name: &str) -> Path {
         Path::from(format!("{}/{name}", self.folder))
@@ -186,11 +196,7 @@ impl Probe {
                 break;
             }
         }
-        let is_sorted = found.is_sorted();
-        found.sort_unstable();
-        expect(found == wanted, &format!("of {LISTED} names, pages of {PAGE} brought {}", found.len()))?;
-        let order = if is_sorted { "in order" } else { "in no order" };
-        Ok(format!("{LISTED} names on {pages} pages, each once, {order}"))
+        in_pages(found, &wanted, pages)
     }
 
     async fn list_from(&self) -> Answer {
@@ -322,5 +328,20 @@ impl Probe {
         let left: Vec<_> = self.store.list(Some(&prefix)).try_collect().await.map_err(failed)?;
         expect(left.is_empty(), &format!("{} objects below {} could not be deleted", left.len(), self.folder))?;
         Ok("nothing".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_come_in_no_order_are_a_fault() {
+        let names: Vec<String> = (0..LISTED).map(|n| n.to_string()).collect();
+        assert_eq!(in_pages(names.clone(), &names, 3).unwrap(), "5 names on 3 pages, each once, in order");
+        let mut turned = names.clone();
+        turned.swap(1, 3);
+        assert!(in_pages(turned, &names, 3).unwrap_err().contains("order"));
+        assert!(in_pages(names[1..].to_vec(), &names, 2).unwrap_err().contains("brought 4"));
     }
 }
