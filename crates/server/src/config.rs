@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::proxies::{ForwardedHeader, TrustedProxies};
 
+/// The longest name of a server, bytes.
+const INSTANCE_MAX: usize = 32;
+
 /// Everything a server needs to know before it starts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -24,6 +27,8 @@ pub(crate) struct Config {
     pub(crate) blobs: Option<String>,
     /// Serve what is in the data directory and change nothing, so that it can be moved meanwhile.
     pub(crate) read_only: bool,
+    /// The name of this server among those that share a map, kept when its disk is lost. Absent: one made in the data directory.
+    pub(crate) instance: Option<String>,
     /// Addresses that speak HTTP and RTMP (told apart by the first byte, D15).
     pub(crate) listen: Vec<SocketAddr>,
     /// Addresses that speak RTMP; the same sockets answer HTTP too.
@@ -350,6 +355,7 @@ impl Default for Config {
             data_dir: PathBuf::from("./millpond-data"),
             meta: None,
             blobs: None,
+            instance: None,
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 9000))],
             rtmp_listen: vec![SocketAddr::from(([127, 0, 0, 1], 1935))],
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 9001)),
@@ -506,6 +512,10 @@ pub(crate) struct ConfigArgs {
     /// Serve what is in the data directory and refuse what would change it, while `millpond migrate` copies it.
     #[arg(long, env = "MILLPOND_READ_ONLY")]
     pub(crate) read_only: bool,
+    /// Name of this server among those that share a map, which no other one has: 1 to 32 letters, digits and dashes
+    /// [default: a random one in the data directory].
+    #[arg(long, env = "MILLPOND_INSTANCE", value_name = "NAME")]
+    pub(crate) instance: Option<String>,
     /// Address for HTTP and RTMP; may be repeated [default: 127.0.0.1:9000].
     #[arg(long, env = "MILLPOND_LISTEN", value_name = "ADDR", value_parser = crate::address::parse, value_delimiter = ',')]
     pub(crate) listen: Vec<SocketAddr>,
@@ -578,6 +588,9 @@ impl Config {
             config.blobs.clone_from(&args.blobs);
         }
         config.read_only |= args.read_only;
+        if args.instance.is_some() {
+            config.instance.clone_from(&args.instance);
+        }
         replace_list(&mut config.listen, &args.listen);
         replace_list(&mut config.rtmp_listen, &args.rtmp_listen);
         replace(&mut config.admin_listen, &args.admin_listen);
@@ -629,6 +642,18 @@ impl Config {
         }
         if self.region.is_empty() || !self.region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
             bail!("`region` is letters, digits and dashes, such as cn-hangzhou; it is {:?}", self.region);
+        }
+        if let Some(instance) = &self.instance {
+            let is_name = (1..=INSTANCE_MAX).contains(&instance.len())
+                && instance.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+            if !is_name {
+                bail!(
+                    "`instance` is 1 to {INSTANCE_MAX} letters, digits and dashes, such as pond-1; it is {instance:?}"
+                );
+            }
+            if self.meta.as_deref().is_none_or(str::is_empty) {
+                bail!("`instance` names one of several servers that share a map: set `meta` too, or leave it out");
+            }
         }
         for (domain, bucket) in &self.custom_domains {
             if BucketName::parse(bucket).is_err() {
@@ -760,11 +785,30 @@ mod tests {
     }
 
     #[test]
+    fn a_name_of_a_server_is_short_and_for_those_that_share_a_map() {
+        let named = |instance: &str, meta: Option<&str>| {
+            let args = ConfigArgs { instance: Some(instance.to_owned()), ..Default::default() };
+            Config::load(&ConfigArgs { meta: meta.map(str::to_owned), ..args }).map(|config| config.instance)
+        };
+        let shared = Some("postgres://u@h/d");
+        for name in ["a", "pond-1", "0123456789ABCDEF", &"x".repeat(32)] {
+            assert_eq!(named(name, shared).unwrap().as_deref(), Some(name));
+        }
+        for name in ["", "a b", "a/b", "a.b", "é", &"x".repeat(33)] {
+            assert!(named(name, shared).unwrap_err().to_string().contains("1 to 32"), "{name:?}");
+        }
+        for meta in [None, Some("")] {
+            assert!(named("pond-1", meta).unwrap_err().to_string().contains("set `meta` too"));
+        }
+    }
+
+    #[test]
     fn the_reference_names_every_setting() {
         let reference = include_str!("../../../docs/config.md");
         let text = toml::to_string(&Config {
             meta: Some(String::new()),
             blobs: Some(String::new()),
+            instance: Some(String::new()),
             public_endpoint: Some(String::new()),
             internal_endpoint: Some(String::new()),
             public_rtmp: Some(String::new()),

@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 pub(crate) const METADATA: &str = "meta.sqlite";
 /// The bytes of larger objects (`store::blob`).
 pub(crate) const BLOBS: &str = "blobs";
-/// The name under which this installation holds leases.
+/// The name of this directory, under which its server holds leases unless the configuration names it otherwise.
 pub(crate) const INSTANCE: &str = "instance";
 /// The file that keeps servers apart.
 pub(crate) const LOCK: &str = "lock";
@@ -182,7 +182,7 @@ fn folders(path: &Path, digits: usize) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The name of this installation, made at its first start: under it leases are held, and found again after a crash.
+/// The name of this directory, made at its first start: under it leases are held, and found again after a crash, unless the configuration has another name.
 ///
 /// # Errors
 /// The operating system's refusal.

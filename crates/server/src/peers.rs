@@ -25,6 +25,9 @@ const ALONE: Duration = Duration::from_secs(10);
 const ALONE_RENEWAL: Duration = Duration::from_secs(4);
 /// For how long what the others show is good.
 const FRESH: Duration = Duration::from_secs(1);
+/// How often it is looked whether another server of the same name lives on, and how many times: for longer than [`LIFE`].
+const NAMESAKE_LOOK: Duration = Duration::from_millis(500);
+const NAMESAKE_LOOKS: u32 = 24;
 /// How far the clocks of servers may be apart, milliseconds.
 const SKEW_MS: i64 = 5_000;
 
@@ -131,7 +134,7 @@ impl Peers {
         self.shared.as_ref().map_or(&self.instance, |shared| &shared.life)
     }
 
-    /// The name of the data directory's server, the same in its next life.
+    /// The name of this server, the same in its next life.
     pub(crate) fn instance(&self) -> &str {
         &self.instance
     }
@@ -286,7 +289,47 @@ impl Peers {
         if self.is_shared() { self.meta.processes().await } else { Ok(Vec::new()) }
     }
 
-    /// Ends the earlier lives of this data directory's server: what they held is free.
+    /// Another living server that goes by the name of this one; both would take what the other holds for their own. One that has
+    /// just died is waited for, until its lease is over, but not one that had the data directory which this server holds now.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn namesake(&self) -> store::Result<Option<Process>> {
+        let Some(shared) = &self.shared else { return Ok(None) };
+        let directory = shared.record.lock().directory.clone();
+        let mut seen: HashMap<String, i64> = HashMap::new();
+        let mut looks = 0;
+        loop {
+            let mut left = None;
+            for process in self.meta.processes().await? {
+                let is_other = process.life != shared.life && is_life_of(&process.life, &self.instance);
+                if !is_other || (!directory.is_empty() && process.record.directory == directory) {
+                    continue;
+                }
+                let Some(until_ms) = self.meta.lives_until_ms(&process.life).await? else { continue };
+                let first_ms = *seen.entry(process.life.clone()).or_insert(until_ms);
+                if until_ms > first_ms {
+                    return Ok(Some(process));
+                }
+                left = Some(process);
+            }
+            looks += 1;
+            if left.is_none() || looks > NAMESAKE_LOOKS {
+                return Ok(left);
+            }
+            if looks == 1 {
+                tracing::warn!(
+                    instance = self.instance,
+                    "a server of this name has lived until a moment ago; its lease is waited for"
+                );
+            }
+            // Who looks for this one meanwhile is to see that it lives.
+            self.live().await?;
+            tokio::time::sleep(NAMESAKE_LOOK).await;
+        }
+    }
+
+    /// Ends the earlier lives of this server: what they held is free.
     ///
     /// # Errors
     /// Those of the store.
@@ -412,6 +455,49 @@ mod tests {
         pass(&clock, 11, &[&one]).await;
         forget_what_others_showed(&one).await;
         assert!(one.others().await.unwrap().is_empty(), "the second did not say that it lives");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_waits_for_a_dead_one_of_its_name_and_finds_a_living_one() {
+        let (clock, meta, [one, _two]) = two().await;
+        let of = |directory: &str| ProcessRecord { directory: directory.to_owned(), ..ProcessRecord::default() };
+        let join = |directory: &str| Peers::join(meta.clone(), "ONE".to_owned(), of(directory));
+        // The first goes on to say that it lives, as a server does.
+        let later = join("later").await.unwrap();
+        let saying = async {
+            loop {
+                tokio::time::sleep(SAY_EVERY).await;
+                clock.advance_ms(2_000);
+                one.live().await.unwrap();
+            }
+        };
+        let found = tokio::select! {
+            found = later.namesake() => found.unwrap(),
+            () = saying => None,
+        };
+        assert_eq!(found.map(|process| process.life), Some(one.holder().to_owned()));
+        later.leave().await.unwrap();
+
+        // It dies, and one with another data directory comes in its place.
+        let later = join("later").await.unwrap();
+        let began_ms = clock.clock().now_ms();
+        let passing = async {
+            loop {
+                tokio::time::sleep(SAY_EVERY).await;
+                clock.advance_ms(2_000);
+            }
+        };
+        let found = tokio::select! {
+            found = later.namesake() => found.unwrap(),
+            () = passing => panic!("time has no end"),
+        };
+        assert_eq!((found, (8_000..=12_000).contains(&(clock.clock().now_ms() - began_ms))), (None, true));
+        assert_eq!(meta.is_dead(later.holder()).await, Ok(false), "it said meanwhile that it lives");
+
+        // Who holds the directory of the one before knows that it is dead.
+        let next = join("later").await.unwrap();
+        let at_once = tokio::time::timeout(Duration::from_millis(1), next.namesake()).await;
+        assert_eq!(at_once.unwrap().unwrap(), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use metrics_exporter_prometheus::PrometheusHandle;
 use model::name::BucketName;
 use oss::request::{Addressing, HostFallback};
@@ -107,7 +107,8 @@ pub(crate) async fn start(config: Config, inherited: Inherited, numbers: Prometh
     let meta = KeySource::new(&config.data_dir, config.secrets_key_file.as_deref()).unlock(meta).await?;
     let addressing = addressing(&config)?;
     let grace_ms = i64::try_from(config.storage.garbage_grace_s.saturating_mul(1000)).unwrap_or(i64::MAX);
-    let instance = data_dir::instance_name(&config.data_dir)?;
+    let directory = data_dir::instance_name(&config.data_dir)?;
+    let instance = config.instance.clone().unwrap_or_else(|| directory.clone());
     let admin_runtime = admin::Own::make().context("no runtime for the admin listener")?;
     let shares = shares(descriptors::open_now().unwrap_or(descriptors::ASSUMED_OPEN))?;
     if config.max_connections.is_some_and(|wanted| wanted > shares.connections) {
@@ -123,8 +124,14 @@ pub(crate) async fn start(config: Config, inherited: Inherited, numbers: Prometh
     let meta = meta.with_garbage_grace_ms(grace_ms).with_usage_shard(shard);
     let (meta, peers) = if places.has_shared_map() {
         let meta = meta.with_counted_readers();
-        let joined = Peers::join(meta.clone(), instance.clone(), process(&instance, &clock)).await;
-        (meta, joined.context("cannot tell the other servers that this one is here")?)
+        let record = ProcessRecord { directory, ..process(&instance, config.instance.is_some(), &clock) };
+        let joined = Peers::join(meta.clone(), instance.clone(), record).await;
+        let peers = joined.context("cannot tell the other servers that this one is here")?;
+        // A name that was made in a data directory is nobody else's.
+        if config.instance.is_some() {
+            refuse_namesake(&peers).await?;
+        }
+        (meta, peers)
     } else {
         (meta.clone(), Peers::alone(meta, instance))
     };
@@ -280,12 +287,36 @@ impl Running {
     }
 }
 
+/// Refuses to start beside another server of the same name, when that goes on living.
+///
+/// # Errors
+/// Which server it is, and what to do.
+async fn refuse_namesake(peers: &Peers) -> anyhow::Result<()> {
+    let Some(other) = peers.namesake().await.context("cannot find out whether another server has this name")? else {
+        return Ok(());
+    };
+    let _ = peers.leave().await;
+    let addresses: Vec<&str> = other.record.addresses.iter().map(|(_, address)| address.as_str()).collect();
+    let place = match addresses.is_empty() {
+        true => "it does not listen yet".to_owned(),
+        false => format!("at {}", addresses.join(", ")),
+    };
+    bail!(
+        "another server named {:?} is running ({place}): give each its own `instance` (MILLPOND_INSTANCE, --instance), or stop that one \
+         first",
+        peers.instance()
+    )
+}
+
 /// What this server tells the others of itself.
-fn process(instance: &str, clock: &Clock) -> ProcessRecord {
+fn process(instance: &str, is_named: bool, clock: &Clock) -> ProcessRecord {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = if host.trim().is_empty() { "server" } else { host.trim() };
-    // Several servers may run on one machine.
-    let name = format!("{host}-{}", instance.chars().take(4).collect::<String>());
+    let name = match is_named {
+        true => instance.to_owned(),
+        // Several servers may run on one machine.
+        false => format!("{host}-{}", instance.chars().take(4).collect::<String>()),
+    };
     ProcessRecord {
         name,
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -32,6 +32,8 @@ pub struct ProcessRecord {
     pub version: String,
     /// The layout of the map that the program reads and writes.
     pub layout: u32,
+    /// Distinguishes its data directory from those of others; empty where a program says it that did not know of it.
+    pub directory: String,
     /// When it began, Unix milliseconds.
     pub started_ms: i64,
     /// Where it listens, for people: what for, and the address.
@@ -48,8 +50,6 @@ impl Record for ProcessRecord {
     const SUBJECT: Subject = Subject::Process;
 }
 
-/// A process that has a row.
-#[derive(Debug, Clone, PartialEq, Eq)]
 impl ProcessRecord {
     /// What stands for a row that this program cannot read: a process of a newer program, that reads every layout and since ever.
     fn of_newer() -> Self {
@@ -57,6 +57,8 @@ impl ProcessRecord {
     }
 }
 
+/// A process that has a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
     /// Its life.
     pub life: String,
@@ -255,6 +257,15 @@ impl Meta {
     pub async fn end_life(&self, lease: &Lease) -> Result<()> {
         self.forget_life(&lease.holder).await?;
         self.kv().release(lease).await
+    }
+
+    /// Until when a life goes on if it is not renewed, Unix milliseconds by the clock of the engine; `None` when it is over.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn lives_until_ms(&self, life: &str) -> Result<Option<i64>> {
+        let Some(name) = process_lease(life) else { return Ok(None) };
+        Ok(self.kv().lease(&name).await?.map(|lease| lease.expires_ms))
     }
 
     /// Ends the earlier lives of an instance of which `life` is the present one.
@@ -567,17 +578,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_wish_is_heard_refused_and_taken_back() {
-        let f = fixture().await;
-        let name = channel("ch");
-        let record = WishRecord { wish: Wish::Publish, by: "two/b".to_owned(), is_refused: false };
-        f.meta.wish(&f.bucket, &name, "1", &record).await.unwrap();
-        f.meta.wish(&f.bucket, &name, "2", &WishRecord { wish: Wish::End, ..record.clone() }).await.unwrap();
-        let wishes = f.meta.wishes().await.unwrap();
-        assert_eq!(wishes.iter().map(|wish| wish.id.as_str()).collect::<Vec<_>>(), ["1", "2"]);
-        assert!(!f.meta.is_wish_refused(&f.bucket, &name, "1").await.unwrap());
-        f.meta.refuse_wish(&wishes[0]).await.unwrap();
-    #[tokio::test]
     async fn a_process_of_a_newer_program_is_not_taken_for_an_older_one() {
         let f = fixture().await;
         let _lease = f.meta.begin_life("one/a", TTL).await.unwrap();
@@ -589,6 +589,17 @@ mod tests {
         assert_eq!(found[0].record.reading_since_ms, 0, "and it may read everything");
     }
 
+    #[tokio::test]
+    async fn a_wish_is_heard_refused_and_taken_back() {
+        let f = fixture().await;
+        let name = channel("ch");
+        let record = WishRecord { wish: Wish::Publish, by: "two/b".to_owned(), is_refused: false };
+        f.meta.wish(&f.bucket, &name, "1", &record).await.unwrap();
+        f.meta.wish(&f.bucket, &name, "2", &WishRecord { wish: Wish::End, ..record.clone() }).await.unwrap();
+        let wishes = f.meta.wishes().await.unwrap();
+        assert_eq!(wishes.iter().map(|wish| wish.id.as_str()).collect::<Vec<_>>(), ["1", "2"]);
+        assert!(!f.meta.is_wish_refused(&f.bucket, &name, "1").await.unwrap());
+        f.meta.refuse_wish(&wishes[0]).await.unwrap();
         assert!(f.meta.is_wish_refused(&f.bucket, &name, "1").await.unwrap());
         f.meta.unwish(&f.bucket, &name, "2").await.unwrap();
         f.meta.refuse_wish(&wishes[1]).await.unwrap();
