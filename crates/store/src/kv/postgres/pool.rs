@@ -100,8 +100,9 @@ impl Pool {
             SslMode::Disable => None,
             SslMode::Require => Some(Tls::new(address.ssl_root_certificate.as_deref())?),
         };
-        // A statement is over before its client gives it up; only a snapshot is a transaction with pauses. All are short:
-        // compiling one takes longer than running it.
+        // Who waits for the lock hears so before the client gives the statement up (`ATTEMPT`). One that runs longer goes on
+        // at the server for 10 s at most, and a batch is known again by its lane and turn. Only a snapshot is a transaction with
+        // pauses. All are short: compiling one takes longer than running it.
         let mut setup = "SET default_transaction_isolation = 'read committed'; SET statement_timeout = '10s'; \
                          SET lock_timeout = '4s'; SET idle_in_transaction_session_timeout = '60s'; SET jit = off; \
                          SET client_min_messages = 'warning';"
