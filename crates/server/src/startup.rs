@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use metrics_exporter_prometheus::PrometheusHandle;
 use model::name::BucketName;
 use oss::request::{Addressing, HostFallback};
+use store::meta::Meta;
 use store::meta::peer::ProcessRecord;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -135,16 +136,8 @@ pub(crate) async fn start(config: Config, inherited: Inherited, numbers: Prometh
     } else {
         (meta.clone(), Peers::alone(meta, instance))
     };
-    if !places.has_shared_blobs()
-        && let Some(other) =
-            peers.processes().await?.into_iter().find(|other| other.is_alive && !peers.has_life(&other.life))
-    {
-        let left = peers.leave().await;
-        left.context("cannot tell the other servers that this one does not start")?;
-        anyhow::bail!(
-            "server {} shares this map, and blobs in a data directory would be seen by one of them only: give all the same --blobs s3://…",
-            other.record.name
-        );
+    if !places.has_shared_blobs() {
+        refuse_others(&meta, &peers).await?;
     }
     let peers = Arc::new(peers);
     let edge = Arc::new(Edge::new(Parts {
@@ -306,6 +299,22 @@ async fn refuse_namesake(peers: &Peers) -> anyhow::Result<()> {
          first",
         peers.instance()
     )
+}
+
+/// Refuses to start beside others on one map when blobs are in the data directory, where only one server finds them.
+async fn refuse_others(meta: &Meta, peers: &Peers) -> anyhow::Result<()> {
+    for other in peers.processes().await?.into_iter().filter(|other| !peers.has_life(&other.life)) {
+        if meta.lives_until_ms(&other.life).await?.is_none() {
+            continue;
+        }
+        peers.leave().await.context("cannot tell the other servers that this one does not start")?;
+        anyhow::bail!(
+            "server {} shares this map, and blobs in a data directory would be seen by one of them only: give all the same \
+             --blobs s3://…",
+            other.record.name
+        );
+    }
+    Ok(())
 }
 
 /// What this server tells the others of itself.
