@@ -64,7 +64,8 @@ class Postgres:
         done = subprocess.run([*prefix, *command], capture_output=True, text=True, timeout=60, cwd="/")
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
 
-    def make(self) -> "Postgres":
+    def make(self, method: str = "scram-sha-256") -> "Postgres":
+        """`method` is how it knows who asks."""
         self.folder.mkdir(parents=True)
         if os.geteuid() == 0:
             shutil.chown(self.folder, self.user)
@@ -73,7 +74,7 @@ class Postgres:
         if os.geteuid() == 0:
             shutil.chown(password, self.user)
         self._run(
-            str(self.programs / "initdb"), "-D", str(self.folder / "data"), "-U", "mill", "-A", "scram-sha-256",
+            str(self.programs / "initdb"), "-D", str(self.folder / "data"), "-U", "mill", "-A", method,
             "--pwfile", str(password), "-E", "UTF8", "--no-locale",
         )  # fmt: skip
         return self.start()
@@ -115,6 +116,14 @@ class Postgres:
     @property
     def url(self) -> str:
         return f"postgres://mill@127.0.0.1:{self.port}/postgres"
+
+    def commits(self) -> int:
+        """How many transactions it has made of those that are asked for by `url`. Connections tell of theirs when they end, at the latest."""
+        query = "SELECT xact_commit FROM pg_stat_database WHERE datname = 'postgres'"
+        command = [str(self.programs / "psql"), "-h", "127.0.0.1", "-p", str(self.port), "-U", "mill", "-d", "postgres", "-Atc", query]
+        asked = subprocess.run(command, env={**os.environ, "PGPASSWORD": PASSWORD}, capture_output=True, text=True, timeout=30)
+        assert asked.returncode == 0, asked.stderr
+        return int(asked.stdout)
 
 
 class Store:
