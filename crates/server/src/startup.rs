@@ -105,7 +105,8 @@ pub(crate) async fn start(config: Config, inherited: Inherited, numbers: Prometh
     }
     let Stores { meta, blobs, lock } = stores;
     crate::places::refuse_unfinished(&meta).await?;
-    let meta = KeySource::new(&config.data_dir, config.secrets_key_file.as_deref()).unlock(meta).await?;
+    let key = KeySource::new(&config.data_dir, config.secrets_key_file.as_deref());
+    let meta = if config.read_only { key.open(meta).await? } else { key.unlock(meta).await? };
     let addressing = addressing(&config)?;
     let grace_ms = i64::try_from(config.storage.garbage_grace_s.saturating_mul(1000)).unwrap_or(i64::MAX);
     let directory = data_dir::instance_name(&config.data_dir)?;

@@ -325,6 +325,10 @@ impl Meta {
     /// `Unavailable`.
     pub async fn setting_or(&self, name: &str, value: Bytes) -> Result<Bytes> {
         let row = Table::Setting.name(name);
+        // It is there at every start but the first, and a map may take no commit.
+        if let Some(found) = self.kv().get(&row).await? {
+            return Ok(found.value);
+        }
         let commit =
             Commit::new().require(Precondition::Absent(row.clone())).write(Write::Put(row.clone(), value.clone()));
         match self.kv().commit(commit).await? {

@@ -231,6 +231,8 @@ async fn a_server_finds_its_own_pushes_whose_segments_wait() {
 #[tokio::test(start_paused = true)]
 async fn a_channel_that_was_given_without_an_answer_is_given_back() {
     let machine = Machine::shared().await;
+    let (trigger, ends) = crate::shutdown::channel();
+    let presence = tokio::spawn(crate::live::presence(machine.stage.live.clone(), ends.clone(), ends));
     machine.trouble.set(Disk::LosesAnswers);
     let refused = machine.stage.try_begin("playlist.m3u8").await;
     assert!(refused.is_err());
@@ -241,6 +243,8 @@ async fn a_channel_that_was_given_without_an_answer_is_given_back() {
     assert!(machine.stage.meta.publisher(bucket, channel).await.unwrap().is_none(), "the channel is free");
     assert_eq!(machine.stage.live.caretaker.channels(), 0);
     drop(machine.stage.begin().await);
+    trigger.fire();
+    presence.await.unwrap();
 }
 
 /// The map is away when the store is back: what waits is not forgotten over that.
