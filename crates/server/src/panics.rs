@@ -11,7 +11,7 @@ pub(crate) fn spawn<F>(what: &'static str, task: F) -> JoinHandle<()>
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    tokio::spawn(async move { guard(what, task).await.unwrap_or_default() })
+    tokio::spawn(async move { guard(what, pin!(task)).await.unwrap_or_default() })
 }
 
 /// Runs a task on another runtime; `None` when it panicked, which is logged and counted, or when that runtime ends.
@@ -19,12 +19,13 @@ pub(crate) async fn run_on<F>(runtime: &Handle, what: &'static str, task: F) -> 
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    runtime.spawn(guard(what, task)).await.ok().flatten()
+    runtime.spawn(async move { guard(what, pin!(task)).await }).await.ok().flatten()
 }
 
-/// What a task returns, or `None` when it panicked, which is logged and counted.
-pub(crate) async fn guard<F: Future>(what: &'static str, task: F) -> Option<F::Output> {
-    let caught = CatchUnwind(pin!(task)).await;
+/// What a task returns, or `None` when it panicked, which is logged and counted. It stays where it is: a task that is handed over
+/// by value has room twice.
+pub(crate) async fn guard<F: Future>(what: &'static str, task: Pin<&mut F>) -> Option<F::Output> {
+    let caught = CatchUnwind(task).await;
     if let Err(message) = &caught {
         metrics::counter!(crate::metrics::PANICS).increment(1);
         tracing::error!(what, message, "a task panicked: please report this");
@@ -55,6 +56,8 @@ impl<F: Future> Future for CatchUnwind<'_, F> {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     #[tokio::test]
     async fn a_panic_ends_only_its_task() {
         let task = super::spawn("test", async { panic!("on purpose") });
@@ -63,7 +66,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_hears_of_a_panic() {
-        assert_eq!(super::guard("test", async { 1 }).await, Some(1));
-        assert_eq!(super::guard("test", async { panic!("on purpose") }).await, None::<()>);
+        assert_eq!(super::guard("test", pin!(async { 1 })).await, Some(1));
+        assert_eq!(super::guard("test", pin!(async { panic!("on purpose") })).await, None::<()>);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -120,7 +121,7 @@ async fn serve<S>(
                 Err(Full) => (None, Err(no_room())),
             };
             // On HTTP/2 the connection has other requests, which go on.
-            let answer = crate::panics::guard("request", async {
+            let answer = pin!(async {
                 match door != Door::Public && is_management(&request) {
                     true => management::answer(request, &edge, peer, is_secure, room)
                         .await
@@ -128,7 +129,7 @@ async fn serve<S>(
                     false => pipeline::answer(edge, request, peer, is_secure, door, room).await,
                 }
             });
-            let response = answer.await.unwrap_or_else(failed);
+            let response = crate::panics::guard("request", answer).await.unwrap_or_else(failed);
             if version <= Version::HTTP_11 && response.extensions().get::<Unread>().is_some() {
                 rest.expect();
             }

@@ -245,7 +245,7 @@ async fn decide<'r>(
             if door.has_console(&edge.config) && reports::is_wanted(&raw.path) {
                 facts.operation = "ChannelSessions";
                 let answer = reports::answer(edge, raw, body, peer, envelope.now_ms, &envelope.request_id);
-                return answer.await.map(Decided::Answer);
+                return Box::pin(answer).await.map(Decided::Answer);
             }
             if let Some(path) = raw.path.strip_prefix("/-").filter(|path| path.starts_with("/api/"))
                 && door.has_console(&edge.config)
@@ -253,7 +253,7 @@ async fn decide<'r>(
                 facts.operation = "Management";
                 let call = RawRequest { path: path.to_owned(), ..raw.clone() };
                 let around = Around::public(edge, raw, door);
-                let reply = edge.management.answer(&around, &call, body, peer, &envelope.request_id).await;
+                let reply = Box::pin(edge.management.answer(&around, &call, body, peer, &envelope.request_id)).await;
                 return Ok(Decided::Answer(reply.into()));
             }
             facts.operation = "Page";
