@@ -83,8 +83,9 @@ node_again() {
     local failed
     failed=$(sort -u "$notes/failed" 2>/dev/null)
     may_run_again "$failed" || return 1
+    # The program, not the stage of its name.
     # shellcheck disable=SC2086 # names of test files have no spaces
-    (cd conformance/node && node --test $failed) && flaky+=("$failed")
+    (cd conformance/node && command node --test $failed) && flaky+=("$failed")
 }
 
 may_run_again() { [ -n "$1" ] && [ "$(wc -l <<<"$1")" -le $most_again ] && printf '\n== again, alone:\n%s\n' "$1"; }
