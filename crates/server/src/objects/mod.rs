@@ -33,7 +33,7 @@ pub(crate) use internal_grants::{ChannelGrant, LogGrant};
 pub(crate) use lengthen::lengthened;
 pub(crate) use log_object::{LogObject, NotWritten};
 pub(crate) use made::{PLAYLIST_TYPE, playlist_record};
-pub(crate) use picture::PictureOfPush;
+pub(crate) use picture::NoPicture;
 
 use crate::clock::Clock;
 use crate::config::Config;

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use pictures::{Reason, Refusal};
 
 use super::ChannelId;
+use crate::objects::NoPicture;
 
 /// Why there is no snapshot.
 #[derive(Debug)]
@@ -38,9 +39,16 @@ impl Refused {
         };
         Self { reason, detail: format!("{}: {}", error.code.as_str(), error.message), is_lasting: false }
     }
+}
 
-    /// The bucket of the pictures is not what it was when the channel was configured.
-    pub(super) fn other_bucket(detail: impl Into<String>) -> Self {
+impl From<NoPicture> for Refused {
+    fn from(refusal: NoPicture) -> Self {
+        let detail = match refusal {
+            NoPicture::Refused(error) => return Self::by_bucket(&error),
+            NoPicture::OtherOwner => "the bucket of the pictures has a different owner",
+            NoPicture::OtherRegion => "the bucket of the pictures is in a different region",
+        };
+        // It was another bucket when the channel was configured, and may be again.
         Self { reason: "dest_bucket", detail: detail.into(), is_lasting: false }
     }
 }
