@@ -5,7 +5,7 @@
 //! before it is read, and goes when it is there.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use super::{Shared, lock};
@@ -18,27 +18,34 @@ const UNTIL_LOOKED_AT: Duration = Duration::from_secs(900);
 /// How often that is done again.
 const AGAIN: Duration = Duration::from_secs(3600);
 
-/// Blobs of the spool that this life has not made, and whether each was finished.
+/// Blobs of the spool that this life has not made.
 pub(super) struct Left {
-    blobs: Mutex<HashMap<BlobId, bool>>,
-    /// Held by whoever decides about one.
+    blobs: Mutex<HashMap<BlobId, Arc<LeftBlob>>>,
+}
+
+struct LeftBlob {
+    was_finished: bool,
+    /// Held by whoever decides about it, for as long as the store takes to say whether it has it.
     deciding: tokio::sync::Mutex<()>,
 }
 
 impl Left {
     pub(super) fn new(found: &[BlobInfo]) -> Self {
-        let blobs = found.iter().map(|blob| (blob.id, blob.state == BlobState::Finished)).collect();
-        Self { blobs: Mutex::new(blobs), deciding: tokio::sync::Mutex::default() }
+        let left = |blob: &BlobInfo| {
+            let was_finished = blob.state == BlobState::Finished;
+            (blob.id, Arc::new(LeftBlob { was_finished, deciding: tokio::sync::Mutex::default() }))
+        };
+        Self { blobs: Mutex::new(found.iter().map(left).collect()) }
     }
 
-    fn was_finished(&self, id: BlobId) -> Option<bool> {
-        lock(&self.blobs).get(&id).copied()
+    fn find(&self, id: BlobId) -> Option<Arc<LeftBlob>> {
+        lock(&self.blobs).get(&id).cloned()
     }
 
     /// Somebody takes it up.
     pub(super) async fn take_up(&self, id: BlobId) {
-        if self.was_finished(id).is_some() {
-            let _turn = self.deciding.lock().await;
+        if let Some(blob) = self.find(id) {
+            let _turn = blob.deciding.lock().await;
             lock(&self.blobs).remove(&id);
         }
     }
@@ -50,9 +57,9 @@ impl Shared {
     /// # Errors
     /// When the store does not say whether it is, and what is here may be less.
     pub(super) async fn settle(&self, id: BlobId) -> Result<()> {
-        let Some(was_finished) = self.left.was_finished(id) else { return Ok(()) };
-        let _turn = self.left.deciding.lock().await;
-        if self.left.was_finished(id).is_none() {
+        let Some(blob) = self.left.find(id) else { return Ok(()) };
+        let _turn = blob.deciding.lock().await;
+        if self.left.find(id).is_none() {
             return Ok(());
         }
         match self.stored.len(id).await {
@@ -63,7 +70,7 @@ impl Shared {
                 lock(&self.left.blobs).remove(&id);
                 Ok(())
             }
-            Err(error) if error.is_not_found() || was_finished => Ok(()),
+            Err(error) if error.is_not_found() || blob.was_finished => Ok(()),
             Err(error) => Err(error),
         }
     }
