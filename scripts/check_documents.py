@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIG = "crates/server/src/config.rs"
+CONFIG = ("crates/server/src/config.rs", "crates/server/src/config/http.rs", "crates/server/src/config/live.rs")
 METRICS = ("crates/server/src/metrics.rs", "crates/server/src/metrics/system.rs", "crates/server/src/admin.rs")
 # What counters that are recorded in other units of time are called on the page (crates/server/src/metrics/page.rs).
 IN_SECONDS = re.compile("_(milliseconds|ms|minutes)_total$")
@@ -74,7 +74,7 @@ def check_paths() -> list:
 
 def settings() -> dict:
     """Section to keys, read from the structs of the configuration; "" is the top level."""
-    source = (ROOT / CONFIG).read_text()
+    source = "".join((ROOT / path).read_text() for path in CONFIG)
     structs = {}
     for name, body in re.findall(r"pub\(crate\) struct (\w*Config) \{(.*?)^\}", source, flags=re.MULTILINE | re.DOTALL):
         structs[name] = re.findall(r"^    pub\(crate\) (\w+): ([\w:<>, ]+),$", body, flags=re.MULTILINE)
