@@ -59,11 +59,7 @@ pub(crate) async fn answer(
     let shape = shape.and(room);
     let is_ambiguous = shape.is_err();
     let mut held = edge.memory.receive.hold();
-    let ready = match shape {
-        Ok(()) => hold_head(&mut held, &raw).await,
-        Err(error) => Err(error),
-    };
-    let reply = match ready {
+    let reply = match hold_head(&mut held, &raw, shape).await {
         Ok(()) => {
             let around = Around::operators(edge, &raw);
             edge.management.answer(&around, &raw, &mut body, peer, &request_id).await

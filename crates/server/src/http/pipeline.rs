@@ -62,11 +62,7 @@ pub(super) async fn answer(
     let mut facts = RequestFacts::default();
     let is_ambiguous = shape.is_err();
     let mut held = edge.memory.receive.hold();
-    let ready = match shape {
-        Ok(()) => hold_head(&mut held, &raw).await,
-        Err(error) => Err(error),
-    };
-    let outcome = match ready {
+    let outcome = match hold_head(&mut held, &raw, shape).await {
         Ok(()) => run(&edge, &raw, &mut body, peer, door, &mut envelope, &mut facts).await,
         Err(error) => Err(error),
     };
@@ -107,9 +103,10 @@ pub(super) async fn answer(
     response.map(|body| LoggedBody::new(body, entry, sent))
 }
 
-/// Counts the head of a request, which is kept as long as it takes to answer. One of the usual length never waits: what
-/// others upload must not hold up whoever reads.
-pub(super) async fn hold_head(held: &mut Held, raw: &RawRequest) -> Result<(), Error> {
+/// Counts the head of a request that is to be answered at all, which is kept as long as that takes. One of the usual length
+/// never waits: what others upload must not hold up whoever reads.
+pub(super) async fn hold_head(held: &mut Held, raw: &RawRequest, shape: Result<(), Error>) -> Result<(), Error> {
+    shape?;
     let headers: usize = raw.headers.iter().map(|(name, value)| name.len().saturating_add(value.len())).sum();
     let len = headers.saturating_add(raw.path.len()).saturating_add(raw.query.len());
     if len > MAX_USUAL_HEAD {
